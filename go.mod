@@ -1,0 +1,17 @@
+module github.com/evertoken/evertoken
+
+go 1.26.0
+
+require (
+	github.com/alecthomas/kong v1.17.0
+	github.com/benbjohnson/clock v1.3.5
+	github.com/cli/browser v1.3.0
+	github.com/gofrs/flock v0.13.1
+	github.com/golang-jwt/jwt/v5 v5.3.1
+	github.com/rogpeppe/go-internal v1.16.0
+	golang.org/x/oauth2 v0.37.0
+	golang.org/x/sys v0.49.0
+	golang.org/x/term v0.47.0
+)
+
+require golang.org/x/tools v0.26.0 // indirect
