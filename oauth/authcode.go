@@ -1,0 +1,206 @@
+package oauth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"strings"
+
+	"golang.org/x/oauth2"
+)
+
+const (
+	opAuthorize = "authorize"
+	opExchange  = "exchange"
+)
+
+// A LoginRequest is one login on its way through the browser. A web application
+// keeps it with the browser's session (it survives JSON), sends the browser to
+// URL, and hands it to [Client.Exchange] when the browser comes back. It serves
+// once.
+//
+// It prints redacted under every fmt verb and in slog: whoever knows the
+// verifier can redeem an intercepted code.
+type LoginRequest struct {
+	// URL is where to send the browser.
+	URL string `json:"url"`
+	// State ties the answer to this request (RFC 6749 section 10.12).
+	State string `json:"state"`
+	// Verifier is the PKCE code verifier (RFC 7636 section 4.1).
+	Verifier string `json:"verifier"`
+	// RedirectURL is where the browser comes back to.
+	RedirectURL string `json:"redirect_url"`
+}
+
+// String describes the request without state and verifier.
+func (r LoginRequest) String() string {
+	return fmt.Sprintf("oauth.LoginRequest{url:%q state:%s verifier:%s}",
+		withoutQuery(r.URL), presence(r.State), presence(r.Verifier))
+}
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (r LoginRequest) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, r.String()) }
+
+// LogValue implements slog.LogValuer.
+func (r LoginRequest) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// AuthCodeURL begins a login for a program that has a callback of its own at
+// Config.RedirectURL (RFC 6749 section 4.1). Programs on a person's machine want
+// [Client.Authenticate] instead.
+//
+// Each call makes a new state and a new PKCE challenge (S256, RFC 7636), which
+// is sent whatever the server's metadata says of it. Config.AuthParams are added
+// but replace nothing that the flow needs. No request is sent; a mistake in
+// the configuration is an [*Error] that matches [ErrMisconfigured]. Safe for
+// concurrent use.
+func (c *Client) AuthCodeURL() (*LoginRequest, error) {
+	if c.cfg.RedirectURL == "" {
+		return nil, misconfigured(opAuthorize, errors.New("Config.RedirectURL is empty"))
+	}
+	return c.loginRequest(c.cfg.RedirectURL, c.cfg.Resources)
+}
+
+// loginRequest makes a login that returns to redirectURL.
+func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginRequest, error) {
+	if err := c.ready(opAuthorize, "Config.AuthURL", c.cfg.AuthURL); err != nil {
+		return nil, err
+	}
+	if c.cfg.RequireIss && c.cfg.Issuer == "" {
+		return nil, misconfigured(opAuthorize, errors.New("Config.RequireIss needs Config.Issuer"))
+	}
+	u, err := url.Parse(c.cfg.AuthURL)
+	if err != nil {
+		return nil, misconfigured(opAuthorize, errors.New("Config.AuthURL is not a URL"))
+	}
+	req := &LoginRequest{State: rand.Text(), Verifier: oauth2.GenerateVerifier(), RedirectURL: redirectURL}
+
+	query := u.Query() // RFC 6749 section 3.1: a query in the endpoint is kept
+	for name, values := range c.cfg.AuthParams {
+		query[name] = values
+	}
+	query.Set("response_type", "code")
+	query.Set("client_id", c.cfg.ClientID)
+	query.Set("redirect_uri", redirectURL)
+	query.Set("state", req.State)
+	query.Set("code_challenge", oauth2.S256ChallengeFromVerifier(req.Verifier))
+	query.Set("code_challenge_method", "S256")
+	if len(c.cfg.Scopes) > 0 {
+		query.Set("scope", strings.Join(c.cfg.Scopes, " "))
+	}
+	if len(resources) > 0 {
+		query["resource"] = resources
+	}
+	u.RawQuery = query.Encode()
+	req.URL = u.String()
+	return req, nil
+}
+
+// Exchange ends a login that [Client.AuthCodeURL] began: query is that of the
+// callback's URL. It checks state and iss (RFC 9207), and redeems the code with
+// the verifier (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
+//
+// It sends at most one request and never repeats it: a code redeemed twice makes
+// servers revoke what the first one gave. So call it once per LoginRequest, and
+// begin a new login after any error.
+//
+// Errors are of type [*Error]. What the callback says against the login has the
+// Op "authorize" ([ErrAccessDenied] when the person refused), what the token
+// endpoint says has "exchange". A state that is not the request's matches
+// [ErrLoginRequired]: the answer belongs to another login. Safe for concurrent
+// use.
+func (c *Client) Exchange(ctx context.Context, req *LoginRequest, query url.Values) (*TokenPair, error) {
+	if err := c.ready(opExchange, "Config.TokenURL", c.cfg.TokenURL); err != nil {
+		return nil, err
+	}
+	if req == nil || req.State == "" || req.Verifier == "" {
+		return nil, misconfigured(opExchange, errors.New("the LoginRequest is not one that AuthCodeURL made"))
+	}
+	code, fail := c.judgeRedirect(req, query)
+	if fail != nil {
+		return nil, fail
+	}
+	return c.grant(ctx, opExchange, url.Values{
+		"grant_type":    {"authorization_code"},
+		"code":          {code},
+		"redirect_uri":  {req.RedirectURL},
+		"code_verifier": {req.Verifier},
+	})
+}
+
+var (
+	errState     = errors.New("the answer belongs to another login (state does not match)")
+	errNoIss     = errors.New("the answer does not name its issuer (iss, RFC 9207)")
+	errMalformed = errors.New("the answer has neither a code nor an error")
+	errRepeated  = errors.New("the answer repeats a parameter")
+)
+
+// judgeRedirect decides what the callback's query means: exactly one of code and
+// error is returned, and a code only with this request's state and, as far as it
+// can be known, from this client's issuer.
+func (c *Client) judgeRedirect(req *LoginRequest, query url.Values) (string, *Error) {
+	fail := &Error{Op: opAuthorize, Kind: ErrLoginRequired}
+	for _, name := range []string{"state", "code", "error", "iss"} {
+		if len(query[name]) > 1 { // RFC 6749 section 3.1
+			fail.Err = errRepeated
+			return "", fail
+		}
+	}
+	if !req.answeredBy(query) {
+		fail.Err = errState
+		return "", fail
+	}
+	if refusal := query.Get("error"); refusal != "" {
+		fail.Kind = ErrTransient
+		if plausibleCode(refusal) {
+			fail.Code = refusal
+		}
+		if m := meaningOf(opAuthorize, fail.Code); m.kind != nil {
+			fail.Kind, fail.Hint = m.kind, m.hint
+		}
+	}
+	// The issuer is checked on refusals too: RFC 9207 section 2.4 forbids to
+	// assume that an error came from the server that was asked.
+	if err := c.checkIss(query); err != nil {
+		fail.Kind, fail.Err, fail.Hint = ErrMisconfigured, err, "check Config.Issuer"
+		return "", fail
+	}
+	code := query.Get("code")
+	switch {
+	case query.Get("error") != "":
+		return "", fail
+	case code == "":
+		fail.Err = errMalformed
+		return "", fail
+	}
+	return code, nil
+}
+
+// answeredBy reports whether the query is an answer to r: it carries r's state,
+// or it is an error without any. Some servers leave state out of errors, and an
+// error grants nothing.
+func (r *LoginRequest) answeredBy(query url.Values) bool {
+	state := query.Get("state")
+	if !query.Has("state") && query.Get("error") != "" {
+		return !query.Has("code")
+	}
+	return r.State != "" && subtle.ConstantTimeCompare([]byte(state), []byte(r.State)) == 1
+}
+
+// checkIss compares iss as a string (RFC 9207 section 2.4). The value received
+// is not repeated in the error: it may come from an attacker.
+func (c *Client) checkIss(query url.Values) error {
+	switch {
+	case !query.Has("iss") && c.cfg.RequireIss:
+		return errNoIss
+	case !query.Has("iss"), c.cfg.Issuer == "":
+		return nil
+	case query.Get("iss") != c.cfg.Issuer:
+		return fmt.Errorf("the answer comes from another issuer than %q", c.cfg.Issuer)
+	}
+	return nil
+}

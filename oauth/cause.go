@@ -1,0 +1,105 @@
+package oauth
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// isConnectError reports whether err arose before a connection stood.
+func isConnectError(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
+		return true
+	}
+	var dns *net.DNSError
+	return errors.As(err, &dns) || isTLSError(err)
+}
+
+func isTLSError(err error) bool {
+	var (
+		verify  *tls.CertificateVerificationError
+		header  tls.RecordHeaderError
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
+	)
+	return errors.As(err, &verify) || errors.As(err, &header) || errors.As(err, &unknown) ||
+		errors.As(err, &host) || errors.As(err, &invalid)
+}
+
+// cleanCause returns err in a form that is safe to print. Errors of net/http can
+// quote the URL with its query, or what the server sent; those of a caller's
+// transport can quote anything. So only causes we know are kept, and of the
+// others only the type.
+func cleanCause(err error) error {
+	var (
+		op  *net.OpError
+		dns *net.DNSError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.As(err, &dns):
+		return dns
+	case isTLSError(err):
+		return tlsCause(err)
+	case errors.As(err, &op):
+		return cleanOp(op)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return fmt.Errorf("the connection ended without an answer: %w", io.ErrUnexpectedEOF)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return errors.New("the server answered plain HTTP on an https address")
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return fmt.Errorf("request failed (%T)", innermost(err))
+}
+
+// cleanOp keeps operation, address and system error of a network error.
+func cleanOp(op *net.OpError) error {
+	var errno syscall.Errno
+	if !errors.As(op.Err, &errno) {
+		if op.Timeout() {
+			return fmt.Errorf("%s %s: timed out", op.Op, op.Net)
+		}
+		return fmt.Errorf("%s %s failed", op.Op, op.Net)
+	}
+	clean := &net.OpError{Op: op.Op, Net: op.Net, Addr: op.Addr, Err: errno}
+	return clean
+}
+
+// tlsCause keeps the innermost TLS error, which speaks of certificates only.
+func tlsCause(err error) error {
+	var verify *tls.CertificateVerificationError
+	if errors.As(err, &verify) {
+		return verify
+	}
+	var header tls.RecordHeaderError
+	if errors.As(err, &header) {
+		return errors.New("the server does not speak TLS on this port")
+	}
+	return innermost(err)
+}
+
+func innermost(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}

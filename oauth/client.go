@@ -1,0 +1,91 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Client talks to one authorization server on behalf of one registered client.
+// Make one with [NewClient] or [Discover]. It is safe for concurrent use, and it
+// prints without its secret.
+type Client struct {
+	cfg  Config
+	http *http.Client
+	err  error     // what makes cfg unusable; reported by every call
+	meta *Metadata // what Discover found; nil without discovery, never modified
+
+	mu        sync.Mutex // guards notBefore; never held across I/O
+	notBefore time.Time  // the server asked all its clients to wait until then
+}
+
+// NewClient returns a client for the endpoints in cfg, which is copied. A
+// mistake in cfg is reported by the first call that meets it, as
+// [ErrMisconfigured].
+func NewClient(cfg Config) *Client {
+	cfg = cfg.withDefaults()
+	return &Client{cfg: cfg, http: requestClient(cfg.HTTPClient), err: cfg.check()}
+}
+
+// Config returns a copy of the client's configuration, with defaults and
+// discovered endpoints filled in.
+func (c *Client) Config() Config { return c.cfg.withDefaults() }
+
+// ConfigID identifies what the server can see of the configuration: endpoint,
+// client and way of authenticating. A session that was renewed under one ID may
+// be refused under another without being dead. It reveals no secret.
+func (c *Client) ConfigID() string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{
+		c.cfg.TokenURL, c.cfg.ClientID, string(c.cfg.ClientAuth), c.cfg.ClientSecret,
+	}, "\x00")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// String describes the client without its secret.
+func (c *Client) String() string { return "oauth.Client{" + c.cfg.String() + "}" }
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (c *Client) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, c.String()) }
+
+// misconfigured returns the error for a call that cannot be made at all.
+func misconfigured(op string, err error) *Error {
+	return &Error{Op: op, Kind: ErrMisconfigured, Err: err}
+}
+
+// ready returns an error unless a request for op can be sent to the endpoint.
+func (c *Client) ready(op, name, endpoint string) error {
+	if c.err != nil {
+		return misconfigured(op, c.err)
+	}
+	if err := checkEndpoint(name, endpoint); err != nil {
+		return misconfigured(op, err)
+	}
+	return nil
+}
+
+// grant sends one token request and judges the answer. c.cfg.Resources, or what
+// ctx carries instead, goes with it.
+func (c *Client) grant(ctx context.Context, op string, form url.Values) (*TokenPair, error) {
+	if err := c.ready(op, "Config.TokenURL", c.cfg.TokenURL); err != nil {
+		return nil, err
+	}
+	for _, resource := range c.resources(ctx) {
+		form.Add("resource", resource)
+	}
+	a, fail := c.post(ctx, op, c.cfg.TokenURL, form)
+	if fail != nil {
+		return nil, fail
+	}
+	pair, fail := judge(a)
+	if fail != nil {
+		return nil, fail
+	}
+	return pair, nil
+}

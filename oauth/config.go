@@ -1,0 +1,178 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/evertoken/evertoken/internal/thishost"
+)
+
+// ClientAuth is how the client proves who it is at the token endpoint, by its
+// registered name (RFC 8414, token_endpoint_auth_methods_supported).
+type ClientAuth string
+
+const (
+	// AuthNone sends client_id in the body: a public client.
+	AuthNone ClientAuth = "none"
+	// AuthBasic sends ID and secret by HTTP Basic, each form-encoded as RFC 6749
+	// section 2.3.1 asks.
+	AuthBasic ClientAuth = "client_secret_basic"
+	// AuthBasicRaw sends ID and secret by HTTP Basic without form-encoding them.
+	// Servers that fail to decode need it when either holds a special character.
+	AuthBasicRaw ClientAuth = "client_secret_basic_raw"
+	// AuthPost sends client_id and client_secret in the body.
+	AuthPost ClientAuth = "client_secret_post"
+)
+
+// Config describes a client and the authorization server it talks to. It prints
+// without its secret.
+type Config struct {
+	// Issuer is the server's issuer identifier (RFC 8414). Optional for
+	// NewClient; when set, the iss of a login's answer must equal it.
+	Issuer string
+	// ClientID is the client's identifier. Required.
+	ClientID string
+	// ClientSecret is empty for public clients, such as programs people install.
+	ClientSecret string
+
+	// Endpoints. Discover fills in those that are empty; TokenURL is required
+	// for everything, the others for what they serve. All must be https, or http
+	// to a loopback address.
+	AuthURL          string
+	TokenURL         string
+	DeviceAuthURL    string
+	RevocationURL    string
+	IntrospectionURL string
+	UserinfoURL      string
+
+	// RedirectURL is where a login returns to. For Authenticate, empty means
+	// http://127.0.0.1 on a free port; set it (with a port) for servers that want
+	// a registered one. For AuthCodeURL it is the program's own callback.
+	RedirectURL string
+	// Scopes are asked for at login. They are not sent on refresh: some servers
+	// end the session over a scope they do not like.
+	Scopes []string
+	// AuthParams are added to the authorization request: prompt, audience, …
+	AuthParams url.Values
+	// Resources are the resource indicators (RFC 8707) sent at login and refresh.
+	// WithResource replaces them for one call.
+	Resources []string
+
+	// ClientAuth defaults to AuthNone without a secret and AuthBasic with one;
+	// Discover prefers what the server's metadata lists.
+	ClientAuth ClientAuth
+	// RequireIss makes a login fail whose answer lacks iss (RFC 9207). Discover
+	// sets it when the metadata announces the parameter.
+	RequireIss bool
+
+	// DefaultLifetime is an access token's life when the server does not tell.
+	// Zero: derived from the token if it is a JWT, otherwise unknown.
+	DefaultLifetime time.Duration
+	// Timeout bounds every single request. Zero means 30 seconds.
+	Timeout time.Duration
+	// HTTPClient sends the requests; its redirect policy is not used. Nil means a
+	// client that opens one connection for each request.
+	HTTPClient *http.Client
+
+	// OpenBrowser shows a URL to the person. Nil means the system's browser, or
+	// the program named by the environment variable BROWSER.
+	OpenBrowser func(ctx context.Context, url string) error
+	// Output is where logins tell the person what to do. Nil means os.Stderr.
+	Output io.Writer
+	// ReadRedirect, if set, lets the person paste the URL that the browser ended
+	// on, for when the browser runs elsewhere and cannot reach the loopback
+	// listener. It is called beside the listener, again after a paste that does
+	// not fit the login, and must return when ctx ends. An error ends the pasting
+	// but not the login.
+	ReadRedirect func(ctx context.Context) (string, error)
+
+	// Now replaces time.Now, for programs that run on a clock of their own.
+	Now func() time.Time
+}
+
+// defaultTimeout is what people wait for a login server before they give up.
+const defaultTimeout = 30 * time.Second
+
+// withDefaults returns a copy of cfg that shares nothing with it and has every
+// default filled in.
+func (cfg Config) withDefaults() Config {
+	cfg.Scopes = slices.Clone(cfg.Scopes)
+	cfg.Resources = slices.Clone(cfg.Resources)
+	params := make(url.Values, len(cfg.AuthParams))
+	for k, v := range cfg.AuthParams {
+		params[k] = slices.Clone(v)
+	}
+	cfg.AuthParams = params
+	if cfg.ClientAuth == "" {
+		cfg.ClientAuth = AuthNone
+		if cfg.ClientSecret != "" {
+			cfg.ClientAuth = AuthBasic
+		}
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return cfg
+}
+
+// check returns what makes cfg unusable for any request, or nil.
+func (cfg Config) check() error {
+	switch {
+	case cfg.ClientID == "":
+		return errors.New("Config.ClientID is empty")
+	case cfg.ClientSecret == "" && cfg.ClientAuth != AuthNone:
+		return fmt.Errorf("Config.ClientAuth %s needs a ClientSecret", cfg.ClientAuth)
+	}
+	switch cfg.ClientAuth {
+	case AuthNone, AuthBasic, AuthBasicRaw, AuthPost:
+		return nil
+	}
+	return fmt.Errorf("Config.ClientAuth %q is not one of none, client_secret_basic, client_secret_basic_raw, client_secret_post", cfg.ClientAuth)
+}
+
+// checkEndpoint returns an error unless secrets may be sent to rawURL: https, or
+// http to a loopback address (RFC 6749 section 3.2, RFC 8252 section 8.3).
+func checkEndpoint(name, rawURL string) error {
+	if rawURL == "" {
+		return fmt.Errorf("%s is empty", name)
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Host == "" {
+		return fmt.Errorf("%s is not an absolute URL", name)
+	}
+	if u.Fragment != "" || u.User != nil {
+		return fmt.Errorf("%s must have neither fragment nor user information", name)
+	}
+	if u.Scheme == "https" || (u.Scheme == "http" && thishost.Is(u.Hostname())) {
+		return nil
+	}
+	return fmt.Errorf("%s must be https (plain http only to a loopback address)", name)
+}
+
+// String describes the configuration without its secret.
+func (cfg Config) String() string {
+	return fmt.Sprintf("oauth.Config{issuer:%q client:%q secret:%s token:%q}",
+		cfg.Issuer, cfg.ClientID, presence(cfg.ClientSecret), withoutQuery(cfg.TokenURL))
+}
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (cfg Config) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, cfg.String()) }
+
+// LogValue implements slog.LogValuer.
+func (cfg Config) LogValue() slog.Value { return slog.StringValue(cfg.String()) }
+
+func withoutQuery(rawURL string) string {
+	rawURL, _, _ = strings.Cut(rawURL, "?")
+	return rawURL
+}

@@ -1,0 +1,286 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const opDevice = "device"
+
+// A DeviceCode is a device login that waits for its person (RFC 8628 section
+// 3.2). It prints redacted: the device code is what the tokens are given for.
+type DeviceCode struct {
+	// DeviceCode is the secret that DeviceToken redeems.
+	DeviceCode string `json:"device_code"`
+	// UserCode is what the person enters.
+	UserCode string `json:"user_code"`
+	// VerificationURI is where the person enters it. Show its host, so that a
+	// person who was sent a code by somebody else can notice (RFC 8628 section
+	// 5.4).
+	VerificationURI string `json:"verification_uri"`
+	// VerificationURIComplete includes the user code. It may be empty.
+	VerificationURIComplete string `json:"verification_uri_complete,omitempty"`
+	// ExpiresAt is when the code ends, by the local clock.
+	ExpiresAt time.Time `json:"expires_at"`
+	// Interval is the least time between two polls.
+	Interval time.Duration `json:"interval"`
+}
+
+// String describes the code without its secrets.
+func (d DeviceCode) String() string {
+	return fmt.Sprintf("oauth.DeviceCode{uri:%q code:%s expires:%s}",
+		withoutQuery(d.VerificationURI), presence(d.DeviceCode), d.ExpiresAt.UTC().Format(time.RFC3339))
+}
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (d DeviceCode) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, d.String()) }
+
+// LogValue implements slog.LogValuer.
+func (d DeviceCode) LogValue() slog.Value { return slog.StringValue(d.String()) }
+
+// DeviceLogin logs a person in on another device (RFC 8628): it prints an
+// address and a code to Config.Output and waits until they were used. It needs no
+// browser on this machine, which makes it the login for servers and SSH sessions.
+//
+// Lost connections and server trouble do not end it; it polls on until the code
+// ends or ctx does. Programs with their own display use [Client.DeviceAuth] and
+// [Client.DeviceToken]. Errors are of type [*Error], as told there. Safe for
+// concurrent use.
+func (c *Client) DeviceLogin(ctx context.Context) (*TokenPair, error) {
+	code, err := c.DeviceAuth(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.showDeviceCode(code)
+	pair, err := c.DeviceToken(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	c.warnWithoutRefreshToken(pair)
+	return pair, nil
+}
+
+func (c *Client) showDeviceCode(code *DeviceCode) {
+	c.say("To log in, open this address on any device:\n\n  %s\n\nand enter the code\n\n  %s\n\n", code.VerificationURI, code.UserCode)
+	if code.VerificationURIComplete != "" {
+		c.say("This address has the code in it already:\n\n  %s\n\n", code.VerificationURIComplete)
+	}
+	host := code.VerificationURI
+	if u, err := url.Parse(code.VerificationURI); err == nil {
+		host = u.Host
+	}
+	c.say("Enter it only on a page at %s. The code ends at %s. Waiting; stop with Ctrl-C.\n",
+		host, code.ExpiresAt.Local().Format(time.TimeOnly))
+}
+
+// DeviceAuth asks the server for a device code (RFC 8628 section 3.1). It sends
+// one request. Errors are of type [*Error]; without Config.DeviceAuthURL it is
+// [ErrMisconfigured]. Safe for concurrent use.
+func (c *Client) DeviceAuth(ctx context.Context) (*DeviceCode, error) {
+	if err := c.ready(opDevice, "Config.DeviceAuthURL", c.cfg.DeviceAuthURL); err != nil {
+		return nil, err
+	}
+	form := c.scopeForm()
+	if resources := c.resources(ctx); len(resources) > 0 {
+		form["resource"] = resources
+	}
+	a, fail := c.post(ctx, opDevice, c.cfg.DeviceAuthURL, form)
+	if fail != nil {
+		return nil, fail
+	}
+	code, fail := judgeDeviceAuth(a)
+	if fail != nil {
+		return nil, fail
+	}
+	return code, nil
+}
+
+// scopeForm returns a form with the configured scopes, if there are any.
+func (c *Client) scopeForm() url.Values {
+	form := url.Values{}
+	if len(c.cfg.Scopes) > 0 {
+		form.Set("scope", strings.Join(c.cfg.Scopes, " "))
+	}
+	return form
+}
+
+const (
+	// defaultInterval is RFC 8628 section 3.2's for servers that name none, and
+	// what slow_down adds (section 3.5).
+	defaultInterval = 5 * time.Second
+	// maxInterval is the longest interval believed; more is a unit error.
+	maxInterval = 5 * time.Minute
+	// defaultCodeLife is for servers that do not say when the code ends, though
+	// section 3.2 requires it. Common are 10 and 15 minutes.
+	defaultCodeLife = 15 * time.Minute
+)
+
+// judgeDeviceAuth reads the answer to a device authorization request: exactly
+// one of code and error.
+func judgeDeviceAuth(a answer) (*DeviceCode, *Error) {
+	fields := a.fields()
+	code := &DeviceCode{
+		DeviceCode:              textField(fields, "device_code"),
+		UserCode:                textField(fields, "user_code"),
+		VerificationURI:         textField(fields, "verification_uri"),
+		VerificationURIComplete: textField(fields, "verification_uri_complete"),
+		ExpiresAt:               a.sentAt.Round(0).Add(deviceCodeLife(fields)),
+		Interval:                deviceInterval(fields),
+	}
+	if code.VerificationURI == "" {
+		code.VerificationURI = textField(fields, "verification_url") // an early draft's name, still in use
+	}
+	if !showable(code.VerificationURIComplete) {
+		code.VerificationURIComplete = ""
+	}
+	if isSuccess(a.status) && usableToken(code.DeviceCode) && usableToken(code.UserCode) && showable(code.VerificationURI) {
+		return code, nil
+	}
+	return nil, a.failure(fields)
+}
+
+// showable reports whether an address from a server may be printed on a terminal
+// for a person to open: http(s), and nothing that a terminal would obey.
+func showable(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && usableToken(address) && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+}
+
+func deviceCodeLife(fields map[string]json.RawMessage) time.Duration {
+	seconds, ok := secondsField(fields, "expires_in")
+	if !ok || !believable(seconds) {
+		return defaultCodeLife
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+func deviceInterval(fields map[string]json.RawMessage) time.Duration {
+	seconds, ok := secondsField(fields, "interval")
+	if !ok || seconds <= 0 {
+		return defaultInterval
+	}
+	return time.Duration(min(seconds, int64(maxInterval/time.Second))) * time.Second
+}
+
+// DeviceToken polls until the person has entered the code (RFC 8628 sections 3.4
+// and 3.5), and returns the tokens. It waits code.Interval before every poll, five
+// seconds longer for good after each slow_down, and longer still while the server
+// cannot be reached, has trouble, or asks for it with Retry-After. It ends with
+// the code or with ctx. code is not modified; do not poll for one twice.
+//
+// Errors are of type [*Error]. [ErrAccessDenied] and [ErrCodeExpired] both match
+// [ErrLoginRequired]: begin again with DeviceAuth. The end of ctx matches its
+// cause. Safe for concurrent use.
+func (c *Client) DeviceToken(ctx context.Context, code *DeviceCode) (*TokenPair, error) {
+	if err := c.ready(opDevice, "Config.TokenURL", c.cfg.TokenURL); err != nil {
+		return nil, err
+	}
+	if code == nil || code.DeviceCode == "" {
+		return nil, misconfigured(opDevice, errors.New("there is no device code"))
+	}
+	p := devicePoll{interval: code.Interval, expiresAt: code.ExpiresAt}
+	if p.interval <= 0 {
+		p.interval = defaultInterval
+	}
+	if p.expiresAt.IsZero() {
+		p.expiresAt = c.cfg.Now().Add(defaultCodeLife)
+	}
+	for {
+		wait, more := p.next(c.cfg.Now())
+		if !more {
+			return nil, p.expired()
+		}
+		if !sleep(ctx, wait) {
+			return nil, unfinished(ctx, opDevice)
+		}
+		pair, err := c.grant(ctx, opDevice, url.Values{
+			"grant_type":  {"urn:ietf:params:oauth:grant-type:device_code"},
+			"device_code": {code.DeviceCode},
+		})
+		if err == nil {
+			return pair, nil
+		}
+		if !p.goesOn(err) {
+			return nil, err
+		}
+	}
+}
+
+// A devicePoll decides when to poll, and whether to go on.
+type devicePoll struct {
+	interval  time.Duration
+	expiresAt time.Time
+	failures  int       // polls in a row that brought no word from the server
+	notBefore time.Time // Retry-After
+	last      error     // the last poll's failure, pending and slow_down aside
+}
+
+// maxBackoff bounds the wait while the server cannot be reached, so that a login
+// is noticed soon after it is back.
+const maxBackoff = time.Minute
+
+// next returns how long to wait before the next poll, and false if the code ends
+// first. A wait lengthened by trouble is cut to poll once more before the end.
+func (p *devicePoll) next(now time.Time) (time.Duration, bool) {
+	wait := p.interval
+	for range p.failures {
+		wait = max(p.interval, min(2*wait, maxBackoff))
+	}
+	left := p.expiresAt.Sub(now.Round(0))
+	if last := left - time.Second; wait > last && last >= p.interval {
+		wait = last
+	}
+	wait = max(wait, p.notBefore.Sub(now.Round(0)))
+	return wait, wait < left
+}
+
+// goesOn takes a failed poll into account and reports whether to poll again.
+func (p *devicePoll) goesOn(err error) bool {
+	var fail *Error
+	if !errors.As(err, &fail) || fail.Kind != ErrTransient {
+		return false
+	}
+	p.notBefore = fail.RetryAt
+	switch fail.Code {
+	case "authorization_pending":
+		p.failures, p.last = 0, nil
+	case "slow_down":
+		p.failures, p.last = 0, nil
+		p.interval += defaultInterval
+	default:
+		// No answer, a server in trouble, a proxy's page: RFC 8628 section 3.5
+		// asks for exponential backoff.
+		p.failures++
+		p.last = err
+	}
+	return true
+}
+
+// expired is the error for a code that ended by our clock. The last failure is
+// told, since it may be why, but not wrapped: what to do is to begin again.
+func (p *devicePoll) expired() *Error {
+	fail := &Error{Op: opDevice, Kind: ErrLoginRequired, Err: ErrCodeExpired, Hint: "start the login again"}
+	if p.last != nil {
+		fail.Err = fmt.Errorf("%w (the last poll failed: %v)", ErrCodeExpired, p.last)
+	}
+	return fail
+}
+
+// sleep waits for d and reports true, or false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,42 @@
+// Package oauth is the client side of OAuth 2: it obtains token pairs, renews
+// them, and says precisely what an answer means.
+//
+// Most programs want three calls: [Discover] (or [NewClient] with explicit
+// endpoints), [Client.Authenticate] to log a person in, and a refresh.Manager
+// around the result to keep it alive:
+//
+//	client, err := oauth.Discover(ctx, "https://login.example.com", oauth.Config{ClientID: "my-cli"})
+//	tokens, err := client.Authenticate(ctx)
+//
+// # Logging in
+//
+// [Client.Authenticate] is for programs on a person's machine,
+// [Client.DeviceLogin] for machines without a browser, such as servers reached by
+// SSH. Web applications with a callback of their own use [Client.AuthCodeURL] and
+// [Client.Exchange], services without a person [Client.ClientCredentials].
+//
+// # Requests
+//
+// Every token request is exactly one POST. It follows no redirect, probes no
+// authentication style and is never repeated behind the caller's back, because
+// a rotating server takes a refresh token once. Plain HTTP is refused except to
+// loopback addresses.
+//
+// # Errors
+//
+// Errors answer "what can the caller do now?". Match them with errors.Is:
+// [ErrLoginRequired] (only a new login helps), [ErrTransient] (try again later,
+// nothing is lost), [ErrMisconfigured] (a developer or operator must change
+// something). errors.As with [*Error] gives code, status, and the time before
+// which the server does not want to be asked again.
+//
+// # Secrets
+//
+// A [TokenPair], a [Config] and a [Client] print redacted under every fmt verb
+// and in slog. Errors hold no token, no query string and no response body.
+//
+// # Concurrency
+//
+// A [Client] is safe for concurrent use. A [TokenPair] is a plain value: share
+// it by pointer and do not modify one that others read.
+package oauth

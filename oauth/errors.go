@@ -1,0 +1,127 @@
+package oauth
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// The three answers to "what can the caller do now?". Every error of this
+// package that concerns a server matches exactly one of them.
+var (
+	// ErrLoginRequired means that only a new login helps: the server has ended
+	// the session, or there was none.
+	ErrLoginRequired = errors.New("login required")
+	// ErrTransient means that nothing is lost and a later attempt may succeed.
+	ErrTransient = errors.New("temporarily failed")
+	// ErrMisconfigured means that neither waiting nor a login helps: a developer
+	// or operator has to change something.
+	ErrMisconfigured = errors.New("misconfigured")
+)
+
+// Finer reasons, each beside one of the three above.
+var (
+	// ErrRefreshTokenRequired: there is no refresh token to spend.
+	ErrRefreshTokenRequired = errors.New("no refresh token")
+	// ErrTokenExpired: the server says that the refresh token has expired.
+	ErrTokenExpired = errors.New("refresh token expired")
+	// ErrTokenReused: the server says that the refresh token was spent before.
+	ErrTokenReused = errors.New("refresh token was already used")
+	// ErrTokenInvalid: the server says that it does not know the refresh token.
+	ErrTokenInvalid = errors.New("refresh token invalid")
+	// ErrUserNotFound: the server says that the session's user is gone.
+	ErrUserNotFound = errors.New("user not found")
+	// ErrAccessDenied: the person, or a policy, refused the login.
+	ErrAccessDenied = errors.New("access denied")
+	// ErrCodeExpired: the device code ended before the person entered it
+	// (RFC 8628 section 3.5).
+	ErrCodeExpired = errors.New("code expired")
+)
+
+// An Error says what became of a request to an authorization server. It holds
+// no token, no query string and no part of a response body; of the server's
+// words it keeps the error code alone, if that looks like one.
+type Error struct {
+	// Op is what was attempted: "refresh", "exchange", "device", "discover", …
+	Op string
+	// Kind is ErrLoginRequired, ErrTransient or ErrMisconfigured.
+	Kind error
+	// Code is the server's error code (RFC 6749 section 5.2), empty if none.
+	Code string
+	// Status is the HTTP status, zero if no answer came.
+	Status int
+	// RetryAt is before when the server does not want to be asked again
+	// (Retry-After), zero if it did not say.
+	RetryAt time.Time
+	// Sent tells whether the request may have reached the server. Only when it
+	// is false is it certain that the server has done nothing.
+	Sent bool
+	// Page tells that the answer was a web page: the word of a proxy, a captive
+	// portal or a firewall, and not of the authorization server.
+	Page bool
+	// Hint is what to do about it, for people. May be empty.
+	Hint string
+	// Err is the cause, if there is one besides the server's word.
+	Err error
+}
+
+// Unknown reports whether the server may have acted on the request while its
+// answer did not come through: no answer, or one that cannot be used. A refresh
+// token spent like that should be sent again within seconds, inside the grace
+// window that many servers keep for this case.
+func (e *Error) Unknown() bool {
+	return e.Sent && e.Kind == ErrTransient && (e.Status == 0 || (isSuccess(e.Status) && e.Code == ""))
+}
+
+// Refused reports whether the server answered the request with a refusal, in
+// whatever words. Overload, outages and web pages are no refusal.
+func (e *Error) Refused() bool {
+	if meaningOf(e.Op, e.Code).kind == ErrTransient {
+		return false // temporarily_unavailable and the like, under whatever status
+	}
+	return !e.Page && isRefusal(e.Status) || isSuccess(e.Status) && e.Code != ""
+}
+
+// Is makes an Error match its Kind and the finer reason its Code stands for.
+func (e *Error) Is(target error) bool {
+	if target == nil {
+		return false
+	}
+	m := meaningOf(e.Op, e.Code)
+	return target == e.Kind || (target == m.reason && e.Kind == m.kind)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Error describes e as "oauth: refresh: invalid_grant (HTTP 400): login required".
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("oauth: ")
+	b.WriteString(e.Op)
+	if e.Code != "" {
+		b.WriteString(": ")
+		b.WriteString(e.Code)
+	}
+	if e.Status != 0 {
+		fmt.Fprintf(&b, " (HTTP %d)", e.Status)
+	}
+	if e.Kind != nil {
+		b.WriteString(": ")
+		b.WriteString(e.Kind.Error())
+	}
+	if e.Err != nil {
+		b.WriteString(": ")
+		b.WriteString(e.Err.Error())
+	}
+	if e.Hint != "" {
+		b.WriteString("; ")
+		b.WriteString(e.Hint)
+	}
+	return b.String()
+}
+
+// Format implements fmt.Formatter: every verb prints what Error returns.
+func (e *Error) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, e.Error()) }

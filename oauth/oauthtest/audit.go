@@ -1,0 +1,282 @@
+package oauthtest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A MistakeKind says what a client did wrong.
+type MistakeKind string
+
+const (
+	// SpentTwice: a refresh token was sent again although the client had received
+	// its successor, or so long after losing the answer that it should have known
+	// better.
+	SpentTwice MistakeKind = "spent twice"
+	// SpentAfterRevocation: a refresh token was sent after the client had revoked
+	// it, or had been told that it is invalid.
+	SpentAfterRevocation MistakeKind = "spent after it was revoked or refused"
+	// SpentInParallel: a refresh token was sent while another request with it was
+	// under way.
+	SpentInParallel MistakeKind = "spent in parallel"
+	// TokenInURL: a secret was sent in a query string, where logs keep it.
+	TokenInURL MistakeKind = "sent in a URL"
+)
+
+// replayWindow is how long after an answer was lost a client may send the same
+// refresh token again: the longest grace window that is common among servers.
+const replayWindow = 30 * time.Second
+
+// A Mistake is something that no client should do.
+type Mistake struct {
+	Kind MistakeKind
+	When time.Time
+	// TokenHash is the beginning of the refresh token's SHA-256 in hexadecimal,
+	// or for TokenInURL the name of the query parameter.
+	TokenHash string
+}
+
+// String describes the mistake in one line without any secret.
+func (m Mistake) String() string {
+	what := "refresh token " + m.TokenHash
+	if m.Kind == TokenInURL {
+		what = "parameter " + m.TokenHash
+	}
+	return fmt.Sprintf("%s: %s %s", m.When.Format(time.RFC3339Nano), what, m.Kind)
+}
+
+// A Spend is one refresh token's arrival at the token endpoint.
+type Spend struct {
+	TokenHash string    // the beginning of its SHA-256 in hexadecimal
+	Arrived   time.Time // when the request came
+	Ended     time.Time // when the answer was given or the client left; zero: not yet
+	Committed bool      // the server carried the refresh out
+	Delivered bool      // the client has received the server's answer
+}
+
+// An auditor watches refresh tokens come and answers go.
+type auditor struct {
+	now    func() time.Time
+	excuse time.Duration // how long a lost answer explains a replay
+
+	mu       sync.Mutex // guards what follows
+	tokens   map[string]*history
+	spends   []*spend
+	mistakes []Mistake
+}
+
+// A history is what the client knows about one refresh token, as far as the
+// server can tell.
+type history struct {
+	open    []*spend  // under way
+	rotated bool      // the server has exchanged it
+	known   bool      // and the client has received the successor
+	lostAt  time.Time // when the last answer to such an exchange was lost
+	invalid bool      // the client revoked it, or was told that it is invalid
+}
+
+// A spend is a Spend under way.
+type spend struct {
+	Spend
+	a        *auditor
+	h        *history
+	ctx      context.Context
+	direct   bool
+	unwatch  func() bool
+	left     time.Time // when the client left; zero if it has not
+	parallel []Mistake // counted unless the client turns out to have left
+	news     bool      // its answer was the first to tell the client of the successor
+}
+
+// Audit returns the mistakes so far, oldest first; none is the good result.
+//
+// Not counted is what a client cannot know: a spent refresh token that is sent
+// again within 30 seconds (or Config.Grace, if longer) after its answer was lost,
+// and the first use of a refresh token that the server ended by itself.
+func (s *Server) Audit() []Mistake {
+	s.audit.mu.Lock()
+	defer s.audit.mu.Unlock()
+	mistakes := slices.Clone(s.audit.mistakes)
+	slices.SortStableFunc(mistakes, func(a, b Mistake) int { return a.When.Compare(b.When) })
+	return mistakes
+}
+
+// Spends returns every arrival of a refresh token at the token endpoint, in
+// order, with what became of it.
+func (s *Server) Spends() []Spend {
+	s.audit.mu.Lock()
+	defer s.audit.mu.Unlock()
+	spends := make([]Spend, len(s.audit.spends))
+	for i, sp := range s.audit.spends {
+		spends[i] = sp.Spend
+	}
+	return spends
+}
+
+// AnswerLost tells the auditor that the client which spent refreshToken died
+// before it could save the answer, which a server cannot see. Sending the token
+// again within the next seconds is then no mistake.
+func (s *Server) AnswerLost(refreshToken string) {
+	a := &s.audit
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if h := a.tokens[hashOf(refreshToken)]; h != nil && h.rotated {
+		h.known, h.lostAt = false, a.now()
+	}
+}
+
+// arrive notes that the refresh token with this hash has come in.
+func (a *auditor) arrive(ctx context.Context, hash string, direct bool) *spend {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	sp := &spend{a: a, h: a.historyLocked(hash), ctx: ctx, direct: direct}
+	sp.TokenHash, sp.Arrived = hash[:12], a.now()
+	sp.judgeLocked()
+	sp.h.open = append(sp.h.open, sp)
+	a.spends = append(a.spends, sp)
+	sp.unwatch = context.AfterFunc(ctx, sp.clientLeft)
+	return sp
+}
+
+func (a *auditor) historyLocked(hash string) *history {
+	if a.tokens == nil {
+		a.tokens = make(map[string]*history)
+	}
+	h := a.tokens[hash]
+	if h == nil {
+		h = new(history)
+		a.tokens[hash] = h
+	}
+	return h
+}
+
+// judgeLocked counts at most one mistake for the arrival.
+func (sp *spend) judgeLocked() {
+	h, m := sp.h, Mistake{When: sp.Arrived, TokenHash: sp.TokenHash}
+	for _, other := range h.open {
+		if other.ctx.Err() != nil {
+			continue // its client has left, perhaps to try again now
+		}
+		m.Kind = SpentInParallel
+		if other.direct {
+			sp.a.mistakes = append(sp.a.mistakes, m)
+		} else {
+			// Off a socket, the news that a client has left may come late.
+			other.parallel = append(other.parallel, m)
+		}
+		return
+	}
+	switch {
+	case h.invalid:
+		m.Kind = SpentAfterRevocation
+	case h.known, h.rotated && !h.lostAt.IsZero() && sp.Arrived.Sub(h.lostAt) > sp.a.excuse:
+		m.Kind = SpentTwice
+	default:
+		return
+	}
+	sp.a.mistakes = append(sp.a.mistakes, m)
+}
+
+// clientLeft runs when the request's context ends.
+func (sp *spend) clientLeft() {
+	now := sp.a.now()
+	sp.a.mu.Lock()
+	defer sp.a.mu.Unlock()
+	sp.leftLocked(now)
+}
+
+func (sp *spend) leftLocked(now time.Time) {
+	if sp.left.IsZero() && sp.Ended.IsZero() {
+		sp.left = now
+	}
+}
+
+// finish notes what the server did, and whether the client knows of it. ans is
+// nil if the server did nothing. A nil spend is ignored.
+func (sp *spend) finish(ans *answer, delivered bool) {
+	if sp == nil {
+		return
+	}
+	sp.unwatch()
+	now := sp.a.now()
+	sp.a.mu.Lock()
+	defer sp.a.mu.Unlock()
+	if sp.ctx.Err() != nil {
+		sp.leftLocked(now)
+	} else {
+		sp.a.mistakes = append(sp.a.mistakes, sp.parallel...)
+	}
+	sp.h.open = slices.DeleteFunc(sp.h.open, func(o *spend) bool { return o == sp })
+	sp.Ended = now
+	if !sp.left.IsZero() {
+		sp.Ended = sp.left
+	}
+	sp.Delivered = delivered
+	if ans == nil {
+		return
+	}
+	sp.Committed = ans.committed
+	if ans.rotated {
+		sp.h.rotated = true
+		sp.learnLocked()
+	}
+	if ans.refused && delivered {
+		sp.h.invalid = true
+	}
+}
+
+// learnLocked updates whether the client knows the successor.
+func (sp *spend) learnLocked() {
+	if sp.Delivered {
+		sp.news, sp.h.known = !sp.h.known, true
+	} else {
+		sp.h.lostAt = sp.Ended
+	}
+}
+
+// lost takes back that the answer was delivered.
+func (sp *spend) lost() {
+	if sp == nil {
+		return
+	}
+	now := sp.a.now()
+	sp.a.mu.Lock()
+	defer sp.a.mu.Unlock()
+	if sp.news {
+		sp.h.known, sp.h.lostAt = false, now
+	}
+	sp.Delivered = false
+}
+
+// revoked notes that the client itself revoked the refresh token.
+func (a *auditor) revoked(hash string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.historyLocked(hash).invalid = true
+}
+
+// secretParameters do not belong into a URL.
+var secretParameters = [...]string{
+	"access_token", "refresh_token", "token", "id_token", "client_secret",
+	"client_assertion", "password", "code_verifier", "device_code",
+}
+
+// checkQuery looks for secrets in a URL (RFC 6749 section 2.3.1, RFC 6750 section
+// 5.3).
+func (a *auditor) checkQuery(u *url.URL) {
+	if u.RawQuery == "" {
+		return
+	}
+	query, now := u.Query(), a.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, name := range secretParameters {
+		if query.Has(name) {
+			a.mistakes = append(a.mistakes, Mistake{Kind: TokenInURL, When: now, TokenHash: name})
+		}
+	}
+}

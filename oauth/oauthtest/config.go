@@ -1,0 +1,142 @@
+package oauthtest
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Defaults of Config.
+const (
+	DefaultClientID             = "evertoken-test"
+	DefaultUser                 = "alice"
+	DefaultPassword             = "wonderland"
+	DefaultScope                = "openid profile offline_access"
+	DefaultAccessTokenLifetime  = 15 * time.Minute
+	DefaultRefreshTokenLifetime = 7 * 24 * time.Hour
+
+	// From RFC 8628 section 3.2: the lifetime of its example, and the interval for
+	// clients that are told none.
+	defaultDeviceCodeLifetime = 30 * time.Minute
+	defaultDeviceInterval     = 5 * time.Second
+)
+
+// Config describes a server. The zero value is a sensible, strict one.
+type Config struct {
+	// AccessTokenLifetime defaults to 15 minutes, RefreshTokenLifetime to 7 days.
+	// expires_in announces whole seconds, rounded down.
+	AccessTokenLifetime, RefreshTokenLifetime time.Duration
+
+	// Users maps names to passwords. Nil means alice with wonderland.
+	Users map[string]string
+
+	// ClientID and ClientSecret register one client: evertoken-test by default,
+	// and public if it has no secret. Clients registers more.
+	ClientID, ClientSecret string
+	Clients                []RegisteredClient
+
+	// DefaultScope is granted when a client asks for none. Empty means "openid
+	// profile offline_access".
+	DefaultScope string
+	// OfflineScope makes the server give a refresh token only to those who ask
+	// for offline_access (OpenID Connect Core section 11).
+	OfflineScope bool
+	// ReduceScope, if set, is the scope of every refreshed access token.
+	ReduceScope string
+	// ResourceScope, if set, is needed at the protected resource; a token without
+	// it gets 403 insufficient_scope.
+	ResourceScope string
+
+	// NoRotation makes refresh tokens usable until they expire. The answer to a
+	// refresh then has no refresh_token.
+	NoRotation bool
+	// NoReuseDetection makes a spent refresh token merely invalid: using it
+	// again does not end the user's sessions.
+	NoReuseDetection bool
+	// Grace is how long a spent refresh token is accepted again, as long as its
+	// successor was not used. It is answered with the same successor and a new
+	// access token. Zero means not at all.
+	Grace time.Duration
+	// ForkSuccessors changes Grace: each replay gets a successor of its own, and
+	// only the newest of them is valid.
+	ForkSuccessors bool
+	// RevokeOldAccess makes a refresh end the session's earlier access tokens.
+	RevokeOldAccess bool
+	// SingleSession makes a login end the user's earlier sessions with the same
+	// client.
+	SingleSession bool
+	// AnnounceRefreshLifetime adds refresh_token_expires_in (seconds) to answers
+	// that carry a refresh token.
+	AnnounceRefreshLifetime bool
+	// JWTRefreshTokens makes refresh tokens JWTs with exp. Otherwise they are
+	// opaque strings with the characters that must be encoded: + / = and colon.
+	JWTRefreshTokens bool
+
+	// RefreshTokens keeps the refresh tokens that can be spent, by hash. Nil means
+	// memory.
+	RefreshTokens RefreshTokenStore
+	// RefreshTokenNotFound is the error by which RefreshTokens says that it has no
+	// such token. Nil means ErrRefreshTokenNotFound; stores of another package
+	// bring their own.
+	RefreshTokenNotFound error
+
+	// DeviceCodeLifetime defaults to 30 minutes. DeviceInterval is how far apart
+	// polls must be, 5 seconds by default.
+	DeviceCodeLifetime, DeviceInterval time.Duration
+
+	// ExactRedirectPort compares the port of loopback redirects too, unlike RFC
+	// 8252 section 7.3. It has an effect for clients with RedirectURIs.
+	ExactRedirectPort bool
+	// IssuerPath is the path of the issuer, such as "/tenant"; all endpoints are
+	// below it. Empty means none.
+	IssuerPath string
+
+	// Now replaces time.Now, for programs that run on a clock of their own.
+	Now func() time.Time
+}
+
+// A RegisteredClient is a client that the server knows.
+type RegisteredClient struct {
+	// ID is the client's identifier. Required.
+	ID string
+	// Secret is empty for public clients.
+	Secret string
+	// RedirectURIs are compared exactly, except for the port of loopback
+	// addresses (RFC 8252 section 7.3). Nil allows every http URL of the loopback
+	// interface (127.0.0.1, [::1], localhost).
+	RedirectURIs []string
+	// AuthMethod, if set, is the only accepted way to authenticate:
+	// client_secret_basic, client_secret_post or none. Empty accepts basic and
+	// post from a client with a secret, and none from one without.
+	AuthMethod string
+}
+
+// withDefaults returns a copy that shares no map or slice with cfg.
+func (cfg Config) withDefaults() Config {
+	setDefault(&cfg.AccessTokenLifetime, DefaultAccessTokenLifetime)
+	setDefault(&cfg.RefreshTokenLifetime, DefaultRefreshTokenLifetime)
+	setDefault(&cfg.DeviceCodeLifetime, defaultDeviceCodeLifetime)
+	setDefault(&cfg.DeviceInterval, defaultDeviceInterval)
+	setDefault(&cfg.ClientID, DefaultClientID)
+	setDefault(&cfg.DefaultScope, DefaultScope)
+	setDefault(&cfg.RefreshTokenNotFound, ErrRefreshTokenNotFound)
+	if cfg.Users == nil {
+		cfg.Users = map[string]string{DefaultUser: DefaultPassword}
+	}
+	cfg.Users = maps.Clone(cfg.Users)
+	cfg.Clients = slices.Clone(cfg.Clients)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.RefreshTokens == nil {
+		cfg.RefreshTokens = &MemoryRefreshTokens{Now: cfg.Now}
+	}
+	return cfg
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,54 @@
+// Package oauthtest is a real OAuth 2.0 authorization server in process, for
+// tests and demonstrations, the way net/http/httptest is a real HTTP server.
+//
+// Most tests want a server and a login without a browser:
+//
+//	s := oauthtest.New(oauthtest.Config{})
+//	client := oauth.NewClient(s.OAuthConfig())
+//	tokens, err := s.Login("alice")
+//	…
+//	if mistakes := s.Audit(); len(mistakes) > 0 {
+//		t.Errorf("the client mishandled its tokens: %v", mistakes)
+//	}
+//
+// [New] opens no socket: its [Server.Client] calls the handler directly, so it
+// works inside a testing/synctest bubble, where sockets do not. [NewServer]
+// listens on 127.0.0.1, for programs in other processes and for browsers.
+//
+// # What it does
+//
+// The zero [Config] is a strict server: access tokens live 15 minutes, refresh
+// tokens 7 days and rotate, and a refresh token that is used twice ends all of
+// the user's sessions. One person, alice with the password wonderland, and one
+// public client, evertoken-test, are registered. It serves metadata (RFC 8414
+// and OpenID Connect Discovery), keys, authorization code with PKCE, the device
+// flow (RFC 8628), password, client credentials and refresh grants, revocation
+// (RFC 7009), introspection (RFC 7662), userinfo, and a protected resource that
+// answers the challenges of RFC 6750.
+//
+// [Server.Allow] and [Server.AllowDevice] play the person who signs in and gives
+// consent, by the same pages that a browser gets.
+//
+// # Making it fail
+//
+// [Server.Script] queues faults: outages, odd answers, connections that break
+// before or after the server did its work. [Server.RevokeAll], [Server.EndUser]
+// and [Server.ExpireAccess] end things from the server's side.
+//
+// # Finding mistakes
+//
+// The server knows what was sent, answered and received, and [Server.Audit]
+// lists what no client should do: spend a refresh token twice, after it was
+// revoked or refused, or in parallel, and tokens in URLs. It does not hold
+// against a client what the client cannot know: a refresh token sent again
+// within seconds after its answer was lost is no mistake.
+//
+// # Concurrency
+//
+// A Server is safe for concurrent use. It starts no goroutine of its own except
+// one per request in flight and, after NewServer, those of net/http. No lock is
+// held while it waits, so a test in a bubble never hangs on it.
+//
+// It is no server for production: it keeps its state in memory, with a record of
+// each spent refresh token for the audit, and its passwords in the configuration.
+package oauthtest

@@ -1,0 +1,235 @@
+package oauthtest
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A Fault is one thing that goes wrong. Without AfterCommit it happens instead
+// of the server's work; with it the server does its work first, so a refresh
+// token is really spent although its answer never arrives.
+//
+// A Fault that sets only Delay, ExpiresIn or Edit leaves the request to the
+// server and touches only the time or the content of its answer.
+type Fault struct {
+	// Endpoint is where it happens; the token endpoint by default.
+	Endpoint Endpoint
+	// Grant limits it to requests with this grant_type. Empty means any request.
+	Grant string
+	// Times is how many requests it hits. Zero means one; negative, all to come.
+	Times int
+	// AfterCommit lets the server do its work before the fault happens.
+	AfterCommit bool
+
+	// Delay passes before anything else, or after the work with AfterCommit. A
+	// client that leaves meanwhile ends the wait, not the request: the server
+	// carries on with it.
+	Delay time.Duration
+	// Hang gives no answer until the client leaves; the request is then dropped.
+	Hang bool
+	// Down refuses the connection: the request never arrives. A server behind a
+	// socket cannot do that for one request; there it is a reset before commit.
+	Down bool
+	// Reset breaks the connection without an answer.
+	Reset bool
+	// CutBody breaks the connection in the middle of the body. Unless Status,
+	// Body or HTML gives another, that is the server's own answer, so the work is
+	// done.
+	CutBody bool
+
+	// Status, Header and Body replace the answer. Status defaults to 200 when only
+	// Body or HTML is set. Body is sent as JSON unless Header says otherwise.
+	Status int
+	Header http.Header
+	Body   string
+	// HTML replaces the body by a web page of a proxy or portal.
+	HTML bool
+	// Redirect answers with a redirect to this URL: 307 unless Status is set.
+	Redirect string
+	// RetryAfter adds a Retry-After header, in seconds rounded up. Status is 429
+	// unless set.
+	RetryAfter time.Duration
+
+	// ExpiresIn replaces expires_in in the server's answer by this JSON text, such
+	// as `"3600"`, `0`, `-3` or `1e12`; Missing removes it. The token's real
+	// lifetime stays.
+	ExpiresIn string
+	// Edit changes the server's answer before it is sent. It gets the JSON
+	// object, and must not keep it.
+	Edit func(fields map[string]any)
+}
+
+// Missing as Fault.ExpiresIn removes the field.
+const Missing = "missing"
+
+// A script is the queue of faults to come.
+type script struct {
+	mu     sync.Mutex // guards faults
+	faults []Fault
+}
+
+// Script queues faults. Each request takes the first in the queue that is meant
+// for its endpoint and grant.
+func (s *Server) Script(faults ...Fault) {
+	s.script.mu.Lock()
+	defer s.script.mu.Unlock()
+	for _, f := range faults {
+		if f.Endpoint == "" {
+			f.Endpoint = TokenEndpoint
+		}
+		if f.Times == 0 {
+			f.Times = 1
+		}
+		s.script.faults = append(s.script.faults, f)
+	}
+}
+
+// ClearScript drops the faults that have not happened and returns how many
+// there were.
+func (s *Server) ClearScript() int {
+	s.script.mu.Lock()
+	defer s.script.mu.Unlock()
+	n := len(s.script.faults)
+	s.script.faults = nil
+	return n
+}
+
+// take returns the fault for a request, or nil.
+func (sc *script) take(e Endpoint, grant string) *Fault {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	for i := range sc.faults {
+		f := &sc.faults[i]
+		if f.Endpoint != e && f.Endpoint != AnyEndpoint || f.Grant != "" && f.Grant != grant {
+			continue
+		}
+		taken := *f
+		if f.Times > 0 {
+			f.Times--
+		}
+		if f.Times == 0 {
+			sc.faults = append(sc.faults[:i:i], sc.faults[i+1:]...)
+		}
+		return &taken
+	}
+	return nil
+}
+
+// A broken says how a connection ends instead of a whole answer.
+type broken int
+
+const (
+	notBroken broken = iota
+	refusedDial
+	reset
+	cut
+	abandoned  // the client has left
+	unreadBody // the request's own body could not be read
+)
+
+// apply carries out the request by work, with what goes wrong. It returns the
+// answer, how the connection breaks, and whether the answer is the server's own
+// (or says as much).
+func (f *Fault) apply(ctx context.Context, work func() *answer) (a *answer, how broken, own bool) {
+	if f == nil {
+		return work(), notBroken, true
+	}
+	before := !f.AfterCommit
+	if before {
+		pause(ctx, f.Delay)
+	}
+	if f.AfterCommit || !f.replaces() {
+		a = work()
+	}
+	if !before {
+		pause(ctx, f.Delay)
+	}
+	switch {
+	case f.Hang:
+		<-ctx.Done()
+		return a, abandoned, false
+	case f.Down, f.Reset:
+		return a, reset, false
+	}
+	if f.hasAnswer() {
+		a, own = f.answer(a), false
+	} else {
+		f.edit(a)
+		own = a.informs()
+	}
+	if f.CutBody {
+		return a, cut, false
+	}
+	return a, notBroken, own
+}
+
+// replaces reports whether the fault takes the place of the server's work.
+func (f *Fault) replaces() bool { return f.Hang || f.Down || f.Reset || f.hasAnswer() }
+
+func (f *Fault) hasAnswer() bool {
+	return f.Status != 0 || f.Body != "" || f.HTML || f.Redirect != "" || f.RetryAfter > 0
+}
+
+// page is what a captive portal or a proxy in trouble shows.
+const page = "<!DOCTYPE html>\n<html lang=\"en\"><title>Gateway</title><h1>Something is in the way</h1></html>\n"
+
+// answer builds the scripted answer; done is the server's own, or nil.
+func (f *Fault) answer(done *answer) *answer {
+	a := &answer{status: f.Status, header: http.Header{}, body: []byte(f.Body)}
+	if done != nil {
+		a.committed, a.rotated = done.committed, done.rotated
+	}
+	a.header.Set("Content-Type", "application/json")
+	if f.HTML {
+		a.header.Set("Content-Type", "text/html; charset=utf-8")
+		a.body = []byte(page)
+	}
+	if f.Redirect != "" {
+		setDefault(&a.status, http.StatusTemporaryRedirect)
+		a.header.Set("Location", f.Redirect)
+	}
+	if f.RetryAfter > 0 {
+		setDefault(&a.status, http.StatusTooManyRequests)
+		a.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	}
+	setDefault(&a.status, http.StatusOK)
+	for name, values := range f.Header {
+		a.header[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
+	}
+	return a
+}
+
+// edit changes the server's own answer.
+func (f *Fault) edit(a *answer) {
+	if a.fields == nil {
+		return
+	}
+	switch f.ExpiresIn {
+	case "":
+	case Missing:
+		delete(a.fields, "expires_in")
+	default:
+		a.fields["expires_in"] = json.RawMessage(f.ExpiresIn)
+	}
+	if f.Edit != nil {
+		f.Edit(a.fields)
+	}
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,31 @@
+package oauthtest
+
+import "net/http"
+
+// serveMetadata answers both discovery requests (RFC 8414 section 3, OpenID
+// Connect Discovery 1.0 section 4).
+func (s *Server) serveMetadata(*http.Request) *answer {
+	auth := []string{authNone, authBasic, authPost}
+	return jsonAnswer(http.StatusOK, map[string]any{
+		"issuer":                                         s.issuer,
+		"authorization_endpoint":                         s.Endpoint(AuthorizeEndpoint),
+		"token_endpoint":                                 s.Endpoint(TokenEndpoint),
+		"device_authorization_endpoint":                  s.Endpoint(DeviceAuthorizationEndpoint),
+		"revocation_endpoint":                            s.Endpoint(RevocationEndpoint),
+		"introspection_endpoint":                         s.Endpoint(IntrospectionEndpoint),
+		"userinfo_endpoint":                              s.Endpoint(UserinfoEndpoint),
+		"jwks_uri":                                       s.Endpoint(JWKSEndpoint),
+		"response_types_supported":                       []string{"code"},
+		"response_modes_supported":                       []string{"query"},
+		"grant_types_supported":                          []string{grantCode, grantRefresh, grantDevice, grantPassword, grantClient},
+		"code_challenge_methods_supported":               []string{"S256"},
+		"token_endpoint_auth_methods_supported":          auth,
+		"revocation_endpoint_auth_methods_supported":     auth,
+		"introspection_endpoint_auth_methods_supported":  auth,
+		"authorization_response_iss_parameter_supported": true,
+		"scopes_supported":                               []string{"openid", "profile", "email", "offline_access"},
+		"subject_types_supported":                        []string{"public"},
+		"id_token_signing_alg_values_supported":          []string{"ES256"},
+		"claims_supported":                               []string{"sub", "name", "preferred_username", "email", "auth_time"},
+	})
+}

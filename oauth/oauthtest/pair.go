@@ -1,0 +1,60 @@
+package oauthtest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/evertoken/evertoken/oauth"
+)
+
+// OAuthConfig returns a configuration for oauth.NewClient: issuer, endpoints, the
+// server's first client, and its default scope. After New it has the in-process
+// Client; after NewServer it uses sockets.
+func (s *Server) OAuthConfig() oauth.Config {
+	cfg := oauth.Config{
+		Issuer:           s.issuer,
+		ClientID:         s.cfg.ClientID,
+		ClientSecret:     s.cfg.ClientSecret,
+		AuthURL:          s.Endpoint(AuthorizeEndpoint),
+		TokenURL:         s.Endpoint(TokenEndpoint),
+		DeviceAuthURL:    s.Endpoint(DeviceAuthorizationEndpoint),
+		RevocationURL:    s.Endpoint(RevocationEndpoint),
+		IntrospectionURL: s.Endpoint(IntrospectionEndpoint),
+		UserinfoURL:      s.Endpoint(UserinfoEndpoint),
+		Scopes:           strings.Fields(s.cfg.DefaultScope),
+	}
+	if s.http == nil {
+		cfg.HTTPClient = s.Client()
+	}
+	return cfg
+}
+
+// Login starts a session for user without a browser, for the server's first
+// client and the default scope, and returns its tokens. It fails for a user that
+// the server does not know. No fault touches it, and nothing counts it.
+func (s *Server) Login(user string) (*oauth.TokenPair, error) {
+	if !s.knows(user) {
+		return nil, fmt.Errorf("oauthtest: there is no user %q; add it to Config.Users", user)
+	}
+	now := s.now()
+	a, err := s.begin(context.Background(), s.newGrant(user, s.cfg.ClientID, ""))
+	if err != nil {
+		return nil, fmt.Errorf("oauthtest: login: %w", err)
+	}
+	t := &oauth.TokenPair{
+		AccessToken: text(a.fields, "access_token"), RefreshToken: text(a.fields, "refresh_token"),
+		TokenType: "Bearer", IDToken: text(a.fields, "id_token"), Scope: text(a.fields, "scope"),
+		ExpiresIn: int64(s.cfg.AccessTokenLifetime.Seconds()), IssuedAt: now, ExpiresAt: now.Add(s.cfg.AccessTokenLifetime),
+	}
+	if s.cfg.AnnounceRefreshLifetime && t.RefreshToken != "" {
+		t.RefreshExpiresAt = now.Add(s.cfg.RefreshTokenLifetime)
+	}
+	return t, nil
+}
+
+// text returns a field that is a string, or "".
+func text(fields map[string]any, name string) string {
+	value, _ := fields[name].(string)
+	return value
+}

@@ -1,0 +1,111 @@
+package oauthtest
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// serveRevocation is RFC 7009. Revoking a refresh token ends its session;
+// revoking an access token ends that token only.
+func (s *Server) serveRevocation(r *http.Request) *answer {
+	c, refusal := s.authenticate(r)
+	if refusal != nil {
+		return refusal
+	}
+	token := r.PostForm.Get("token")
+	if token == "" {
+		return badRequest("invalid_request", "token is missing")
+	}
+	if !s.revokeRefresh(detached(r), c, token) {
+		s.revokeAccess(c, token)
+	}
+	// Section 2.2: an unknown token is as good as revoked.
+	return &answer{status: http.StatusOK, header: http.Header{"Cache-Control": {"no-store"}}}
+}
+
+// revokeRefresh reports whether token is a refresh token of c, and ends it.
+func (s *Server) revokeRefresh(ctx context.Context, c RegisteredClient, token string) bool {
+	se := s.sessionOf(ctx, token)
+	if se == nil || se.Client != c.ID {
+		return false
+	}
+	s.audit.revoked(hashOf(token))
+	s.endSessions(ctx, func(other *session) bool { return other == se })
+	return true
+}
+
+// sessionOf returns the session of a refresh token, spent or not, or nil.
+func (s *Server) sessionOf(ctx context.Context, token string) *session {
+	hash := hashOf(token)
+	s.mu.Lock()
+	st := s.tokens[hash]
+	s.mu.Unlock()
+	if st != nil {
+		return st.session
+	}
+	se, err := s.lookUp(ctx, hash)
+	if err != nil {
+		return nil
+	}
+	return se
+}
+
+func (s *Server) revokeAccess(c RegisteredClient, token string) {
+	claims, err := s.keys.verify(token)
+	if err != nil || claims.ClientID != c.ID {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if se := s.sessions[claims.Session]; se != nil {
+		if se.killed == nil {
+			se.killed = make(map[string]bool)
+		}
+		se.killed[claims.ID] = true
+	}
+}
+
+// serveIntrospection is RFC 7662, for the client that a token was given to. It
+// does not spend refresh tokens.
+func (s *Server) serveIntrospection(r *http.Request) *answer {
+	c, refusal := s.authenticate(r)
+	if refusal != nil {
+		return refusal
+	}
+	token := r.PostForm.Get("token")
+	if token == "" {
+		return badRequest("invalid_request", "token is missing")
+	}
+	if claims := s.liveAccess(token); claims != nil && claims.ClientID == c.ID {
+		return jsonAnswer(http.StatusOK, map[string]any{
+			"active": true, "token_type": "Bearer", "iss": s.issuer, "sub": claims.Subject, "username": claims.Subject,
+			"aud": claims.Audience, "client_id": claims.ClientID, "scope": claims.Scope, "jti": claims.ID,
+			"iat": claims.IssuedAt.Unix(), "exp": claims.ExpiresAt.Unix(),
+		})
+	}
+	if fields := s.introspectRefresh(r, c, token); fields != nil {
+		return jsonAnswer(http.StatusOK, fields)
+	}
+	// Section 2.2: nothing more about a token that is not active.
+	return jsonAnswer(http.StatusOK, map[string]any{"active": false})
+}
+
+// introspectRefresh describes a refresh token that can be spent, or returns nil.
+func (s *Server) introspectRefresh(r *http.Request, c RegisteredClient, token string) map[string]any {
+	hash := hashOf(token)
+	se, err := s.lookUp(detached(r), hash)
+	if err != nil || se == nil || se.Client != c.ID {
+		return nil
+	}
+	s.mu.Lock()
+	expires := time.Time{}
+	if st := s.tokens[hash]; st != nil {
+		expires = st.expires
+	}
+	s.mu.Unlock()
+	return map[string]any{
+		"active": true, "iss": s.issuer, "sub": se.User, "username": se.User, "client_id": se.Client,
+		"scope": se.Scope, "exp": wholeSecond(expires).Unix(),
+	}
+}

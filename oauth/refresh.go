@@ -1,0 +1,117 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/url"
+	"time"
+)
+
+const opRefresh = "refresh"
+
+// RefreshToken trades a refresh token for a new pair (RFC 6749 section 6). Most
+// callers want [Client.Refresh], which keeps what the answer omits.
+//
+// It sends one request and never repeats it, since the server may already have
+// consumed the refresh token. If the answer has no refresh token, the result
+// keeps the one given. Config.Timeout bounds the request within ctx.
+//
+// Errors are of type [*Error]. An empty refresh token is ErrRefreshTokenRequired
+// without a request; a refusal that means the session is over matches
+// ErrLoginRequired; [Error.Unknown] tells whether the token may have been spent.
+// After an answer with Retry-After, further refreshes by this Client fail with
+// ErrTransient until then, without a request: the wish concerns all sessions of
+// the server. Safe for concurrent use, but do not spend one token twice.
+func (c *Client) RefreshToken(ctx context.Context, refreshToken string) (*TokenPair, error) {
+	return c.Refresh(ctx, &TokenPair{RefreshToken: refreshToken})
+}
+
+// Refresh trades t's refresh token for a new pair (RFC 6749 section 6), like
+// [Client.RefreshToken], and keeps of t what the answer omits: refresh token and
+// its end, scope, ID token, extra fields. t is not modified.
+func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) {
+	if t == nil || t.RefreshToken == "" {
+		return nil, &Error{Op: opRefresh, Kind: ErrLoginRequired, Err: ErrRefreshTokenRequired}
+	}
+	if until := c.waitUntil(); !until.IsZero() {
+		return nil, mustWait(opRefresh, until)
+	}
+	next, err := c.grant(ctx, opRefresh, url.Values{
+		"grant_type":    {"refresh_token"},
+		"refresh_token": {t.RefreshToken},
+	})
+	if err != nil {
+		c.rememberWait(err)
+		return nil, err
+	}
+	return next.Keeping(t), nil
+}
+
+// Keeping returns t with what it lacks taken from old, the pair it succeeds:
+// refresh token and that token's end, scope, ID token and extra fields. Neither
+// is modified. Authors of a refresh.Refresher need it when their server omits
+// what has not changed.
+func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
+	next := t.Clone()
+	if old == nil {
+		return next
+	}
+	if next.RefreshToken == "" {
+		next.RefreshToken = old.RefreshToken
+	}
+	if next.RefreshExpiresAt.IsZero() && next.RefreshToken == old.RefreshToken {
+		next.RefreshExpiresAt = old.RefreshExpiresAt
+	}
+	if next.TokenType == "" {
+		next.TokenType = old.TokenType
+	}
+	if next.Scope == "" {
+		next.Scope = old.Scope
+	}
+	if next.IDToken == "" {
+		next.IDToken = old.IDToken
+	}
+	if len(old.Extra) > 0 {
+		extra := make(map[string]json.RawMessage, len(old.Extra)+len(next.Extra))
+		maps.Copy(extra, old.Clone().Extra)
+		maps.Copy(extra, next.Extra)
+		next.Extra = extra
+	}
+	return next
+}
+
+// mustWait is the error for a request that is not sent because the server has
+// asked for peace.
+func mustWait(op string, until time.Time) *Error {
+	return &Error{Op: op, Kind: ErrTransient, RetryAt: until, Hint: "the server asked to wait"}
+}
+
+// waitUntil returns until when the server wants no refreshes, or zero.
+func (c *Client) waitUntil() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.cfg.Now()
+	// Over when either clock says so: the wall clock goes on while a machine
+	// sleeps, and the monotonic one is not set back.
+	left := min(c.notBefore.Sub(now), c.notBefore.Round(0).Sub(now.Round(0)))
+	if left <= 0 {
+		return time.Time{}
+	}
+	return now.Round(0).Add(left)
+}
+
+// rememberWait keeps the server's wish to be left alone.
+func (c *Client) rememberWait(err error) {
+	fail, ok := err.(*Error)
+	if !ok || fail.RetryAt.IsZero() || fail.Kind != ErrTransient {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// As a reading of the clock, so that setting it back does not prolong the wait.
+	now := c.cfg.Now()
+	if until := now.Add(fail.RetryAt.Sub(now.Round(0))); until.After(c.notBefore) {
+		c.notBefore = until
+	}
+}

@@ -1,0 +1,139 @@
+package oauth
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+)
+
+// maxBody bounds what is read of an answer. Token responses with large ID tokens
+// reach some tens of kilobytes.
+const maxBody = 1 << 20
+
+// requestClient returns the client that sends token requests: hc's transport and
+// cookie jar, but no redirects (RFC 9110 section 15.4 lets a 307 carry the body,
+// and so the refresh token, to another host).
+func requestClient(hc *http.Client) *http.Client {
+	if hc == nil {
+		hc = &http.Client{Transport: defaultTransport()}
+	}
+	c := *hc
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &c
+}
+
+// defaultTransport opens a connection for each request. Token requests are
+// minutes apart, so that a kept connection would save nothing, but could turn
+// out to be dead after the refresh token was written into it.
+func defaultTransport() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.DisableKeepAlives = true
+	return t
+}
+
+// post sends form to endpoint as one POST with the client's authentication, and
+// returns what came back, or an Error if nothing did.
+func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values) (answer, *Error) {
+	return c.send(ctx, op, func(ctx context.Context) (*http.Request, error) {
+		return c.newRequest(ctx, endpoint, form)
+	})
+}
+
+// get asks for endpoint with one GET and the given Authorization header, which
+// may be empty. Otherwise it is like post.
+func (c *Client) get(ctx context.Context, op, endpoint, authorization string) (answer, *Error) {
+	return c.send(ctx, op, func(ctx context.Context) (*http.Request, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Accept", "application/json")
+		if authorization != "" {
+			req.Header.Set("Authorization", authorization)
+		}
+		return req, nil
+	})
+}
+
+// send sends the request that build makes, within Config.Timeout.
+func (c *Client) send(ctx context.Context, op string, build func(context.Context) (*http.Request, error)) (answer, *Error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	var trace sendTrace
+	req, err := build(trace.watch(ctx))
+	if err != nil {
+		return answer{}, misconfigured(op, cleanCause(err))
+	}
+
+	a := answer{op: op, sentAt: c.cfg.Now(), fallback: c.cfg.DefaultLifetime}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return answer{}, &Error{Op: op, Kind: ErrTransient, Sent: trace.mayHaveSent(err), Err: cleanCause(err)}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	a.status, a.header, a.received = resp.StatusCode, resp.Header, c.cfg.Now()
+	a.body, a.whole = body, err == nil && len(body) <= maxBody
+	return a, nil
+}
+
+// newRequest builds the POST.
+func (c *Client) newRequest(ctx context.Context, endpoint string, form url.Values) (*http.Request, error) {
+	id, secret := c.cfg.ClientID, c.cfg.ClientSecret
+	switch c.cfg.ClientAuth {
+	case AuthNone:
+		form.Set("client_id", id)
+	case AuthPost:
+		form.Set("client_id", id)
+		form.Set("client_secret", secret)
+	}
+	// A body that is no *strings.Reader leaves req.GetBody nil, without which
+	// net/http cannot send the request a second time on its own. HTTP/1 and
+	// HTTP/2 both would in some cases after a connection broke.
+	body := struct{ io.Reader }{strings.NewReader(form.Encode())}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, body)
+	if err != nil {
+		return nil, err
+	}
+	req.ContentLength = int64(len(form.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	switch c.cfg.ClientAuth {
+	case AuthBasic:
+		req.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
+	case AuthBasicRaw:
+		req.SetBasicAuth(id, secret)
+	}
+	return req, nil
+}
+
+// A sendTrace finds out whether a request that failed may have reached the
+// server.
+type sendTrace struct{ dialing, writing atomic.Bool }
+
+func (t *sendTrace) watch(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:          func(string) { t.dialing.Store(true) },
+		WroteHeaderField: func(string, []string) { t.writing.Store(true) },
+		WroteHeaders:     func() { t.writing.Store(true) },
+	})
+}
+
+// mayHaveSent is false only when it is certain that nothing was sent: the
+// transport said that it was looking for a connection and never began to write,
+// or the error is one of connecting. Transports that do not report (fakes,
+// wrappers) leave the latter.
+func (t *sendTrace) mayHaveSent(err error) bool {
+	if t.dialing.Load() {
+		return t.writing.Load()
+	}
+	return !isConnectError(err)
+}

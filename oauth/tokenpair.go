@@ -1,0 +1,176 @@
+package oauth
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// A TokenPair is an access token, the refresh token that renews it, and what
+// the server said about both (RFC 6749 section 5.1).
+//
+// It prints redacted: no fmt verb and no slog handler shows a token, and none of
+// %v, %+v and %#v when the pair sits in another struct, slice or map. Hold it by
+// pointer: fmt cannot ask a value in an unexported struct field how it wants to
+// be printed. Two things are beyond a type's reach: what fmt prints to complain
+// about a verb that does not fit, as in %!s(…), %p or a stray %w, which go vet
+// finds; and encoding to JSON, which writes the tokens, since that is how a pair
+// is stored. So log the pair itself and not a struct around it: slog's JSON
+// handler encodes those.
+type TokenPair struct {
+	// AccessToken is what API requests carry.
+	AccessToken string
+	// RefreshToken renews the access token. Empty if the server gave none.
+	RefreshToken string
+	// TokenType is how the access token is presented, as the server spelled it;
+	// empty means Bearer. Type gives the normalized form.
+	TokenType string
+	// ExpiresIn is the access token's lifetime in seconds, as received. Zero
+	// means the server did not say; ExpiresAt is what decides.
+	ExpiresIn int64
+
+	// ExpiresAt is when the access token dies by the local clock, counted from
+	// before the request was sent. Zero: not known, refresh when it is rejected.
+	ExpiresAt time.Time
+	// IssuedAt is when the request for the access token was sent, by the local
+	// clock. Zero: not known.
+	IssuedAt time.Time
+	// RefreshExpiresAt is when the refresh token dies. Zero: not known.
+	RefreshExpiresAt time.Time
+
+	// Scope is the access token's scope, space-separated (RFC 6749 section 3.3).
+	Scope string
+	// IDToken is the OpenID Connect ID token, unverified, if there was one.
+	IDToken string
+
+	// Skew is how far the local clock was ahead of the server's when the pair
+	// was received, to the second. It is shown to people and decides nothing.
+	Skew time.Duration
+
+	// Extra holds every response field not named above, as received.
+	Extra map[string]json.RawMessage
+}
+
+// Type returns the token type in its registered spelling: "Bearer" for bearer
+// in any case and for an empty type, "DPoP" for dpop in any case (RFC 6749
+// section 5.1 calls the type case-insensitive; some resource servers take only
+// the registered spelling). Other types are returned unchanged.
+func (t *TokenPair) Type() string {
+	switch {
+	case t.TokenType == "" || strings.EqualFold(t.TokenType, "Bearer"):
+		return "Bearer"
+	case strings.EqualFold(t.TokenType, "DPoP"):
+		return "DPoP"
+	}
+	return t.TokenType
+}
+
+// Lifetime returns how long the access token was good for when it was issued,
+// and whether that is known.
+func (t *TokenPair) Lifetime() (time.Duration, bool) {
+	if t.ExpiresAt.IsZero() || t.IssuedAt.IsZero() {
+		return 0, false
+	}
+	return t.ExpiresAt.Sub(t.IssuedAt), true
+}
+
+// Clone returns a copy that shares nothing with t. It returns nil for nil.
+func (t *TokenPair) Clone() *TokenPair {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	c.Extra = maps.Clone(t.Extra)
+	for k, v := range c.Extra {
+		c.Extra[k] = append(json.RawMessage(nil), v...)
+	}
+	return &c
+}
+
+// OAuth2 returns t as an x/oauth2 token. Scope, id_token and the extra fields
+// are available through its Extra method.
+func (t *TokenPair) OAuth2() *oauth2.Token {
+	tok := &oauth2.Token{
+		AccessToken:  t.AccessToken,
+		TokenType:    t.Type(),
+		RefreshToken: t.RefreshToken,
+		Expiry:       t.ExpiresAt,
+		ExpiresIn:    t.ExpiresIn,
+	}
+	extra := make(map[string]any, len(t.Extra)+2)
+	for k, raw := range t.Extra {
+		var v any
+		if json.Unmarshal(raw, &v) == nil {
+			extra[k] = v
+		}
+	}
+	if t.Scope != "" {
+		extra["scope"] = t.Scope
+	}
+	if t.IDToken != "" {
+		extra["id_token"] = t.IDToken
+	}
+	return tok.WithExtra(extra)
+}
+
+// FromOAuth2 returns tok as a TokenPair, with its scope and id_token. When the
+// token was issued is not known to x/oauth2, so IssuedAt is zero; its other
+// extra fields cannot be listed and are not carried over. It returns nil for
+// nil.
+func FromOAuth2(tok *oauth2.Token) *TokenPair {
+	if tok == nil {
+		return nil
+	}
+	scope, _ := tok.Extra("scope").(string)
+	idToken, _ := tok.Extra("id_token").(string)
+	return &TokenPair{
+		AccessToken:  tok.AccessToken,
+		TokenType:    tok.TokenType,
+		RefreshToken: tok.RefreshToken,
+		ExpiresIn:    tok.ExpiresIn,
+		ExpiresAt:    tok.Expiry.Round(0),
+		Scope:        scope,
+		IDToken:      idToken,
+	}
+}
+
+// String describes the pair without its tokens.
+func (t TokenPair) String() string {
+	var b strings.Builder
+	b.WriteString("oauth.TokenPair{access:")
+	b.WriteString(presence(t.AccessToken))
+	b.WriteString(" refresh:")
+	b.WriteString(presence(t.RefreshToken))
+	if !t.ExpiresAt.IsZero() {
+		b.WriteString(" expires:")
+		b.WriteString(t.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	b.WriteString("}")
+	return b.String()
+}
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (t TokenPair) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, t.String()) }
+
+// LogValue implements slog.LogValuer: a group without the tokens.
+func (t TokenPair) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("access", presence(t.AccessToken)),
+		slog.String("refresh", presence(t.RefreshToken)),
+		slog.Time("expires", t.ExpiresAt),
+	)
+}
+
+// presence says whether a secret is there, and nothing else about it.
+func presence(secret string) string {
+	if secret == "" {
+		return "none"
+	}
+	return "[redacted]"
+}

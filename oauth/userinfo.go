@@ -1,0 +1,101 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const opUserinfo = "userinfo"
+
+// Userinfo is what the server tells about the person who logged in (OpenID
+// Connect Core section 5.3.2). All but Subject may be missing.
+type Userinfo struct {
+	// Subject identifies the person at this issuer, and never changes. Names and
+	// addresses may.
+	Subject string
+	// Name, PreferredUsername and Email are for display.
+	Name, PreferredUsername, Email string
+	// EmailVerified tells whether the server has checked Email.
+	EmailVerified bool
+	// Claims holds every member of the answer.
+	Claims map[string]json.RawMessage
+}
+
+// Userinfo asks who has logged in (OpenID Connect Core section 5.3). The access
+// token needs the scope openid at most servers. If t has an ID token, its subject
+// must be the one in the answer (section 5.3.2).
+//
+// It sends one request and does not renew t: the Client of a refresh.Manager
+// carries a fresh token. Errors are of type [*Error], never ErrLoginRequired; a
+// rejected access token is [ErrTransient] with Status 401. Signed answers are not
+// supported ([ErrMisconfigured]). t is not modified. Safe for concurrent use.
+func (c *Client) Userinfo(ctx context.Context, t *TokenPair) (*Userinfo, error) {
+	if err := c.ready(opUserinfo, "Config.UserinfoURL", c.cfg.UserinfoURL); err != nil {
+		return nil, err
+	}
+	if t == nil || !usableToken(t.AccessToken) {
+		return nil, misconfigured(opUserinfo, errors.New("there is no access token"))
+	}
+	if t.Type() != "Bearer" {
+		return nil, misconfigured(opUserinfo, errors.New("only Bearer tokens can be presented"))
+	}
+	a, fail := c.get(ctx, opUserinfo, c.cfg.UserinfoURL, "Bearer "+t.AccessToken)
+	if fail != nil {
+		return nil, fail
+	}
+	info, fail := judgeUserinfo(a, idTokenSubject(t.IDToken))
+	if fail != nil {
+		return nil, fail
+	}
+	return info, nil
+}
+
+var (
+	errSignedUserinfo = errors.New("signed userinfo is not supported")
+	errOtherSubject   = errors.New("the answer is about another person than the ID token")
+)
+
+// judgeUserinfo reads the answer: exactly one of result and error. subject is the
+// one expected, or empty if any will do.
+func judgeUserinfo(a answer, subject string) (*Userinfo, *Error) {
+	fields := a.fields()
+	info := &Userinfo{
+		Subject:           textField(fields, "sub"),
+		Name:              textField(fields, "name"),
+		PreferredUsername: textField(fields, "preferred_username"),
+		Email:             textField(fields, "email"),
+		Claims:            fields,
+	}
+	_ = json.Unmarshal(fields["email_verified"], &info.EmailVerified) // anything but true is false
+	switch {
+	case isSuccess(a.status) && info.Subject != "" && (subject == "" || info.Subject == subject):
+		return info, nil
+	case isSuccess(a.status) && info.Subject != "":
+		return nil, &Error{Op: a.op, Kind: ErrMisconfigured, Status: a.status, Sent: true, Err: errOtherSubject}
+	}
+	fail := a.inquiryFailure(fields)
+	if a.status == http.StatusUnauthorized {
+		fail.Kind, fail.Hint = ErrTransient, "the access token was rejected; renew it"
+	}
+	if kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type")); isSuccess(a.status) && kind == "application/jwt" {
+		fail.Kind, fail.Err = ErrMisconfigured, errSignedUserinfo
+		fail.Hint = "register the client for plain JSON userinfo"
+	}
+	return nil, fail
+}
+
+// idTokenSubject returns the subject of an ID token, or "". The token came over
+// TLS from the token endpoint, which OpenID Connect Core section 3.1.3.7 accepts
+// in place of checking its signature.
+func idTokenSubject(idToken string) string {
+	var claims jwt.RegisteredClaims
+	if _, _, err := jwt.NewParser().ParseUnverified(idToken, &claims); err != nil {
+		return ""
+	}
+	return claims.Subject
+}
