@@ -1,0 +1,167 @@
+package tokenstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// Each session has two lock files. The lease (.lock) is the lock of Locker: its
+// holder may spend the refresh token, which takes as long as the server takes.
+// The write lock (.write) is held by Set and Delete while they compare versions
+// and replace the file, a few milliseconds. They are two, because the holder of
+// the lease calls Set: with one lock it would wait for itself. They cannot
+// deadlock: nobody takes a lease while holding a write lock.
+//
+// Lock files are never deleted. Another process may have opened one and be
+// about to lock it; it would hold the lock of a file that nobody else sees.
+
+// A polling process tries again after a delay between these two. Short enough
+// not to be noticed beside a token request, and random, so that processes that
+// started together do not go on colliding.
+const (
+	minPoll = time.Millisecond
+	maxPoll = 20 * time.Millisecond
+)
+
+// maxTurns is how often the goroutines of one process pass a lock among
+// themselves before other processes, which can only poll, get a chance.
+const maxTurns = 8
+
+// fileLocks takes locks on files, in the order of asking among the goroutines
+// of a process. Its zero value is ready.
+type fileLocks struct{ queue queue }
+
+// lock takes the lock of the file at path, waiting for it until ctx ends.
+func (l *fileLocks) lock(ctx context.Context, path string) (*fileLock, error) {
+	turns, err := l.queue.lock(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := pollLock(ctx, path, turns)
+	if err != nil {
+		l.queue.unlock(path)
+		return nil, err
+	}
+	return &fileLock{flock: f, queue: &l.queue}, nil
+}
+
+// tryLock takes the lock of the file at path, or returns nil if it is held.
+func (l *fileLocks) tryLock(path string) (*fileLock, error) {
+	if !l.queue.tryLock(path) {
+		return nil, nil
+	}
+	f, err := tryFlock(path)
+	if f == nil {
+		l.queue.unlock(path)
+		return nil, err
+	}
+	return &fileLock{flock: f, queue: &l.queue}, nil
+}
+
+func pollLock(ctx context.Context, path string, turns int) (*flock.Flock, error) {
+	if turns%maxTurns == maxTurns-1 {
+		// Longer than any delay between polls: everybody who waits tries once.
+		if err := sleep(ctx, maxPoll+minPoll); err != nil {
+			return nil, err
+		}
+	}
+	for {
+		f, err := tryFlock(path)
+		if f != nil || err != nil {
+			return f, err
+		}
+		if err := sleep(ctx, minPoll+rand.N(maxPoll-minPoll)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return lockError(ctx)
+	}
+}
+
+// tryFlock locks the file at path with a lock object of its own, because one
+// object takes a lock that it has again. It returns nil if somebody else has
+// the lock.
+func tryFlock(path string) (*flock.Flock, error) {
+	f := flock.New(path, flock.SetPermissions(0o600))
+	ok, err := f.TryLock()
+	if errors.Is(err, fs.ErrNotExist) {
+		// Somebody removed the directory; what is to be saved now must not be lost.
+		if err := makeDir(filepath.Dir(path)); err != nil {
+			return nil, advise(err)
+		}
+		ok, err = f.TryLock()
+	}
+	if err != nil {
+		return nil, advise(err)
+	}
+	if !ok {
+		return nil, nil
+	}
+	return f, nil
+}
+
+// guards reports whether the file that f has locked is the one at its path,
+// the one that others would lock.
+func guards(f *flock.Flock) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	theirs, err := os.Stat(f.Path())
+	return err == nil && os.SameFile(mine, theirs)
+}
+
+// A fileLock is a lock on a file, held until its first unlock.
+type fileLock struct {
+	flock *flock.Flock
+	queue *queue
+	once  sync.Once
+}
+
+func (l *fileLock) unlock() error {
+	var err error
+	l.once.Do(func() {
+		err = l.flock.Unlock()
+		l.queue.unlock(l.flock.Path())
+	})
+	return err
+}
+
+// A fileLease is the lock of a session, for Locker.
+type fileLease struct {
+	lock *fileLock
+	name string
+}
+
+// Err implements [Lease]. The lock also counts as lost when somebody removed or
+// replaced the lock file, since another process can then take a new one.
+func (l *fileLease) Err() error {
+	switch f := l.lock.flock; {
+	case !f.Locked():
+		return failed("lock", l.name, fmt.Errorf("%w: it was unlocked", ErrLeaseLost))
+	case !guards(f):
+		return failed("lock", l.name, fmt.Errorf("%w: %s was removed", ErrLeaseLost, filepath.Base(f.Path())))
+	}
+	return nil
+}
+
+// Unlock implements [Lease].
+func (l *fileLease) Unlock() error { return failed("unlock", l.name, l.lock.unlock()) }

@@ -1,0 +1,183 @@
+package tokenstore
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Memory is a store in the memory of one process: for tests, and for programs
+// whose sessions may end with them. Its zero value is an empty store; do not
+// copy it after first use.
+//
+// It keeps records in their stored form, so that it treats them exactly like
+// the stores that outlive a process: what it returns is the caller's own, times
+// are wall-clock times in UTC, and a record that could not be saved elsewhere
+// is refused here too.
+//
+// Memory implements [Store], [Locker] and [Lister]. Locks are granted in the
+// order in which they were asked for. All methods are safe for concurrent use.
+type Memory struct {
+	mu      sync.Mutex // guards records and newest; never held while waiting
+	records map[string]memoryRecord
+	newest  uint64 // greatest version handed out, so that none is used twice
+
+	leases queue
+}
+
+type memoryRecord struct {
+	version uint64
+	data    []byte // as encode returned it; never modified
+}
+
+var (
+	_ Store  = (*Memory)(nil)
+	_ Locker = (*Memory)(nil)
+	_ Lister = (*Memory)(nil)
+)
+
+// Get implements [Store].
+func (m *Memory) Get(ctx context.Context, name string) (*Record, error) {
+	if err := check(ctx, "read", name); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	r, ok := m.records[name]
+	m.mu.Unlock()
+	if !ok {
+		return nil, failed("read", name, ErrNotFound)
+	}
+	return decode(r.data)
+}
+
+// Set implements [Store].
+func (m *Memory) Set(ctx context.Context, name string, rec *Record) (uint64, error) {
+	if err := check(ctx, "save", name); err != nil {
+		return 0, err
+	}
+	if rec == nil {
+		return 0, failed("save", name, errNoRecord)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.records[name].version != rec.Version {
+		return 0, failed("save", name, ErrConflict)
+	}
+	version := NextVersion(rec.Version)
+	if rec.Version == 0 {
+		// Within one second, and in a test whose clock stands still, the random
+		// part alone would leave a chance of repeating a version.
+		version = max(version, m.newest+1)
+	}
+	data, err := encode(rec, version)
+	if err != nil {
+		return 0, failed("save", name, err)
+	}
+	if m.records == nil {
+		m.records = make(map[string]memoryRecord)
+	}
+	m.records[name] = memoryRecord{version, data}
+	m.newest = max(m.newest, version)
+	return version, nil
+}
+
+// Delete implements [Store].
+func (m *Memory) Delete(ctx context.Context, name string, version uint64) error {
+	if err := check(ctx, "delete", name); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.records[name]
+	switch {
+	case !ok:
+		return failed("delete", name, ErrNotFound)
+	case r.version != version:
+		return failed("delete", name, ErrConflict)
+	}
+	delete(m.records, name)
+	return nil
+}
+
+// Lock implements [Locker]. It also works for several managers in one process,
+// which is all that can share a Memory.
+func (m *Memory) Lock(ctx context.Context, name string) (Lease, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	if _, err := m.leases.lock(ctx, name); err != nil {
+		return nil, failed("lock", name, err)
+	}
+	return &memoryLease{queue: &m.leases, name: name}, nil
+}
+
+// Names implements [Lister].
+func (m *Memory) Names(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("tokenstore: list sessions: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.records)), nil
+}
+
+// Count implements [Lister].
+func (m *Memory) Count(ctx context.Context) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("tokenstore: count sessions: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.records), nil
+}
+
+// Cleanup implements [Lister].
+func (m *Memory) Cleanup(ctx context.Context) (int, error) {
+	names, err := m.Names(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return cleanup(ctx, m, names, func(name string) (Lease, error) {
+		if !m.leases.tryLock(name) {
+			return nil, nil
+		}
+		return &memoryLease{queue: &m.leases, name: name}, nil
+	})
+}
+
+// String says how many sessions there are, and nothing of what is in them.
+func (m *Memory) String() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return fmt.Sprintf("tokenstore.Memory{sessions:%d}", len(m.records))
+}
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (m *Memory) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, m.String()) }
+
+// A memoryLease holds the lock of name in queue until its first Unlock.
+type memoryLease struct {
+	queue    *queue
+	name     string
+	released atomic.Bool
+}
+
+// Err implements [Lease].
+func (l *memoryLease) Err() error {
+	if l.released.Load() {
+		return failed("lock", l.name, fmt.Errorf("%w: it was unlocked", ErrLeaseLost))
+	}
+	return nil
+}
+
+// Unlock implements [Lease].
+func (l *memoryLease) Unlock() error {
+	if l.released.CompareAndSwap(false, true) {
+		l.queue.unlock(l.name)
+	}
+	return nil
+}

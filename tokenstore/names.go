@@ -1,0 +1,29 @@
+package tokenstore
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxName bounds a session name. It leaves room for an e-mail address (at most
+// 254 bytes, RFC 5321) with an issuer or an environment beside it.
+const maxName = 512
+
+// CheckName returns an error that wraps [ErrInvalidName] and says what is wrong
+// unless name may name a session: non-empty valid UTF-8 of at most 512 bytes
+// without NUL. Every store accepts these names and refuses all others, so that
+// a session can move from one store to another.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%w: it is empty", ErrInvalidName)
+	case len(name) > maxName:
+		return fmt.Errorf("%w: it has %d bytes, more than %d", ErrInvalidName, len(name), maxName)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("%w: %q is not valid UTF-8", ErrInvalidName, name)
+	case strings.ContainsRune(name, 0):
+		return fmt.Errorf("%w: %q contains a NUL", ErrInvalidName, name)
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+package tokenstore
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+)
+
+// A Record is what a store keeps for a session: its token pair, and what
+// processes must know about each other's attempts to renew it. Except for the
+// pair it holds no secret: refresh tokens are named by [Fingerprint].
+type Record struct {
+	// Tokens is the session's current pair.
+	Tokens *oauth.TokenPair
+	// Version counts the record's changes. Stores set it; see [Store.Set].
+	Version uint64
+
+	// Pending announces a spend that has begun and whose outcome is not recorded
+	// yet. Found by another process under the lock, it means the outcome is
+	// unknown: the holder died.
+	Pending *Mark
+	// Refused says since when the server has been refusing the refresh token in
+	// words that do not by themselves mean the grant is dead.
+	Refused *Mark
+	// Dead puts the refresh token in quarantine: the server has said that it is
+	// no longer good. It is not spent again, and not deleted either.
+	Dead *Mark
+	// NotBefore is when the server wants to be asked again (Retry-After).
+	NotBefore time.Time
+
+	// RefreshedAt is when the session was last renewed, and RefreshedBy the
+	// client configuration that did it, as a fingerprint.
+	RefreshedAt time.Time
+	RefreshedBy string
+	// Ancestors are fingerprints of refresh tokens this session's current one
+	// descends from: the first, and the most recent ones. A pair whose refresh
+	// token is among them is superseded.
+	Ancestors []string
+
+	// Unknown holds fields written by another version of this package. They are
+	// written back unchanged.
+	Unknown map[string]json.RawMessage
+}
+
+// A Mark says what happened to a refresh token, and when.
+type Mark struct {
+	// Token is the refresh token's [Fingerprint].
+	Token string `json:"token"`
+	// At is when it happened, by the clock of the process that wrote the mark.
+	At time.Time `json:"at"`
+	// Code is the error code the server gave, if any.
+	Code string `json:"code,omitempty"`
+}
+
+// On reports whether m is a mark on the given refresh token. A nil mark is on
+// none.
+func (m *Mark) On(refreshToken string) bool {
+	return m != nil && refreshToken != "" && m.Token == Fingerprint(refreshToken)
+}
+
+// Fingerprint names a refresh token without revealing it: the first 16 bytes of
+// its SHA-256, in hex. Refresh tokens have at least 128 bits of entropy (RFC 6749
+// section 10.10), so it cannot be guessed back. It is empty for an empty token.
+func Fingerprint(refreshToken string) string {
+	if refreshToken == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(refreshToken))
+	return hex.EncodeToString(sum[:16])
+}
+
+// maxAncestors bounds Ancestors. Sixteen renewals cover a process that slept
+// through a working day of 30-minute tokens; the first one, which is kept for
+// good, covers a program that starts with the same seed pair every time.
+const maxAncestors = 16
+
+// Supersede replaces the record's pair by its successor: the old refresh token
+// joins the ancestors and the marks on it are cleared.
+func (r *Record) Supersede(next *oauth.TokenPair) {
+	if r.Tokens != nil && r.Tokens.RefreshToken != next.RefreshToken && r.Tokens.RefreshToken != "" {
+		r.Ancestors = append(slices.Clone(r.Ancestors), Fingerprint(r.Tokens.RefreshToken))
+		if n := len(r.Ancestors); n > maxAncestors {
+			r.Ancestors = slices.Delete(r.Ancestors, 1, 1+n-maxAncestors)
+		}
+	}
+	r.Tokens = next
+	r.Pending, r.Refused, r.Dead = nil, nil, nil
+	r.NotBefore = time.Time{}
+}
+
+// Descends reports whether the record's pair is known to have replaced one with
+// the given refresh token.
+func (r *Record) Descends(refreshToken string) bool {
+	return refreshToken != "" && slices.Contains(r.Ancestors, Fingerprint(refreshToken))
+}
+
+// Spent reports whether nothing can renew or use the session any more at the
+// given time: its access token has expired, and its refresh token is absent,
+// expired, or was declared dead by the server at least thirty days ago. The
+// grace is for people: until then a verdict may still turn out to be wrong.
+func (r *Record) Spent(now time.Time) bool {
+	const quarantine = 30 * 24 * time.Hour
+	t := r.Tokens
+	if t == nil {
+		return true
+	}
+	if t.ExpiresAt.IsZero() && t.AccessToken != "" && r.Dead == nil {
+		return false // may be good for ever
+	}
+	if now.Before(t.ExpiresAt) {
+		return false
+	}
+	switch {
+	case t.RefreshToken == "":
+		return true
+	case !t.RefreshExpiresAt.IsZero() && !now.Before(t.RefreshExpiresAt):
+		return true
+	}
+	return r.Dead.On(t.RefreshToken) && now.Sub(r.Dead.At) >= quarantine
+}
+
+// Clone returns a copy that shares nothing with r. It returns nil for nil.
+func (r *Record) Clone() *Record {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	c.Tokens = r.Tokens.Clone()
+	c.Pending, c.Refused, c.Dead = r.Pending.clone(), r.Refused.clone(), r.Dead.clone()
+	c.Ancestors = slices.Clone(r.Ancestors)
+	c.Unknown = maps.Clone(r.Unknown)
+	for k, v := range c.Unknown {
+		c.Unknown[k] = slices.Clone(v)
+	}
+	return &c
+}
+
+func (m *Mark) clone() *Mark {
+	if m == nil {
+		return nil
+	}
+	c := *m
+	return &c
+}
+
+// String describes the record without its tokens.
+func (r Record) String() string {
+	return fmt.Sprintf("tokenstore.Record{version:%d tokens:%v}", r.Version, r.Tokens)
+}
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (r Record) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, r.String()) }
+
+// LogValue implements slog.LogValuer.
+func (r Record) LogValue() slog.Value { return slog.StringValue(r.String()) }

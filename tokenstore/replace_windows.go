@@ -1,0 +1,46 @@
+package tokenstore
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"golang.org/x/sys/windows"
+)
+
+// busyLimit is how long an operation is tried again while somebody else has the
+// file open. Readers of ours have it open for microseconds; virus scanners and
+// indexers, which look at every new file, for up to a second or so.
+const busyLimit = 2 * time.Second
+
+func renameFile(from, to string) error {
+	return retryBusy(func() error { return os.Rename(from, to) })
+}
+
+// retryBusy calls f until it does not fail because another process has the file
+// open. Access denied is among the reasons: it is what Windows answers for a
+// file whose removal or replacement is under way.
+func retryBusy(f func() error) error {
+	deadline := time.Now().Add(busyLimit)
+	for {
+		err := f()
+		if !isBusy(err) || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(time.Millisecond + rand.N(9*time.Millisecond))
+	}
+}
+
+func isBusy(err error) bool {
+	return errors.Is(err, windows.ERROR_SHARING_VIOLATION) ||
+		errors.Is(err, windows.ERROR_LOCK_VIOLATION) ||
+		errors.Is(err, windows.ERROR_ACCESS_DENIED)
+}
+
+// syncDir does nothing: Windows has no such call, and NTFS logs its names.
+func syncDir(string) error { return nil }
+
+func isDiskFull(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
+}

@@ -1,0 +1,86 @@
+package tokenstore
+
+import (
+	"context"
+	"errors"
+)
+
+var (
+	// ErrNotFound means that the store holds no record under that name.
+	ErrNotFound = errors.New("tokenstore: no such session")
+	// ErrConflict means that the record is not the version the caller read:
+	// somebody else was faster. Read again and decide anew.
+	ErrConflict = errors.New("tokenstore: the session was changed by somebody else")
+	// ErrDamaged means that what is stored cannot be read. The store has moved
+	// it aside, so that nothing is lost and a new record can be written. Until one
+	// is, or the session is deleted, Get goes on to say so: who holds a good copy
+	// can save it, while a session that is not found was ended by somebody.
+	ErrDamaged = errors.New("tokenstore: stored session is damaged")
+	// ErrLocked means that a lock could not be had before the context ended.
+	ErrLocked = errors.New("tokenstore: session is locked by another holder")
+	// ErrLeaseLost means that a lease ended before its holder released it.
+	ErrLeaseLost = errors.New("tokenstore: lease lost")
+	// ErrInvalidName means that a session name cannot be used.
+	ErrInvalidName = errors.New("tokenstore: invalid session name")
+)
+
+// A Store keeps records by session name. Write your own with three methods, and
+// let storetest tell you whether they are right.
+//
+// Every method is safe for concurrent use by goroutines and, unless the store
+// lives in one process's memory, by processes. Methods return when ctx ends.
+// A session name is any non-empty valid UTF-8 string of at most 512 bytes
+// without NUL; other names fail with [ErrInvalidName] ([CheckName]).
+type Store interface {
+	// Get returns the record saved under name, the caller's own copy, or an
+	// error that wraps ErrNotFound.
+	Get(ctx context.Context, name string) (*Record, error)
+
+	// Set saves rec under name and returns its new version. rec.Version is the
+	// version it replaces, zero for a record that must not exist yet; if the
+	// store holds another one, Set changes nothing and fails with ErrConflict.
+	// When Set returns nil, the record is durable. The version it returns is
+	// greater than the one replaced and was never used for name before, also not
+	// before a Delete ([NextVersion]). rec is not modified and not kept.
+	Set(ctx context.Context, name string, rec *Record) (version uint64, err error)
+
+	// Delete removes the record saved under name if its version is the given
+	// one. It fails with ErrNotFound if there is none, and with ErrConflict if
+	// it has another version.
+	Delete(ctx context.Context, name string, version uint64) error
+}
+
+// A Locker is a Store that processes or hosts share. Whoever wants to spend a
+// session's refresh token takes its lock first, and then reads the record again:
+// somebody else may have done the work.
+type Locker interface {
+	// Lock takes the lock of name, waiting for it until ctx ends; it then fails
+	// with an error that wraps both ErrLocked and the context's. A lock needs no
+	// record to exist. The lock also excludes other goroutines of the process.
+	Lock(ctx context.Context, name string) (Lease, error)
+}
+
+// A Lease is the right to spend a session's refresh token. It ends with Unlock,
+// or with the death of the process that holds it; stores that hosts share renew
+// it in the background and may lose it.
+type Lease interface {
+	// Err returns nil while the lease is held and an error that wraps
+	// ErrLeaseLost afterwards. Ask right before spending.
+	Err() error
+	// Unlock releases the lease. Further calls do nothing. It never releases a
+	// lock that somebody else has taken since.
+	Unlock() error
+}
+
+// A Lister is a Store that can be looked through. Every store in this module is
+// one.
+type Lister interface {
+	// Names returns the names of all sessions, sorted.
+	Names(ctx context.Context) ([]string, error)
+	// Count returns how many sessions there are.
+	Count(ctx context.Context) (int, error)
+	// Cleanup removes the sessions that nothing can renew any more
+	// ([Record.Spent]) and returns how many it removed. It leaves a session
+	// alone whose lock is held.
+	Cleanup(ctx context.Context) (int, error)
+}
