@@ -1,0 +1,144 @@
+package refresh
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/benbjohnson/clock"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+const (
+	// DefaultRefreshThreshold is how long before expiry a refresh is due, unless
+	// a third of the token's lifetime is less.
+	DefaultRefreshThreshold = 5 * time.Minute
+	// DefaultCheckInterval is how often at least everything is judged anew.
+	DefaultCheckInterval = time.Minute
+	// MinRefreshThreshold is the least RefreshThreshold; lower ones are raised.
+	MinRefreshThreshold = time.Minute
+
+	// defaultWait is how long a caller without a living token, or a refresh
+	// without the session's lock, waits: as long as people do.
+	defaultWait = 30 * time.Second
+	// defaultSession is the session's name in a Store.
+	defaultSession = "default"
+)
+
+// A Refresher renews token pairs. *oauth.Client is one; so is anything else that
+// can trade t's refresh token for a new pair in one attempt.
+//
+// Refresh must not modify t, must not repeat the spend by itself, and returns a
+// complete pair (see TokenPair.Keeping). Its errors should be *oauth.Error: any
+// other error counts as transient with an unknown outcome. Their texts are passed
+// on, so they must hold no secret.
+//
+// Two more methods are heeded if it has them: ConfigID() string identifies the
+// configuration it refreshes with, and RenewsWithoutRefreshToken() bool tells
+// that it needs no refresh token (client credentials).
+type Refresher interface {
+	Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error)
+}
+
+// RefresherFunc makes a function a Refresher.
+type RefresherFunc func(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error)
+
+// Refresh calls f.
+func (f RefresherFunc) Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error) {
+	return f(ctx, t)
+}
+
+// TokenStoreFunc saves a token pair, durably, before it returns nil. It is called
+// for one pair at a time, with the program's own copy of it. An error means that
+// nothing is known to be saved: the manager reports it and tries again.
+type TokenStoreFunc func(ctx context.Context, tokens *oauth.TokenPair) error
+
+// RefreshFailFunc hears, once per dead grant, that the session is over and a
+// person must log in again. Returning true tells the manager to attempt it
+// itself, through Config.Reauthenticate.
+type RefreshFailFunc func(err error) bool
+
+// Config configures a Manager. Only OAuthClient is required.
+type Config struct {
+	// OAuthClient renews the tokens. Required.
+	OAuthClient Refresher
+
+	// TokenStore, if set, is handed every new pair to save. It is all that a
+	// single process needs.
+	TokenStore TokenStoreFunc
+	// Store, if set, holds the session for several runs or processes. If it is
+	// also a tokenstore.Locker, they coordinate: one of them refreshes, the
+	// others adopt. With both, Store is written first.
+	Store tokenstore.Store
+	// Session is the session's name in Store. Empty means "default".
+	Session string
+
+	// OnRefreshFail hears of a dead grant, on a goroutine of its own.
+	OnRefreshFail RefreshFailFunc
+	// Reauthenticate obtains a new login when OnRefreshFail returned true. Its
+	// context ends with the manager. A failure is reported as an event; the next
+	// try is up to the program (UpdateTokens).
+	Reauthenticate func(ctx context.Context) (*oauth.TokenPair, error)
+
+	// RefreshThreshold is how long before expiry a refresh is due; a third of
+	// the token's lifetime, if that is less. Zero means five minutes; less than
+	// MinRefreshThreshold means MinRefreshThreshold.
+	RefreshThreshold time.Duration
+	// CheckInterval is how often at least the clock and the Store are looked at.
+	// Zero or less means one minute.
+	CheckInterval time.Duration
+	// RefreshTimeout bounds one attempt to refresh. Zero means 30 seconds.
+	RefreshTimeout time.Duration
+	// MaxWait bounds how long a caller whose token is dead waits for a new one,
+	// and how long a refresh waits for the session's lock. Zero means 30 seconds.
+	MaxWait time.Duration
+	// RefreshIdleLimit is how long a refresh token lives without being used, for
+	// servers that end idle sessions without announcing it. Zero means no limit.
+	RefreshIdleLimit time.Duration
+
+	// AllowedOrigins are origins ("https://api.example.com") whose requests carry
+	// the token. By default a request's token goes to the origin it names, and
+	// not along a redirect to another one.
+	AllowedOrigins []string
+	// Treat403AsExpired makes Transport handle a 403 like a 401, for APIs that
+	// answer 403 to a dead token. An insufficient_scope challenge never refreshes.
+	Treat403AsExpired bool
+	// OnInsufficientScope is called by Transport when an API wants more scope than
+	// the session has, once per scope and access token (RFC 6750 section 3.1).
+	// Runs on the goroutine of the request.
+	OnInsufficientScope func(scope string)
+
+	// Clock drives the manager, for programs and tests that run on a fake one.
+	// Nil means real time.
+	Clock clock.Clock
+	// Logger receives decisions, never traffic or secrets. Nil means silence.
+	Logger *slog.Logger
+	// OnEvent hears what happens, in order, from the goroutine that does it.
+	OnEvent func(Event)
+}
+
+// withDefaults returns a copy with the defaults filled in.
+func (cfg Config) withDefaults() Config {
+	cfg.RefreshThreshold = max(cmp.Or(cfg.RefreshThreshold, DefaultRefreshThreshold), MinRefreshThreshold)
+	if cfg.CheckInterval <= 0 {
+		cfg.CheckInterval = DefaultCheckInterval
+	}
+	if cfg.RefreshTimeout <= 0 {
+		cfg.RefreshTimeout = defaultWait
+	}
+	if cfg.MaxWait <= 0 {
+		cfg.MaxWait = defaultWait
+	}
+	cfg.Session = cmp.Or(cfg.Session, defaultSession)
+	if cfg.Clock == nil {
+		cfg.Clock = clock.New()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.AllowedOrigins = append([]string(nil), cfg.AllowedOrigins...)
+	return cfg
+}

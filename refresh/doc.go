@@ -1,0 +1,40 @@
+// Package refresh keeps API sessions alive: a [Manager] renews a session's
+// access token before it expires, saves what the server hands back before
+// anybody sees it, and asks for a login only when nothing else helps.
+//
+//	client := oauth.NewClient(oauth.Config{ClientID: "my-cli", TokenURL: "https://login.example.com/token"})
+//	manager := refresh.NewManager(refresh.Config{OAuthClient: client, Store: store})
+//	if err := manager.Start(ctx, tokens); err != nil { … }
+//	defer manager.Stop()
+//	resp, err := manager.Client().Get("https://api.example.com/me")
+//
+// # What is guaranteed
+//
+// A session is lost only when the server ended it. One refresh token is spent
+// once, by one holder, however many goroutines or processes ask (they need a
+// Store that is a tokenstore.Locker for the latter). An answer that got lost is
+// asked for again within seconds. An outage is never taken for a logout. While
+// the access token lives, callers get it at once, whatever the refresher is
+// going through.
+//
+// # Reading tokens
+//
+// [Manager.Transport] and [Manager.Client] put a fresh token on every request.
+// [Manager.TokenContext] returns the current pair, [Manager.Token] makes the
+// manager an oauth2.TokenSource, and [Manager.GetRequestMetadata] a gRPC
+// credentials.PerRPCCredentials.
+//
+// # Concurrency
+//
+// All methods are safe for concurrent use. Callbacks run without any lock held.
+// OnEvent and TokenStore are called by the goroutine that does the work: they
+// should return soon and must not call Stop, Close, UpdateTokens or ForceRefresh.
+// OnRefreshFail and Reauthenticate run on a goroutine of their own and may call
+// anything.
+//
+// # Time
+//
+// The wall clock decides and timers only wake, at least once per CheckInterval:
+// sleep and clock steps do not matter. The monotonic clock is a second witness
+// for the case that the wall clock is set back.
+package refresh

@@ -1,0 +1,20 @@
+package refresh
+
+import "context"
+
+// GetRequestMetadata returns the authorization header for a call, making the
+// manager a credentials.PerRPCCredentials of google.golang.org/grpc without
+// importing it. It waits like TokenContext.
+func (m *Manager) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	s := m.cur.Load()
+	if !s.alive(m.now()) {
+		var err error
+		if s, err = m.await(ctx, ""); err != nil {
+			return nil, err
+		}
+	}
+	return map[string]string{"authorization": s.authorization[0]}, nil
+}
+
+// RequireTransportSecurity is true: tokens travel over TLS only.
+func (m *Manager) RequireTransportSecurity() bool { return true }

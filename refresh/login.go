@@ -1,0 +1,60 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// StartOrLogin goes on with the saved session, like Start without tokens; if
+// there is none, or the server has ended it, it calls login (such as
+// (*oauth.Client).Authenticate) and starts with what that returns.
+//
+// Over a Store with locks a login runs once: other processes that need one at the
+// same time wait for it, as long as their ctx allows, and adopt it. An error of
+// login is returned as it is.
+func (m *Manager) StartOrLogin(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error)) error {
+	if done, err := m.startSaved(ctx); done {
+		return err
+	}
+	if m.locker != nil {
+		lease, err := m.locker.Lock(ctx, m.cfg.Session)
+		if err != nil {
+			return fmt.Errorf("refresh: another login of session %q is under way: %w", m.cfg.Session, err)
+		}
+		defer func() { _ = lease.Unlock() }()
+		if done, err := m.startSaved(ctx); done { // somebody may have logged in meanwhile
+			return err
+		}
+	}
+	tokens, err := login(ctx)
+	if err != nil {
+		return err
+	}
+	if m.IsRunning() {
+		return m.UpdateTokens(tokens)
+	}
+	return m.Start(ctx, tokens)
+}
+
+// startSaved starts with the saved session and reports whether that settles it:
+// false means that a login is needed.
+func (m *Manager) startSaved(ctx context.Context) (done bool, err error) {
+	if m.IsRunning() {
+		err = m.withTurn(ctx, func() error { return m.look(ctx) })
+	} else {
+		err = m.Start(ctx, nil)
+	}
+	switch {
+	case errors.Is(err, oauth.ErrLoginRequired):
+		return false, nil
+	case errors.Is(err, tokenstore.ErrDamaged): // moved aside; there is no session any more
+		return false, nil
+	case err != nil:
+		return true, err
+	}
+	return !m.state.Load().ended(), nil
+}

@@ -1,0 +1,342 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/benbjohnson/clock"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// A Manager keeps one session alive. Make it with [NewManager], run it with
+// [Manager.Start] and end it with [Manager.Stop] or [Manager.Close]; it can be
+// started again. All methods are safe for concurrent use. It prints without
+// tokens.
+type Manager struct {
+	cfg      Config
+	clk      clock.Clock
+	store    tokenstore.Store // cfg.Store, or a private one in memory
+	locker   tokenstore.Locker
+	configID string
+	jitter   float64
+	// tokenless: OAuthClient renews pairs that have no refresh token.
+	tokenless bool
+
+	// cur is what readers see; nil means no session. Replaced by the turn's holder.
+	cur atomic.Pointer[snapshot]
+	// state is how the session fares, for status and for waiters; never nil.
+	// Replaced by the turn's holder.
+	state atomic.Pointer[health]
+	// distrust is until when a rejected token is not refreshed, because a fresh one
+	// was rejected just before; nil means never.
+	distrust atomic.Pointer[time.Time]
+
+	// turn is held (by sending) by whoever changes the session: one at a time,
+	// and leaving the queue is possible. It guards the fields below it.
+	turn       chan struct{}
+	rec        *tokenstore.Record // the session as last read or saved; nil: none
+	unsaved    unsaved            // what of rec is not saved yet
+	kept       tokenstore.Lease   // lease kept while the Store holds a spent token
+	generation uint64             // of the last access token shown
+	reported   string             // fingerprint of the grant OnRefreshFail has heard of
+	notified   time.Time          // refresh-token end that was announced
+	unchecked  verdict            // not yet checked against the Store
+
+	mu        sync.Mutex         // guards the fields below; never held across I/O or callbacks
+	run       *run               // nil when stopped
+	flights   map[string]*flight // by resource indicator; nil if none is under way
+	changed   chan struct{}      // closed when cur or state changes
+	resources map[string]*Resource
+	stepUp    stepUps
+}
+
+// NewManager returns a manager for one session. cfg is copied; a missing
+// OAuthClient is reported by Start.
+func NewManager(cfg Config) *Manager {
+	cfg = cfg.withDefaults()
+	m := &Manager{
+		cfg:     cfg,
+		clk:     cfg.Clock,
+		store:   cfg.Store,
+		jitter:  rand.Float64(),
+		turn:    make(chan struct{}, 1),
+		changed: make(chan struct{}),
+	}
+	if m.store == nil {
+		m.store = new(privateStore)
+	}
+	m.locker, _ = m.store.(tokenstore.Locker)
+	if c, ok := cfg.OAuthClient.(interface{ ConfigID() string }); ok {
+		m.configID = c.ConfigID()
+	}
+	if c, ok := cfg.OAuthClient.(interface{ RenewsWithoutRefreshToken() bool }); ok {
+		m.tokenless = c.RenewsWithoutRefreshToken()
+	}
+	m.state.Store(&health{state: StateNone})
+	return m
+}
+
+// A run is the time between Start and Stop.
+type run struct {
+	ctx      context.Context // ends with Stop, Close, or the context of Start
+	cancel   context.CancelFunc
+	kick     chan struct{}   // wakes the loop
+	landing  sync.WaitGroup  // flights under way; grows under mu while not ending
+	ending   bool            // guarded by mu: no more flights
+	grace    context.Context // guarded by mu: how long the end may try to save
+	finished chan struct{}
+	err      error // what was left unsaved; written before finished closes
+}
+
+// Start begins to keep the session alive and returns. With nil tokens it goes on
+// with the session saved in Config.Store (or with the one it had before Stop);
+// if there is none, the error matches oauth.ErrLoginRequired.
+//
+// Tokens that the saved session is known to descend from, or that are older, do
+// not replace it: a program may start with the same seed every time. Other
+// tokens are a new login and replace what is saved. A pair without IssuedAt is
+// judged by the threshold alone. tokens are copied.
+//
+// The end of ctx has the effect of Stop. Start fails with ErrRunning if the
+// manager runs, and with oauth.ErrMisconfigured if it cannot.
+func (m *Manager) Start(ctx context.Context, tokens *oauth.TokenPair) error {
+	if m.cfg.OAuthClient == nil {
+		return fmt.Errorf("refresh: start: Config.OAuthClient is nil: %w", oauth.ErrMisconfigured)
+	}
+	if err := tokenstore.CheckName(m.cfg.Session); err != nil {
+		return fmt.Errorf("refresh: start: Config.Session: %w: %w", oauth.ErrMisconfigured, err)
+	}
+	r, err := m.claimRun(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.withTurn(ctx, func() error { return m.begin(ctx, tokens) }); err != nil {
+		m.mu.Lock()
+		m.run = nil
+		m.mu.Unlock()
+		r.cancel()
+		close(r.finished)
+		return err
+	}
+	m.emit(Event{Kind: EventStarted})
+	// The ticker is made before the goroutine, or a fake clock could be moved on
+	// before it exists.
+	go m.supervise(r, m.clk.Ticker(m.cfg.CheckInterval))
+	return nil
+}
+
+// claimRun makes the manager running, after waiting for an earlier run to end.
+func (m *Manager) claimRun(ctx context.Context) (*run, error) {
+	for {
+		m.mu.Lock()
+		old := m.run
+		if old == nil {
+			r := &run{kick: make(chan struct{}, 1), finished: make(chan struct{})}
+			r.ctx, r.cancel = context.WithCancel(ctx)
+			m.run = r
+			m.mu.Unlock()
+			return r, nil
+		}
+		m.mu.Unlock()
+		if old.ctx.Err() == nil {
+			return nil, ErrRunning
+		}
+		select {
+		case <-old.finished:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("refresh: start: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// supervise runs the loop until the run is to end, and then ends it in order:
+// flights land, what is unsaved is saved if possible, locks are released.
+func (m *Manager) supervise(r *run, ticker *clock.Ticker) {
+	m.loop(r, ticker)
+	ticker.Stop()
+	r.cancel()
+
+	m.mu.Lock()
+	r.ending = true
+	m.broadcastLocked() // who waits out a backoff would wait in vain
+	m.mu.Unlock()
+	r.landing.Wait()
+
+	m.turn <- struct{}{}
+	r.err = m.saveAtLast(r)
+	m.releaseKept()
+	<-m.turn
+
+	m.mu.Lock()
+	m.run = nil
+	m.broadcastLocked()
+	m.mu.Unlock()
+	m.emit(Event{Kind: EventStopped, Err: r.err})
+	close(r.finished)
+}
+
+// loop wakes, judges everything anew, and sleeps, until the run ends.
+func (m *Manager) loop(r *run, ticker *clock.Ticker) {
+	for {
+		wake := m.check(r)
+		// No Reset and no zero timers: clock.Mock gets both wrong.
+		timer := m.clk.Timer(max(wake.Sub(m.now()), time.Millisecond))
+		select {
+		case <-r.ctx.Done():
+		case <-r.kick:
+		case <-ticker.C:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if r.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// Stop ends the manager: no refresh begins any more, one under way is followed
+// through, and what could not be saved is tried to save once more. It waits for
+// all that. Tokens stay readable while they live. Stop does nothing if the
+// manager is not running. Use [Manager.Close] to bound the wait and to learn
+// what is unsaved.
+func (m *Manager) Stop() { _ = m.close(context.Background(), false) }
+
+// Close is Stop with a limit: it keeps trying to save until ctx ends, and then
+// returns an error that matches ErrUnsaved and names the session, while a refresh
+// still under way goes on in the background and is saved when it lands.
+func (m *Manager) Close(ctx context.Context) error { return m.close(ctx, true) }
+
+func (m *Manager) close(ctx context.Context, insist bool) error {
+	m.mu.Lock()
+	r := m.run
+	if r == nil {
+		m.mu.Unlock()
+		return nil
+	}
+	if insist && r.grace == nil {
+		r.grace = ctx
+	}
+	m.mu.Unlock()
+	r.cancel()
+	select {
+	case <-r.finished:
+		return r.err
+	case <-ctx.Done():
+	}
+	why := m.state.Load().unsaved
+	if why == nil {
+		why = errors.New("a refresh is still under way")
+	}
+	return fmt.Errorf("refresh: close: session %q: %w: %w: %w", m.cfg.Session, ErrUnsaved, why, context.Cause(ctx))
+}
+
+// IsRunning reports whether the manager keeps the session alive. It is false from
+// the moment that Stop is called or the context of Start ends.
+func (m *Manager) IsRunning() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.run != nil && m.run.ctx.Err() == nil
+}
+
+// String describes the manager without tokens.
+func (m *Manager) String() string {
+	return fmt.Sprintf("refresh.Manager{session:%q state:%s}", m.cfg.Session, m.state.Load().state)
+}
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (m *Manager) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, m.String()) }
+
+func (m *Manager) now() time.Time { return m.clk.Now() }
+
+// withTurn calls f while nobody else changes the session.
+func (m *Manager) withTurn(ctx context.Context, f func() error) error {
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+		return f()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// tryTurn is withTurn for work that can be left to whoever has the turn. It
+// reports whether f was called.
+func (m *Manager) tryTurn(f func()) bool {
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+		f()
+		return true
+	default:
+		return false
+	}
+}
+
+// wakeUp makes the loop look now.
+func (m *Manager) wakeUp() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.run == nil {
+		return
+	}
+	select {
+	case m.run.kick <- struct{}{}:
+	default:
+	}
+}
+
+// broadcastLocked tells waiters to look again.
+func (m *Manager) broadcastLocked() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+func (m *Manager) changes() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+// emit hands an event to the program. A panicking OnEvent is the program's
+// mistake; it must not take the session with it.
+func (m *Manager) emit(e Event) {
+	e.Session, e.Time = m.cfg.Session, m.now().Round(0)
+	if s := m.cur.Load(); s != nil {
+		e.ExpiresAt = s.pair.ExpiresAt
+	}
+	_ = guard("Logger", func() error { m.log(e); return nil })
+	if m.cfg.OnEvent == nil {
+		return
+	}
+	if err := guard("OnEvent", func() error { m.cfg.OnEvent(e); return nil }); err != nil {
+		m.cfg.Logger.Error("callback failed", "session", m.cfg.Session, "error", err)
+	}
+}
+
+// log writes decisions, each at the level at which somebody should look.
+func (m *Manager) log(e Event) {
+	log := m.cfg.Logger.With("session", e.Session)
+	switch e.Kind {
+	case EventChecked:
+	case EventRefreshFailed, EventSaveFailed, EventScopeReduced, EventRefreshTokenEnding:
+		log.Warn(string(e.Kind), "error", e.Err, "next_attempt", e.NextAttempt, "expires", e.ExpiresAt)
+	case EventLoginRequired, EventMisconfigured, EventReauthenticateFailed:
+		log.Error(string(e.Kind), "error", e.Err)
+	case EventRefreshing:
+		log.Debug(string(e.Kind))
+	default:
+		if e.Err != nil && !errors.Is(e.Err, context.Canceled) {
+			log.Warn(string(e.Kind), "error", e.Err)
+			return
+		}
+		log.Info(string(e.Kind), "expires", e.ExpiresAt)
+	}
+}

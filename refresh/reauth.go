@@ -1,0 +1,50 @@
+package refresh
+
+import (
+	"context"
+
+	"github.com/evertoken/evertoken/oauth"
+)
+
+// tellProgram calls OnRefreshFail, and Reauthenticate if it says so, on a
+// goroutine of its own: the program may take its time, ask a person, or stop the
+// manager. Stop does not wait for it, but ends its context.
+func (m *Manager) tellProgram(cause error) {
+	if m.cfg.OnRefreshFail == nil {
+		return
+	}
+	m.mu.Lock()
+	r := m.run
+	m.mu.Unlock()
+	ctx := context.Background()
+	if r != nil {
+		ctx = r.ctx
+	}
+	go func() {
+		var again bool
+		err := guard("OnRefreshFail", func() error { again = m.cfg.OnRefreshFail(cause); return nil })
+		if err == nil && (!again || m.cfg.Reauthenticate == nil) {
+			return
+		}
+		if err == nil {
+			err = m.reauthenticate(ctx)
+		}
+		if err != nil {
+			m.emit(Event{Kind: EventReauthenticateFailed, Err: err})
+		}
+	}()
+}
+
+// reauthenticate obtains a new login from the program and continues with it. A
+// login that was obtained is kept even if the manager has stopped meanwhile.
+func (m *Manager) reauthenticate(ctx context.Context) error {
+	var pair *oauth.TokenPair
+	err := guard("Reauthenticate", func() (err error) {
+		pair, err = m.cfg.Reauthenticate(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return m.UpdateTokens(pair)
+}

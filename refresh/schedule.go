@@ -1,0 +1,136 @@
+package refresh
+
+import "time"
+
+// This file decides when; it reads no clock and keeps no state. All times are
+// wall-clock times.
+
+// timing is what deciding needs to know of a session.
+type timing struct {
+	issued         time.Time // zero: not known
+	expires        time.Time // zero: not known
+	refreshExpires time.Time // zero: not known
+	renewable      bool      // there is a refresh token
+	threshold      time.Duration
+	idle           time.Duration // the refresh token dies unused after this; zero: it does not
+	jitter         float64       // in [0,1), fixed for a session in a process
+}
+
+// lead is how long before expiry a refresh is due: the threshold, or a third of
+// the token's life if that is less, so that a short token is not refreshed in a
+// loop. Jitter moves it earlier by at most a tenth; it never makes it later.
+func (t timing) lead() time.Duration {
+	lead := t.threshold
+	if !t.issued.IsZero() {
+		lead = min(lead, t.expires.Sub(t.issued)/3)
+	}
+	lead = min(max(lead, 0), maxLife)
+	return lead + time.Duration(float64(lead)/10*t.jitter)
+}
+
+// maxLife is the longest time that is planned with. What ends later does not end:
+// some write "never" as a year, and beyond 2262 nanoseconds overflow.
+const maxLife = 100 * 365 * 24 * time.Hour
+
+// due is when the session wants attention: a refresh, or, if nothing can renew
+// it, the news that it has ended. Zero means not by the clock: the token's end is
+// not known, and the server will tell by rejecting it.
+func (t timing) due() time.Time {
+	if !t.renewable {
+		return t.expires
+	}
+	var due time.Time
+	if !t.expires.IsZero() {
+		due = t.expires.Add(-t.lead())
+	}
+	if !t.refreshExpires.IsZero() {
+		due = earliest(due, t.keepAlive(t.refreshExpires))
+	}
+	if t.idle > 0 && !t.issued.IsZero() {
+		due = earliest(due, t.keepAlive(t.issued.Add(t.idle)))
+	}
+	return due
+}
+
+// keepAlive is when to refresh for the refresh token's own sake: a tenth of its
+// life before its end, at most an hour. Where a tenth is a matter of seconds, an
+// end that does not move has come close, or there is no time to plan with; then
+// the answer is zero.
+func (t timing) keepAlive(end time.Time) time.Time {
+	const least = 5 * time.Second
+	margin := time.Hour
+	if !t.issued.IsZero() {
+		if margin = min(margin, end.Sub(t.issued)/10); margin < least {
+			return time.Time{}
+		}
+	}
+	return end.Add(-margin)
+}
+
+// endingNotice is how long before the refresh token's end people are told:
+// three days, or a quarter of its life if that is less.
+func (t timing) endingNotice() time.Time {
+	if t.refreshExpires.IsZero() {
+		return time.Time{}
+	}
+	notice := 72 * time.Hour
+	if !t.issued.IsZero() {
+		notice = min(notice, t.refreshExpires.Sub(t.issued)/4)
+	}
+	return t.refreshExpires.Add(-notice)
+}
+
+// nextWake is when to look again: at the earliest of the given times that are
+// not zero, but no later than interval from now, and no earlier than now.
+func nextWake(now time.Time, interval time.Duration, times ...time.Time) time.Time {
+	wake := now.Add(interval)
+	for _, t := range times {
+		wake = earliest(wake, t)
+	}
+	if wake.Before(now) {
+		return now
+	}
+	return wake
+}
+
+// remaining is how much is left of a wait until at, which is zero or a reading of
+// the clock that now is a reading of: less than nothing if it is over. It is over
+// when the wall clock says so, which goes on while a machine sleeps, or when the
+// monotonic clock does, which nobody sets back.
+func remaining(now, at time.Time) time.Duration {
+	return min(at.Sub(now), at.Round(0).Sub(now.Round(0)))
+}
+
+// earliest returns the earlier of two times, ignoring zero ones.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+const (
+	// backoffBase is the wait after a first failure: most interruptions of a
+	// network are over within seconds.
+	backoffBase = time.Second
+	// replayWindow bounds how long after the first sending a refresh token whose
+	// answer got lost is sent again in quick succession. Servers' grace windows
+	// are ten seconds to two minutes; most are thirty.
+	replayWindow = time.Minute
+)
+
+// replayDelays are the waits before a token whose outcome is unknown is sent
+// again: the first well inside the shortest grace windows, all of them within
+// fifteen seconds.
+var replayDelays = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+
+// backoff is the wait after the given number of failures in a row: doubling from
+// backoffBase up to limit, and of that between a half and the whole, as jitter in
+// [0,1) says, so that clients of one server do not return all at once.
+func backoff(failures int, limit time.Duration, jitter float64) time.Duration {
+	wait := limit
+	if shift := failures - 1; shift < 30 {
+		wait = min(limit, backoffBase<<max(shift, 0))
+	}
+	return wait/2 + time.Duration(float64(wait/2)*jitter)
+}

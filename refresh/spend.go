@@ -1,0 +1,178 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// Everything in this file is called by the turn's holder, in a flight.
+
+// spend announces, sends and follows through one use of the refresh token. It
+// returns tokenstore.ErrConflict when the record changed under it and everything
+// has to be judged anew.
+func (m *Manager) spend(ctx context.Context, r *run, lease tokenstore.Lease, w want) error {
+	pair := m.rec.Tokens
+	if v := m.unchecked; v.err != nil && v.token == tokenstore.Fingerprint(pair.RefreshToken) {
+		return m.condemn(ctx, pair, v.err)
+	}
+	lost := m.rec.Pending.On(pair.RefreshToken) // whoever announced this has died
+	if err := m.announce(ctx, pair); err != nil {
+		return err
+	}
+	m.emit(Event{Kind: EventRefreshing})
+
+	begun, last := m.now(), false
+	for replay := 0; ; replay++ {
+		if err := lease.Err(); err != nil {
+			return m.failed(ctx, transient(err))
+		}
+		next, err := m.attempt(ctx, pair, w)
+		switch {
+		case err == nil:
+			return m.succeed(ctx, pair, next, w)
+		case ctx.Err() != nil:
+			return errReplaced
+		case !outcomeUnknown(err) || last || replay == len(replayDelays) || m.now().Sub(begun) > replayWindow:
+			return m.judge(ctx, pair, err, lost)
+		}
+		lost = true
+		if !m.pauseBeforeReplay(ctx, r, err, replayDelays[replay]) {
+			return m.judge(ctx, pair, err, lost)
+		}
+		if ctx.Err() != nil {
+			return errReplaced
+		}
+		last = r.ctx.Err() != nil
+		// The pause was long enough for somebody without a lock to have renewed.
+		if err := m.look(ctx); err == nil && (m.rec == nil || differs(m.rec.Tokens, pair)) {
+			return tokenstore.ErrConflict
+		}
+	}
+}
+
+// announce writes the pending mark that tells other processes, should this one
+// die, that the outcome of a spend is unknown. If it cannot be written, the spend
+// waits as long as the access token lives; after that a session that works
+// without a trace is better than one that does not work.
+func (m *Manager) announce(ctx context.Context, pair *oauth.TokenPair) error {
+	if m.unsaved.store {
+		return nil // the Store could not be written a moment ago
+	}
+	rec := m.rec.Clone()
+	rec.Pending = &tokenstore.Mark{Token: tokenstore.Fingerprint(pair.RefreshToken), At: m.now().Round(0).UTC()}
+	err := m.set(ctx, rec)
+	switch {
+	case err == nil:
+		m.rec = rec
+		return nil
+	case errors.Is(err, tokenstore.ErrConflict):
+		return tokenstore.ErrConflict
+	case m.cur.Load().alive(m.now()):
+		return m.failed(ctx, transient(fmt.Errorf("the refresh cannot be announced in the Store: %w", err)))
+	}
+	m.cfg.Logger.Warn("refreshing without announcing it in the Store", "session", m.cfg.Session, "error", err)
+	return nil
+}
+
+// attempt sends the refresh token once, under a deadline of its own.
+func (m *Manager) attempt(ctx context.Context, pair *oauth.TokenPair, w want) (next *oauth.TokenPair, err error) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout)
+	defer cancel()
+	if w.resource != "" {
+		ctx = oauth.WithResource(ctx, w.resource)
+	}
+	sent := m.now().Round(0)
+	err = guard("OAuthClient.Refresh", func() error {
+		next, err = m.cfg.OAuthClient.Refresh(ctx, pair.Clone())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if next == nil || next.AccessToken == "" {
+		return nil, &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Sent: true, Err: errors.New("OAuthClient returned no token")}
+	}
+	next = next.Keeping(pair)
+	if next.IssuedAt.IsZero() {
+		next.IssuedAt = sent
+	}
+	return settle(next, sent), nil
+}
+
+// pauseBeforeReplay waits a moment, or as long as the server asked for. It
+// reports false when the token should not be sent again in this flight. A
+// manager that is stopping sends it once more right away: the window in which
+// that helps will not wait for the next start.
+func (m *Manager) pauseBeforeReplay(ctx context.Context, r *run, err error, delay time.Duration) bool {
+	now := m.now()
+	until := later(now.Add(delay), m.inWaiting(retryAt(err)))
+	if until.Sub(now) > replayWindow {
+		return false
+	}
+	m.setHealth(func(h *health) { h.state, h.err, h.next = StateRetrying, err, until })
+	m.emit(Event{Kind: EventRefreshFailed, Err: err, NextAttempt: until.Round(0)})
+	timer := m.clk.Timer(until.Sub(now))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.ctx.Done():
+	case <-ctx.Done():
+	}
+	return true
+}
+
+// succeed saves the new pair, then shows it.
+func (m *Manager) succeed(ctx context.Context, pair, next *oauth.TokenPair, w want) error {
+	session := next
+	if w.resource != "" { // of another resource's pair the session takes the refresh token
+		session = pair.Clone()
+		session.RefreshToken, session.RefreshExpiresAt = next.RefreshToken, next.RefreshExpiresAt
+	}
+	rec := m.rec.Clone()
+	rec.Supersede(session)
+	rec.RefreshedAt, rec.RefreshedBy = m.now().Round(0).UTC(), m.configID
+	m.rec = rec
+	m.unsaved.store, m.unsaved.callback = true, m.cfg.TokenStore != nil
+	_ = m.save(ctx) // reported, and tried again
+	if m.rec != rec {
+		return tokenstore.ErrConflict // a logout or a new login has overtaken us
+	}
+	if w.resource == "" {
+		m.publish(session)
+	} else {
+		m.show(session)
+		m.publishResource(w.resource, next)
+	}
+	failures := m.state.Load().failures
+	m.setHealth(func(h *health) { h.renew(rec.RefreshedAt) })
+	m.emit(Event{Kind: EventRefreshed})
+	if w.resource == "" && lessScope(pair.Scope, next.Scope) {
+		m.emit(Event{Kind: EventScopeReduced})
+	}
+	if !m.currentFor(w.resource).alive(m.now()) {
+		m.setHealth(func(h *health) { h.failures = failures }) // or we would ask again at once, for ever
+		return m.failed(ctx, transient(errIssuedDead))
+	}
+	return nil
+}
+
+// lessScope reports whether a scope value of before is missing from after.
+func lessScope(before, after string) bool {
+	have := strings.Fields(after)
+	for _, scope := range strings.Fields(before) {
+		found := false
+		for _, s := range have {
+			found = found || s == scope
+		}
+		if !found {
+			return true
+		}
+	}
+	return false
+}

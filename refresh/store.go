@@ -1,0 +1,104 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// storeTimeout bounds a single call of a store. A disk that takes longer is not
+// going to answer, and callers are waiting.
+const storeTimeout = 10 * time.Second
+
+// get reads the session's record. A panic in the store is an error.
+func (m *Manager) get(ctx context.Context) (rec *tokenstore.Record, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	err = guard("Store.Get", func() error {
+		rec, err = m.store.Get(ctx, m.cfg.Session)
+		return err
+	})
+	if err == nil && (rec == nil || rec.Tokens == nil) {
+		return nil, errors.New("the Store returned a record without tokens")
+	}
+	return rec, err
+}
+
+// set writes rec and, on success, gives it its new version. It outlives ctx's
+// cancellation: what is to be saved must be.
+func (m *Manager) set(ctx context.Context, rec *tokenstore.Record) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	return guard("Store.Set", func() error {
+		version, err := m.store.Set(ctx, m.cfg.Session, rec)
+		if err == nil {
+			rec.Version = version
+		}
+		return err
+	})
+}
+
+// callTokenStore hands a copy of the pair to Config.TokenStore.
+func (m *Manager) callTokenStore(ctx context.Context, pair *oauth.TokenPair) error {
+	if m.cfg.TokenStore == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	return guard("TokenStore", func() error { return m.cfg.TokenStore(ctx, pair.Clone()) })
+}
+
+// noLease stands in for stores that nobody shares.
+type noLease struct{}
+
+func (noLease) Err() error    { return nil }
+func (noLease) Unlock() error { return nil }
+
+// lease takes the session's lock, or goes on with the one that was kept. A
+// manager that is stopping does not wait for it.
+func (m *Manager) lease(ctx context.Context, r *run) (lease tokenstore.Lease, err error) {
+	if m.kept != nil {
+		lease, m.kept = m.kept, nil
+		if lease.Err() == nil {
+			return lease, nil
+		}
+		_ = lease.Unlock()
+	}
+	if m.locker == nil {
+		return noLease{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.MaxWait)
+	defer cancel()
+	defer context.AfterFunc(r.ctx, cancel)()
+	err = guard("Store.Lock", func() error {
+		lease, err = m.locker.Lock(ctx, m.cfg.Session)
+		return err
+	})
+	if err == nil && lease == nil {
+		err = errors.New("the Store returned no lease")
+	}
+	return lease, err
+}
+
+// endLease releases a lease, or keeps it as long as the Store holds a refresh
+// token that is spent: nobody else may take that for good.
+func (m *Manager) endLease(lease tokenstore.Lease) {
+	if m.unsaved.store {
+		m.kept = lease
+		return
+	}
+	if err := guard("Lease.Unlock", lease.Unlock); err != nil {
+		m.cfg.Logger.Warn("lock not released", "session", m.cfg.Session, "error", err)
+	}
+}
+
+// releaseKept gives up the lease that was kept.
+func (m *Manager) releaseKept() {
+	if lease := m.kept; lease != nil {
+		m.kept = nil
+		_ = guard("Lease.Unlock", lease.Unlock)
+	}
+}

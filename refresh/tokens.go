@@ -1,0 +1,181 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// Token returns the current access token, making the manager an
+// oauth2.TokenSource. It is TokenContext without a context: it waits at most
+// Config.MaxWait. The token is shared and must not be modified.
+func (m *Manager) Token() (*oauth2.Token, error) {
+	s := m.cur.Load()
+	if !s.alive(m.now()) {
+		var err error
+		if s, err = m.await(context.Background(), ""); err != nil {
+			return nil, err
+		}
+	}
+	return s.token, nil
+}
+
+// TokenContext returns the current pair. While its access token lives, that costs
+// an atomic load and a look at the clock, whatever the refresher is going through.
+// Otherwise it waits for a refresh, through failed attempts if need be, until
+// ctx ends or Config.MaxWait is over; it returns at once with the reason when
+// waiting cannot help: an error that matches oauth.ErrLoginRequired,
+// oauth.ErrMisconfigured, or oauth.ErrTransient for a server that wants to be
+// left alone for longer. Without a living token a manager that is not running
+// returns ErrStopped.
+//
+// The pair is shared and must not be modified; see GetTokens for a copy.
+func (m *Manager) TokenContext(ctx context.Context) (*oauth.TokenPair, error) {
+	s := m.cur.Load()
+	if !s.alive(m.now()) {
+		var err error
+		if s, err = m.await(ctx, ""); err != nil {
+			return nil, err
+		}
+	}
+	return s.pair, nil
+}
+
+// await waits for a living token.
+func (m *Manager) await(ctx context.Context, resource string) (*snapshot, error) {
+	deadline := m.now().Add(m.cfg.MaxWait)
+	limit := m.clk.Timer(m.cfg.MaxWait)
+	defer limit.Stop()
+	for {
+		changed := m.changes() // before looking, so that no change is missed
+		s, h, now := m.currentFor(resource), m.state.Load(), m.now()
+		if s.alive(now) {
+			return s, nil
+		}
+		pause := remaining(now, h.nextFor(m.cfg.MaxWait))
+		if h.ended() || pause > deadline.Sub(now) {
+			return nil, h.err // waiting cannot help
+		}
+		var retry <-chan time.Time
+		if pause > 0 {
+			if !m.IsRunning() {
+				return nil, errors.Join(ErrStopped, h.err)
+			}
+			timer := m.clk.Timer(pause)
+			defer timer.Stop()
+			retry = timer.C
+		} else {
+			f, err := m.fly(want{stale: s, resource: resource, force: true})
+			if err != nil {
+				return nil, errors.Join(err, h.err)
+			}
+			changed = f.done
+		}
+		select {
+		case <-changed:
+		case <-retry:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("refresh: waiting for a token: %w", context.Cause(ctx))
+		case <-limit.C:
+			return m.lastResort(ctx, resource)
+		}
+	}
+}
+
+// lastResort is for a caller whose patience is over while a refresh still waits
+// for the session's lock: whoever has that may have saved a pair by now.
+func (m *Manager) lastResort(ctx context.Context, resource string) (*snapshot, error) {
+	cur := m.currentFor(resource)
+	if cur.alive(m.now()) {
+		return cur, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // the caller has waited enough
+	defer cancel()
+	if rec, err := m.get(ctx); resource == "" && err == nil && (cur == nil || differs(cur.pair, rec.Tokens)) {
+		if s := newSnapshot(rec.Tokens, m.timing(rec.Tokens), m.now()); s.alive(m.now()) {
+			return s, nil
+		}
+	}
+	if h := m.state.Load(); h.err != nil {
+		return nil, h.err
+	}
+	return nil, transient(errors.New("no new token in time"))
+}
+
+// ForceRefresh renews the session now, although its token may still live, and
+// waits for the outcome or for the end of ctx, which ends only the wait. A
+// refresh under way is shared, and a pair that somebody else has renewed counts.
+// It does not wait for a backoff of the manager's own, but it does not ask a
+// server that wants to be left alone or has ended the session.
+func (m *Manager) ForceRefresh(ctx context.Context) error {
+	f, err := m.fly(want{stale: m.cur.Load(), force: true})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return fmt.Errorf("refresh: waiting for a refresh: %w", context.Cause(ctx))
+	}
+}
+
+// UpdateTokens makes a new login the session: it is saved, shown to callers, and
+// revives a session that had ended. A refresh of the old one under way is
+// abandoned. tokens are copied.
+//
+// An error means that the pair is in use but could not be saved yet (it matches
+// ErrUnsaved; saving is tried again while the manager runs), or that tokens hold
+// no token at all.
+func (m *Manager) UpdateTokens(tokens *oauth.TokenPair) error {
+	if tokens == nil || tokens.AccessToken == "" && tokens.RefreshToken == "" {
+		return errors.New("refresh: UpdateTokens: the pair has no token")
+	}
+	m.abandonFlights()
+	ctx := context.Background() // a login must not be lost to the end of a run
+	err := m.withTurn(ctx, func() error {
+		rec := &tokenstore.Record{Tokens: settle(tokens.Clone(), m.now())}
+		stored, err := m.get(ctx)
+		switch {
+		case err == nil:
+			rec.Version, rec.Unknown = stored.Version, stored.Unknown
+		case m.rec != nil && !errors.Is(err, tokenstore.ErrNotFound) && !errors.Is(err, tokenstore.ErrDamaged):
+			rec.Version = m.rec.Version
+		}
+		return m.replace(ctx, rec, unsaved{store: true, callback: m.cfg.TokenStore != nil})
+	})
+	m.emit(Event{Kind: EventUpdated})
+	m.wakeUp()
+	if err != nil {
+		return fmt.Errorf("refresh: %w: %w", ErrUnsaved, err)
+	}
+	return nil
+}
+
+// GetTokens returns a copy of the current pair, also if it has expired, or nil if
+// there is none.
+func (m *Manager) GetTokens() *oauth.TokenPair {
+	if s := m.cur.Load(); s != nil {
+		return s.pair.Clone()
+	}
+	return nil
+}
+
+// GetExpiresAt returns when the current access token dies, or zero if that is
+// not known.
+func (m *Manager) GetExpiresAt() time.Time {
+	if s := m.cur.Load(); s != nil {
+		return s.pair.ExpiresAt
+	}
+	return time.Time{}
+}
+
+// GetLastRefreshAt returns when the session was last renewed, as far as this
+// manager or the saved session knows, or zero.
+func (m *Manager) GetLastRefreshAt() time.Time { return m.state.Load().renewed }

@@ -1,0 +1,262 @@
+package refresh
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/evertoken/evertoken/internal/thishost"
+	"github.com/evertoken/evertoken/oauth"
+)
+
+// A Transport is an http.RoundTripper whose requests carry a fresh token. Get it
+// from [Manager.Transport]. Safe for concurrent use.
+//
+// A request that has an Authorization header already is passed on as it is. The
+// token goes to the origin that the request names (or to AllowedOrigins), over
+// TLS or to loopback, and not along a redirect to another origin. If no token can
+// be had, the request is not sent and RoundTrip returns the cause.
+//
+// After a 401 the rejected token is renewed, unless that has happened already,
+// and the request is sent once more, if its body can be rewound
+// (http.Request.GetBody). If renewing fails, the 401 is returned; the next
+// rejections do not try again before the manager does. If the second answer is a
+// 401 too, it is returned, and for a check interval no rejection leads to a
+// refresh: the token was not the reason. A 403 never refreshes, except with
+// Config.Treat403AsExpired.
+type Transport struct {
+	m        *Manager
+	base     http.RoundTripper
+	resource string
+}
+
+// Transport returns a RoundTripper over base; nil means http.DefaultTransport.
+func (m *Manager) Transport(base http.RoundTripper) *Transport {
+	return &Transport{m: m, base: base}
+}
+
+// Client returns an http.Client whose requests carry a fresh token.
+func (m *Manager) Client() *http.Client { return &http.Client{Transport: m.Transport(nil)} }
+
+// String describes the transport without tokens.
+func (t *Transport) String() string { return "refresh.Transport{" + t.m.String() + "}" }
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (t *Transport) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, t.String()) }
+
+// RoundTrip implements http.RoundTripper. It does not modify req.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if _, set := req.Header["Authorization"]; set {
+		return t.roundTripper().RoundTrip(req)
+	}
+	carry, err := t.mayCarry(req)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	if !carry {
+		return t.roundTripper().RoundTrip(req)
+	}
+	s := t.m.currentFor(t.resource)
+	if !s.alive(t.m.now()) {
+		if s, err = t.m.await(req.Context(), t.resource); err != nil {
+			closeBody(req)
+			return nil, err
+		}
+	}
+	if s.pair.Type() != "Bearer" {
+		closeBody(req)
+		return nil, fmt.Errorf("refresh: cannot present a token of type %q: %w", s.pair.Type(), oauth.ErrMisconfigured)
+	}
+	resp, err := t.roundTripper().RoundTrip(withToken(req, s))
+	if err != nil || !t.rejected(resp, s) {
+		return resp, err
+	}
+	return t.again(req, resp, s)
+}
+
+// again renews the rejected token s and sends req once more. If that is not
+// possible, it returns the response that there is.
+func (t *Transport) again(req *http.Request, resp *http.Response, s *snapshot) (*http.Response, error) {
+	rewindable := req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+	next := t.m.renewRejected(req.Context(), t.resource, s, rewindable)
+	if next == nil || !rewindable {
+		return resp, nil
+	}
+	retry := withToken(req, next)
+	if req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return resp, nil
+		}
+		retry.Body = body
+	}
+	// A drained body lets the connection be used again; a long one is not worth it.
+	if resp.Body != nil {
+		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+		resp.Body.Close()
+	}
+	resp, err := t.roundTripper().RoundTrip(retry)
+	if err == nil && t.rejected(resp, next) {
+		until := t.m.now().Add(t.m.cfg.CheckInterval)
+		t.m.distrust.Store(&until)
+	}
+	return resp, err
+}
+
+// renewRejected returns a token to use in place of s, which the API has rejected,
+// or nil. It makes one attempt and, unless wait is set, does not wait for it.
+func (m *Manager) renewRejected(ctx context.Context, resource string, s *snapshot, wait bool) *snapshot {
+	if cur := m.currentFor(resource); !cur.same(s) && cur.alive(m.now()) {
+		return cur
+	}
+	if until := m.distrust.Load(); until != nil && remaining(m.now(), *until) > 0 {
+		m.wakeUp() // the Store may know more
+		return nil
+	}
+	f, err := m.fly(want{stale: s, resource: resource})
+	if err != nil || !wait {
+		return nil
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+	}
+	if cur := m.currentFor(resource); !cur.same(s) && cur.alive(m.now()) {
+		return cur
+	}
+	return nil
+}
+
+// rejected reports whether a response says that the token is no good. It calls
+// the step-up hook when the API wants more scope instead.
+func (t *Transport) rejected(resp *http.Response, s *snapshot) bool {
+	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
+		return false
+	}
+	bearer := bearerChallenge(resp.Header)
+	if strings.EqualFold(bearer["error"], "insufficient_scope") {
+		t.m.wantsScope(bearer["scope"], s)
+		return false
+	}
+	if resp.StatusCode == http.StatusForbidden && !t.m.cfg.Treat403AsExpired {
+		t.m.wakeUp() // some APIs mean 401; somebody else may have renewed
+		return false
+	}
+	return true
+}
+
+// stepUps are the scopes that APIs have asked for in vain with one access token.
+type stepUps struct {
+	generation uint64
+	scopes     map[string]bool
+}
+
+// wantsScope tells the program that an API wants more scope, once per scope and
+// access token.
+func (m *Manager) wantsScope(scope string, s *snapshot) {
+	if m.cfg.OnInsufficientScope == nil {
+		return
+	}
+	m.mu.Lock()
+	if m.stepUp.scopes == nil || m.stepUp.generation != s.generation {
+		m.stepUp = stepUps{s.generation, make(map[string]bool)}
+	}
+	told := m.stepUp.scopes[scope]
+	m.stepUp.scopes[scope] = true
+	m.mu.Unlock()
+	if told {
+		return
+	}
+	if err := guard("OnInsufficientScope", func() error { m.cfg.OnInsufficientScope(scope); return nil }); err != nil {
+		m.cfg.Logger.Error("callback failed", "session", m.cfg.Session, "error", err)
+	}
+}
+
+// mayCarry decides whether the token may go with req. A redirect that leaves the
+// allowed origins travels bare; a request that the program itself directs there
+// is a mistake, and an error.
+func (t *Transport) mayCarry(req *http.Request) (bool, error) {
+	allowed, redirected := t.m.cfg.AllowedOrigins, req.Response != nil
+	switch {
+	case len(allowed) > 0 && !slices.ContainsFunc(allowed, func(o string) bool { return sameOrigin(o, req.URL) }):
+		if redirected {
+			return false, nil
+		}
+		return false, fmt.Errorf("refresh: %s is not among Config.AllowedOrigins: %w", origin(req.URL), oauth.ErrMisconfigured)
+	case len(allowed) == 0 && redirected && !fromSameOrigin(req):
+		return false, nil
+	case req.URL.Scheme != "https" && !thishost.Is(req.URL.Hostname()):
+		if redirected {
+			return false, nil
+		}
+		return false, fmt.Errorf("refresh: a token is not sent over plain HTTP: %w", oauth.ErrMisconfigured)
+	}
+	return true, nil
+}
+
+// fromSameOrigin reports whether a redirected request goes to the origin of the
+// request that the program made. http.Client links each request to the response
+// that caused it; a response that does not know its request leaves the origin
+// open, and so says no.
+func fromSameOrigin(req *http.Request) bool {
+	first := req
+	for first.Response != nil {
+		if first = first.Response.Request; first == nil {
+			return false
+		}
+	}
+	return origin(first.URL) == origin(req.URL)
+}
+
+func (t *Transport) roundTripper() http.RoundTripper {
+	if t.base == nil {
+		return http.DefaultTransport
+	}
+	return t.base
+}
+
+// CloseIdleConnections passes the call on, for http.Client.CloseIdleConnections.
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.roundTripper().(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// withToken returns a copy of req that carries the token. Its header map is its
+// own; the values in it are shared and not written to.
+func withToken(req *http.Request, s *snapshot) *http.Request {
+	clone := *req
+	clone.Header = maps.Clone(req.Header)
+	if clone.Header == nil {
+		clone.Header = make(http.Header, 1)
+	}
+	clone.Header["Authorization"] = s.authorization
+	return &clone
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// origin is scheme, host and port of a URL, with the scheme's default port
+// written out.
+func origin(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
+}
+
+func sameOrigin(allowed string, u *url.URL) bool {
+	a, err := url.Parse(allowed)
+	return err == nil && origin(a) == origin(u)
+}

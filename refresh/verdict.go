@@ -1,0 +1,206 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// Everything in this file is called by the turn's holder.
+
+// slowly is how many check intervals pass between attempts of a client that is
+// misconfigured: somebody may be correcting the server's side of it.
+const slowly = 10
+
+// judge decides what a failed spend means for the session. lost tells that an
+// answer to this refresh token may have been lost before.
+func (m *Manager) judge(ctx context.Context, pair *oauth.TokenPair, err error, lost bool) error {
+	if !lost && notSpent(err) {
+		m.mark(ctx, func(rec *tokenstore.Record) { rec.Pending = nil })
+	}
+	switch {
+	case errors.Is(err, oauth.ErrLoginRequired):
+		if lost {
+			err = withKind(err, oauth.ErrLoginRequired, errAnswerLost)
+		}
+		return m.condemn(ctx, pair, err)
+	case refused(err) && m.refreshedBefore():
+		return m.refusal(ctx, pair, err)
+	case errors.Is(err, oauth.ErrMisconfigured) && !m.refreshedBefore():
+		return m.misconfigured(err)
+	}
+	return m.failed(ctx, err)
+}
+
+// refreshedBefore reports whether this session was ever renewed with this
+// configuration. If so, a refusal is about the token, not about the client.
+func (m *Manager) refreshedBefore() bool {
+	return m.rec != nil && !m.rec.RefreshedAt.IsZero() && m.rec.RefreshedBy == m.configID
+}
+
+// refusal handles a refusal in words that do not decide. Dead refresh tokens are
+// announced in at least eight ways, so one that is repeated beyond a check
+// interval, with the Store read in between, is a verdict.
+func (m *Manager) refusal(ctx context.Context, pair *oauth.TokenPair, err error) error {
+	since := m.rec.Refused
+	now := m.now()
+	if since.On(pair.RefreshToken) && now.Sub(since.At).Abs() > m.cfg.CheckInterval {
+		return m.condemn(ctx, pair, withKind(err, oauth.ErrLoginRequired, errKeepsRefusing))
+	}
+	if !since.On(pair.RefreshToken) {
+		m.mark(ctx, func(rec *tokenstore.Record) {
+			rec.Refused = &tokenstore.Mark{Token: tokenstore.Fingerprint(pair.RefreshToken), At: now.Round(0).UTC(), Code: code(err)}
+		})
+	}
+	err = m.failed(ctx, withKind(err, oauth.ErrTransient, nil))
+	m.setHealth(func(h *health) { // a few attempts until the verdict, not a dozen
+		h.next, h.firm = later(h.next, now.Add(m.cfg.CheckInterval*3/5)), true
+	})
+	return err
+}
+
+// misconfigured reports a mistake in the configuration once, and goes on slowly.
+func (m *Manager) misconfigured(err error) error {
+	first := m.state.Load().state != StateMisconfigured
+	m.setHealth(func(h *health) {
+		h.state, h.err, h.failures = StateMisconfigured, err, h.failures+1
+		h.next, h.firm = later(m.now().Add(slowly*m.cfg.CheckInterval), m.inWaiting(retryAt(err))), true
+	})
+	if first {
+		m.emit(Event{Kind: EventMisconfigured, Err: err, NextAttempt: m.state.Load().next.Round(0)})
+	}
+	return err
+}
+
+// A verdict is the server's word on a refresh token, by fingerprint.
+type verdict struct {
+	token string
+	err   error
+}
+
+// condemn follows the server's word that the grant is dead, after checking it:
+// if the Store holds another pair by now, somebody else has renewed. While the
+// Store cannot be read, the word is remembered, and the token not spent again.
+func (m *Manager) condemn(ctx context.Context, pair *oauth.TokenPair, err error) error {
+	switch lookErr := m.look(ctx); {
+	case lookErr != nil:
+		m.unchecked = verdict{tokenstore.Fingerprint(pair.RefreshToken), err}
+		return m.failed(ctx, transient(fmt.Errorf("the server refuses the session, which cannot be checked in the Store: %w", lookErr)))
+	case m.rec == nil || m.rec.Tokens.RefreshToken != pair.RefreshToken:
+		return tokenstore.ErrConflict
+	}
+	// Quarantine: the pair stays, and nobody spends it again.
+	m.mark(ctx, func(rec *tokenstore.Record) {
+		rec.Pending, rec.Refused = nil, nil
+		rec.Dead = &tokenstore.Mark{Token: tokenstore.Fingerprint(pair.RefreshToken), At: m.now().Round(0).UTC(), Code: code(err)}
+	})
+	if m.rec == nil || m.rec.Tokens.RefreshToken != pair.RefreshToken {
+		return tokenstore.ErrConflict
+	}
+	m.declareDead(err)
+	return m.state.Load().err
+}
+
+// declareDead makes the session ended for this manager and tells the program.
+func (m *Manager) declareDead(err error) {
+	if !errors.Is(err, oauth.ErrLoginRequired) {
+		err = withKind(err, oauth.ErrLoginRequired, nil)
+	}
+	m.setHealth(func(h *health) { h.state, h.err, h.next = StateLoginRequired, err, time.Time{} })
+	fingerprint := tokenstore.Fingerprint(m.rec.Tokens.RefreshToken)
+	if m.reported == fingerprint && fingerprint != "" {
+		return
+	}
+	m.reported = fingerprint
+	m.emit(Event{Kind: EventLoginRequired, Err: err})
+	m.tellProgram(err)
+}
+
+// failed records a failure after which the session goes on, and returns err.
+func (m *Manager) failed(ctx context.Context, err error) error {
+	at := retryAt(err)
+	if m.rec != nil && !at.IsZero() {
+		m.mark(ctx, func(rec *tokenstore.Record) { rec.NotBefore = later(rec.NotBefore, at.UTC()) })
+	}
+	m.setHealth(func(h *health) {
+		h.state, h.err, h.failures = StateRetrying, err, h.failures+1
+		h.failed = m.now()
+		h.next, h.firm = h.failed.Add(m.wait(h.failures)), false
+		if asked := m.inWaiting(at); asked.After(h.next) {
+			h.next, h.firm = asked, true
+		}
+	})
+	m.emit(Event{Kind: EventRefreshFailed, Err: err, NextAttempt: m.state.Load().next.Round(0)})
+	return err
+}
+
+// notSpent reports whether the refresh token is as good as before: the request
+// did not arrive, or the server itself said that it failed. A gateway's word
+// leaves open what the server behind it has done.
+func notSpent(err error) bool {
+	var fail *oauth.Error
+	switch {
+	case !errors.As(err, &fail):
+		return false
+	case !fail.Sent || fail.Refused():
+		return true
+	}
+	return fail.Status >= 400 && fail.Status != http.StatusBadGateway && fail.Status != http.StatusGatewayTimeout
+}
+
+// mark edits what the record says about attempts. It is advice to other
+// processes: if it cannot be written, the session goes on without.
+func (m *Manager) mark(ctx context.Context, edit func(rec *tokenstore.Record)) {
+	for range 3 {
+		if m.rec == nil {
+			return
+		}
+		rec := m.rec.Clone()
+		edit(rec)
+		if rec.NotBefore.Equal(m.rec.NotBefore) && sameMark(rec.Pending, m.rec.Pending) &&
+			sameMark(rec.Refused, m.rec.Refused) && sameMark(rec.Dead, m.rec.Dead) {
+			return
+		}
+		if m.unsaved.store {
+			m.rec = rec // goes along with the next save
+			return
+		}
+		err := m.set(ctx, rec)
+		if err == nil || !errors.Is(err, tokenstore.ErrConflict) {
+			m.rec = rec
+			return
+		}
+		before := m.rec.Tokens
+		if m.look(ctx) != nil || m.rec == nil || differs(m.rec.Tokens, before) {
+			return
+		}
+	}
+}
+
+func sameMark(a, b *tokenstore.Mark) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Token == b.Token && a.At.Equal(b.At) && a.Code == b.Code
+}
+
+func code(err error) string {
+	var fail *oauth.Error
+	if !errors.As(err, &fail) {
+		return ""
+	}
+	return fail.Code
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
