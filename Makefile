@@ -1,0 +1,88 @@
+# Evertoken. `make help` lists the targets; `make check` is what CI runs.
+
+GO       ?= go
+ARGS     ?=
+FUZZTIME ?= 30s
+TESTFLAGS ?=
+COUNT    ?= 6
+SYSTEMS  := linux darwin windows freebsd
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Go keeps its caches below HOME; without a usable HOME they go into the tree.
+ifeq ($(and $(HOME),$(wildcard $(HOME)/.)),)
+export HOME       := $(CURDIR)/.home
+export GOPATH     := $(HOME)/go
+export GOCACHE    := $(HOME)/cache
+endif
+
+# No test may reach the keyring of the person who runs it.
+export DBUS_SESSION_BUS_ADDRESS := disabled:
+
+.PHONY: demo build test compiler check fmt vet lint api cross fuzz bench conformance tidy clean help
+
+demo: ## watch a session stay alive (ARGS="--for 20s" for less)
+	@$(GO) run ./examples/cli demo $(ARGS)
+
+build: ## build the evertoken command into bin/
+	$(GO) build -o bin/evertoken ./examples/cli
+
+test: compiler ## run all tests with the race detector
+	$(GO) test -race $(TESTFLAGS) ./...
+
+# The race detector links with C.
+compiler:
+	@command -v $${CC:-cc} >/dev/null || command -v gcc >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; } || \
+		{ echo "the race detector needs a C compiler: install gcc or clang"; exit 1; }
+
+check: fmt vet lint api test cross conformance ## run what CI runs
+	$(MAKE) fuzz FUZZTIME=5s
+
+fmt: ## fail if a file is not formatted
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
+
+vet: ## vet every module, and run the tests of bench
+	$(GO) vet ./...
+	cd conformance && $(GO) vet ./...
+	cd bench && $(GO) vet ./... && $(GO) test ./...
+
+lint: ## staticcheck, and a rule of our own
+	$(GO) run $(STATICCHECK) ./...
+	@! git grep -nE '(clk|[Cc]lock)\.With(Timeout|Deadline)' -- '*.go' || \
+		{ echo "deadlines of I/O come from package context: a fake clock's lie in 1970"; exit 1; }
+
+api: ## fail if exported names differ from api/*.txt (UPDATE=1 writes them)
+	$(GO) test ./internal/api $(if $(UPDATE),-args -update)
+
+cross: ## build and vet for every system we claim
+	@for os in $(SYSTEMS); do echo "$$os"; \
+		GOOS=$$os CGO_ENABLED=0 $(GO) build ./... && GOOS=$$os CGO_ENABLED=0 $(GO) vet ./... || exit 1; done
+
+fuzz: ## fuzz each target for FUZZTIME (30s)
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+bench: ## compare with other libraries; ratios, median of COUNT runs
+	cd bench && for i in $$(seq $(COUNT)); do $(GO) test -run '^$$' -bench . -benchmem ./...; done | $(GO) run ./ratio
+
+conformance: compiler ## real browser, real authorization servers (installs what it needs)
+	./conformance/setup.sh
+	cd conformance && $(GO) test -race -count=1 $(TESTFLAGS) ./...
+
+tidy: ## tidy every module
+	$(GO) mod tidy
+	cd conformance && $(GO) mod tidy
+	cd bench && $(GO) mod tidy
+
+clean: ## remove what was built
+	if [ -d .home ]; then chmod -R u+w .home; fi
+	rm -rf bin .home conformance/oidcprovider/node_modules
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | sort

@@ -1,0 +1,21 @@
+module github.com/evertoken/evertoken/bench
+
+go 1.26.0
+
+require (
+	cloud.google.com/go/auth v0.24.1
+	github.com/evertoken/evertoken v0.0.0
+	golang.org/x/oauth2 v0.37.0
+)
+
+require (
+	cloud.google.com/go/compute/metadata v0.9.0 // indirect
+	github.com/benbjohnson/clock v1.3.5 // indirect
+	github.com/cli/browser v1.3.0 // indirect
+	github.com/gofrs/flock v0.13.1 // indirect
+	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
+	github.com/googleapis/gax-go/v2 v2.26.2 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
+replace github.com/evertoken/evertoken => ../

@@ -1,0 +1,190 @@
+package bench_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"cloud.google.com/go/auth"
+	"golang.org/x/oauth2"
+
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// BenchmarkRefresh renews a session once, end to end: request, a rotating server
+// that signs a token, answer. evertoken announces the refresh in a store in
+// memory before it begins, and saves there what comes back; the others save
+// nothing. The server's time is in everybody's numbers.
+func BenchmarkRefresh(b *testing.B) {
+	measure(b, open(refreshes(), func(testing.TB) *oauthtest.Server { return newServer() }))
+}
+
+// BenchmarkRefreshSaved renews a session once and has the new pair on the disk
+// before it goes on. evertoken does what its File store is for: it takes the lock
+// that other processes respect, announces the refresh on the disk, and saves.
+// Around x/oauth2 a careful program saves the token itself, without lock and
+// announcement.
+func BenchmarkRefreshSaved(b *testing.B) {
+	measure(b, open(savedRefreshes(), func(testing.TB) *oauthtest.Server { return newServer() }))
+}
+
+// A refresher is a contender that renews a session of a given server.
+type refresher struct {
+	name string
+	open func(tb testing.TB, s *oauthtest.Server) op
+}
+
+// open gives each refresher a server.
+func open(refreshers []refresher, server func(testing.TB) *oauthtest.Server) []contender {
+	var list []contender
+	for _, r := range refreshers {
+		list = append(list, contender{r.name, func(tb testing.TB) op { return r.open(tb, server(tb)) }})
+	}
+	return list
+}
+
+func refreshes() []refresher {
+	return []refresher{
+		{evertoken, func(tb testing.TB, s *oauthtest.Server) op { return forcing(tb, s, new(tokenstore.Memory)) }},
+		{xoauth2, func(tb testing.TB, s *oauthtest.Server) op {
+			return renewingXOAuth2(tb, s, func(*oauth2.Token) error { return nil })
+		}},
+		{cloudAuth, renewingCloudAuth},
+	}
+}
+
+func savedRefreshes() []refresher {
+	return []refresher{
+		{evertoken, func(tb testing.TB, s *oauthtest.Server) op {
+			store, err := tokenstore.NewFile(filepath.Join(tb.TempDir(), "sessions"))
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return forcing(tb, s, store)
+		}},
+		{xoauth2, func(tb testing.TB, s *oauthtest.Server) op {
+			path := filepath.Join(tb.TempDir(), "token.json")
+			return renewingXOAuth2(tb, s, func(token *oauth2.Token) error { return saveToken(path, token) })
+		}},
+	}
+}
+
+// forcing renews a session of ours each time it is called.
+func forcing(tb testing.TB, s *oauthtest.Server, store tokenstore.Store) op {
+	first, err := s.Login("alice")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m := start(tb, refresh.Config{OAuthClient: serviceOf(s).evertoken(), Store: store}, first)
+	ctx := context.Background()
+	return func() (string, error) {
+		if err := m.ForceRefresh(ctx); err != nil {
+			return "", err
+		}
+		pair, err := m.TokenContext(ctx)
+		if err != nil {
+			return "", err
+		}
+		return pair.AccessToken, nil
+	}
+}
+
+// renewingXOAuth2 renews in x/oauth2's way: a source that has only the refresh
+// token must renew.
+func renewingXOAuth2(tb testing.TB, s *oauthtest.Server, save func(*oauth2.Token) error) op {
+	last := loginRefreshToken(tb, s)
+	ctx, cfg := serviceOf(s).xoauth2()
+	return func() (string, error) {
+		token, err := cfg.TokenSource(ctx, &oauth2.Token{RefreshToken: last}).Token()
+		if err != nil {
+			return "", err
+		}
+		last = token.RefreshToken
+		return token.AccessToken, save(token)
+	}
+}
+
+// renewingCloudAuth does the same with cloud-auth.
+func renewingCloudAuth(tb testing.TB, s *oauthtest.Server) op {
+	last, ctx := loginRefreshToken(tb, s), context.Background()
+	return func() (string, error) {
+		provider, err := serviceOf(s).cloudAuth(last)
+		if err != nil {
+			return "", err
+		}
+		token, err := provider.Token(ctx)
+		if err != nil {
+			return "", err
+		}
+		last = token.MetadataString("refresh_token")
+		return token.Value, nil
+	}
+}
+
+// cloudAuth returns a provider that begins with a refresh.
+func (s service) cloudAuth(refreshToken string) (auth.TokenProvider, error) {
+	return auth.New3LOTokenProvider(&auth.Options3LO{
+		ClientID: clientID, ClientSecret: clientSecret, AuthStyle: auth.StyleInParams,
+		AuthURL: s.tokenURL, TokenURL: s.tokenURL, // AuthURL is required, and not used
+		RefreshToken: refreshToken, Client: s.client,
+	})
+}
+
+func loginRefreshToken(tb testing.TB, s *oauthtest.Server) string {
+	tb.Helper()
+	pair, err := s.Login("alice")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pair.RefreshToken
+}
+
+func TestEveryRefreshIsOneRequestForANewToken(t *testing.T) {
+	for name, refreshers := range map[string][]refresher{"Refresh": refreshes(), "RefreshSaved": savedRefreshes()} {
+		for _, r := range refreshers {
+			t.Run(name+"/"+r.name, func(t *testing.T) {
+				server := newServer()
+				work, seen := r.open(t, server), make(map[string]bool)
+				const times = 5
+				for range times {
+					seen[mustWork(t, work)] = true
+				}
+				if len(seen) != times || server.Refreshes() != times || server.Requests(oauthtest.TokenEndpoint) != times {
+					t.Errorf("%d refreshes: %d different tokens, %d refreshes and %d requests at the server",
+						times, len(seen), server.Refreshes(), server.Requests(oauthtest.TokenEndpoint))
+				}
+				for _, mistake := range server.Audit() {
+					t.Errorf("the server saw a mistake: %v", mistake)
+				}
+			})
+		}
+	}
+}
+
+func TestARefreshedSessionIsOnTheDiskWhenItsTokenIsHandedOut(t *testing.T) {
+	server := newServer()
+	store, err := tokenstore.NewFile(filepath.Join(t.TempDir(), "sessions"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := mustWork(t, forcing(t, server, store))
+	rec, err := store.Get(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec.Tokens.AccessToken != got {
+		t.Error("evertoken: the token on the disk is not the one handed out")
+	}
+
+	path := filepath.Join(t.TempDir(), "token.json")
+	got = mustWork(t, renewingXOAuth2(t, server, func(token *oauth2.Token) error { return saveToken(path, token) }))
+	saved, err := loadToken(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if saved.AccessToken != got {
+		t.Error("x-oauth2: the token on the disk is not the one handed out")
+	}
+}

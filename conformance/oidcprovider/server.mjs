@@ -1,0 +1,92 @@
+// An authorization server that the Evertoken project did not write: the npm
+// package oidc-provider, with its development login pages.
+//
+// The test that starts it opens the socket and passes it as file descriptor 3, so
+// nobody has to guess a port. File descriptor 4 is a pipe that ends when the test
+// does, however that comes about; the server ends with it. The environment
+// variable OPTIONS holds a JSON object:
+//
+//   issuer                 the origin that the socket listens on (required)
+//   accessTokenLifetime    seconds (900)
+//   refreshTokenLifetime   seconds (86400)
+//   alwaysRefreshToken     give a refresh token to logins without offline_access (false)
+//   secret                 secret of the confidential client ("secret")
+//
+// GET /events returns what the server has done, for assertions.
+
+import { createServer } from 'node:http';
+import { Socket } from 'node:net';
+
+import Provider from 'oidc-provider';
+
+const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code';
+const options = {
+  accessTokenLifetime: 900,
+  refreshTokenLifetime: 86400,
+  alwaysRefreshToken: false,
+  secret: 'secret',
+  ...JSON.parse(process.env.OPTIONS),
+};
+
+const provider = new Provider(options.issuer, {
+  clients: [
+    {
+      client_id: 'evertoken-cli',
+      application_type: 'native',
+      token_endpoint_auth_method: 'none',
+      grant_types: ['authorization_code', 'refresh_token', deviceGrant],
+      response_types: ['code'],
+      redirect_uris: ['http://127.0.0.1/callback'],
+    },
+    {
+      client_id: 'evertoken-service',
+      client_secret: options.secret,
+      token_endpoint_auth_method: 'client_secret_basic',
+      grant_types: ['client_credentials'],
+      response_types: [],
+      redirect_uris: [],
+    },
+  ],
+  features: {
+    devInteractions: { enabled: true },
+    deviceFlow: { enabled: true },
+    revocation: { enabled: true },
+    introspection: { enabled: true },
+    clientCredentials: { enabled: true },
+  },
+  rotateRefreshToken: true,
+  issueRefreshToken: (ctx, client, code) => client.grantTypeAllowed('refresh_token')
+    && (options.alwaysRefreshToken || code.scopes.has('offline_access')),
+  expiresWithSession: () => false,
+  ttl: {
+    AccessToken: options.accessTokenLifetime,
+    ClientCredentials: options.accessTokenLifetime,
+    RefreshToken: options.refreshTokenLifetime,
+  },
+  cookies: { keys: ['no secret: a server for tests'] },
+});
+
+const events = { refreshes: 0, refused: [], revokedGrants: 0 };
+provider.on('grant.success', (ctx) => {
+  if (ctx.oidc.params.grant_type === 'refresh_token') events.refreshes += 1;
+});
+provider.on('grant.error', (ctx, err) => {
+  if (err.error !== 'authorization_pending') events.refused.push(`${ctx.oidc.params.grant_type}: ${err.error}`);
+});
+provider.on('grant.revoked', () => { events.revokedGrants += 1; });
+provider.on('server_error', (ctx, err) => console.error(err));
+
+const answer = provider.callback();
+const server = createServer((req, res) => {
+  if (req.url === '/events') {
+    res.setHeader('content-type', 'application/json');
+    res.end(JSON.stringify(events));
+    return;
+  }
+  answer(req, res);
+});
+server.listen({ fd: 3 });
+
+const lifeline = new Socket({ fd: 4 });
+for (const event of ['end', 'error', 'close']) lifeline.on(event, () => process.exit(0));
+lifeline.resume();

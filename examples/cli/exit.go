@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// The exit codes, told in the documentation of the command. Scripts depend on
+// them.
+const (
+	exitOK        = 0
+	exitFailed    = 1
+	exitUsage     = 2
+	exitLogin     = 3
+	exitTemporary = 4
+	exitConfig    = 5
+)
+
+// A problem is an error with an exit code and with what to do about it.
+type problem struct {
+	code int
+	what string
+	next string
+}
+
+func (p *problem) Error() string { return p.what + ": " + p.next }
+
+// usage is a mistake on the command line.
+func usage(err error) error {
+	return &problem{exitUsage, err.Error(), `see "evertoken help"`}
+}
+
+// silent ends the command with an exit code when all has been said already.
+type silent int
+
+func (silent) Error() string { return "failed" }
+
+// report tells the person what went wrong and what to do, and returns the exit
+// code.
+func (a *app) report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var quiet silent
+	if errors.As(err, &quiet) {
+		return int(quiet)
+	}
+	p := a.explain(err)
+	a.warn("evertoken: %s", p.Error())
+	return p.code
+}
+
+// explain finds the exit code of an error and the person's next step.
+func (a *app) explain(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	what := plainText(err)
+	switch {
+	case errors.Is(err, refresh.ErrUnsaved):
+		// The refresh token on disk may be spent: this comes before all else.
+		return &problem{exitFailed, what, `make room or fix the permissions of the directory, then run "evertoken status"`}
+	case errors.Is(err, syscall.EPIPE):
+		return &problem{exitFailed, "nobody reads the output any more", "run it again, with a reader that stays"}
+	case errors.Is(err, tokenstore.ErrNotFound), errors.Is(err, refresh.ErrLoggedOut):
+		return &problem{exitLogin, "not logged in", a.loginAdvice()}
+	case errors.Is(err, tokenstore.ErrDamaged):
+		return &problem{exitLogin, what, a.loginAdvice()}
+	case errors.Is(err, tokenstore.ErrNewerFormat):
+		return &problem{exitConfig, what, "update evertoken"}
+	case errors.Is(err, oauth.ErrLoginRequired):
+		return &problem{exitLogin, what, a.loginAdvice()}
+	case errors.Is(err, oauth.ErrMisconfigured):
+		return &problem{exitConfig, what, "correct the settings with " + a.loginCommand(true)}
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrNotExist):
+		return &problem{exitConfig, what, "choose another directory with --dir or EVERTOKEN_DIR"}
+	case errors.Is(err, context.Canceled):
+		return &problem{exitFailed, "interrupted", "run it again when you like; nothing is lost"}
+	case errors.Is(err, tokenstore.ErrLocked):
+		return &problem{exitTemporary, "another process is busy with this session", "try again in a moment"}
+	case errors.Is(err, oauth.ErrTransient), errors.Is(err, context.DeadlineExceeded):
+		return &problem{exitTemporary, what, tryAgain(err)}
+	}
+	return &problem{exitFailed, what, "run it again with --verbose to see more"}
+}
+
+// loginCommand is what to type for a login to the current profile; with full,
+// also when the profile remembers its server.
+func (a *app) loginCommand(full bool) string {
+	var b strings.Builder
+	b.WriteString(`"evertoken login`)
+	if a.profile != defaultProfile {
+		b.WriteString(" --profile " + a.profile)
+	}
+	if full || !a.profileExists() {
+		b.WriteString(" --issuer URL --client-id ID")
+	}
+	b.WriteString(`"`)
+	return b.String()
+}
+
+func (a *app) loginAdvice() string { return "run " + a.loginCommand(false) }
+
+// tryAgain says when a temporary failure is worth another try.
+func tryAgain(err error) string {
+	var fail *oauth.Error
+	if errors.As(err, &fail) && !fail.RetryAt.IsZero() {
+		return "the server wants to be left alone until " + fail.RetryAt.Local().Format(time.TimeOnly) + ", try again then"
+	}
+	return "try again in a moment; the session is kept"
+}
+
+// plainText is an error's text without the package name that it begins with, and
+// with our flags for what the library calls by its fields.
+func plainText(err error) string {
+	text := err.Error()
+	for _, prefix := range []string{"oauth: ", "tokenstore: ", "refresh: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return flagNames().Replace(text)
+}
+
+func flagNames() *strings.Replacer {
+	return strings.NewReplacer(
+		"Config.ClientAuth", "--client-auth",
+		"Config.ClientID", "--client-id",
+		"Config.Scopes", "--scope",
+		"Config.AuthParams", "--auth-param",
+		"Config.AuthURL", "--auth-url",
+		"Config.TokenURL", "--token-url",
+		"Config.DeviceAuthURL", "--device-auth-url",
+		"Config.RevocationURL", "--revocation-url",
+		"Config.RedirectURL", "--redirect-url",
+		" a ClientSecret", " --client-secret-file",
+		"another RedirectURL", "another --redirect-url",
+	)
+}

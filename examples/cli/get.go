@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"syscall"
+
+	"github.com/evertoken/evertoken/internal/thishost"
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh"
+)
+
+// getCmd fetches a URL with the session's token.
+type getCmd struct {
+	URL     string `arg:"" help:"What to fetch: https, or http on this machine."`
+	Include bool   `short:"i" help:"Print the status and the headers of the answer before its body."`
+	waitFlag
+}
+
+// Help is shown below the command's flags.
+func (getCmd) Help() string {
+	return `The body goes to stdout whatever the status. Exit code: 0 for 2xx; 3 if the API refuses the token (401); 4 if it does and the server cannot be asked for another, and for 408, 425, 429 and 5xx; 1 for the rest.`
+}
+
+// Run sends one GET. The token is renewed before it if need be, and once after
+// it if the API rejects it.
+func (c *getCmd) Run(ctx context.Context, a *app) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	return s.with(ctx, c.Wait, func(m *refresh.Manager) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL, nil)
+		if err != nil {
+			return usage(errors.New("the URL cannot be used"))
+		}
+		resp, err := m.Client().Do(req)
+		if err != nil {
+			return c.failed(a, err)
+		}
+		defer resp.Body.Close()
+		if err := c.show(a, resp); err != nil {
+			return err
+		}
+		return c.verdict(a, resp, m.GetRefreshStatus().State)
+	})
+}
+
+// check refuses URLs on whose way others could read the token.
+func (c *getCmd) check() error {
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil, u.Host == "":
+		return usage(errors.New("give a whole URL, such as https://api.example.com/me"))
+	case u.User != nil:
+		return usage(errors.New("the URL must not hold a password"))
+	case u.Scheme == "https", u.Scheme == "http" && thishost.Is(u.Hostname()):
+		return nil
+	}
+	return usage(errors.New("tokens are sent over https only (plain http only to this machine)"))
+}
+
+// show writes the answer.
+func (c *getCmd) show(a *app, resp *http.Response) error {
+	if c.Include {
+		if err := a.print("%s %s", resp.Proto, resp.Status); err != nil {
+			return err
+		}
+		if err := resp.Header.Write(a.stdout); err != nil {
+			return err
+		}
+		if err := a.print(""); err != nil {
+			return err
+		}
+	}
+	_, err := io.Copy(a.stdout, resp.Body)
+	if errors.Is(err, syscall.EPIPE) {
+		return err
+	}
+	if err != nil {
+		return &problem{exitTemporary, "the answer broke off: " + cause(err), "try again in a moment"}
+	}
+	return nil
+}
+
+// failed explains a request without an answer: there was no token, or the API
+// could not be reached.
+func (c *getCmd) failed(a *app, err error) error {
+	for _, kind := range []error{oauth.ErrLoginRequired, oauth.ErrMisconfigured, oauth.ErrTransient, refresh.ErrUnsaved, context.Canceled} {
+		if errors.Is(err, kind) {
+			return a.explain(unwrapURL(err))
+		}
+	}
+	return &problem{exitTemporary, "the API could not be reached: " + cause(err), "check the address and the network, then try again"}
+}
+
+// unwrapURL drops net/http's wrapping, which quotes the URL with its query.
+func unwrapURL(err error) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		return wrapped.Err
+	}
+	return err
+}
+
+func cause(err error) string { return unwrapURL(err).Error() }
+
+// verdict turns the status into an exit code. state is the session's, after a
+// rejected token was tried to renew.
+func (c *getCmd) verdict(a *app, resp *http.Response, state refresh.State) error {
+	what := "the API answered " + resp.Status
+	switch code := resp.StatusCode; {
+	case code >= 200 && code <= 299:
+		return nil
+	case code == http.StatusUnauthorized && (state == refresh.StateLoginRequired || state == refresh.StateLoggedOut):
+		return &problem{exitLogin, what + ", and the session cannot be renewed any more", a.loginAdvice()}
+	case code == http.StatusUnauthorized && state == refresh.StateRetrying:
+		return &problem{exitTemporary, what + ", and the token could not be renewed yet", "try again in a moment"}
+	case code == http.StatusUnauthorized:
+		return &problem{exitLogin, what, `the API does not accept this session's tokens; check "evertoken status", or log in with other scopes`}
+	case code == http.StatusForbidden:
+		return &problem{exitFailed, what, "the session is fine, but may not do this; it may need other scopes"}
+	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
+		return &problem{exitTemporary, what, "try again" + retryAfter(resp)}
+	}
+	return &problem{exitFailed, what, "check the URL"}
+}
+
+// retryAfter repeats the API's wish in seconds, if it has one.
+func retryAfter(resp *http.Response) string {
+	var seconds int
+	if n, err := fmt.Sscanf(resp.Header.Get("Retry-After"), "%d", &seconds); n != 1 || err != nil || seconds <= 0 {
+		return " in a moment"
+	}
+	return fmt.Sprintf(" in %ds", seconds)
+}

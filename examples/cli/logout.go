@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// logoutCmd ends the session at the server and forgets it here.
+type logoutCmd struct {
+	Force bool `help:"Delete the tokens here even if the server cannot be reached. The session may then live on at the server."`
+}
+
+// Help is shown below the command's flags.
+func (logoutCmd) Help() string {
+	return `The server and client stay remembered, so that "evertoken login" is enough to come back.`
+}
+
+// Run revokes, then deletes, while no other process can renew the session: it
+// would come back otherwise.
+func (c *logoutCmd) Run(ctx context.Context, a *app) error {
+	s, err := a.open()
+	if err != nil {
+		return c.ignoreAbsent(a, err)
+	}
+	waiting, cancel := context.WithTimeout(ctx, lockLimit)
+	defer cancel()
+	lease, err := s.store.Lock(waiting, a.profile)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lease.Unlock() }()
+
+	rec, err := s.store.Get(ctx, a.profile)
+	if err != nil {
+		return c.ignoreAbsent(a, err)
+	}
+	ended, err := c.revoke(ctx, s, rec)
+	if err != nil {
+		return err
+	}
+	// Revoked is revoked: the tokens must go, whoever interrupts.
+	if err := deleteSession(context.WithoutCancel(ctx), s.store, a.profile, rec.Version); err != nil {
+		return err
+	}
+	a.say("Logged out of %s%s.", s.profile.server(), ended)
+	return nil
+}
+
+// ignoreAbsent makes a logout without a session succeed: that is what was wanted.
+func (c *logoutCmd) ignoreAbsent(a *app, err error) error {
+	if p := a.explain(err); p.code == exitLogin && !errors.Is(err, tokenstore.ErrDamaged) {
+		a.say("Not logged in: nothing to do.")
+		return nil
+	}
+	return err
+}
+
+// revoke ends the session at the server. It returns what to tell the person
+// about it, or an error if the tokens are to be kept.
+func (c *logoutCmd) revoke(ctx context.Context, s *session, rec *tokenstore.Record) (note string, err error) {
+	switch {
+	case rec.Dead.On(rec.Tokens.RefreshToken):
+		return " (the server had ended the session before)", nil // revoking it now could count as reuse
+	case s.profile.RevocationURL == "":
+		return "; its server has no way to end the session from here, so there it " + endOf(rec.Tokens), nil
+	}
+	err = s.client.Revoke(ctx, rec.Tokens)
+	switch {
+	case err == nil:
+		return "", nil
+	case c.Force:
+		return "; the server could not be told (" + plainText(err) + "), so there the session " + endOf(rec.Tokens), nil
+	}
+	p := s.app.explain(err)
+	p.what = "still logged in, because the server could not be told: " + plainText(err)
+	p.next += `; "evertoken logout --force" deletes the tokens here anyway`
+	return "", p
+}
+
+// endOf says how a session ends that nobody ends.
+func endOf(t *oauth.TokenPair) string {
+	end := t.RefreshExpiresAt
+	if t.RefreshToken == "" {
+		end = t.ExpiresAt
+	}
+	if end.IsZero() {
+		return "ends by itself one day"
+	}
+	return "ends " + when(end, time.Now())
+}
+
+// deleteSession removes the record. Writers that do not heed the lock may have
+// changed it meanwhile.
+func deleteSession(ctx context.Context, store *boundStore, name string, version uint64) error {
+	for {
+		err := store.Delete(ctx, name, version)
+		switch {
+		case errors.Is(err, tokenstore.ErrNotFound):
+			return nil
+		case !errors.Is(err, tokenstore.ErrConflict):
+			return err
+		}
+		rec, err := store.Get(ctx, name)
+		switch {
+		case errors.Is(err, tokenstore.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		}
+		version = rec.Version
+	}
+}

@@ -1,0 +1,62 @@
+// Command evertoken logs in to an OAuth server once and keeps the session alive
+// from then on, for shell scripts and for people.
+//
+//	evertoken login --issuer https://login.example.com --client-id my-cli
+//	curl -H "Authorization: Bearer $(evertoken token)" https://api.example.com/me
+//	evertoken get https://api.example.com/me
+//	evertoken status
+//
+// Any number of these may run at once: one of them renews the tokens and the
+// others use what it got. To see a session live through a minute of trouble,
+// without any server of your own:
+//
+//	evertoken demo
+//
+// # Exit codes
+//
+//	0  done
+//	1  failed, for a reason that the message tells
+//	2  wrong usage of the command line
+//	3  a login is required
+//	4  temporary trouble: the same command may work in a moment
+//	5  misconfigured: somebody has to change something first
+//
+// # Where things are
+//
+// Tokens are kept in the directory of tokenstore.DefaultDir, one file per profile,
+// readable by its user only and not encrypted. The server and client a profile was
+// logged in with are remembered beside it, without the client secret. --dir or
+// EVERTOKEN_DIR names another directory, --profile or EVERTOKEN_PROFILE another
+// profile.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := untilSignal()
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+	stop()
+	os.Exit(code)
+}
+
+// untilSignal returns a context that the first signal to end cancels, so that a
+// refresh under way is still saved. The second one ends the process as usual.
+func untilSignal() (context.Context, context.CancelFunc) {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup wants it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	context.AfterFunc(ctx, stop)
+
+	// A reader that leaves early ("| head") must not kill a refresh either: with
+	// somebody listening for SIGPIPE, writes return an error instead. Ignoring it
+	// would pass on to the browser that a login starts.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return ctx, stop
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// statusCmd shows the session as it is saved.
+type statusCmd struct {
+	JSON bool `help:"Print one JSON object, for scripts."`
+}
+
+// Help is shown below the command's flags.
+func (statusCmd) Help() string {
+	return `Exit code: 0 if the session can be used or renewed, 3 if a login is required.`
+}
+
+// Run reads and prints, without asking the server or changing anything.
+func (c *statusCmd) Run(ctx context.Context, a *app) error {
+	s, err := a.open()
+	var rec *tokenstore.Record
+	if err == nil {
+		rec, err = s.store.Get(ctx, a.profile)
+	}
+	if err != nil {
+		return c.absent(a, err)
+	}
+	st := statusOf(rec, time.Now())
+	st.Session = a.profile
+	if c.JSON {
+		err = c.printJSON(a, s, rec, st)
+	} else {
+		err = c.printText(a, s, rec, st)
+	}
+	if err == nil && st.State == refresh.StateLoginRequired {
+		err = silent(exitLogin)
+	}
+	return err
+}
+
+// absent answers for a session that is not there.
+func (c *statusCmd) absent(a *app, err error) error {
+	p := a.explain(err)
+	if !c.JSON || p.code != exitLogin || errors.Is(err, tokenstore.ErrDamaged) {
+		return p
+	}
+	st, err := statusFields(&refresh.RefreshStatus{Session: a.profile, State: refresh.StateNone, LastError: p.what})
+	if err != nil {
+		return err
+	}
+	st["profile"] = a.profile
+	return first(a.printJSON(st), silent(exitLogin))
+}
+
+// statusOf says how a saved session fares, as a manager that starts with it
+// would see it.
+func statusOf(rec *tokenstore.Record, now time.Time) *refresh.RefreshStatus {
+	t := rec.Tokens
+	st := &refresh.RefreshStatus{
+		State:            refresh.StateValid,
+		ExpiresAt:        t.ExpiresAt,
+		LastRefreshAt:    rec.RefreshedAt,
+		RefreshExpiresAt: t.RefreshExpiresAt,
+		ClockSkew:        t.Skew,
+	}
+	if !t.ExpiresAt.IsZero() {
+		lead := refresh.DefaultRefreshThreshold
+		if life, known := t.Lifetime(); known {
+			lead = min(lead, life/3)
+		}
+		st.TimeUntilExpiry = t.ExpiresAt.Sub(now)
+		if t.RefreshToken != "" {
+			st.RefreshAt = t.ExpiresAt.Add(-lead)
+			st.TimeUntilRefresh = st.RefreshAt.Sub(now)
+			st.NeedsRefresh = st.TimeUntilRefresh <= 0
+		}
+	}
+	expired := t.AccessToken == "" || !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
+	switch {
+	case rec.Dead.On(t.RefreshToken):
+		st.State, st.LastError = refresh.StateLoginRequired, "the server has ended the session"+codeText(rec.Dead)
+		st.NeedsRefresh = false
+	case expired && t.RefreshToken == "":
+		st.State, st.LastError = refresh.StateLoginRequired, "the access token has expired, and there is no refresh token"
+	case expired && !t.RefreshExpiresAt.IsZero() && !now.Before(t.RefreshExpiresAt):
+		st.State, st.LastError = refresh.StateLoginRequired, "the refresh token has expired"
+	case rec.Refused.On(t.RefreshToken):
+		st.State, st.LastError = refresh.StateRetrying, "the server refuses the refresh token"+codeText(rec.Refused)
+	case now.Before(rec.NotBefore):
+		st.State, st.LastError, st.NextAttempt = refresh.StateRetrying, "the server asked to wait", rec.NotBefore
+	case rec.Pending.On(t.RefreshToken):
+		st.State, st.LastError = refresh.StateRetrying, "a renewal was begun, and its outcome is not known yet"
+	}
+	return st
+}
+
+func codeText(m *tokenstore.Mark) string {
+	if m.Code == "" {
+		return ""
+	}
+	return " (" + m.Code + ")"
+}
+
+func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *refresh.RefreshStatus) error {
+	now := time.Now()
+	rows := [][2]string{
+		{"profile", a.profile},
+		{"server", s.profile.server()},
+		{"client", s.profile.ClientID},
+		{"state", c.stateText(a, st)},
+		{"access token", accessText(st, now)},
+		{"next renewal", renewalText(st, now)},
+		{"refresh token", refreshText(rec, now)},
+		{"last renewed", lastText(st, now)},
+	}
+	if rec.Tokens.Scope != "" {
+		rows = append(rows, [2]string{"scope", rec.Tokens.Scope})
+	}
+	if st.ClockSkew != 0 {
+		rows = append(rows, [2]string{"clock", "this machine's is " + brief(st.ClockSkew.Abs()) + direction(st.ClockSkew) + " the server's"})
+	}
+	rows = append(rows, [2]string{"kept in", s.store.Dir()})
+	for _, row := range rows {
+		if err := a.print("%-14s %s", row[0], row[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *statusCmd) stateText(a *app, st *refresh.RefreshStatus) string {
+	switch st.State {
+	case refresh.StateLoginRequired:
+		return "login required: " + st.LastError + "; " + a.loginAdvice()
+	case refresh.StateRetrying:
+		return "in trouble, nothing is lost: " + st.LastError
+	}
+	return "good"
+}
+
+func accessText(st *refresh.RefreshStatus, now time.Time) string {
+	switch {
+	case st.ExpiresAt.IsZero():
+		return "its end is not known"
+	case st.TimeUntilExpiry <= 0:
+		return "expired " + when(st.ExpiresAt, now)
+	}
+	return "valid until " + when(st.ExpiresAt, now)
+}
+
+func renewalText(st *refresh.RefreshStatus, now time.Time) string {
+	switch {
+	case !st.NextAttempt.IsZero():
+		return "not before " + when(st.NextAttempt, now)
+	case st.State == refresh.StateLoginRequired:
+		return "none"
+	case st.NeedsRefresh:
+		return "due now, with the next command that needs a token"
+	case st.RefreshAt.IsZero():
+		return "when an API rejects the token"
+	}
+	return "due " + when(st.RefreshAt, now)
+}
+
+func refreshText(rec *tokenstore.Record, now time.Time) string {
+	t := rec.Tokens
+	switch {
+	case t.RefreshToken == "":
+		return "none: the session ends with the access token"
+	case rec.Dead.On(t.RefreshToken):
+		return "ended by the server " + when(rec.Dead.At, now)
+	case t.RefreshExpiresAt.IsZero():
+		return "kept; its end is not known"
+	}
+	return "unused, it ends " + when(t.RefreshExpiresAt, now)
+}
+
+func lastText(st *refresh.RefreshStatus, now time.Time) string {
+	if st.LastRefreshAt.IsZero() {
+		return "not since the login"
+	}
+	return when(st.LastRefreshAt, now)
+}
+
+func direction(skew time.Duration) string {
+	if skew > 0 {
+		return " ahead of"
+	}
+	return " behind"
+}
+
+// printJSON prints the fields of refresh.RefreshStatus, and what the profile adds.
+func (c *statusCmd) printJSON(a *app, s *session, rec *tokenstore.Record, st *refresh.RefreshStatus) error {
+	fields, err := statusFields(st)
+	if err != nil {
+		return err
+	}
+	fields["profile"] = a.profile
+	fields["server"] = s.profile.server()
+	fields["client_id"] = s.profile.ClientID
+	fields["dir"] = s.store.Dir()
+	fields["renewable"] = rec.Tokens.RefreshToken != "" && st.State != refresh.StateLoginRequired
+	fields["scope"] = rec.Tokens.Scope
+	for name, mark := range map[string]*tokenstore.Mark{"pending": rec.Pending, "refused": rec.Refused, "dead": rec.Dead} {
+		if mark.On(rec.Tokens.RefreshToken) {
+			fields[name+"_since"] = mark.At
+		}
+	}
+	return a.printJSON(fields)
+}
+
+func statusFields(st *refresh.RefreshStatus) (map[string]any, error) {
+	data, err := json.Marshal(st)
+	if err != nil {
+		return nil, err
+	}
+	var fields map[string]any
+	return fields, json.Unmarshal(data, &fields)
+}
+
+func (a *app) printJSON(fields map[string]any) error {
+	data, err := json.MarshalIndent(fields, "", "  ")
+	if err != nil {
+		return fmt.Errorf("status: %w", err)
+	}
+	return a.print("%s", data)
+}
