@@ -103,7 +103,7 @@ func (t *TokenPair) OAuth2() *oauth2.Token {
 		Expiry:       t.ExpiresAt,
 		ExpiresIn:    t.ExpiresIn,
 	}
-	extra := make(map[string]any, len(t.Extra)+2)
+	extra := make(map[string]any)
 	for k, raw := range t.Extra {
 		var v any
 		if json.Unmarshal(raw, &v) == nil {
@@ -115,6 +115,9 @@ func (t *TokenPair) OAuth2() *oauth2.Token {
 	}
 	if t.IDToken != "" {
 		extra["id_token"] = t.IDToken
+	}
+	if len(extra) == 0 {
+		return tok
 	}
 	return tok.WithExtra(extra)
 }

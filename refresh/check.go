@@ -6,39 +6,40 @@ import (
 )
 
 // check looks at clock and Store, does what is due, and returns when to look
-// again. Timers only wake; the wall clock decides here.
+// again. Timers only wake; the wall clock decides here. If somebody else changes
+// the session just now, the look is left out: who does so wakes us when done.
 func (m *Manager) check(r *run) time.Time {
-	ctx := context.WithoutCancel(r.ctx)
-	pending := false
-	had := m.tryTurn(func() {
+	var due, saveAt time.Time
+	m.tryTurn(func() {
+		ctx := context.WithoutCancel(r.ctx)
 		m.retrySave(ctx)
 		if err := m.look(ctx); err != nil {
-			m.cfg.Logger.Warn("saved session cannot be read", "session", m.cfg.Session, "error", err)
+			m.cfg.Logger.Warn("saved session cannot be read", "session", m.session, "error", err)
 		}
 		m.announceEnd()
-		// A spend that nobody finished: its answer can be had again only soon.
-		pending = m.rec != nil && m.rec.Pending.On(m.rec.Tokens.RefreshToken)
-	})
-
-	s, h, now := m.cur.Load(), m.state.Load(), m.now()
-	var due time.Time
-	if s != nil && !h.ended() {
-		if due = s.dueAt(now); pending || h.failures > 0 {
-			due = now // what somebody wanted before its time is not given up either
+		if due = m.attention(); !due.IsZero() && remaining(m.now(), due) <= 0 {
+			m.flyHere(want{stale: m.cur.Load()})
+			due = m.attention()
 		}
-	}
-	if !due.IsZero() && !now.Before(due) {
-		if due = h.next; remaining(now, due) <= 0 {
-			_, _ = m.fly(want{stale: s}) // its landing wakes us
-			due = time.Time{}
-		}
-	}
-	var saveAt time.Time
-	if had { // otherwise a flight is under way, and its landing wakes us
 		saveAt = m.state.Load().saveAt
-	}
+	})
 	m.emit(Event{Kind: EventChecked})
-	return nextWake(now, m.cfg.CheckInterval, due, saveAt)
+	return nextWake(m.now(), m.cfg.CheckInterval, due, saveAt)
+}
+
+// attention returns when to refresh, or zero if there is nothing to wait for.
+// The caller has the turn.
+func (m *Manager) attention() time.Time {
+	s, h, now := m.cur.Load(), m.state.Load(), m.now()
+	if s == nil || h.ended() {
+		return time.Time{}
+	}
+	// A spend that nobody finished: its answer can be had again only soon. And
+	// what somebody wanted before its time is not given up either.
+	if m.rec != nil && m.rec.Pending.On(m.rec.Tokens.RefreshToken) || h.failures > 0 || s.isDue(now) {
+		return later(now, h.next)
+	}
+	return s.dueAt(now)
 }
 
 // announceEnd tells once that the refresh token's end comes near.

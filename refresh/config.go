@@ -120,6 +120,28 @@ type Config struct {
 	OnEvent func(Event)
 }
 
+// A setup is a configuration with its defaults and what follows from it. It is
+// not modified, so that the sessions of a pool can share one.
+type setup struct {
+	Config
+	locker   tokenstore.Locker // Store, if it is one
+	configID string
+	// tokenless: OAuthClient renews pairs that have no refresh token.
+	tokenless bool
+}
+
+func newSetup(cfg Config) *setup {
+	s := &setup{Config: cfg.withDefaults()}
+	s.locker, _ = s.Store.(tokenstore.Locker)
+	if c, ok := s.OAuthClient.(interface{ ConfigID() string }); ok {
+		s.configID = c.ConfigID()
+	}
+	if c, ok := s.OAuthClient.(interface{ RenewsWithoutRefreshToken() bool }); ok {
+		s.tokenless = c.RenewsWithoutRefreshToken()
+	}
+	return s
+}
+
 // withDefaults returns a copy with the defaults filled in.
 func (cfg Config) withDefaults() Config {
 	cfg.RefreshThreshold = max(cmp.Or(cfg.RefreshThreshold, DefaultRefreshThreshold), MinRefreshThreshold)

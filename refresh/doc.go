@@ -24,6 +24,12 @@
 // manager an oauth2.TokenSource, and [Manager.GetRequestMetadata] a gRPC
 // credentials.PerRPCCredentials.
 //
+// # Many sessions
+//
+// A [Pool] keeps the sessions of many users alive with one scheduler and a bounded
+// number of workers. Each of them is a Manager with everything it promises, and has
+// no goroutine and no timer of its own while it rests.
+//
 // # Concurrency
 //
 // All methods are safe for concurrent use. Callbacks run without any lock held.

@@ -16,6 +16,7 @@ type want struct {
 // done closes.
 type flight struct {
 	done   chan struct{}
+	ctx    context.Context
 	cancel context.CancelCauseFunc
 	err    error
 }
@@ -23,48 +24,80 @@ type flight struct {
 // fly returns the flight under way for w's resource, or starts one. A flight runs
 // on its own: no caller's context ends it, and Stop waits for it.
 func (m *Manager) fly(w want) (*flight, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r := m.run
-	if r == nil || r.ending || r.ctx.Err() != nil {
-		return nil, ErrStopped
+	f, r, err := m.board(w)
+	if err != nil || r == nil {
+		return f, err
 	}
-	if f := m.flights[w.resource]; f != nil {
-		return f, nil
-	}
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.ctx))
-	f := &flight{done: make(chan struct{}), cancel: cancel}
-	if m.flights == nil {
-		m.flights = make(map[string]*flight, 1)
-	}
-	m.flights[w.resource] = f
-	r.landing.Add(1)
 	go func() {
-		defer r.landing.Done()
-		defer m.wakeUp()
-		defer close(f.done)
-		defer cancel(nil)
-		defer m.land(w.resource)
-		f.err = m.withTurn(ctx, func() error {
-			err := guard("refresh", func() error { return m.renew(ctx, r, w) })
-			var panicked *PanicError
-			if errors.As(err, &panicked) && panicked.Where == "refresh" {
-				return m.failed(ctx, transient(err))
+		f.err = m.withTurn(f.ctx, func() error {
+			if !r.sched.slots.take(r.ctx) {
+				return ErrStopped
 			}
-			return err
+			defer r.sched.slots.free()
+			return m.pilot(f, r, w)
 		})
+		m.land(f, w.resource)
+		r.sched.wake(r)
+		r.landing.Done()
 	}()
 	return f, nil
 }
 
-// land takes a flight off the board, before its waiters are told, so that the
-// next caller starts a new one.
-func (m *Manager) land(resource string) {
+// flyHere is fly for the scheduler's goroutine, which has the turn and a slot. If
+// a flight is waiting for the turn, it leaves the work to that.
+func (m *Manager) flyHere(w want) {
+	f, r, err := m.board(w)
+	if err != nil || r == nil {
+		return
+	}
+	f.err = m.pilot(f, r, w)
+	m.land(f, w.resource)
+	r.landing.Done()
+}
+
+// board returns the flight under way for w's resource, or a new one, which
+// belongs to the run that it returns with it.
+func (m *Manager) board(w want) (*flight, *run, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	r := m.run
+	if r == nil || !r.enterLocked() {
+		return nil, nil, ErrStopped
+	}
+	if f := m.flights[w.resource]; f != nil {
+		r.landing.Done()
+		return f, nil, nil
+	}
+	f := &flight{done: make(chan struct{})}
+	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(r.ctx))
+	if m.flights == nil {
+		m.flights = make(map[string]*flight, 1)
+	}
+	m.flights[w.resource] = f
+	return f, r, nil
+}
+
+// pilot brings the session forward, with the turn. A panic of ours is a failure
+// like others.
+func (m *Manager) pilot(f *flight, r *run, w want) error {
+	err := guard("refresh", func() error { return m.renew(f.ctx, r, w) })
+	var panicked *PanicError
+	if errors.As(err, &panicked) && panicked.Where == "refresh" {
+		return m.failed(f.ctx, transient(err))
+	}
+	return err
+}
+
+// land takes a flight off the board, before its waiters are told, so that the
+// next caller starts a new one.
+func (m *Manager) land(f *flight, resource string) {
+	m.mu.Lock()
 	if delete(m.flights, resource); len(m.flights) == 0 {
 		m.flights = nil
 	}
+	m.mu.Unlock()
+	f.cancel(nil)
+	close(f.done)
 }
 
 // abandonFlights makes flights end whose session is being replaced.

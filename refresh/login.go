@@ -20,10 +20,10 @@ func (m *Manager) StartOrLogin(ctx context.Context, login func(context.Context) 
 	if done, err := m.startSaved(ctx); done {
 		return err
 	}
-	if m.locker != nil {
-		lease, err := m.locker.Lock(ctx, m.cfg.Session)
+	if m.cfg.locker != nil {
+		lease, err := m.cfg.locker.Lock(ctx, m.session)
 		if err != nil {
-			return fmt.Errorf("refresh: another login of session %q is under way: %w", m.cfg.Session, err)
+			return fmt.Errorf("refresh: another login of session %q is under way: %w", m.session, err)
 		}
 		defer func() { _ = lease.Unlock() }()
 		if done, err := m.startSaved(ctx); done { // somebody may have logged in meanwhile
@@ -45,6 +45,7 @@ func (m *Manager) StartOrLogin(ctx context.Context, login func(context.Context) 
 func (m *Manager) startSaved(ctx context.Context) (done bool, err error) {
 	if m.IsRunning() {
 		err = m.withTurn(ctx, func() error { return m.look(ctx) })
+		m.wakeUp() // a check may have been left out for this
 	} else {
 		err = m.Start(ctx, nil)
 	}

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/benbjohnson/clock"
-
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -21,14 +19,10 @@ import (
 // started again. All methods are safe for concurrent use. It prints without
 // tokens.
 type Manager struct {
-	cfg      Config
-	clk      clock.Clock
-	store    tokenstore.Store // cfg.Store, or a private one in memory
-	locker   tokenstore.Locker
-	configID string
-	jitter   float64
-	// tokenless: OAuthClient renews pairs that have no refresh token.
-	tokenless bool
+	cfg     *setup // shared by the sessions of a pool
+	session string
+	pool    *Pool // nil: the manager stands alone
+	jitter  float64
 
 	// cur is what readers see; nil means no session. Replaced by the turn's holder.
 	cur atomic.Pointer[snapshot]
@@ -42,7 +36,7 @@ type Manager struct {
 	// turn is held (by sending) by whoever changes the session: one at a time,
 	// and leaving the queue is possible. It guards the fields below it.
 	turn       chan struct{}
-	rec        *tokenstore.Record // the session as last read or saved; nil: none
+	rec        *tokenstore.Record // the session as last read or saved; nil: none. All there is without a Store
 	unsaved    unsaved            // what of rec is not saved yet
 	kept       tokenstore.Lease   // lease kept while the Store holds a spent token
 	generation uint64             // of the last access token shown
@@ -53,7 +47,7 @@ type Manager struct {
 	mu        sync.Mutex         // guards the fields below; never held across I/O or callbacks
 	run       *run               // nil when stopped
 	flights   map[string]*flight // by resource indicator; nil if none is under way
-	changed   chan struct{}      // closed when cur or state changes
+	changed   chan struct{}      // closed when cur or state changes; nil if nobody waits
 	resources map[string]*Resource
 	stepUp    stepUps
 }
@@ -61,40 +55,24 @@ type Manager struct {
 // NewManager returns a manager for one session. cfg is copied; a missing
 // OAuthClient is reported by Start.
 func NewManager(cfg Config) *Manager {
-	cfg = cfg.withDefaults()
+	set := newSetup(cfg)
+	return newManager(set, set.Session, nil)
+}
+
+func newManager(cfg *setup, session string, pool *Pool) *Manager {
 	m := &Manager{
 		cfg:     cfg,
-		clk:     cfg.Clock,
-		store:   cfg.Store,
+		session: session,
+		pool:    pool,
 		jitter:  rand.Float64(),
 		turn:    make(chan struct{}, 1),
-		changed: make(chan struct{}),
 	}
-	if m.store == nil {
-		m.store = new(privateStore)
-	}
-	m.locker, _ = m.store.(tokenstore.Locker)
-	if c, ok := cfg.OAuthClient.(interface{ ConfigID() string }); ok {
-		m.configID = c.ConfigID()
-	}
-	if c, ok := cfg.OAuthClient.(interface{ RenewsWithoutRefreshToken() bool }); ok {
-		m.tokenless = c.RenewsWithoutRefreshToken()
-	}
-	m.state.Store(&health{state: StateNone})
+	m.state.Store(&noSession)
 	return m
 }
 
-// A run is the time between Start and Stop.
-type run struct {
-	ctx      context.Context // ends with Stop, Close, or the context of Start
-	cancel   context.CancelFunc
-	kick     chan struct{}   // wakes the loop
-	landing  sync.WaitGroup  // flights under way; grows under mu while not ending
-	ending   bool            // guarded by mu: no more flights
-	grace    context.Context // guarded by mu: how long the end may try to save
-	finished chan struct{}
-	err      error // what was left unsaved; written before finished closes
-}
+// noSession is the health of a manager that has not been started. Never modified.
+var noSession = health{state: StateNone}
 
 // Start begins to keep the session alive and returns. With nil tokens it goes on
 // with the session saved in Config.Store (or with the one it had before Stop);
@@ -108,98 +86,28 @@ type run struct {
 // The end of ctx has the effect of Stop. Start fails with ErrRunning if the
 // manager runs, and with oauth.ErrMisconfigured if it cannot.
 func (m *Manager) Start(ctx context.Context, tokens *oauth.TokenPair) error {
+	return m.start(ctx, ctx, tokens)
+}
+
+// start is Start with a run that outlives ctx and ends with life.
+func (m *Manager) start(ctx, life context.Context, tokens *oauth.TokenPair) error {
 	if m.cfg.OAuthClient == nil {
 		return fmt.Errorf("refresh: start: Config.OAuthClient is nil: %w", oauth.ErrMisconfigured)
 	}
-	if err := tokenstore.CheckName(m.cfg.Session); err != nil {
+	if err := tokenstore.CheckName(m.session); err != nil {
 		return fmt.Errorf("refresh: start: Config.Session: %w: %w", oauth.ErrMisconfigured, err)
 	}
-	r, err := m.claimRun(ctx)
+	r, err := m.claimRun(ctx, life)
 	if err != nil {
 		return err
 	}
 	if err := m.withTurn(ctx, func() error { return m.begin(ctx, tokens) }); err != nil {
-		m.mu.Lock()
-		m.run = nil
-		m.mu.Unlock()
-		r.cancel()
-		close(r.finished)
+		r.abandon()
 		return err
 	}
 	m.emit(Event{Kind: EventStarted})
-	// The ticker is made before the goroutine, or a fake clock could be moved on
-	// before it exists.
-	go m.supervise(r, m.clk.Ticker(m.cfg.CheckInterval))
+	r.begin()
 	return nil
-}
-
-// claimRun makes the manager running, after waiting for an earlier run to end.
-func (m *Manager) claimRun(ctx context.Context) (*run, error) {
-	for {
-		m.mu.Lock()
-		old := m.run
-		if old == nil {
-			r := &run{kick: make(chan struct{}, 1), finished: make(chan struct{})}
-			r.ctx, r.cancel = context.WithCancel(ctx)
-			m.run = r
-			m.mu.Unlock()
-			return r, nil
-		}
-		m.mu.Unlock()
-		if old.ctx.Err() == nil {
-			return nil, ErrRunning
-		}
-		select {
-		case <-old.finished:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("refresh: start: %w", context.Cause(ctx))
-		}
-	}
-}
-
-// supervise runs the loop until the run is to end, and then ends it in order:
-// flights land, what is unsaved is saved if possible, locks are released.
-func (m *Manager) supervise(r *run, ticker *clock.Ticker) {
-	m.loop(r, ticker)
-	ticker.Stop()
-	r.cancel()
-
-	m.mu.Lock()
-	r.ending = true
-	m.broadcastLocked() // who waits out a backoff would wait in vain
-	m.mu.Unlock()
-	r.landing.Wait()
-
-	m.turn <- struct{}{}
-	r.err = m.saveAtLast(r)
-	m.releaseKept()
-	<-m.turn
-
-	m.mu.Lock()
-	m.run = nil
-	m.broadcastLocked()
-	m.mu.Unlock()
-	m.emit(Event{Kind: EventStopped, Err: r.err})
-	close(r.finished)
-}
-
-// loop wakes, judges everything anew, and sleeps, until the run ends.
-func (m *Manager) loop(r *run, ticker *clock.Ticker) {
-	for {
-		wake := m.check(r)
-		// No Reset and no zero timers: clock.Mock gets both wrong.
-		timer := m.clk.Timer(max(wake.Sub(m.now()), time.Millisecond))
-		select {
-		case <-r.ctx.Done():
-		case <-r.kick:
-		case <-ticker.C:
-		case <-timer.C:
-		}
-		timer.Stop()
-		if r.ctx.Err() != nil {
-			return
-		}
-	}
 }
 
 // Stop ends the manager: no refresh begins any more, one under way is followed
@@ -225,7 +133,7 @@ func (m *Manager) close(ctx context.Context, insist bool) error {
 		r.grace = ctx
 	}
 	m.mu.Unlock()
-	r.cancel()
+	r.stop()
 	select {
 	case <-r.finished:
 		return r.err
@@ -235,7 +143,17 @@ func (m *Manager) close(ctx context.Context, insist bool) error {
 	if why == nil {
 		why = errors.New("a refresh is still under way")
 	}
-	return fmt.Errorf("refresh: close: session %q: %w: %w: %w", m.cfg.Session, ErrUnsaved, why, context.Cause(ctx))
+	return fmt.Errorf("refresh: close: session %q: %w: %w: %w", m.session, ErrUnsaved, why, context.Cause(ctx))
+}
+
+// halt is Stop without waiting.
+func (m *Manager) halt() {
+	m.mu.Lock()
+	r := m.run
+	m.mu.Unlock()
+	if r != nil {
+		r.stop()
+	}
 }
 
 // IsRunning reports whether the manager keeps the session alive. It is false from
@@ -243,18 +161,18 @@ func (m *Manager) close(ctx context.Context, insist bool) error {
 func (m *Manager) IsRunning() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.run != nil && m.run.ctx.Err() == nil
+	return m.run != nil && !m.run.over()
 }
 
 // String describes the manager without tokens.
 func (m *Manager) String() string {
-	return fmt.Sprintf("refresh.Manager{session:%q state:%s}", m.cfg.Session, m.state.Load().state)
+	return fmt.Sprintf("refresh.Manager{session:%q state:%s}", m.session, m.state.Load().state)
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
 func (m *Manager) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, m.String()) }
 
-func (m *Manager) now() time.Time { return m.clk.Now() }
+func (m *Manager) now() time.Time { return m.cfg.Clock.Now() }
 
 // withTurn calls f while nobody else changes the session.
 func (m *Manager) withTurn(ctx context.Context, f func() error) error {
@@ -280,35 +198,37 @@ func (m *Manager) tryTurn(f func()) bool {
 	}
 }
 
-// wakeUp makes the loop look now.
+// wakeUp makes the manager look now.
 func (m *Manager) wakeUp() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.run == nil {
-		return
-	}
-	select {
-	case m.run.kick <- struct{}{}:
-	default:
+	r := m.run
+	m.mu.Unlock()
+	if r != nil {
+		r.sched.wake(r)
 	}
 }
 
 // broadcastLocked tells waiters to look again.
 func (m *Manager) broadcastLocked() {
-	close(m.changed)
-	m.changed = make(chan struct{})
+	if m.changed != nil {
+		close(m.changed)
+		m.changed = nil
+	}
 }
 
 func (m *Manager) changes() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.changed == nil {
+		m.changed = make(chan struct{})
+	}
 	return m.changed
 }
 
 // emit hands an event to the program. A panicking OnEvent is the program's
 // mistake; it must not take the session with it.
 func (m *Manager) emit(e Event) {
-	e.Session, e.Time = m.cfg.Session, m.now().Round(0)
+	e.Session, e.Time = m.session, m.now().Round(0)
 	if s := m.cur.Load(); s != nil {
 		e.ExpiresAt = s.pair.ExpiresAt
 	}
@@ -317,7 +237,7 @@ func (m *Manager) emit(e Event) {
 		return
 	}
 	if err := guard("OnEvent", func() error { m.cfg.OnEvent(e); return nil }); err != nil {
-		m.cfg.Logger.Error("callback failed", "session", m.cfg.Session, "error", err)
+		m.cfg.Logger.Error("callback failed", "session", m.session, "error", err)
 	}
 }
 

@@ -44,7 +44,7 @@ func (r *Resource) Token() (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.token, nil
+	return s.oauth2(), nil
 }
 
 // TokenContext returns an access token for the resource; see

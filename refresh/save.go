@@ -67,7 +67,7 @@ func (m *Manager) save(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		err = fmt.Errorf("saving session %q: %w", m.cfg.Session, err)
+		err = fmt.Errorf("saving session %q: %w", m.session, err)
 		m.setHealth(func(h *health) {
 			h.unsaved, h.saves = err, h.saves+1
 			h.saveAt = m.now().Add(m.wait(h.saves))
@@ -160,9 +160,7 @@ func (m *Manager) saveAtLast(r *run) error {
 		return nil
 	}
 	ctx := context.WithoutCancel(r.ctx)
-	m.mu.Lock()
-	grace := r.grace
-	m.mu.Unlock()
+	grace := r.patience()
 	for {
 		err := m.save(ctx)
 		if err == nil || m.rec == nil {
@@ -172,7 +170,7 @@ func (m *Manager) saveAtLast(r *run) error {
 		if grace == nil {
 			return err
 		}
-		timer := m.clk.Timer(time.Second)
+		timer := m.cfg.Clock.Timer(time.Second)
 		select {
 		case <-grace.Done():
 			timer.Stop()

@@ -20,9 +20,9 @@ func (m *Manager) begin(ctx context.Context, tokens *oauth.TokenPair) error {
 	case errors.Is(err, tokenstore.ErrNotFound):
 		stored = nil
 	case tokens == nil:
-		return fmt.Errorf("refresh: start: reading session %q: %w", m.cfg.Session, err)
+		return fmt.Errorf("refresh: start: reading session %q: %w", m.session, err)
 	default:
-		m.cfg.Logger.Warn("saved session cannot be read", "session", m.cfg.Session, "error", err)
+		m.cfg.Logger.Warn("saved session cannot be read", "session", m.session, "error", err)
 	}
 	if tokens == nil && stored == nil {
 		switch {
@@ -31,7 +31,7 @@ func (m *Manager) begin(ctx context.Context, tokens *oauth.TokenPair) error {
 		case m.rec != nil:
 			m.loggedOut()
 		}
-		return fmt.Errorf("refresh: start: no saved session %q: %w", m.cfg.Session, oauth.ErrLoginRequired)
+		return fmt.Errorf("refresh: start: no saved session %q: %w", m.session, oauth.ErrLoginRequired)
 	}
 	if tokens == nil || (stored != nil && !newLogin(stored, tokens, m.now())) {
 		m.take(stored)
@@ -88,6 +88,9 @@ func settle(t *oauth.TokenPair, now time.Time) *oauth.TokenPair {
 // look reads the Store and takes over what somebody else has changed there: a
 // newer pair, marks, a logout.
 func (m *Manager) look(ctx context.Context) error {
+	if m.cfg.Store == nil {
+		return nil // nobody else knows the session
+	}
 	stored, err := m.get(ctx)
 	switch {
 	case errors.Is(err, tokenstore.ErrNotFound):
@@ -188,7 +191,7 @@ func (m *Manager) timing(pair *oauth.TokenPair) timing {
 		issued:         pair.IssuedAt,
 		expires:        pair.ExpiresAt,
 		refreshExpires: pair.RefreshExpiresAt,
-		renewable:      pair.RefreshToken != "" || m.tokenless,
+		renewable:      pair.RefreshToken != "" || m.cfg.tokenless,
 		threshold:      m.cfg.RefreshThreshold,
 		idle:           m.cfg.RefreshIdleLimit,
 		jitter:         m.jitter,
@@ -208,7 +211,7 @@ func (m *Manager) renew(ctx context.Context, r *run, w want) error {
 		return err
 	}
 	lease, err := m.lease(ctx, r)
-	if r.ctx.Err() != nil && err != nil {
+	if r.over() && err != nil {
 		return ErrStopped
 	}
 	if err != nil {
@@ -231,7 +234,7 @@ func (m *Manager) renew(ctx context.Context, r *run, w want) error {
 		if err = m.barred(w); err != nil {
 			return err
 		}
-		if r.ctx.Err() != nil {
+		if r.over() {
 			return ErrStopped // no refresh begins any more
 		}
 		if err = m.spend(ctx, r, lease, w); !errors.Is(err, tokenstore.ErrConflict) {
@@ -255,7 +258,7 @@ func (m *Manager) barred(w want) error {
 		return h.err
 	case m.rec == nil:
 		return loginRequired(ErrLoggedOut)
-	case m.rec.Tokens.RefreshToken == "" && !m.tokenless:
+	case m.rec.Tokens.RefreshToken == "" && !m.cfg.tokenless:
 		m.declareDead(loginRequired(oauth.ErrRefreshTokenRequired))
 		return m.state.Load().err
 	case now.Before(m.rec.NotBefore) && m.rec.NotBefore.Sub(now) <= maxAsked:

@@ -11,12 +11,12 @@ import (
 )
 
 // A snapshot is the current pair as readers see it. It is replaced whole; but for
-// died, nothing in it is modified.
+// token and died, nothing in it is modified.
 type snapshot struct {
 	pair          *oauth.TokenPair
-	token         *oauth2.Token
-	authorization []string // the Authorization header's value
-	generation    uint64   // of the access token; servers may issue equal tokens twice
+	token         atomic.Pointer[oauth2.Token] // pair, once somebody has asked for it
+	authorization []string                     // the Authorization header's value
+	generation    uint64                       // of the access token; servers may issue equal tokens twice
 	due           time.Time
 	ending        time.Time // when to announce the refresh token's end
 
@@ -29,11 +29,15 @@ type snapshot struct {
 	died    atomic.Bool // a token found dead stays so, wherever the clocks go
 }
 
+// newSnapshot returns a pair for readers. The pair becomes the snapshot's: nobody
+// else may know it yet.
 func newSnapshot(pair *oauth.TokenPair, t timing, now time.Time) *snapshot {
+	scheme := pair.Type() + " "
+	header := scheme + pair.AccessToken
+	pair.AccessToken = header[len(scheme):] // one copy in memory: tokens can be long
 	s := &snapshot{
 		pair:          pair,
-		token:         pair.OAuth2(),
-		authorization: []string{pair.Type() + " " + pair.AccessToken},
+		authorization: []string{header},
 		due:           t.due(),
 		ending:        t.endingNotice(),
 		expires:       math.MaxInt64,
@@ -51,6 +55,15 @@ func newSnapshot(pair *oauth.TokenPair, t timing, now time.Time) *snapshot {
 		}
 	}
 	return s
+}
+
+// oauth2 returns the pair as an x/oauth2 token, always the same one.
+func (s *snapshot) oauth2() *oauth2.Token {
+	if token := s.token.Load(); token != nil {
+		return token
+	}
+	s.token.CompareAndSwap(nil, s.pair.OAuth2())
+	return s.token.Load()
 }
 
 // same reports whether two snapshots have the same access token.

@@ -48,7 +48,7 @@ func (m *Manager) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 		if ctx.Err() != nil {
 			return errReplaced
 		}
-		last = r.ctx.Err() != nil
+		last = r.over()
 		// The pause was long enough for somebody without a lock to have renewed.
 		if err := m.look(ctx); err == nil && (m.rec == nil || differs(m.rec.Tokens, pair)) {
 			return tokenstore.ErrConflict
@@ -76,7 +76,7 @@ func (m *Manager) announce(ctx context.Context, pair *oauth.TokenPair) error {
 	case m.cur.Load().alive(m.now()):
 		return m.failed(ctx, transient(fmt.Errorf("the refresh cannot be announced in the Store: %w", err)))
 	}
-	m.cfg.Logger.Warn("refreshing without announcing it in the Store", "session", m.cfg.Session, "error", err)
+	m.cfg.Logger.Warn("refreshing without announcing it in the Store", "session", m.session, "error", err)
 	return nil
 }
 
@@ -117,13 +117,15 @@ func (m *Manager) pauseBeforeReplay(ctx context.Context, r *run, err error, dela
 	}
 	m.setHealth(func(h *health) { h.state, h.err, h.next = StateRetrying, err, until })
 	m.emit(Event{Kind: EventRefreshFailed, Err: err, NextAttempt: until.Round(0)})
-	timer := m.clk.Timer(until.Sub(now))
+	timer := m.cfg.Clock.Timer(until.Sub(now))
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.ctx.Done():
-	case <-ctx.Done():
-	}
+	r.sched.slots.lend(func() {
+		select {
+		case <-timer.C:
+		case <-r.ctx.Done():
+		case <-ctx.Done():
+		}
+	})
 	return true
 }
 
@@ -136,7 +138,7 @@ func (m *Manager) succeed(ctx context.Context, pair, next *oauth.TokenPair, w wa
 	}
 	rec := m.rec.Clone()
 	rec.Supersede(session)
-	rec.RefreshedAt, rec.RefreshedBy = m.now().Round(0).UTC(), m.configID
+	rec.RefreshedAt, rec.RefreshedBy = m.now().Round(0).UTC(), m.cfg.configID
 	m.rec = rec
 	m.unsaved.store, m.unsaved.callback = true, m.cfg.TokenStore != nil
 	_ = m.save(ctx) // reported, and tried again

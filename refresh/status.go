@@ -48,7 +48,7 @@ func (m *Manager) GetRefreshStatus() *RefreshStatus {
 	st := &RefreshStatus{
 		IsRunning:     m.IsRunning(),
 		LastRefreshAt: h.renewed,
-		Session:       m.cfg.Session,
+		Session:       m.session,
 		State:         h.state,
 		NextAttempt:   h.next.Round(0),
 		Failures:      h.failures,

@@ -13,12 +13,20 @@ import (
 // going to answer, and callers are waiting.
 const storeTimeout = 10 * time.Second
 
-// get reads the session's record. A panic in the store is an error.
+// get reads the session's record. A panic in the Store is an error. Without a
+// Store the record in memory is the one that is kept, and only the turn's holder
+// may read it.
 func (m *Manager) get(ctx context.Context) (rec *tokenstore.Record, err error) {
+	if m.cfg.Store == nil {
+		if m.rec == nil {
+			return nil, tokenstore.ErrNotFound
+		}
+		return m.rec.Clone(), nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err = guard("Store.Get", func() error {
-		rec, err = m.store.Get(ctx, m.cfg.Session)
+		rec, err = m.cfg.Store.Get(ctx, m.session)
 		return err
 	})
 	if err == nil && (rec == nil || rec.Tokens == nil) {
@@ -30,10 +38,14 @@ func (m *Manager) get(ctx context.Context) (rec *tokenstore.Record, err error) {
 // set writes rec and, on success, gives it its new version. It outlives ctx's
 // cancellation: what is to be saved must be.
 func (m *Manager) set(ctx context.Context, rec *tokenstore.Record) error {
+	if m.cfg.Store == nil {
+		rec.Version++
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	return guard("Store.Set", func() error {
-		version, err := m.store.Set(ctx, m.cfg.Session, rec)
+		version, err := m.cfg.Store.Set(ctx, m.session, rec)
 		if err == nil {
 			rec.Version = version
 		}
@@ -67,15 +79,17 @@ func (m *Manager) lease(ctx context.Context, r *run) (lease tokenstore.Lease, er
 		}
 		_ = lease.Unlock()
 	}
-	if m.locker == nil {
+	if m.cfg.locker == nil {
 		return noLease{}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.MaxWait)
 	defer cancel()
 	defer context.AfterFunc(r.ctx, cancel)()
-	err = guard("Store.Lock", func() error {
-		lease, err = m.locker.Lock(ctx, m.cfg.Session)
-		return err
+	r.sched.slots.lend(func() {
+		err = guard("Store.Lock", func() error {
+			lease, err = m.cfg.locker.Lock(ctx, m.session)
+			return err
+		})
 	})
 	if err == nil && lease == nil {
 		err = errors.New("the Store returned no lease")
@@ -91,7 +105,7 @@ func (m *Manager) endLease(lease tokenstore.Lease) {
 		return
 	}
 	if err := guard("Lease.Unlock", lease.Unlock); err != nil {
-		m.cfg.Logger.Warn("lock not released", "session", m.cfg.Session, "error", err)
+		m.cfg.Logger.Warn("lock not released", "session", m.session, "error", err)
 	}
 }
 

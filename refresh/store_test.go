@@ -122,6 +122,7 @@ func TestF15_LockHeldElsewhereAndTheTokenIsDead(t *testing.T) {
 		if n := f.requests(); n != before {
 			t.Errorf("%d requests without the lock; want none", n-before)
 		}
+		synctest.Wait() // the refresh gives up at this moment, too
 		_ = lease.Unlock()
 		if err := f.ForceRefresh(t.Context()); err != nil {
 			t.Errorf("once the lock is free: %v", err)

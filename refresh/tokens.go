@@ -23,7 +23,7 @@ func (m *Manager) Token() (*oauth2.Token, error) {
 			return nil, err
 		}
 	}
-	return s.token, nil
+	return s.oauth2(), nil
 }
 
 // TokenContext returns the current pair. While its access token lives, that costs
@@ -50,10 +50,13 @@ func (m *Manager) TokenContext(ctx context.Context) (*oauth.TokenPair, error) {
 // await waits for a living token.
 func (m *Manager) await(ctx context.Context, resource string) (*snapshot, error) {
 	deadline := m.now().Add(m.cfg.MaxWait)
-	limit := m.clk.Timer(m.cfg.MaxWait)
+	limit := m.cfg.Clock.Timer(m.cfg.MaxWait)
 	defer limit.Stop()
 	for {
-		changed := m.changes() // before looking, so that no change is missed
+		if s := m.currentFor(resource); s.alive(m.now()) {
+			return s, nil
+		}
+		changed := m.changes() // before looking again, so that no change is missed
 		s, h, now := m.currentFor(resource), m.state.Load(), m.now()
 		if s.alive(now) {
 			return s, nil
@@ -67,7 +70,7 @@ func (m *Manager) await(ctx context.Context, resource string) (*snapshot, error)
 			if !m.IsRunning() {
 				return nil, errors.Join(ErrStopped, h.err)
 			}
-			timer := m.clk.Timer(pause)
+			timer := m.cfg.Clock.Timer(pause)
 			defer timer.Stop()
 			retry = timer.C
 		} else {
@@ -95,11 +98,13 @@ func (m *Manager) lastResort(ctx context.Context, resource string) (*snapshot, e
 	if cur.alive(m.now()) {
 		return cur, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second) // the caller has waited enough
-	defer cancel()
-	if rec, err := m.get(ctx); resource == "" && err == nil && (cur == nil || differs(cur.pair, rec.Tokens)) {
-		if s := newSnapshot(rec.Tokens, m.timing(rec.Tokens), m.now()); s.alive(m.now()) {
-			return s, nil
+	if resource == "" && m.cfg.Store != nil {
+		ctx, cancel := context.WithTimeout(ctx, time.Second) // the caller has waited enough
+		defer cancel()
+		if rec, err := m.get(ctx); err == nil && (cur == nil || differs(cur.pair, rec.Tokens)) {
+			if s := newSnapshot(rec.Tokens, m.timing(rec.Tokens), m.now()); s.alive(m.now()) {
+				return s, nil
+			}
 		}
 	}
 	if h := m.state.Load(); h.err != nil {
@@ -154,6 +159,26 @@ func (m *Manager) UpdateTokens(tokens *oauth.TokenPair) error {
 	m.wakeUp()
 	if err != nil {
 		return fmt.Errorf("refresh: %w: %w", ErrUnsaved, err)
+	}
+	return nil
+}
+
+// offer makes tokens the session if they are a new login, and not an earlier
+// state of it; see Start. A pair that cannot be saved yet is in use all the same.
+func (m *Manager) offer(ctx context.Context, tokens *oauth.TokenPair) error {
+	if tokens == nil {
+		return nil
+	}
+	known := false
+	err := m.withTurn(ctx, func() error {
+		known = m.rec != nil && !newLogin(m.rec, tokens, m.now())
+		return nil
+	})
+	if err != nil || known {
+		return err
+	}
+	if err := m.UpdateTokens(tokens); !errors.Is(err, ErrUnsaved) {
+		return err
 	}
 	return nil
 }

@@ -174,7 +174,7 @@ func (m *Manager) wantsScope(scope string, s *snapshot) {
 		return
 	}
 	if err := guard("OnInsufficientScope", func() error { m.cfg.OnInsufficientScope(scope); return nil }); err != nil {
-		m.cfg.Logger.Error("callback failed", "session", m.cfg.Session, "error", err)
+		m.cfg.Logger.Error("callback failed", "session", m.session, "error", err)
 	}
 }
 

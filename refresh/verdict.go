@@ -40,7 +40,7 @@ func (m *Manager) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 // refreshedBefore reports whether this session was ever renewed with this
 // configuration. If so, a refusal is about the token, not about the client.
 func (m *Manager) refreshedBefore() bool {
-	return m.rec != nil && !m.rec.RefreshedAt.IsZero() && m.rec.RefreshedBy == m.configID
+	return m.rec != nil && !m.rec.RefreshedAt.IsZero() && m.rec.RefreshedBy == m.cfg.configID
 }
 
 // refusal handles a refusal in words that do not decide. Dead refresh tokens are

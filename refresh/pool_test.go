@@ -1,0 +1,649 @@
+package refresh_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// A pooled is a pool over a real authorization server in process.
+type pooled struct {
+	*refresh.Pool
+	server *oauthtest.Server
+	store  tokenstore.Store
+	events *recorder
+}
+
+func newPooled(t *testing.T, server oauthtest.Config, edits ...func(*refresh.PoolConfig)) *pooled {
+	t.Helper()
+	server.Users = map[string]string{"alice": "", "bob": "", "locked": "", "panics": "", "again": ""}
+	for i := range 20 {
+		server.Users[fmt.Sprint("user", i)] = ""
+	}
+	c := &pooled{server: oauthtest.New(server), store: new(tokenstore.Memory), events: new(recorder)}
+	cfg := refresh.PoolConfig{Config: refresh.Config{
+		OAuthClient: oauth.NewClient(c.server.OAuthConfig()),
+		Store:       c.store,
+		OnEvent:     c.events.add,
+	}}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	c.Pool = refresh.NewPool(cfg)
+	t.Cleanup(c.Stop)
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// login logs the named user in and saves the session.
+func (c *pooled) login(t *testing.T, name string) *oauth.TokenPair {
+	t.Helper()
+	pair, err := c.server.Login(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tokenstore.Func(c.store, name)(t.Context(), pair); err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+func (c *pooled) session(t *testing.T, name string) *refresh.Manager {
+	t.Helper()
+	m, err := c.Session(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (c *pooled) clean(t *testing.T) {
+	t.Helper()
+	for _, mistake := range c.server.Audit() {
+		t.Errorf("the server saw a mistake: %v", mistake)
+	}
+}
+
+func TestPoolKeepsItsSessionsAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		var managers []*refresh.Manager
+		for i := range 10 {
+			name := fmt.Sprint("user", i)
+			c.login(t, name)
+			managers = append(managers, c.session(t, name))
+		}
+		for range 24 * 4 {
+			time.Sleep(15 * minute)
+			for _, m := range managers {
+				if _, err := m.TokenContext(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		// Every token is renewed in ten minutes of its fifteen.
+		if n := c.server.Refreshes(); n < 10*130 || n > 10*160 {
+			t.Errorf("%d refreshes of ten sessions in a day; want some 1,440", n)
+		}
+		c.clean(t)
+	})
+}
+
+func TestPoolOpensASessionOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		c.login(t, "alice")
+		first := c.session(t, "alice")
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if m := c.session(t, "alice"); m != first || !m.IsRunning() {
+					t.Error("a second manager for one session, or a stopped one")
+				}
+			})
+		}
+		wg.Wait()
+		if n := c.events.count(refresh.EventStarted); n != 1 {
+			t.Errorf("started %d times; want once", n)
+		}
+	})
+}
+
+// unhurriedStore answers reads after a while.
+type unhurriedStore struct {
+	tokenstore.Store
+	takes time.Duration
+	reads atomic.Int32
+}
+
+func (s *unhurriedStore) Get(ctx context.Context, name string) (*tokenstore.Record, error) {
+	s.reads.Add(1)
+	select {
+	case <-time.After(s.takes):
+		return s.Store.Get(ctx, name)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func TestPoolReadsASessionOnceForAllWhoAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &unhurriedStore{takes: 3 * time.Second}
+		c := newPooled(t, oauthtest.Config{}, func(cfg *refresh.PoolConfig) {
+			slow.Store = cfg.Store
+			cfg.Store = slow
+		})
+		c.login(t, "alice")
+		start := time.Now()
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() { // opens it, and leaves
+			_, err := c.Session(impatient, "alice")
+			is(t, err, context.DeadlineExceeded)
+		})
+		synctest.Wait()
+		wg.Go(func() { // waits for the other, and leaves as well
+			_, err := c.Session(impatient, "alice")
+			is(t, err, context.DeadlineExceeded)
+		})
+		for range 10 {
+			wg.Go(func() {
+				if _, err := c.Session(t.Context(), "alice"); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(start); took != 4*time.Second {
+					t.Errorf("open after %v; want 4 s: one second in vain, and three", took)
+				}
+			})
+		}
+		wg.Wait()
+		if n := slow.reads.Load(); n > 4 {
+			t.Errorf("%d reads to open one session", n)
+		}
+	})
+}
+
+func TestPoolDoesNotKnowASessionNobodySaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		_, err := c.Session(t.Context(), "nobody")
+		is(t, err, oauth.ErrLoginRequired)
+		for range c.Statuses() {
+			t.Error("it is among the open sessions")
+		}
+		_, err = c.Session(t.Context(), "")
+		is(t, err, tokenstore.ErrInvalidName)
+		_, err = c.Add(t.Context(), "nobody", nil)
+		if err == nil {
+			t.Error("added without tokens")
+		}
+	})
+}
+
+func TestPoolAddMakesALoginTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		first, err := c.server.Login("alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := c.Add(t.Context(), "alice", first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.ForceRefresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		renewed := m.GetTokens()
+
+		// The same seed again changes nothing; another login does.
+		if again, err := c.Add(t.Context(), "alice", first); err != nil || again != m {
+			t.Errorf("the seed once more: %v, %v", again, err)
+		}
+		if got := m.GetTokens(); got.AccessToken != renewed.AccessToken {
+			t.Error("a seed that was spent has replaced its successor")
+		}
+		time.Sleep(time.Second)
+		second, err := c.server.Login("alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Add(t.Context(), "alice", second); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.GetTokens(); got.AccessToken != second.AccessToken {
+			t.Error("a new login was not taken over")
+		}
+		rec, err := c.store.Get(t.Context(), "alice")
+		if err != nil || rec.Tokens.AccessToken != second.AccessToken {
+			t.Errorf("the store has %v, %v; want the new login", rec, err)
+		}
+		c.clean(t)
+	})
+}
+
+func TestPoolRestoresEverySessionOfItsStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		for i := range 7 {
+			c.login(t, fmt.Sprint("user", i))
+		}
+		c.session(t, "user3")
+		n, err := c.Restore(t.Context())
+		if n != 7 || err != nil {
+			t.Errorf("restored %d, %v; want 7", n, err)
+		}
+		time.Sleep(time.Hour)
+		seen := 0
+		for st := range c.Statuses() {
+			if seen++; !st.IsRunning || st.State != refresh.StateValid || st.TimeUntilExpiry <= 0 {
+				t.Errorf("%s: %+v", st.Session, st)
+			}
+		}
+		if seen != 7 {
+			t.Errorf("%d open sessions; want 7", seen)
+		}
+		for range c.Statuses() {
+			break // must be possible
+		}
+		c.Stop()
+		_, err = c.Restore(t.Context())
+		is(t, err, refresh.ErrStopped)
+		c.clean(t)
+	})
+}
+
+func TestPoolRestoreNeedsAStoreThatLists(t *testing.T) {
+	c := newPooled(t, oauthtest.Config{}, func(cfg *refresh.PoolConfig) { cfg.Store = nil })
+	_, err := c.Restore(t.Context())
+	is(t, err, oauth.ErrMisconfigured)
+}
+
+func TestPoolConfigureGivesASessionItsOwnCallbacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		ended := map[string]int{}
+		c := newPooled(t, oauthtest.Config{}, func(cfg *refresh.PoolConfig) {
+			cfg.Configure = func(session string, cfg *refresh.Config) {
+				cfg.Clock, cfg.CheckInterval = nil, time.Second // stay the pool's
+				cfg.OnRefreshFail = func(error) bool {
+					mu.Lock()
+					defer mu.Unlock()
+					ended[session]++
+					return false
+				}
+			}
+		})
+		for _, name := range []string{"alice", "bob"} {
+			c.login(t, name)
+			c.session(t, name)
+		}
+		c.server.EndUser("bob")
+		time.Sleep(time.Hour)
+		mu.Lock()
+		defer mu.Unlock()
+		if ended["bob"] != 1 || ended["alice"] != 0 {
+			t.Errorf("ended: %v; want bob, once", ended)
+		}
+		if n := c.events.count(refresh.EventChecked); n > 300 {
+			t.Errorf("%d checks of two sessions in an hour: Configure has changed the interval", n)
+		}
+	})
+}
+
+func TestPoolStopEndsEverySession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		var all []*refresh.Manager
+		for i := range 20 {
+			name := fmt.Sprint("user", i)
+			c.login(t, name)
+			all = append(all, c.session(t, name))
+		}
+		own := all[19] // runs on a context of its own
+		own.Stop()
+		if err := own.Start(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		c.server.Script(oauthtest.Fault{Delay: 3 * time.Second})
+		go all[0].ForceRefresh(t.Context())
+		time.Sleep(time.Second)
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(c.Stop)
+		}
+		wg.Wait()
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("Stop took %v; it waits for the refresh, 2 s", took)
+		}
+		for _, m := range all {
+			if m.IsRunning() {
+				t.Error("a session runs on")
+			}
+		}
+		_, err := c.Session(t.Context(), "user1")
+		is(t, err, refresh.ErrStopped)
+		is(t, own.Start(t.Context(), nil), refresh.ErrStopped)
+		c.clean(t)
+
+		// And once more, with the same managers.
+		if err := c.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		is(t, c.Start(t.Context()), refresh.ErrRunning)
+		if m := c.session(t, "user1"); m != all[1] || !m.IsRunning() {
+			t.Error("the session did not start again")
+		}
+		time.Sleep(time.Hour)
+		if _, err := all[1].TokenContext(t.Context()); err != nil {
+			t.Error(err)
+		}
+		c.clean(t)
+	})
+}
+
+func TestPoolEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		c.Stop()
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := c.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		c.login(t, "alice")
+		m := c.session(t, "alice")
+		c.server.Script(oauthtest.Fault{Delay: 3 * time.Second})
+		go m.ForceRefresh(t.Context())
+		synctest.Wait()
+		cancel()
+		_, err := c.Session(t.Context(), "alice")
+		is(t, err, refresh.ErrStopped)
+		start := time.Now()
+		if err := c.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(start); waited != 3*time.Second {
+			t.Errorf("the next Start waited %v for the end of the first run; want 3 s", waited)
+		}
+		if !c.session(t, "alice").IsRunning() {
+			t.Error("it does not run")
+		}
+		c.clean(t)
+	})
+}
+
+func TestLaw8_PoolPrintsNoTokens(t *testing.T) {
+	c := newPooled(t, oauthtest.Config{})
+	c.login(t, "alice")
+	m := c.session(t, "alice")
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		if got := fmt.Sprintf(verb, c.Pool); got != "refresh.Pool{sessions:1 running:true}" {
+			t.Errorf("%s prints %s", verb, got)
+		}
+		if got := fmt.Sprintf(verb, struct{ P *refresh.Pool }{c.Pool}); strings.Contains(got, m.GetTokens().AccessToken) {
+			t.Errorf("%s prints a token", verb)
+		}
+	}
+}
+
+func TestPoolStartGivesUpWaitingWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		c.login(t, "alice")
+		c.server.Script(oauthtest.Fault{Delay: 3 * time.Second})
+		go c.session(t, "alice").ForceRefresh(t.Context())
+		synctest.Wait()
+		go c.Stop()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		is(t, c.Start(ctx), context.DeadlineExceeded)
+	})
+}
+
+func TestPoolSessionThatWasStoppedStartsAgainWhenAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		c.login(t, "alice")
+		m := c.session(t, "alice")
+		m.Stop()
+		time.Sleep(time.Hour)
+		if n := c.server.Refreshes(); n != 0 {
+			t.Errorf("%d refreshes of a session out of the pool's care", n)
+		}
+		if c.session(t, "alice") != m || !m.IsRunning() {
+			t.Error("it did not start again")
+		}
+	})
+}
+
+func TestPoolDropForgetsASessionHereOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		c.login(t, "alice")
+		m := c.session(t, "alice")
+		if err := errors.Join(c.Drop(t.Context(), "alice"), c.Drop(t.Context(), "alice")); err != nil {
+			t.Error(err)
+		}
+		if m.IsRunning() {
+			t.Error("a dropped session runs on")
+		}
+		is(t, m.Start(t.Context(), nil), refresh.ErrStopped)
+		for range c.Statuses() {
+			t.Error("a dropped session is among the open ones")
+		}
+		if again := c.session(t, "alice"); again == m {
+			t.Error("it was not forgotten")
+		}
+	})
+}
+
+func TestPoolCloseSaysWhatIsUnsaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultyStore()
+		c := newPooled(t, oauthtest.Config{}, func(cfg *refresh.PoolConfig) { cfg.Store = s })
+		for i := range 8 {
+			name := fmt.Sprint("user", i)
+			pair, err := c.server.Login(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Add(t.Context(), name, pair); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.edit(func(s *faultyStore) {
+			s.onSet = func(context.Context, *tokenstore.Record) error { return errors.New("no space left") }
+		})
+		for i := range 8 {
+			pair, err := c.server.Login("again")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Add(t.Context(), fmt.Sprint("user", i), pair); err != nil {
+				t.Error(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		start := time.Now()
+		err := c.Close(ctx)
+		is(t, err, refresh.ErrUnsaved)
+		if took := time.Since(start); took != 10*time.Second {
+			t.Errorf("it gave up saving after %v; want 10 s", took)
+		}
+		time.Sleep(time.Minute)
+		c.clean(t)
+	})
+}
+
+// One session's server hangs, another's lock is held, a third one's callback
+// panics: the others are served in time even by a single worker.
+func TestPoolOneBadSessionDoesNotDisturbOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{}, func(cfg *refresh.PoolConfig) {
+			cfg.Workers = 2
+			cfg.OnEvent = func(e refresh.Event) {
+				if e.Session == "panics" {
+					panic("a callback of the program")
+				}
+			}
+		})
+		for _, name := range []string{"locked", "panics"} {
+			c.login(t, name)
+			c.session(t, name)
+		}
+		var others []*refresh.Manager
+		for i := range 10 {
+			name := fmt.Sprint("user", i)
+			c.login(t, name)
+			others = append(others, c.session(t, name))
+		}
+		lease, err := c.store.(tokenstore.Locker).Lock(t.Context(), "locked")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 60 {
+			time.Sleep(minute)
+			for _, m := range others {
+				if m.GetRefreshStatus().TimeUntilExpiry < 4*minute {
+					t.Errorf("%v is renewed late", m)
+				}
+			}
+		}
+		_ = lease.Unlock()
+		time.Sleep(2 * minute)
+		for _, name := range []string{"locked", "panics"} {
+			if _, err := c.session(t, name).TokenContext(t.Context()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		c.clean(t)
+	})
+}
+
+// inParallel is the largest number of requests under way at a time.
+type inParallel struct {
+	mu        sync.Mutex
+	now, most int
+	takes     time.Duration
+}
+
+func (p *inParallel) wrap(next refresh.Refresher) refresh.Refresher {
+	return refresh.RefresherFunc(func(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error) {
+		p.mu.Lock()
+		p.now++
+		p.most = max(p.most, p.now)
+		p.mu.Unlock()
+		defer func() {
+			p.mu.Lock()
+			p.now--
+			p.mu.Unlock()
+		}()
+		time.Sleep(p.takes)
+		return next.Refresh(ctx, t)
+	})
+}
+
+func (p *inParallel) use(cfg *refresh.PoolConfig) { cfg.OAuthClient = p.wrap(cfg.OAuthClient) }
+
+func TestF54_TenThousandSessionsExpireInTheSameSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const sessions, workers = 10_000, 16
+		requests := &inParallel{takes: 200 * time.Millisecond}
+		c := newPooled(t, oauthtest.Config{}, requests.use, func(cfg *refresh.PoolConfig) {
+			cfg.Workers, cfg.OnEvent, cfg.Store = workers, nil, nil
+		})
+		managers := make([]*refresh.Manager, sessions)
+		for i := range managers {
+			pair, err := c.server.Login("alice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if managers[i], err = c.Add(t.Context(), fmt.Sprint(i), pair); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if n := runtime.NumGoroutine(); n > 50 {
+			t.Errorf("%d goroutines for sessions at rest", n)
+		}
+		due := managers[0].GetExpiresAt().Add(-5 * minute)
+		time.Sleep(time.Until(due.Add(minute)))
+		if n := runtime.NumGoroutine(); n > workers+50 {
+			t.Errorf("%d goroutines for %d workers", n, workers)
+		}
+		time.Sleep(time.Until(due.Add(4 * minute)))
+		late := 0
+		for _, m := range managers {
+			if m.GetLastRefreshAt().IsZero() {
+				late++
+			}
+		}
+		if late > 0 || requests.most > workers {
+			t.Errorf("%d of %d sessions not renewed a minute before they expire, %d requests at a time; want none, and %d", late, sessions, requests.most, workers)
+		}
+		if n := c.server.Refreshes(); n != sessions {
+			t.Errorf("%d refreshes of %d sessions", n, sessions)
+		}
+		c.clean(t)
+	})
+}
+
+// A laptop, or the host of a daemon, sleeps for eight hours: the wall clock jumps
+// and no timer notices.
+func TestF50_ACrowdIsRenewedAfterASleepWithoutAHerd(t *testing.T) {
+	onEverySystem(t, func(t *testing.T, clk *wallClock) {
+		const sessions, workers = 500, 8
+		requests := &inParallel{takes: 50 * time.Millisecond}
+		c := newPooled(t, oauthtest.Config{Now: clk.wall}, func(cfg *refresh.PoolConfig) {
+			drivenBy(clk)(&cfg.Config)
+			requests.use(cfg)
+			cfg.Workers, cfg.OnEvent, cfg.Store = workers, nil, nil
+		})
+		managers := make([]*refresh.Manager, sessions)
+		for i := range managers {
+			pair, err := c.server.Login("alice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if managers[i], err = c.Add(t.Context(), fmt.Sprint(i), pair); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(90 * time.Second)
+		clk.move(8 * time.Hour)
+		if pair, err := managers[0].TokenContext(t.Context()); err != nil || !pair.ExpiresAt.After(clk.Now()) {
+			t.Errorf("the first request after waking up has %v, %v", pair, err)
+		}
+		time.Sleep(minute + sessions/workers*requests.takes + 5*time.Second)
+		for _, m := range managers {
+			if m.GetRefreshStatus().TimeUntilExpiry <= 0 {
+				t.Fatal("a session still has a dead token, more than a check interval after waking up")
+			}
+		}
+		if requests.most > workers {
+			t.Errorf("%d requests at a time; want at most %d", requests.most, workers)
+		}
+		if n := c.server.Refreshes(); n != sessions {
+			t.Errorf("%d refreshes of %d sessions", n, sessions)
+		}
+		c.clean(t)
+	})
+}

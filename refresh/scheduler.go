@@ -1,0 +1,251 @@
+package refresh
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/benbjohnson/clock"
+)
+
+// A scheduler lets runs look at their sessions when they asked for it: one
+// goroutine, one ticker and one timer for any number of runs, and a goroutine for
+// each look under way, of which its slots bound the number.
+type scheduler struct {
+	clk   clock.Clock
+	slots slots
+	nudge chan struct{}   // the plan has changed
+	ctx   context.Context // ends with stop
+	quit  context.CancelFunc
+	done  chan struct{}
+
+	mu   sync.Mutex // guards the fields below and the plan's part of every run
+	plan plan
+	last time.Time // when the plan was last judged by the clock
+}
+
+func newScheduler(clk clock.Clock, s slots) *scheduler {
+	ctx, quit := context.WithCancel(context.Background())
+	return &scheduler{
+		clk:   clk,
+		slots: s,
+		nudge: make(chan struct{}, 1),
+		ctx:   ctx,
+		quit:  quit,
+		done:  make(chan struct{}),
+		last:  clk.Now(),
+	}
+}
+
+// start begins to serve. Everything is judged anew at least once per interval.
+func (s *scheduler) start(interval time.Duration) {
+	// The ticker is made before the goroutine, or a fake clock could be moved on
+	// before it exists.
+	go s.loop(s.clk.Ticker(interval))
+}
+
+// stop ends the scheduler, once, after its runs have ended.
+func (s *scheduler) stop() {
+	s.quit()
+	<-s.done
+}
+
+func (s *scheduler) loop(ticker *clock.Ticker) {
+	defer close(s.done)
+	defer ticker.Stop()
+	for {
+		// No Reset and no zero timers: clock.Mock gets both wrong.
+		var wake <-chan time.Time
+		var timer *clock.Timer
+		if wait, planned := s.dispatch(); planned {
+			timer = s.clk.Timer(max(wait, time.Millisecond))
+			wake = timer.C
+		}
+		select {
+		case <-s.ctx.Done():
+		case <-s.nudge:
+		case <-ticker.C:
+		case <-wake:
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+		if s.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// dispatch starts what is due. It returns how long there is nothing to do, and
+// false if nothing is planned at all.
+func (s *scheduler) dispatch() (wait time.Duration, planned bool) {
+	for {
+		if wait, planned = s.next(); !planned || wait > 0 {
+			return wait, planned
+		}
+		if !s.slots.take(s.ctx) {
+			return 0, false
+		}
+		r := s.pop()
+		if r == nil { // withdrawn while we waited for the slot
+			s.slots.free()
+			continue
+		}
+		go s.serve(r)
+	}
+}
+
+// next returns how long it is until the first run of the plan is due.
+func (s *scheduler) next() (wait time.Duration, planned bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clk.Now()
+	if stepped(s.last, now) {
+		for _, r := range s.plan { // all equal, so the order of the heap holds
+			r.at = now
+		}
+	}
+	s.last = now
+	if len(s.plan) == 0 {
+		return 0, false
+	}
+	return s.plan[0].at.Sub(now), true
+}
+
+// stepped reports whether a clock was set, or its machine slept, between two
+// readings of it: then what was planned by the first says nothing any more.
+func stepped(last, now time.Time) bool {
+	const noise = time.Second // clocks are slewed by less
+	elapsed := now.Sub(last)
+	return elapsed < 0 || (now.Round(0).Sub(last.Round(0))-elapsed).Abs() > noise
+}
+
+// pop takes the first run off the plan if it is due.
+func (s *scheduler) pop() *run {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.plan) == 0 || s.plan[0].at.After(s.clk.Now()) {
+		return nil
+	}
+	r := heap.Pop(&s.plan).(*run)
+	r.busy = true
+	return r
+}
+
+// serve lets a run look, with a slot, and plans its next look. A run that has
+// ended falls out of the plan here, a check interval later at most.
+func (s *scheduler) serve(r *run) {
+	if !r.enter() {
+		s.slots.free()
+		return
+	}
+	at := r.m.check(r)
+	s.slots.free()
+	s.mu.Lock()
+	if r.again {
+		at = s.clk.Now()
+	}
+	r.busy, r.again = false, false
+	s.planLocked(r, at)
+	s.mu.Unlock()
+	r.landing.Done()
+}
+
+// wake lets a run look now; if it is looking, once more.
+func (s *scheduler) wake(r *run) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.busy {
+		r.again = true
+		return
+	}
+	s.planLocked(r, s.clk.Now())
+}
+
+// planLocked puts a run where it belongs in the plan.
+func (s *scheduler) planLocked(r *run, at time.Time) {
+	if r.at = at; r.index >= 0 {
+		heap.Fix(&s.plan, r.index)
+	} else {
+		heap.Push(&s.plan, r)
+	}
+	if s.plan[0] == r {
+		select {
+		case s.nudge <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// A plan is a heap of runs by when they want to look. All its times are readings
+// of one clock with their monotonic part, so that they compare alike.
+type plan []*run
+
+func (p plan) Len() int           { return len(p) }
+func (p plan) Less(i, j int) bool { return p[i].at.Before(p[j].at) }
+
+func (p plan) Swap(i, j int) {
+	p[i], p[j] = p[j], p[i]
+	p[i].index, p[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (p *plan) Push(x any) {
+	r := x.(*run)
+	r.index = len(*p)
+	*p = append(*p, r)
+}
+
+// Pop implements heap.Interface.
+func (p *plan) Pop() any {
+	last := len(*p) - 1
+	r := (*p)[last]
+	(*p)[last] = nil
+	*p = (*p)[:last]
+	r.index = -1
+	return r
+}
+
+// slots bound how much is under way at a time. Nil slots bound nothing.
+type slots chan struct{}
+
+// take waits for a slot, and reports whether it got one before the given context
+// ended.
+func (s slots) take(ctx context.Context) bool {
+	if s == nil {
+		return true
+	}
+	select {
+	case s <- struct{}{}:
+		return true
+	default: // only who has to wait pays for ctx's channel
+	}
+	select {
+	case s <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s slots) free() {
+	if s != nil {
+		<-s
+	}
+}
+
+// lend calls wait while holding a slot, and gives the slot away if that takes
+// longer than a moment: who only waits must not keep others from their work.
+func (s slots) lend(wait func()) {
+	const moment = 100 * time.Millisecond
+	if s == nil {
+		wait()
+		return
+	}
+	timer := time.AfterFunc(moment, s.free)
+	wait()
+	if !timer.Stop() {
+		s.take(context.Background())
+	}
+}

@@ -1,0 +1,63 @@
+package refresh_test
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// What was planned by a clock that was set back lies far in the future. Looking at
+// the Store must not wait for that.
+func TestClockSetBackDoesNotPutOffTheNextCheck(t *testing.T) {
+	onEverySystem(t, func(t *testing.T, clk *wallClock) {
+		f := newFixture(t, oauthtest.Config{Now: clk.wall}, drivenBy(clk)).start(t)
+		time.Sleep(90 * time.Second)
+		clk.move(-time.Hour)
+		pair := f.renewElsewhere(t)
+		time.Sleep(refresh.DefaultCheckInterval)
+		if got := f.GetTokens(); got.AccessToken != pair.AccessToken {
+			t.Error("a check interval later, it has not noticed what another process has saved")
+		}
+		f.clean(t)
+	})
+}
+
+// lateStore hands out what it had a while ago.
+type lateStore struct {
+	tokenstore.Store
+	late atomic.Int64
+}
+
+func (s *lateStore) Get(ctx context.Context, name string) (*tokenstore.Record, error) {
+	rec, err := s.Store.Get(ctx, name)
+	time.Sleep(time.Duration(s.late.Load()))
+	return rec, err
+}
+
+func TestNewsDuringACheckMakesItLookOnceMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &lateStore{Store: new(tokenstore.Memory)}
+		f := newFixture(t, oauthtest.Config{}, func(cfg *refresh.Config) { cfg.Store = store }).start(t)
+		client, w := f.wired()
+		w.hosts["api.test"] = answering(http.StatusForbidden)
+		time.Sleep(30 * time.Second)
+		store.late.Store(int64(5 * time.Second))
+		time.Sleep(31 * time.Second) // into the next check, which has read by now
+		f.store = store.Store
+		pair := f.renewElsewhere(t)
+		// The answer 403 makes the manager look: somebody else may know more.
+		get(t, client, "https://api.test/")
+		time.Sleep(10 * time.Second)
+		if got := f.GetTokens(); got.AccessToken != pair.AccessToken {
+			t.Error("it missed what changed while it was looking")
+		}
+		f.clean(t)
+	})
+}
