@@ -4,9 +4,10 @@ import "testing"
 
 // The names of the contenders; package bench says what they stand for.
 const (
-	evertoken = "evertoken"
-	xoauth2   = "x-oauth2"
-	cloudAuth = "cloud-auth"
+	evertoken     = "evertoken"
+	evertokenPool = "evertoken-pool"
+	xoauth2       = "x-oauth2"
+	cloudAuth     = "cloud-auth"
 )
 
 // An op does a benchmark's work once and returns the token it got.

@@ -66,6 +66,23 @@ func idlers() []idler {
 				return token, m, err
 			}
 		}},
+		{evertokenPool, func(s service) opener {
+			pool := refresh.NewPool(refresh.PoolConfig{Config: refresh.Config{OAuthClient: s.evertoken()}})
+			if err := pool.Start(context.Background()); err != nil {
+				panic(err)
+			}
+			return func(refreshToken string) (string, any, error) {
+				m, err := pool.Add(context.Background(), refreshToken, &oauth.TokenPair{RefreshToken: refreshToken})
+				if err != nil {
+					return "", nil, err
+				}
+				pair, err := m.TokenContext(context.Background())
+				if err != nil {
+					return "", nil, err
+				}
+				return pair.AccessToken, pooled{m, pool}, nil
+			}
+		}},
 		{xoauth2, func(s service) opener {
 			ctx, cfg := s.xoauth2()
 			return func(refreshToken string) (string, any, error) {
@@ -86,6 +103,14 @@ func idlers() []idler {
 		}},
 	}
 }
+
+// A pooled is a session whose pool ends with it.
+type pooled struct {
+	*refresh.Manager
+	pool *refresh.Pool
+}
+
+func (p pooled) Stop() { p.pool.Stop() }
 
 // A weight is what some sessions cost together.
 type weight struct {
