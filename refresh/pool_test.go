@@ -568,7 +568,7 @@ func TestF54_TenThousandSessionsExpireInTheSameSecond(t *testing.T) {
 		const sessions, workers = 10_000, 16
 		requests := &inParallel{takes: 200 * time.Millisecond}
 		c := newPooled(t, oauthtest.Config{}, requests.use, func(cfg *refresh.PoolConfig) {
-			cfg.Workers, cfg.OnEvent, cfg.Store = workers, nil, nil
+			cfg.Workers, cfg.OnEvent, cfg.Store, cfg.CheckInterval = workers, nil, nil, 5*minute
 		})
 		managers := make([]*refresh.Manager, sessions)
 		for i := range managers {
@@ -615,7 +615,7 @@ func TestF50_ACrowdIsRenewedAfterASleepWithoutAHerd(t *testing.T) {
 		c := newPooled(t, oauthtest.Config{Now: clk.wall}, func(cfg *refresh.PoolConfig) {
 			drivenBy(clk)(&cfg.Config)
 			requests.use(cfg)
-			cfg.Workers, cfg.OnEvent, cfg.Store = workers, nil, nil
+			cfg.Workers, cfg.OnEvent, cfg.Store, cfg.CheckInterval = workers, nil, nil, 5*minute
 		})
 		managers := make([]*refresh.Manager, sessions)
 		for i := range managers {
