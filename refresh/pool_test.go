@@ -615,7 +615,7 @@ func TestF50_ACrowdIsRenewedAfterASleepWithoutAHerd(t *testing.T) {
 		c := newPooled(t, oauthtest.Config{Now: clk.wall}, func(cfg *refresh.PoolConfig) {
 			drivenBy(clk)(&cfg.Config)
 			requests.use(cfg)
-			cfg.Workers, cfg.OnEvent, cfg.Store, cfg.CheckInterval = workers, nil, nil, 5*minute
+			cfg.Workers, cfg.OnEvent, cfg.Store = workers, nil, nil
 		})
 		managers := make([]*refresh.Manager, sessions)
 		for i := range managers {
