@@ -498,7 +498,8 @@ func TestPoolCloseSaysWhatIsUnsaved(t *testing.T) {
 func TestPoolOneBadSessionDoesNotDisturbOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPooled(t, oauthtest.Config{}, func(cfg *refresh.PoolConfig) {
-			cfg.Workers = 2
+			cfg.Workers = 1
+			cfg.MaxWait = 20 * minute // for the lock
 			cfg.OnEvent = func(e refresh.Event) {
 				if e.Session == "panics" {
 					panic("a callback of the program")
@@ -562,6 +563,58 @@ func (p *inParallel) wrap(next refresh.Refresher) refresh.Refresher {
 }
 
 func (p *inParallel) use(cfg *refresh.PoolConfig) { cfg.OAuthClient = p.wrap(cfg.OAuthClient) }
+
+// Callers with dead tokens are a crowd, too.
+func TestF54_CallersOfManyDeadSessionsShareTheWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const sessions, workers = 200, 5
+		requests := &inParallel{takes: 500 * time.Millisecond}
+		c := newPooled(t, oauthtest.Config{}, requests.use, func(cfg *refresh.PoolConfig) {
+			cfg.Workers, cfg.Store = workers, nil
+		})
+		for range 2 {
+			var callers sync.WaitGroup
+			for range sessions {
+				pair, err := c.server.Login("alice")
+				if err != nil {
+					t.Fatal(err)
+				}
+				m, err := c.Add(t.Context(), pair.RefreshToken, &oauth.TokenPair{RefreshToken: pair.RefreshToken})
+				if err != nil {
+					t.Fatal(err)
+				}
+				callers.Go(func() {
+					if _, err := m.TokenContext(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			callers.Wait()
+		}
+		if requests.most != workers {
+			t.Errorf("%d requests at a time; want %d", requests.most, workers)
+		}
+		c.clean(t)
+	})
+}
+
+func TestPoolThatStopsDoesNotWaitForItsQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		requests := &inParallel{takes: 10 * time.Second}
+		c := newPooled(t, oauthtest.Config{}, requests.use, func(cfg *refresh.PoolConfig) { cfg.Workers = 1 })
+		for i := range 20 {
+			c.login(t, fmt.Sprint("user", i))
+			go c.session(t, fmt.Sprint("user", i)).ForceRefresh(t.Context())
+		}
+		time.Sleep(time.Second)
+		start := time.Now()
+		c.Stop()
+		if took := time.Since(start); took != 9*time.Second || c.server.Refreshes() != 1 {
+			t.Errorf("Stop took %v and let %d refreshes through; want 9 s for the one under way", took, c.server.Refreshes())
+		}
+		c.clean(t)
+	})
+}
 
 func TestF54_TenThousandSessionsExpireInTheSameSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

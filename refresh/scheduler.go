@@ -40,8 +40,8 @@ func newScheduler(clk clock.Clock, s slots) *scheduler {
 
 // start begins to serve. Everything is judged anew at least once per interval.
 func (s *scheduler) start(interval time.Duration) {
-	// The ticker is made before the goroutine, or a fake clock could be moved on
-	// before it exists.
+	// The timers of the loop would do, but for a fake clock that is moved on just
+	// before one of them is made. For the same reason the ticker is made here.
 	go s.loop(s.clk.Ticker(interval))
 }
 
@@ -87,12 +87,7 @@ func (s *scheduler) dispatch() (wait time.Duration, planned bool) {
 		if !s.slots.take(s.ctx) {
 			return 0, false
 		}
-		r := s.pop()
-		if r == nil { // withdrawn while we waited for the slot
-			s.slots.free()
-			continue
-		}
-		go s.serve(r)
+		go s.serve(s.pop())
 	}
 }
 
@@ -121,13 +116,10 @@ func stepped(last, now time.Time) bool {
 	return elapsed < 0 || (now.Round(0).Sub(last.Round(0))-elapsed).Abs() > noise
 }
 
-// pop takes the first run off the plan if it is due.
+// pop takes the first run off the plan.
 func (s *scheduler) pop() *run {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.plan) == 0 || s.plan[0].at.After(s.clk.Now()) {
-		return nil
-	}
 	r := heap.Pop(&s.plan).(*run)
 	r.busy = true
 	return r

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -57,6 +58,20 @@ func TestNewsDuringACheckMakesItLookOnceMore(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if got := f.GetTokens(); got.AccessToken != pair.AccessToken {
 			t.Error("it missed what changed while it was looking")
+		}
+		f.clean(t)
+	})
+}
+
+func TestFailureThatACallerMetIsRetriedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, oauthtest.Config{}).start(t)
+		time.Sleep(10 * time.Second)
+		f.server.Script(oauthtest.Fault{Status: 503})
+		is(t, f.ForceRefresh(t.Context()), oauth.ErrTransient)
+		time.Sleep(2 * time.Second)
+		if n := f.server.Refreshes(); n != 1 {
+			t.Errorf("%d refreshes two seconds after a failure; want 1", n)
 		}
 		f.clean(t)
 	})
