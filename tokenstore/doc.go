@@ -16,7 +16,8 @@
 // has begun, that the server refused it, which refresh tokens came before. It
 // is one JSON object in every store ([Record.MarshalJSON]) and holds the tokens
 // in the clear: where it lies decides who can read them. A File is as private
-// as the user's account.
+// as the user's account. [Sealed] encrypts the records of any other store, for
+// programs that have a safe place for a [Key] and not for everything else.
 //
 // # Concurrency
 //

@@ -89,6 +89,51 @@ func ExampleLocker() {
 	// true
 }
 
+// A program with a place for a secret, such as a keyring or the secrets of its
+// cluster, keeps its sessions sealed.
+func ExampleNewSealed() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	ctx := context.Background()
+	files, err := tokenstore.NewFile(filepath.Join(dir, "myprogram"))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	secret := tokenstore.NewKey().Encode() // once; keep it in that place
+	key, err := tokenstore.ParseKey(secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	store := tokenstore.NewSealed(files, tokenstore.Keys(key))
+	tokens := &oauth.TokenPair{AccessToken: "2YotnFZFEjr1zCsicMWpAA", RefreshToken: "tGzv3JOkF0XG5Qx2TlKWIA"}
+	if _, err := store.Set(ctx, "default", &tokenstore.Record{Tokens: tokens}); err != nil {
+		log.Fatal(err)
+	}
+
+	rec, err := store.Get(ctx, "default")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(rec.Tokens.AccessToken == tokens.AccessToken)
+
+	rec, err = files.Get(ctx, "default") // without the key
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(rec.Tokens)
+
+	_, err = tokenstore.NewSealed(files, tokenstore.Keys(tokenstore.NewKey())).Get(ctx, "default")
+	fmt.Println(errors.Is(err, tokenstore.ErrSealed))
+	// Output:
+	// true
+	// <nil>
+	// true
+}
+
 // Any store serves where a callback that saves tokens is wanted.
 func ExampleFunc() {
 	ctx := context.Background()

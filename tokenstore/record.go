@@ -105,12 +105,14 @@ func (r *Record) Descends(refreshToken string) bool {
 // Spent reports whether nothing can renew or use the session any more at the
 // given time: its access token has expired, and its refresh token is absent,
 // expired, or was declared dead by the server at least thirty days ago. The
-// grace is for people: until then a verdict may still turn out to be wrong.
+// grace is for people: until then a verdict may still turn out to be wrong. A
+// record without tokens that has unknown fields is never spent: the session is in
+// those, for somebody else to judge, as in a record of [Sealed].
 func (r *Record) Spent(now time.Time) bool {
 	const quarantine = 30 * 24 * time.Hour
 	t := r.Tokens
 	if t == nil {
-		return true
+		return len(r.Unknown) == 0
 	}
 	if t.ExpiresAt.IsZero() && t.AccessToken != "" && r.Dead == nil {
 		return false // may be good for ever
