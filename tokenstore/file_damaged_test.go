@@ -2,12 +2,14 @@ package tokenstore_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/evertoken/evertoken/internal/testdir"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -30,7 +32,7 @@ func TestF30_DamagedFileIsMovedAsideAndNotDeleted(t *testing.T) {
 	moved := regexp.MustCompile(`moved to (default\.json\.damaged-\d{8}T\d{6}Z-[0-9a-f]{8})$`)
 	for what, content := range damage {
 		t.Run(what, func(t *testing.T) {
-			f := openFile(t, t.TempDir())
+			f := openFile(t, testdir.New(t))
 			writeFile(t, filepath.Join(f.Dir(), "default.json"), content, 0o644)
 			rec, err := f.Get(t.Context(), "default")
 			if rec != nil || !errors.Is(err, tokenstore.ErrDamaged) {
@@ -55,7 +57,7 @@ func TestF30_DamagedFileIsMovedAsideAndNotDeleted(t *testing.T) {
 }
 
 func TestDamageIsHistoryOnceTheSessionIsSavedOrDeleted(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	path := filepath.Join(f.Dir(), "default.json")
 	damage := func() {
 		t.Helper()
@@ -85,8 +87,19 @@ func TestDamageIsHistoryOnceTheSessionIsSavedOrDeleted(t *testing.T) {
 	wantAside(t, f, 2)
 }
 
+// As long as nobody knows whether the session was deleted, it was not.
+func TestNoteThatCannotBeReadIsNoLogout(t *testing.T) {
+	f := openFile(t, testdir.New(t))
+	if err := os.Mkdir(filepath.Join(f.Dir(), "default.json.moved"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Get(t.Context(), "default"); err == nil || errors.Is(err, tokenstore.ErrNotFound) {
+		t.Errorf("Get: %v; want an error other than ErrNotFound", err)
+	}
+}
+
 func TestNewSessionTakesThePlaceOfADamagedOne(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	path := filepath.Join(f.Dir(), "default.json")
 	writeFile(t, path, "damaged", 0o600)
 	mustSet(t, f, "default", &tokenstore.Record{Tokens: newPair("a")})
@@ -111,7 +124,7 @@ func TestNewSessionTakesThePlaceOfADamagedOne(t *testing.T) {
 // Somebody may have saved a good record between a reader's look at a damaged
 // file and its lock: that record must not be moved.
 func TestOnlyADamagedFileIsMovedAside(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	path := filepath.Join(f.Dir(), "default.json")
 	for range 20 {
 		writeFile(t, path, "damaged", 0o600)
@@ -141,7 +154,7 @@ func TestNewerFormatIsLeftAlone(t *testing.T) {
 		`{"format":2,"version":7,"sealed":"..."}`,
 		`{"format":"3.1","version":7}`,
 	} {
-		f := openFile(t, t.TempDir())
+		f := openFile(t, testdir.New(t))
 		path := filepath.Join(f.Dir(), "default.json")
 		writeFile(t, path, content, 0o600)
 		_, getErr := f.Get(t.Context(), "default")

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/testdir"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -21,7 +22,7 @@ func TestProcessesUnderTheLockLoseNoUpdate(t *testing.T)      { countInProcesses
 func TestProcessesComparingVersionsLoseNoUpdate(t *testing.T) { countInProcesses(t, "count-compare") }
 
 func countInProcesses(t *testing.T, helper string) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	mustSet(t, f, "default", &tokenstore.Record{Tokens: newPair("a"), RefreshedBy: "0"})
 	var processes []*process
 	for range countProcesses {
@@ -41,7 +42,7 @@ func countInProcesses(t *testing.T, helper string) {
 // the last one it reported, a lock that is free at once, and at most temporary
 // files, which the next program to open the store removes.
 func TestF16_F30_KilledWriterLeavesNothingTornAndNothingLocked(t *testing.T) {
-	dir := t.TempDir()
+	dir := testdir.New(t)
 	f := openFile(t, dir)
 	mustSet(t, f, "default", &tokenstore.Record{Tokens: newPair("a")})
 	left := 0
@@ -93,7 +94,7 @@ func TestF16_F30_KilledWriterLeavesNothingTornAndNothingLocked(t *testing.T) {
 }
 
 func TestF15_LockOfAnotherProcessIsRespectedUntilItDies(t *testing.T) {
-	dir := t.TempDir()
+	dir := testdir.New(t)
 	f := openFile(t, dir)
 	p := startHelper(t, "hold", dir)
 	if got := p.line(t); got != "held" {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/evertoken/evertoken/internal/testdir"
 	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/gofrs/flock"
 )
@@ -18,7 +19,7 @@ func TestTemporaryFilesOfKilledWritersAreSwept(t *testing.T) {
 			}
 		},
 	} {
-		f := openFile(t, t.TempDir())
+		f := openFile(t, testdir.New(t))
 		long := longName()
 		mustSet(t, f, "default", &tokenstore.Record{Tokens: newPair("a")})
 		mustSet(t, f, long, &tokenstore.Record{Tokens: newPair("a")})
@@ -35,7 +36,7 @@ func TestTemporaryFilesOfKilledWritersAreSwept(t *testing.T) {
 }
 
 func TestTemporaryFileOfALiveWriterIsNotSwept(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	mustSet(t, f, "default", &tokenstore.Record{Tokens: newPair("a")})
 	temp := filepath.Join(f.Dir(), "default.json.tmp-123456")
 	writeFile(t, temp, "half", 0o600)
@@ -57,7 +58,7 @@ func TestTemporaryFileOfALiveWriterIsNotSwept(t *testing.T) {
 }
 
 func TestSweepLeavesOtherPeoplesFilesAlone(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	mustSet(t, f, "a.json.tmp-1", &tokenstore.Record{Tokens: newPair("a")}) // a session may be called that
 	others := []string{
 		"config.json.tmp-123",  // nobody ever saved a session called "config"

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/testdir"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -22,7 +23,7 @@ func TestF25_FileRewrittenWithoutOurFieldsStillLoads(t *testing.T) {
 		"odd types":           `{"format":1,"version":"7","tokens":{"access_token":"a","refresh_token":"r","expires_in":900.0},"pending":3,"not_before":"soon","ancestors":{}}`,
 		"indented, with null": "{\n  \"format\": null,\n  \"version\": null,\n  \"tokens\": {\"access_token\": \"a\",\n \"refresh_token\": \"r\", \"expires_in\": 900}\n}\n",
 	} {
-		f := openFile(t, t.TempDir())
+		f := openFile(t, testdir.New(t))
 		path := filepath.Join(f.Dir(), "default.json")
 		writeFile(t, path, content, 0o600)
 		rec := mustGet(t, f, "default")
@@ -42,7 +43,7 @@ func TestF25_FileRewrittenWithoutOurFieldsStillLoads(t *testing.T) {
 // A file without a version still takes part in the comparison: it has a version
 // that changes with its content.
 func TestF25_RewrittenFileIsNoticedByItsVersion(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	path := filepath.Join(f.Dir(), "default.json")
 	mine := &tokenstore.Record{Tokens: newPair("mine")}
 	mine.Version = mustSet(t, f, "default", mine)
@@ -65,7 +66,7 @@ func TestF25_RewrittenFileIsNoticedByItsVersion(t *testing.T) {
 }
 
 func TestSessionWithALongNameIsListedAndCarriesNoTraceOfIt(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	rec := &tokenstore.Record{Tokens: newPair("a"), Unknown: map[string]json.RawMessage{"future": json.RawMessage(`1`)}}
 	mustSet(t, f, longName(), rec)
 	if names, err := f.Names(t.Context()); len(names) != 1 || names[0] != longName() || err != nil {
@@ -89,7 +90,7 @@ func TestSessionWithALongNameIsListedAndCarriesNoTraceOfIt(t *testing.T) {
 }
 
 func TestF31_StaleWriterInAnotherProcessCannotUndoALogout(t *testing.T) {
-	a := openFile(t, t.TempDir())
+	a := openFile(t, testdir.New(t))
 	b := openFile(t, a.Dir())
 	mustSet(t, a, "default", &tokenstore.Record{Tokens: newPair("old")})
 	stale := mustGet(t, b, "default")
@@ -108,7 +109,7 @@ func TestF31_StaleWriterInAnotherProcessCannotUndoALogout(t *testing.T) {
 // B was told invalid_grant for the token that A has replaced. Whatever it does
 // with its old view, A's pair stays.
 func TestF12_LoserCannotWipeTheWinner(t *testing.T) {
-	a := openFile(t, t.TempDir())
+	a := openFile(t, testdir.New(t))
 	b := openFile(t, a.Dir())
 	mustSet(t, a, "default", &tokenstore.Record{Tokens: newPair("old")})
 	loser, winner := mustGet(t, b, "default"), mustGet(t, a, "default")
@@ -129,7 +130,7 @@ func TestF12_LoserCannotWipeTheWinner(t *testing.T) {
 }
 
 func TestUnknownFieldsOfANewerVersionSurvive(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	path := filepath.Join(f.Dir(), "default.json")
 	writeFile(t, path, `{"format":1,"version":7,"future":{"a":[1,2.50]},"tokens":{"access_token":"a","extra":"<b>"}}`, 0o600)
 	rec := mustGet(t, f, "default")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -14,14 +15,121 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/evertoken/evertoken/internal/testdir"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
+func TestLooseModesAreTightened(t *testing.T) {
+	f := openFile(t, testdir.New(t))
+	path := filepath.Join(f.Dir(), "default.json")
+	writeFile(t, path, `{"access_token":"a"}`, 0o644)
+	rec := mustGet(t, f, "default")
+	wantMode(t, path, 0o600)
+
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	mustSet(t, f, "default", rec)
+	wantMode(t, path, 0o600)
+}
+
+func TestDirectoryThatOthersMayWriteToIsRefused(t *testing.T) {
+	for _, mode := range []fs.FileMode{0o777, 0o720, 0o702, 0o777 | fs.ModeSticky} {
+		dir := testdir.New(t)
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tokenstore.NewFile(dir); err == nil || !strings.Contains(err.Error(), "chmod go-w") {
+			t.Errorf("NewFile of a directory with mode %v: %v; want an error that says what to do", mode, err)
+		}
+		if _, err := tokenstore.NewFile(filepath.Join(dir, "mine")); err != nil {
+			t.Errorf("NewFile of a subdirectory: %v", err)
+		}
+	}
+	dir := testdir.New(t)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	openFile(t, dir)
+	wantMode(t, dir, 0o755)
+}
+
+func TestLinkedDirectoryIsOneStoreUnderBothNames(t *testing.T) {
+	dir := testdir.New(t)
+	link := filepath.Join(testdir.New(t), "link")
+	symlink(t, dir, link)
+	a, b := openFile(t, dir), openFile(t, link)
+	if a.Dir() != b.Dir() {
+		t.Errorf("directories %q and %q; want one", a.Dir(), b.Dir())
+	}
+}
+
+func TestSymbolicLinkIsRefusedAndItsTargetLeftAlone(t *testing.T) {
+	f := openFile(t, testdir.New(t))
+	target := filepath.Join(testdir.New(t), "target.json")
+	writeFile(t, target, `{"access_token":"a"}`, 0o600)
+	symlink(t, target, filepath.Join(f.Dir(), "default.json"))
+	_, getErr := f.Get(t.Context(), "default")
+	_, setErr := f.Set(t.Context(), "default", &tokenstore.Record{Tokens: newPair("b")})
+	for _, err := range []error{getErr, setErr, f.Delete(t.Context(), "default", 1)} {
+		if err == nil || !strings.Contains(err.Error(), "is a symbolic link: put the file itself there") {
+			t.Errorf("error %v; want one that says what to do", err)
+		}
+	}
+	if got := readFile(t, target); got != `{"access_token":"a"}` {
+		t.Errorf("the target is now %q", got)
+	}
+}
+
+func TestRemovedDirectoryIsMadeAgain(t *testing.T) {
+	f := openFile(t, filepath.Join(testdir.New(t), "sessions"))
+	mustSet(t, f, "default", &tokenstore.Record{Tokens: newPair("a")})
+	lease, err := f.Lock(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(f.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	if err := lease.Err(); !errors.Is(err, tokenstore.ErrLeaseLost) {
+		t.Errorf("Err of a lease whose file is gone: %v; want ErrLeaseLost", err)
+	}
+	if names, err := f.Names(t.Context()); len(names) != 0 || err != nil {
+		t.Errorf("Names: %q, %v", names, err)
+	}
+	mustSet(t, f, "default", &tokenstore.Record{Tokens: newPair("b")})
+	wantMode(t, f.Dir(), 0o700)
+}
+
+// Two programs, one of which removed and made the lock file again, must not
+// both believe that they hold the lock.
+func TestLeaseIsLostWhenItsFileIsReplaced(t *testing.T) {
+	a := openFile(t, testdir.New(t))
+	b := openFile(t, a.Dir())
+	first, err := a.Lock(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(a.Dir(), "default.json.lock")); err != nil {
+		t.Fatal(err)
+	}
+	second, err := b.Lock(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Err(); !errors.Is(err, tokenstore.ErrLeaseLost) {
+		t.Errorf("Err of the first lease: %v; want ErrLeaseLost", err)
+	}
+	if err := errors.Join(first.Unlock(), second.Err(), second.Unlock()); err != nil {
+		t.Error(err)
+	}
+}
+
 // A limit on the size of files is what a test can have for a full disk: the
 // write fails in the middle, and part of the file exists.
 func TestFullDiskLosesNothingAndLeavesNothing(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	rec := &tokenstore.Record{Tokens: newPair("a")}
 	version := mustSet(t, f, "default", rec)
 
@@ -61,7 +169,7 @@ func fullDisk(ctx context.Context, f *tokenstore.File) error {
 
 // Opening a pipe for reading would wait for a writer for ever.
 func TestPipeInPlaceOfASessionDoesNotHang(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	if err := syscall.Mkfifo(filepath.Join(f.Dir(), "default.json"), 0o600); err != nil {
 		t.Skipf("this file system has no pipes: %v", err)
 	}
@@ -74,7 +182,7 @@ func TestDirectoryWithoutPermissionIsExplained(t *testing.T) {
 	if !bound(t) {
 		return
 	}
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	rec := &tokenstore.Record{Tokens: newPair("a")}
 	rec.Version = mustSet(t, f, "default", rec)
 	chmod(t, f.Dir(), 0o500)
@@ -96,7 +204,7 @@ func TestDamagedFileThatCannotBeMovedIsReportedAsDamaged(t *testing.T) {
 	if !bound(t) {
 		return
 	}
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	mustSet(t, f, "default", &tokenstore.Record{Tokens: newPair("a")})
 	writeFile(t, filepath.Join(f.Dir(), "default.json"), "damaged", 0o600)
 	chmod(t, f.Dir(), 0o500)
@@ -145,4 +253,22 @@ func chmod(t *testing.T, path string, mode os.FileMode) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Chmod(path, 0o700) })
+}
+
+func wantMode(t *testing.T, path string, want fs.FileMode) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got != want {
+		t.Errorf("%s has mode %04o; want %04o", filepath.Base(path), got, want)
+	}
+}
+
+func symlink(t *testing.T, target, link string) {
+	t.Helper()
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -19,9 +20,16 @@ var errMoved = errors.New("moved to")
 // or that it was moved aside. To those who hold a good copy of it that is a great
 // difference: a deleted session must stay deleted, a damaged one can be saved anew.
 func movedAside(path string) error {
-	aside, err := os.ReadFile(path + noteSuffix)
-	if err != nil {
+	var aside []byte
+	err := retryBusy(func() (err error) {
+		aside, err = os.ReadFile(path + noteSuffix)
+		return err
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return ErrNotFound
+	case err != nil:
+		return advise(err)
 	}
 	return fmt.Errorf("%w: it was %w %s", ErrDamaged, errMoved, strings.TrimSpace(string(aside)))
 }
@@ -57,7 +65,7 @@ func moveAside(path string, damage error) error {
 	aside := fmt.Sprintf("%s%s%s-%08x", path, damagedSuffix, time.Now().UTC().Format("20060102T150405Z"), rand.Uint32())
 	// The note comes first, or somebody who reads in between would take the session
 	// for deleted. Where it cannot be written, the rename will say why.
-	_ = os.WriteFile(path+noteSuffix, []byte(filepath.Base(aside)+"\n"), 0o600)
+	_ = retryBusy(func() error { return os.WriteFile(path+noteSuffix, []byte(filepath.Base(aside)+"\n"), 0o600) })
 	if err := renameFile(path, aside); err != nil {
 		forgetMoved(path)
 		return fmt.Errorf("%w; it could not be moved aside: %w", damage, advise(err))

@@ -101,14 +101,18 @@ func sleep(ctx context.Context, d time.Duration) error {
 // the lock.
 func tryFlock(path string) (*flock.Flock, error) {
 	f := flock.New(path, flock.SetPermissions(0o600))
-	ok, err := f.TryLock()
-	if errors.Is(err, fs.ErrNotExist) {
-		// Somebody removed the directory; what is to be saved now must not be lost.
-		if err := makeDir(filepath.Dir(path)); err != nil {
-			return nil, advise(err)
-		}
+	var ok bool
+	err := retryBusy(func() (err error) {
 		ok, err = f.TryLock()
-	}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		// Somebody removed the directory; what is to be saved now must not be lost.
+		if err = makeDir(filepath.Dir(path)); err == nil {
+			ok, err = f.TryLock()
+		}
+		return err
+	})
 	if err != nil {
 		return nil, advise(err)
 	}

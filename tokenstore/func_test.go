@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/testdir"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -148,7 +149,7 @@ func TestFuncStartsOverWhenSomebodyWasFaster(t *testing.T) {
 }
 
 func TestFuncSavesOverADamagedSession(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	writeFile(t, f.Dir()+"/default.json", "damaged", 0o600)
 	if err := tokenstore.Func(f, "default")(t.Context(), newPair("1")); err != nil {
 		t.Fatal(err)
@@ -173,7 +174,7 @@ func TestFuncPassesErrorsOn(t *testing.T) {
 }
 
 func TestConcurrentSavesThroughFuncAllCount(t *testing.T) {
-	f := openFile(t, t.TempDir())
+	f := openFile(t, testdir.New(t))
 	save := tokenstore.Func(f, "default")
 	at := time.Now()
 	var saved, older atomic.Int32

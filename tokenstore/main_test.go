@@ -3,7 +3,9 @@ package tokenstore_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -56,6 +58,9 @@ func startHelper(t *testing.T, name, dir string) *process {
 	cmd.Env = append(os.Environ(), helperEnv+"="+name, "GORACE=atexit_sleep_ms=0")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cmd.StdinPipe(); err != nil { // open until Wait
 		t.Fatal(err)
 	}
 	p := &process{cmd, bufio.NewScanner(stdout), new(strings.Builder)}
@@ -147,12 +152,14 @@ func writeForEver(ctx context.Context, f *tokenstore.File) error {
 	}
 }
 
-// holdLock takes the lock, says so, and holds it until its stdin ends, which it
-// does when it is killed.
+// holdLock takes the lock, says so, and holds it until its stdin ends.
 func holdLock(ctx context.Context, f *tokenstore.File) error {
-	if _, err := f.Lock(ctx, "default"); err != nil {
+	lease, err := f.Lock(ctx, "default")
+	if err != nil {
 		return err
 	}
 	fmt.Println("held")
-	select {}
+	// An endless select would be a deadlock to the runtime, and end the process.
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return errors.Join(err, lease.Unlock())
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/testdir"
 	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/evertoken/evertoken/tokenstore/storetest"
 )
@@ -49,7 +50,7 @@ func TestMemoryKeepsWallClockTimes(t *testing.T) {
 
 // lockers are the stores whose locks are tested under a fake clock.
 func lockers(t *testing.T) map[string]tokenstore.Locker {
-	return map[string]tokenstore.Locker{"Memory": new(tokenstore.Memory), "File": openFile(t, t.TempDir())}
+	return map[string]tokenstore.Locker{"Memory": new(tokenstore.Memory), "File": openFile(t, testdir.New(t))}
 }
 
 func TestLockIsGrantedInTheOrderOfAsking(t *testing.T) {
@@ -156,7 +157,7 @@ func TestTurnOfAWaiterThatLeavesIsPassedOn(t *testing.T) {
 // Processes can only poll. One whose goroutines hand the lock to each other
 // leaves them a chance.
 func TestF15_OneProcessDoesNotStarveAnother(t *testing.T) {
-	greedy := openFile(t, t.TempDir())
+	greedy := openFile(t, testdir.New(t))
 	other := openFile(t, greedy.Dir())
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
@@ -193,7 +194,7 @@ func TestF15_OneProcessDoesNotStarveAnother(t *testing.T) {
 }
 
 func TestErrorsNameTheSessionAndTheAct(t *testing.T) {
-	for name, s := range map[string]tokenstore.Store{"Memory": new(tokenstore.Memory), "File": openFile(t, t.TempDir())} {
+	for name, s := range map[string]tokenstore.Store{"Memory": new(tokenstore.Memory), "File": openFile(t, testdir.New(t))} {
 		_, getErr := s.Get(t.Context(), `work "A"`)
 		_, setErr := s.Set(t.Context(), "default", &tokenstore.Record{Version: 3})
 		ended, cancel := context.WithCancel(t.Context())

@@ -2,6 +2,7 @@ package tokenstore
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -25,8 +26,11 @@ func retryBusy(f func() error) error {
 	deadline := time.Now().Add(busyLimit)
 	for {
 		err := f()
-		if !isBusy(err) || time.Now().After(deadline) {
+		switch {
+		case !isBusy(err):
 			return err
+		case time.Now().After(deadline):
+			return fmt.Errorf("%w (another program may have the file open: close it and try again)", err)
 		}
 		time.Sleep(time.Millisecond + rand.N(9*time.Millisecond))
 	}
