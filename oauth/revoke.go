@@ -42,6 +42,10 @@ func (c *Client) Revoke(ctx context.Context, t *TokenPair) error {
 	return nil
 }
 
+// CanRevoke reports whether there is an endpoint to revoke tokens at
+// (Config.RevocationURL).
+func (c *Client) CanRevoke() bool { return c.cfg.RevocationURL != "" }
+
 func revocationForm(t *TokenPair) (url.Values, error) {
 	switch {
 	case t != nil && t.RefreshToken != "":

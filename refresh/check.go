@@ -36,7 +36,8 @@ func (m *Manager) attention() time.Time {
 	}
 	// A spend that nobody finished: its answer can be had again only soon. And
 	// what somebody wanted before its time is not given up either.
-	if m.rec != nil && m.rec.Pending.On(m.rec.Tokens.RefreshToken) || h.failures > 0 || s.isDue(now) {
+	unfinished := m.rec != nil && m.rec.Pending.On(m.rec.Tokens.RefreshToken) && !m.cfg.Follower
+	if unfinished || h.failures > 0 || s.isDue(now) {
 		return later(now, h.next)
 	}
 	return s.dueAt(now)

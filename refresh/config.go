@@ -36,9 +36,10 @@ const (
 // other error counts as transient with an unknown outcome. Their texts are passed
 // on, so they must hold no secret.
 //
-// Two more methods are heeded if it has them: ConfigID() string identifies the
-// configuration it refreshes with, and RenewsWithoutRefreshToken() bool tells
-// that it needs no refresh token (client credentials).
+// More methods are heeded if it has them: ConfigID() string identifies the
+// configuration it refreshes with; RenewsWithoutRefreshToken() bool tells that it
+// needs no refresh token (client credentials); CanRevoke() bool and Revoke(ctx,
+// *oauth.TokenPair) error end a session at the server (Manager.Logout).
 type Refresher interface {
 	Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error)
 }
@@ -61,9 +62,9 @@ type TokenStoreFunc func(ctx context.Context, tokens *oauth.TokenPair) error
 // itself, through Config.Reauthenticate.
 type RefreshFailFunc func(err error) bool
 
-// Config configures a Manager. Only OAuthClient is required.
+// Config configures a Manager. Only OAuthClient is required, unless it follows.
 type Config struct {
-	// OAuthClient renews the tokens. Required.
+	// OAuthClient renews the tokens. Required, but for a Follower.
 	OAuthClient Refresher
 
 	// TokenStore, if set, is handed every new pair to save. It is all that a
@@ -75,6 +76,12 @@ type Config struct {
 	Store tokenstore.Store
 	// Session is the session's name in Store. Empty means "default".
 	Session string
+
+	// Follower makes the manager read and watch a session that another program
+	// keeps alive. It never spends a refresh token, logs in, or writes to Store,
+	// which is required; OAuthClient is not. A caller whose token is dead waits for
+	// the other program, up to MaxWait.
+	Follower bool
 
 	// OnRefreshFail hears of a dead grant, on a goroutine of its own.
 	OnRefreshFail RefreshFailFunc

@@ -30,6 +30,14 @@
 // number of workers. Each of them is a Manager with everything it promises, and has
 // no goroutine and no timer of its own while it rests.
 //
+// # Several processes
+//
+// Processes that share a Store with locks share its session. One of them refreshes,
+// the others adopt; a login happens once; a logout ([Manager.Logout]) reaches all
+// of them within a check interval. A process keeps the account it started with: if
+// somebody logs in as someone else, it does not go on as that person. With
+// Config.Follower a manager only reads what another program keeps alive.
+//
 // # Concurrency
 //
 // All methods are safe for concurrent use. Callbacks run without any lock held.

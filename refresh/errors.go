@@ -19,6 +19,13 @@ var (
 	// ErrLoggedOut means that somebody removed the session from the Store. It
 	// comes together with oauth.ErrLoginRequired.
 	ErrLoggedOut = errors.New("logged out")
+	// ErrOtherAccount means that somebody has logged in as someone else, and the
+	// Store no longer holds the account this manager works for. It comes together
+	// with oauth.ErrLoginRequired.
+	ErrOtherAccount = errors.New("the saved session is of another account now")
+	// ErrFollower means that a follower would have to act: it only reads the
+	// session that another program keeps alive.
+	ErrFollower = errors.New("a follower does not change the session")
 
 	// errReplaced ends a flight whose session was replaced by a new login.
 	errReplaced = errors.New("refresh: replaced by a new login")
@@ -27,7 +34,9 @@ var (
 	errAnswerLost = errors.New("the answer to an earlier refresh was lost")
 	// errKeepsRefusing is the cause of a verdict without a clear word.
 	errKeepsRefusing = errors.New("the server keeps refusing the refresh token it accepted before")
-	errIssuedDead    = errors.New("the server issued an access token that has already expired")
+	// errOwnerLate is why a follower has no living token.
+	errOwnerLate  = errors.New("the program that keeps the session alive has not renewed it")
+	errIssuedDead = errors.New("the server issued an access token that has already expired")
 )
 
 // A PanicError is what becomes of a panic in a Refresher, a store or a callback.

@@ -28,6 +28,9 @@ const (
 	EventReauthenticateFailed EventKind = "reauthenticate_failed"
 	// EventLoggedOut: somebody removed the session from the Store.
 	EventLoggedOut EventKind = "logged_out"
+	// EventOtherAccount: somebody has logged in as someone else. The manager serves
+	// its token while that lives, and goes on when its account is back.
+	EventOtherAccount EventKind = "other_account"
 	// EventSaveFailed: a new pair is in use but could not be saved. Saving is
 	// tried again until it works.
 	EventSaveFailed EventKind = "save_failed"

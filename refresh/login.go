@@ -15,18 +15,30 @@ import (
 //
 // Over a Store with locks a login runs once: other processes that need one at the
 // same time wait for it, as long as their ctx allows, and adopt it. An error of
-// login is returned as it is.
+// login is returned as it is. A follower does not log in.
 func (m *Manager) StartOrLogin(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error)) error {
-	if done, err := m.startSaved(ctx); done {
+	if done, err := m.startSaved(ctx); done || m.cfg.Follower {
 		return err
 	}
+	return m.loginOnce(ctx, login, func(tokens *oauth.TokenPair) error {
+		if m.IsRunning() {
+			return m.UpdateTokens(tokens)
+		}
+		return m.Start(ctx, tokens)
+	})
+}
+
+// loginOnce calls login, unless somebody who had the session's lock before has
+// logged in meanwhile, and hands what it returns to use. It keeps the lock until
+// the login is saved.
+func (m *Manager) loginOnce(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error), use func(*oauth.TokenPair) error) error {
 	if m.cfg.locker != nil {
 		lease, err := m.cfg.locker.Lock(ctx, m.session)
 		if err != nil {
 			return fmt.Errorf("refresh: another login of session %q is under way: %w", m.session, err)
 		}
-		defer func() { _ = lease.Unlock() }()
-		if done, err := m.startSaved(ctx); done { // somebody may have logged in meanwhile
+		defer func() { _ = guard("Lease.Unlock", lease.Unlock) }()
+		if done, err := m.startSaved(ctx); done {
 			return err
 		}
 	}
@@ -34,14 +46,12 @@ func (m *Manager) StartOrLogin(ctx context.Context, login func(context.Context) 
 	if err != nil {
 		return err
 	}
-	if m.IsRunning() {
-		return m.UpdateTokens(tokens)
-	}
-	return m.Start(ctx, tokens)
+	return use(tokens)
 }
 
 // startSaved starts with the saved session and reports whether that settles it:
-// false means that a login is needed.
+// false means that a login is needed, and the error says why, if the manager did
+// not start.
 func (m *Manager) startSaved(ctx context.Context) (done bool, err error) {
 	if m.IsRunning() {
 		err = m.withTurn(ctx, func() error { return m.look(ctx) })
@@ -51,9 +61,9 @@ func (m *Manager) startSaved(ctx context.Context) (done bool, err error) {
 	}
 	switch {
 	case errors.Is(err, oauth.ErrLoginRequired):
-		return false, nil
+		return false, err
 	case errors.Is(err, tokenstore.ErrDamaged): // moved aside; there is no session any more
-		return false, nil
+		return false, err
 	case err != nil:
 		return true, err
 	}

@@ -38,6 +38,7 @@ type Manager struct {
 	turn       chan struct{}
 	rec        *tokenstore.Record // the session as last read or saved; nil: none. All there is without a Store
 	unsaved    unsaved            // what of rec is not saved yet
+	account    *oauth.TokenPair   // a pair of the account the manager works for; nil: not known yet
 	kept       tokenstore.Lease   // lease kept while the Store holds a spent token
 	generation uint64             // of the last access token shown
 	reported   string             // fingerprint of the grant OnRefreshFail has heard of
@@ -91,7 +92,12 @@ func (m *Manager) Start(ctx context.Context, tokens *oauth.TokenPair) error {
 
 // start is Start with a run that outlives ctx and ends with life.
 func (m *Manager) start(ctx, life context.Context, tokens *oauth.TokenPair) error {
-	if m.cfg.OAuthClient == nil {
+	switch {
+	case m.cfg.Follower && m.cfg.Store == nil:
+		return fmt.Errorf("refresh: start: a follower needs Config.Store: %w", oauth.ErrMisconfigured)
+	case m.cfg.Follower && tokens != nil:
+		return fmt.Errorf("refresh: start: %w: %w", ErrFollower, oauth.ErrMisconfigured)
+	case m.cfg.OAuthClient == nil && !m.cfg.Follower:
 		return fmt.Errorf("refresh: start: Config.OAuthClient is nil: %w", oauth.ErrMisconfigured)
 	}
 	if err := tokenstore.CheckName(m.session); err != nil {

@@ -372,6 +372,9 @@ func TestPoolEndsWithItsContext(t *testing.T) {
 		go m.ForceRefresh(t.Context())
 		synctest.Wait()
 		cancel()
+		if m.IsRunning() {
+			t.Error("a session says that it runs although the pool's context has ended")
+		}
 		_, err := c.Session(t.Context(), "alice")
 		is(t, err, refresh.ErrStopped)
 		start := time.Now()

@@ -23,7 +23,7 @@ func (m *Manager) tellProgram(cause error) {
 	go func() {
 		var again bool
 		err := guard("OnRefreshFail", func() error { again = m.cfg.OnRefreshFail(cause); return nil })
-		if err == nil && (!again || m.cfg.Reauthenticate == nil) {
+		if err == nil && (!again || m.cfg.Reauthenticate == nil || m.cfg.Follower) {
 			return
 		}
 		if err == nil {
@@ -35,16 +35,15 @@ func (m *Manager) tellProgram(cause error) {
 	}()
 }
 
-// reauthenticate obtains a new login from the program and continues with it. A
-// login that was obtained is kept even if the manager has stopped meanwhile.
+// reauthenticate obtains a new login from the program, unless another process
+// has meanwhile, and continues with it. A login that was obtained is kept even if
+// the manager has stopped meanwhile.
 func (m *Manager) reauthenticate(ctx context.Context) error {
-	var pair *oauth.TokenPair
-	err := guard("Reauthenticate", func() (err error) {
-		pair, err = m.cfg.Reauthenticate(ctx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return m.UpdateTokens(pair)
+	return m.loginOnce(ctx, func(ctx context.Context) (pair *oauth.TokenPair, err error) {
+		err = guard("Reauthenticate", func() error {
+			pair, err = m.cfg.Reauthenticate(ctx)
+			return err
+		})
+		return pair, err
+	}, m.UpdateTokens)
 }

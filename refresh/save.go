@@ -119,6 +119,10 @@ func (m *Manager) reconcile(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
+	if !m.unsaved.login && !m.account.SameAccount(stored.Tokens) {
+		m.displace()
+		return nil
+	}
 	if m.supersedes(stored) {
 		m.rec.Version, m.rec.Unknown = stored.Version, stored.Unknown
 		return nil

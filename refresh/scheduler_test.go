@@ -76,3 +76,35 @@ func TestFailureThatACallerMetIsRetriedSoon(t *testing.T) {
 		f.clean(t)
 	})
 }
+
+// Whoever changes the session just when a check is due makes up for it.
+func TestCheckThatWasLeftOutIsMadeUpFor(t *testing.T) {
+	for name, busy := range map[string]func(t *testing.T, f *fixture, store *lateStore){
+		"StartOrLogin": func(t *testing.T, f *fixture, store *lateStore) {
+			store.late.Store(int64(5 * time.Second))
+			if err := f.StartOrLogin(t.Context(), nil); err != nil {
+				t.Error(err)
+			}
+			store.late.Store(0)
+		},
+		"Logout that fails": func(t *testing.T, f *fixture, _ *lateStore) {
+			f.server.Script(oauthtest.Fault{Endpoint: oauthtest.RevocationEndpoint, Delay: 5 * time.Second, Status: 503})
+			is(t, f.Logout(t.Context()), oauth.ErrTransient)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &lateStore{Store: new(tokenstore.Memory)}
+				f := newFixture(t, oauthtest.Config{}, func(cfg *refresh.Config) { cfg.Store = store }).start(t)
+				synctest.Wait()
+				time.Sleep(time.Until(f.GetRefreshStatus().RefreshAt) - 2*time.Second)
+				busy(t, f, store)
+				time.Sleep(2 * time.Second)
+				if n := f.server.Refreshes(); n != 1 {
+					t.Errorf("%d refreshes soon after one was due; want 1", n)
+				}
+				f.clean(t)
+			})
+		})
+	}
+}

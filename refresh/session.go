@@ -14,6 +14,7 @@ import (
 
 // begin decides which pair a run starts with.
 func (m *Manager) begin(ctx context.Context, tokens *oauth.TokenPair) error {
+	m.account = nil // whose session it is, Start decides anew
 	stored, err := m.get(ctx)
 	switch {
 	case err == nil:
@@ -98,7 +99,7 @@ func (m *Manager) look(ctx context.Context) error {
 			m.loggedOut()
 		}
 		return nil
-	case errors.Is(err, tokenstore.ErrDamaged) && m.rec != nil:
+	case errors.Is(err, tokenstore.ErrDamaged) && m.rec != nil && !m.cfg.Follower:
 		// Moved aside. What we hold is good: write it anew.
 		m.rec.Version = 0
 		m.unsaved.store = true
@@ -117,7 +118,13 @@ func (m *Manager) take(stored *tokenstore.Record) {
 	case mine != nil && !differs(mine.Tokens, stored.Tokens):
 		m.rec = stored
 		m.storeSaved()
-	case mine != nil && m.outdated(stored):
+		if m.displaced() { // and is back
+			m.setHealth(func(h *health) { *h = health{state: StateValid, renewed: stored.RefreshedAt} })
+		}
+	case !m.account.SameAccount(stored.Tokens) && !m.unsaved.login:
+		m.displace()
+		return
+	case mine != nil && !m.cfg.Follower && m.outdated(stored):
 		mine.Version = stored.Version // ours is written over it
 		m.unsaved.store = true
 		return
@@ -160,6 +167,23 @@ func (m *Manager) outdated(stored *tokenstore.Record) bool {
 	return stored.Version < m.rec.Version
 }
 
+// displace ends the session because the Store holds one of another account now,
+// which the manager was not asked to work for. The token it has lives on; its
+// refresh token is left alone, since others who have it cannot be asked any more.
+func (m *Manager) displace() {
+	if m.displaced() {
+		return
+	}
+	m.unsaved = unsaved{}
+	m.releaseKept()
+	m.setHealth(func(h *health) {
+		*h = health{state: StateLoginRequired, err: loginRequired(ErrOtherAccount), renewed: h.renewed}
+	})
+	m.emit(Event{Kind: EventOtherAccount, Err: ErrOtherAccount})
+}
+
+func (m *Manager) displaced() bool { return errors.Is(m.state.Load().err, ErrOtherAccount) }
+
 // loggedOut ends the session because somebody removed it from the Store. What we
 // hold is not written back: a logout must stay one.
 func (m *Manager) loggedOut() {
@@ -184,6 +208,7 @@ func (m *Manager) show(pair *oauth.TokenPair) {
 	s := newSnapshot(pair, m.timing(pair), m.now())
 	s.generation = m.generation
 	m.cur.Store(s)
+	m.account = pair
 }
 
 func (m *Manager) timing(pair *oauth.TokenPair) timing {
@@ -191,7 +216,7 @@ func (m *Manager) timing(pair *oauth.TokenPair) timing {
 		issued:         pair.IssuedAt,
 		expires:        pair.ExpiresAt,
 		refreshExpires: pair.RefreshExpiresAt,
-		renewable:      pair.RefreshToken != "" || m.cfg.tokenless,
+		renewable:      !m.cfg.Follower && (pair.RefreshToken != "" || m.cfg.tokenless),
 		threshold:      m.cfg.RefreshThreshold,
 		idle:           m.cfg.RefreshIdleLimit,
 		jitter:         m.jitter,
@@ -258,6 +283,8 @@ func (m *Manager) barred(w want) error {
 		return h.err
 	case m.rec == nil:
 		return loginRequired(ErrLoggedOut)
+	case m.cfg.Follower:
+		return m.failed(context.Background(), transient(errOwnerLate))
 	case m.rec.Tokens.RefreshToken == "" && !m.cfg.tokenless:
 		m.declareDead(loginRequired(oauth.ErrRefreshTokenRequired))
 		return m.state.Load().err

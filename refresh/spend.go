@@ -152,7 +152,9 @@ func (m *Manager) succeed(ctx context.Context, pair, next *oauth.TokenPair, w wa
 		m.publishResource(w.resource, next)
 	}
 	failures := m.state.Load().failures
-	m.setHealth(func(h *health) { h.renew(rec.RefreshedAt) })
+	if !m.displaced() {
+		m.setHealth(func(h *health) { h.renew(rec.RefreshedAt) })
+	}
 	m.emit(Event{Kind: EventRefreshed})
 	if w.resource == "" && lessScope(pair.Scope, next.Scope) {
 		m.emit(Event{Kind: EventScopeReduced})

@@ -142,6 +142,9 @@ func (m *Manager) UpdateTokens(tokens *oauth.TokenPair) error {
 	if tokens == nil || tokens.AccessToken == "" && tokens.RefreshToken == "" {
 		return errors.New("refresh: UpdateTokens: the pair has no token")
 	}
+	if m.cfg.Follower {
+		return fmt.Errorf("refresh: UpdateTokens: %w", ErrFollower)
+	}
 	m.abandonFlights()
 	ctx := context.Background() // a login must not be lost to the end of a run
 	err := m.withTurn(ctx, func() error {

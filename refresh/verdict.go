@@ -91,6 +91,8 @@ func (m *Manager) condemn(ctx context.Context, pair *oauth.TokenPair, err error)
 	case lookErr != nil:
 		m.unchecked = verdict{tokenstore.Fingerprint(pair.RefreshToken), err}
 		return m.failed(ctx, transient(fmt.Errorf("the server refuses the session, which cannot be checked in the Store: %w", lookErr)))
+	case m.displaced():
+		return m.state.Load().err
 	case m.rec == nil || m.rec.Tokens.RefreshToken != pair.RefreshToken:
 		return tokenstore.ErrConflict
 	}
@@ -126,6 +128,9 @@ func (m *Manager) failed(ctx context.Context, err error) error {
 	at := retryAt(err)
 	if m.rec != nil && !at.IsZero() {
 		m.mark(ctx, func(rec *tokenstore.Record) { rec.NotBefore = later(rec.NotBefore, at.UTC()) })
+	}
+	if m.displaced() {
+		return err // which matters more, and is no failure
 	}
 	m.setHealth(func(h *health) {
 		h.state, h.err, h.failures = StateRetrying, err, h.failures+1

@@ -1,0 +1,39 @@
+package oauth
+
+import (
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// SameAccount reports whether t and other may be of the same account. It is false
+// only if both of them tell whose they are, and tell different ones: by issuer and
+// subject of their ID tokens (OpenID Connect Core section 2), or else of access
+// tokens that are JWTs (RFC 9068 section 2.2). No signature is checked: it tells
+// whether somebody has logged in as someone else, and nothing about who may do
+// what. Pairs without a readable subject, and nil, may be anybody's.
+func (t *TokenPair) SameAccount(other *TokenPair) bool {
+	if t == nil || other == nil {
+		return true
+	}
+	a, b := subjectOf(t.IDToken), subjectOf(other.IDToken)
+	if a == (subject{}) || b == (subject{}) {
+		a, b = subjectOf(t.AccessToken), subjectOf(other.AccessToken)
+	}
+	return a == (subject{}) || b == (subject{}) || a == b
+}
+
+// A subject is an account at an issuer.
+type subject struct{ issuer, name string }
+
+// subjectOf returns whose an unverified JWT is; nobody's, if it does not say so.
+func subjectOf(token string) subject {
+	if strings.Count(token, ".") != 2 {
+		return subject{}
+	}
+	var claims jwt.RegisteredClaims
+	if _, _, err := jwt.NewParser().ParseUnverified(token, &claims); err != nil || claims.Subject == "" {
+		return subject{}
+	}
+	return subject{claims.Issuer, claims.Subject}
+}
