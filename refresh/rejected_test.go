@@ -391,3 +391,25 @@ func TestRejectionAfterALogoutIsReturned(t *testing.T) {
 		f.clean(t)
 	})
 }
+
+// Distrust is of the tokens of one login. Another process has made a new one.
+func TestNewLoginFromTheStoreIsNotDistrusted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, oauthtest.Config{}).start(t)
+		client, _ := f.wired()
+		f.server.Script(oauthtest.Fault{Endpoint: oauthtest.ResourceEndpoint, Status: 401, Times: 2})
+		if status := get(t, client, f.server.Resource()); status != http.StatusUnauthorized {
+			t.Fatalf("status %d; want 401, twice in a row", status)
+		}
+		login := f.loginElsewhere(t, "alice")
+		if err := f.ForceRefresh(t.Context()); err != nil { // finds it
+			t.Fatal(err)
+		}
+		f.serve(t, login)
+		f.server.ExpireAccess("alice")
+		if status := get(t, client, f.server.Resource()); status != http.StatusOK {
+			t.Errorf("the new login's token was rejected for the first time, and the answer is %d; want a refresh and 200", status)
+		}
+		f.clean(t)
+	})
+}

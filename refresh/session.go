@@ -131,6 +131,7 @@ func (m *Manager) take(stored *tokenstore.Record) {
 	default:
 		if mine == nil || !stored.Descends(mine.Tokens.RefreshToken) {
 			m.forgetResources() // another login
+			m.distrust.Store(nil)
 		}
 		m.rec = stored
 		m.unsaved = unsaved{}

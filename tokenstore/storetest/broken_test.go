@@ -242,7 +242,7 @@ var brokenStores = map[string]broken{
 		return &faulty{lock: func(_ *faulty, ctx context.Context, name string) (tokenstore.Lease, error) {
 			return freeLease{}, errors.Join(tokenstore.CheckName(name), ctx.Err())
 		}}
-	}, "Locker/LockWaitsUntilItsContextEnds", "Locker/LockWithAnEndedContext", "Locker/UnlockTwice",
+	}, "Locker/LockWaitsUntilItsContextEnds", "Locker/LockWithAnEndedContext", "Locker/F18_UnlockTwice",
 		"Locker/LeaseErr", "Lister/CleanupLeavesLockedSessionsAlone", "Reopen/LockIsExclusive"),
 	"never_unlocks": blocking(fault(func() *faulty {
 		return &faulty{lock: func(f *faulty, ctx context.Context, name string) (tokenstore.Lease, error) {
@@ -262,7 +262,7 @@ var brokenStores = map[string]broken{
 			return l, err
 		}}
 	}, "Locker/LockWaitsUntilItsContextEnds", "Locker/LockWithAnEndedContext"),
-	"unlocks_the_lock_of_others": fault(func() *faulty { return &faulty{lock: sloppyLock} }, "Locker/UnlockTwice"),
+	"unlocks_the_lock_of_others": fault(func() *faulty { return &faulty{lock: sloppyLock} }, "Locker/F18_UnlockTwice"),
 	"has_one_lock_for_all": blocking(fault(func() *faulty {
 		return &faulty{lock: func(f *faulty, ctx context.Context, name string) (tokenstore.Lease, error) {
 			if err := tokenstore.CheckName(name); err != nil {

@@ -73,7 +73,7 @@ var lockTests = []test{
 		},
 	},
 	{
-		"UnlockTwice",
+		"F18_UnlockTwice",
 		"further calls of Unlock do nothing; they never release a lock that somebody else has taken since",
 		func(c *check) {
 			l := c.locker()
