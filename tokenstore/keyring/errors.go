@@ -1,0 +1,65 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// None of these matches [tokenstore.ErrNotFound]: a keyring that cannot be read
+// is no reason to log in again.
+var (
+	// ErrNoKeyring means that there is no OS keyring that could be asked: no
+	// session bus, no Secret Service on it, or a system without one.
+	ErrNoKeyring = errors.New("keyring: there is no OS keyring here: log in to a desktop session, start a Secret Service such as gnome-keyring, or choose another store")
+	// ErrLocked means that the keyring is locked and nobody unlocked it: nobody
+	// could be asked, the person declined, or gave no answer in time.
+	ErrLocked = errors.New("keyring: the OS keyring is locked: unlock it and try again")
+	// ErrTimeout means that the keyring did not answer in time. What was being
+	// saved may or may not be.
+	ErrTimeout = errors.New("keyring: the OS keyring does not answer: try again, and if that does not help, restart its service or log in anew")
+	// ErrKeyLost means that there are sealed sessions, and the keyring no longer
+	// has the key that opens them.
+	ErrKeyLost = errors.New("keyring: the key of the saved sessions is not in the OS keyring")
+)
+
+// errNoItem means that the keyring answers and has no such item.
+var errNoItem = errors.New("keyring: no such item")
+
+var errNoRecord = errors.New("no record was given")
+
+// An opError says what was being done when err happened.
+type opError struct {
+	action string
+	err    error
+}
+
+// failed adds what was being done to err. A nil err stays nil.
+func failed(action string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &opError{action, err}
+}
+
+// Error names the package once, although the sentinels do so too.
+func (e *opError) Error() string {
+	cause := strings.TrimPrefix(e.err.Error(), "keyring: ")
+	return "keyring: " + e.action + ": " + strings.TrimPrefix(cause, "tokenstore: ")
+}
+
+func (e *opError) Unwrap() error { return e.err }
+
+// about names the session in an action.
+func about(action, name string) string { return action + " session " + strconv.Quote(name) }
+
+// check refuses names that cannot be used, and calls whose context has ended.
+func check(ctx context.Context, action, name string) error {
+	if err := tokenstore.CheckName(name); err != nil {
+		return err
+	}
+	return failed(about(action, name), ctx.Err())
+}
