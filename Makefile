@@ -19,16 +19,29 @@ endif
 # No test may reach the keyring of the person who runs it.
 export DBUS_SESSION_BUS_ADDRESS := disabled:
 
-.PHONY: demo build test compiler check fmt vet lint api cross fuzz bench conformance tidy clean help
+.PHONY: demo torture build test test-real compiler check fmt vet lint api cross fuzz bench conformance tidy clean help
 
 demo: ## watch a session stay alive (ARGS="--for 20s" for less)
 	@$(GO) run ./examples/cli demo $(ARGS)
+
+torture: ## kill -9, full disks, moved clocks: count what is lost (ARGS="-quick")
+	@$(GO) run ./torture $(ARGS)
 
 build: ## build the evertoken command into bin/
 	$(GO) build -o bin/evertoken ./examples/cli
 
 test: compiler ## run all tests with the race detector
 	$(GO) test -race $(TESTFLAGS) ./...
+
+# What only tests with the tag "real" cover: a real keyring, and Windows under Wine.
+REAL := ./tokenstore/keyring ./examples/cli
+
+test-real: compiler ## test with a real OS keyring, and as Windows programs (installs what it needs)
+	./tokenstore/keyring/setup.sh
+	$(GO) vet -tags real $(REAL)
+	$(GO) test -race -count=1 -tags real $(TESTFLAGS) $(REAL)
+	GOOS=windows $(GO) vet -tags real ./tokenstore/...
+	./internal/wine/test.sh -tags real $(TESTFLAGS) ./tokenstore ./tokenstore/keyring
 
 # The race detector links with C.
 compiler:
@@ -37,7 +50,7 @@ compiler:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; } || \
 		{ echo "the race detector needs a C compiler: install gcc or clang"; exit 1; }
 
-check: fmt vet lint api test cross conformance ## run what CI runs
+check: fmt vet lint api test cross conformance test-real ## run what CI runs
 	$(MAKE) fuzz FUZZTIME=5s
 
 fmt: ## fail if a file is not formatted

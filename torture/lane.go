@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+)
+
+// lanes is how many sessions are tortured beside each other where rounds are many
+// and short: a process starts while another one works.
+const lanes = 3
+
+// A lane is a session whose process is ended by a signal in the middle of a
+// refresh, round after round. Then the next one has to be served.
+type lane struct {
+	*scene
+	rand   *rand.Rand
+	sig    os.Signal
+	grace  time.Duration // of the server
+	now    *process      // has opened the session and was served
+	usual  time.Duration // that a call with a refresh takes
+	litter int           // temporary files before the round
+	deaths [phases]death
+	busy   int // deaths while the call was under way
+}
+
+// A death is how often the signal came in one phase.
+type death struct {
+	times int
+	temps int // temporary files left behind
+}
+
+// A phase is how far a refresh had come when its process died, by the evidence
+// left behind.
+type phase int
+
+const (
+	untouched  phase = iota // nothing is announced, nothing was sent
+	announced               // the file says that a spend begins, and nothing was sent
+	unanswered              // carried out by the server; the file has no successor
+	finished                // the successor is in the file
+	phases
+)
+
+func (ph phase) String() string {
+	return [...]string{"before anything was announced or sent", "announced but not sent", "sent but not saved", "saved"}[ph]
+}
+
+// inLanes shares out the rounds, runs them, and adds up what they counted.
+func (t *torture) inLanes(ctx context.Context, c client, r *row, rounds int, sig os.Signal, grace time.Duration) (*lane, error) {
+	total := new(lane)
+	var mu sync.Mutex // guards total, r and failed
+	var failed error
+	var running sync.WaitGroup
+	for i := range lanes {
+		share := rounds*(i+1)/lanes - rounds*i/lanes
+		l := &lane{rand: t.newRand(), sig: sig, grace: grace}
+		running.Go(func() {
+			part := &row{Judged: r.Judged}
+			err := l.run(ctx, t, c, part, share)
+			mu.Lock()
+			defer mu.Unlock()
+			r.add(part)
+			total.busy += l.busy
+			for ph, d := range l.deaths {
+				total.deaths[ph].times += d.times
+				total.deaths[ph].temps += d.temps
+			}
+			if failed == nil {
+				failed = err
+			}
+		})
+	}
+	running.Wait()
+	return total, failed
+}
+
+func (l *lane) run(ctx context.Context, t *torture, c client, r *row, rounds int) error {
+	s, err := t.newScene(ctx, c, r, oauthtest.Config{Grace: l.grace})
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	l.scene = s
+	if l.now, err = l.start(); err != nil {
+		return err
+	}
+	defer func() { l.now.kill() }()
+	if err := l.open(ctx, l.now); err != nil {
+		return err
+	}
+	if err := l.calibrate(ctx); err != nil {
+		return err
+	}
+	for range rounds {
+		if err := l.round(ctx); err != nil {
+			return err
+		}
+		r.Rounds++
+	}
+	return l.finish(ctx)
+}
+
+// open has a process go on with the session, and call the API.
+func (l *lane) open(ctx context.Context, p *process) error {
+	if err := p.ask(ctx, cmdOpen); err != nil {
+		return err
+	}
+	return p.ask(ctx, cmdCall)
+}
+
+// calibrate measures how long a call with a refresh takes here, with the others
+// at work.
+func (l *lane) calibrate(ctx context.Context) error {
+	const calls = 5
+	begun := time.Now()
+	for range calls {
+		l.srv.expire()
+		if err := l.now.ask(ctx, cmdCall); err != nil {
+			return err
+		}
+	}
+	l.usual = time.Since(begun) / calls
+	return nil
+}
+
+// round ends the session's process while it refreshes, and has the next one go on.
+func (l *lane) round(ctx context.Context) error {
+	next, err := l.start() // it has the time of the round to come up
+	if err != nil {
+		return err
+	}
+	victim := l.now
+	l.now = next
+	defer victim.kill()
+	before, err := l.shelf.get(ctx)
+	if err != nil {
+		return err
+	}
+	spends := len(l.srv.Spends())
+	l.litter = len(temps(l.cfg.Dir)) // where nobody sweeps
+	l.srv.expire()
+	if err := l.strike(ctx, victim); err != nil {
+		return err
+	}
+	l.srv.ClearScript()
+	if err := l.srv.quiet(ctx); err != nil {
+		return err
+	}
+	return l.succeed(ctx, l.examine(ctx, victim, before, spends))
+}
+
+// strike has the victim call the API, ends it at a moment drawn by lot, and
+// returns when it is gone. Moments are spread over the whole of a refresh, from the
+// call or from the arrival of its request at the server. In half of the rounds
+// that takes its time, before or after it does the work.
+func (l *lane) strike(ctx context.Context, victim *process) error {
+	fromArrival, part, slow := l.rand.IntN(2) == 0, l.rand.Float64(), l.rand.IntN(4)
+	takes := l.usual
+	if fromArrival {
+		takes /= 2 // about as much is left then
+	}
+	if slow < 2 {
+		l.srv.Script(oauthtest.Fault{Delay: l.usual, AfterCommit: slow == 0})
+		takes += l.usual
+	}
+	arrived := l.srv.Requests(oauthtest.TokenEndpoint) + 1
+	if err := victim.send(cmdCall); err != nil {
+		return err
+	}
+	if fromArrival {
+		limit, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if err := l.srv.AwaitRequests(limit, oauthtest.TokenEndpoint, arrived); err != nil {
+			return err
+		}
+	}
+	sleep(ctx, time.Duration(part*float64(takes)))
+	if l.sig == os.Kill {
+		victim.kill()
+		return ctx.Err()
+	}
+	if err := victim.cmd.Process.Signal(l.sig); err != nil {
+		return err
+	}
+	code, err := victim.wait(ctx)
+	if err == nil && code != exitHolds && l.cfg.Client == evertoken {
+		l.row.broken("asked to end, a process ended with code %d", code)
+	}
+	return err
+}
+
+// examine finds out how far the dead process had come.
+func (l *lane) examine(ctx context.Context, dead *process, before saved, spends int) phase {
+	now, died := l.inspect(ctx, before), untouched
+	switch {
+	case now.refreshToken != before.refreshToken:
+		died = finished
+	case l.carriedOut(before.refreshToken, spends):
+		died = unanswered
+		l.srv.AnswerLost(before.refreshToken) // which the server cannot see
+	case now.pending:
+		died = announced
+	}
+	l.deaths[died].times++
+	l.deaths[died].temps += len(temps(l.cfg.Dir)) - l.litter
+	if err := dead.reply(ctx); err != nil {
+		l.busy++
+	} else if died != finished {
+		l.row.broken("a new token was used before it was saved")
+	}
+	return died
+}
+
+// carriedOut reports whether the server has carried out a spend of the refresh
+// token since it had seen so many spends.
+func (l *lane) carriedOut(refreshToken string, since int) bool {
+	for _, sp := range l.srv.Spends()[since:] {
+		if sp.TokenHash == hash(refreshToken) && sp.Committed {
+			return true
+		}
+	}
+	return false
+}
+
+// succeed has the next process go on. It may find the session lost if the server
+// has no grace window and the one before it died without the answer: then the
+// only copy of the new refresh token died with it.
+func (l *lane) succeed(ctx context.Context, died phase) error {
+	err := l.open(ctx, l.now)
+	if !l.srv.lost() {
+		l.row.served(err)
+		return ctx.Err()
+	}
+	l.row.Lost++
+	if died == unanswered && l.grace == 0 && l.sig == os.Kill {
+		l.row.Failed++
+	} else {
+		l.row.served(err)
+		l.row.broken("a session was lost whose refresh was %s", died)
+	}
+	if err := l.logIn(ctx); err != nil {
+		return err
+	}
+	l.now.kill()
+	if l.now, err = l.start(); err != nil {
+		return err
+	}
+	return l.open(ctx, l.now)
+}
+
+// when tells how the signals were spread, by the server's list and the file.
+func (l *lane) when() string {
+	var parts []string
+	for ph, d := range l.deaths {
+		if d.times == 0 {
+			continue
+		}
+		part := fmt.Sprintf("%d %s", d.times, phase(ph))
+		if d.temps > 0 {
+			part += fmt.Sprintf(" (%d while writing a file)", d.temps)
+		}
+		parts = append(parts, part)
+	}
+	return fmt.Sprintf("How far the refresh had come, by the server's list and the file: %s. In %d rounds the call was "+
+		"still under way.", strings.Join(parts, ", "), l.busy)
+}
+
+// killed ends processes by kill -9 at random moments of a refresh.
+func (t *torture) killed(ctx context.Context, c client, rounds int, grace time.Duration) (*row, error) {
+	r := newRow(c, "kill -9 mid-refresh, no grace")
+	if grace > 0 {
+		r = newRow(c, "kill -9 mid-refresh")
+	}
+	l, err := t.inLanes(ctx, c, r, rounds, os.Kill, grace)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !r.Judged:
+		r.note("As row 2, by the program of row 8.")
+	case grace > 0:
+		r.note("A process is killed while it refreshes, on a server with a grace window of %s, and the next one "+
+			"must be served.", grace)
+	default:
+		r.note("As row 2, but the server has no grace window: if an answer dies with its process, no client can "+
+			"save the session. That happened to %d, and only these may be lost.", l.deaths[unanswered].times)
+	}
+	r.note("%s", l.when())
+	return r, nil
+}
+
+// terminated ends processes by SIGTERM at random moments of a refresh.
+func (t *torture) terminated(ctx context.Context, c client, rounds int) (*row, error) {
+	r := newRow(c, "SIGTERM mid-refresh")
+	l, err := t.inLanes(ctx, c, r, rounds, syscall.SIGTERM, 0)
+	if err != nil {
+		return nil, err
+	}
+	if r.Judged {
+		r.note("A process is asked to end while it refreshes, on a server without a grace window, and the next one " +
+			"must be served.")
+	} else {
+		r.note("As row 4, by the program of row 8.")
+	}
+	r.note("%s", l.when())
+	return r, nil
+}

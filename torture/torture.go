@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A torture is one run of the command.
+type torture struct {
+	size   size
+	rand   *rand.Rand // only used while rows are set up, in order
+	dir    string     // temporary, for everything
+	self   string     // this program
+	stderr *os.File   // of the workers; they hold it as long as they live
+
+	mu      sync.Mutex // guards what follows
+	workers map[*process]bool
+	dirs    int
+}
+
+// size is how much of everything there is.
+type size struct {
+	crowd, expiries int // processes that share a session, and how often it expires
+	kills           int // rounds of kill -9, with and without a grace window
+	terms           int // rounds of SIGTERM
+	full            int // expiries while the disk is full
+	steps           int // of the clock
+	stops           int // rounds of SIGSTOP
+	few             int // processes in the rows that need some
+	maxWait         time.Duration
+	tokenLife       time.Duration // of the tokens that really expire
+	plainExpiries   int           // as expiries and kills, for x/oauth2
+	plainKills      int
+}
+
+var (
+	fullSize = size{
+		crowd: 64, expiries: 50, kills: 1000, terms: 200, full: 4, steps: 40, stops: 8, few: 8,
+		maxWait: 1500 * time.Millisecond, tokenLife: 3 * time.Second, plainExpiries: 10, plainKills: 200,
+	}
+	quickSize = size{
+		crowd: 6, expiries: 4, kills: 18, terms: 8, full: 1, steps: 6, stops: 2, few: 4,
+		maxWait: 300 * time.Millisecond, tokenLife: time.Second, plainExpiries: 2, plainKills: 6,
+	}
+)
+
+func newTorture(seed uint64, quick bool, stderr *os.File) (*torture, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "evertoken-torture-")
+	if err != nil {
+		return nil, err
+	}
+	t := &torture{
+		size: fullSize, rand: rand.New(rand.NewPCG(seed, seed)),
+		dir: dir, self: self, stderr: stderr, workers: make(map[*process]bool),
+	}
+	if quick {
+		t.size = quickSize
+	}
+	return t, nil
+}
+
+// clear ends what still runs and removes what was written.
+func (t *torture) clear() {
+	t.mu.Lock()
+	var left []*process
+	for p := range t.workers {
+		left = append(left, p)
+	}
+	t.mu.Unlock()
+	for _, p := range left {
+		p.kill()
+	}
+	_ = os.RemoveAll(t.dir) // a temporary directory
+}
+
+// rows returns what to run, in order.
+func (t *torture) rows() []func(context.Context) (*row, error) {
+	s := t.size
+	return []func(context.Context) (*row, error){
+		func(ctx context.Context) (*row, error) { return t.crowded(ctx, evertoken, s.expiries) },
+		func(ctx context.Context) (*row, error) { return t.killed(ctx, evertoken, s.kills, grace) },
+		func(ctx context.Context) (*row, error) { return t.killed(ctx, evertoken, s.kills, 0) },
+		func(ctx context.Context) (*row, error) { return t.terminated(ctx, evertoken, s.terms) },
+		t.diskFull,
+		t.clockStepped,
+		t.stopped,
+		func(ctx context.Context) (*row, error) { return t.crowded(ctx, xoauth2, s.plainExpiries) },
+		func(ctx context.Context) (*row, error) { return t.killed(ctx, xoauth2, s.plainKills, grace) },
+		func(ctx context.Context) (*row, error) { return t.terminated(ctx, xoauth2, s.plainKills) },
+	}
+}
+
+// grace is how long the merciful server repeats an answer that was lost: the
+// window that is common among servers that have one.
+const grace = 30 * time.Second
+
+// newRand returns a source of its own for something that runs beside others, so
+// that what it draws depends on the seed only.
+func (t *torture) newRand() *rand.Rand {
+	return rand.New(rand.NewPCG(t.rand.Uint64(), t.rand.Uint64()))
+}
+
+// newDir creates a directory for one session.
+func (t *torture) newDir() (string, error) {
+	t.mu.Lock()
+	t.dirs++
+	dir := filepath.Join(t.dir, strconv.Itoa(t.dirs))
+	t.mu.Unlock()
+	return dir, os.Mkdir(dir, 0o700)
+}
+
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

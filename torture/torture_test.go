@@ -1,0 +1,236 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+)
+
+func TestNothingIsLostUnderAQuickTorture(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	report := filepath.Join(t.TempDir(), "report.json")
+	var out bytes.Buffer
+	if code := command(t.Context(), []string{"-quick", "-seed", "1", "-json", report}, &out, os.Stderr); code != exitHolds {
+		t.Errorf("exit code %d; want %d\n%s", code, exitHolds, out.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
+			t.Errorf("a line of %d characters: %q", n, line)
+		}
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+
+	data, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Seed uint64
+		Rows []row
+	}
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Seed != 1 || len(got.Rows) != 10 {
+		t.Fatalf("the report has seed %d and %d rows", got.Seed, len(got.Rows))
+	}
+	for _, r := range got.Rows {
+		if r.Rounds == 0 || r.Spends == 0 || r.Served+r.Failed == 0 || r.Processes == 0 {
+			t.Errorf("nothing was done: %+v", r)
+		}
+	}
+}
+
+// Each of these would lose sessions of people, and none may pass for good.
+func TestTortureFindsOutAClientThatRefreshesWithoutALock(t *testing.T) {
+	to := newTest(t)
+	r, err := to.crowded(t.Context(), lonely, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.holds() || r.Reuses == 0 || r.Lost == 0 {
+		t.Errorf("row %+v; want reuses, losses, and that it does not hold", r)
+	}
+}
+
+func TestTortureFindsOutAClientThatSavesLater(t *testing.T) {
+	to := newTest(t)
+	r, err := to.killed(t.Context(), forgetful, 30, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(r.Problems, "\n"); !strings.Contains(got, "before it was saved") {
+		t.Errorf("problems %q; want that a token was used before it was saved", got)
+	}
+}
+
+func TestTornFileAndHeldLockAreCounted(t *testing.T) {
+	to := newTest(t)
+	s := newTestScene(t, to, evertoken, oauthtest.Config{})
+	lease, err := s.shelf.(fileShelf).Lock(t.Context(), sessionName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lease.Unlock() })
+	file := filepath.Join(s.cfg.Dir, sessionName+".json")
+	if err := os.Truncate(file, 10); err != nil {
+		t.Fatal(err)
+	}
+	// The lock will not become free, and need not be waited for.
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	s.inspect(ctx, saved{})
+	if s.row.Torn != 1 || s.row.Locks != 1 || s.row.holds() {
+		t.Errorf("row %+v; want one torn file and one lock", s.row)
+	}
+}
+
+func TestFullDiskIsAlsoSurvivedWhereNothingMayBeMounted(t *testing.T) {
+	to := newTest(t)
+	dir, err := to.newDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := to.diskFullOn(t.Context(), limitedDisk(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.holds() || r.Spends < 2 {
+		t.Errorf("row %+v", r)
+	}
+}
+
+func TestWrongArgumentsAreRefused(t *testing.T) {
+	devNull, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer devNull.Close()
+	for _, args := range [][]string{{"-slow"}, {"quick"}} {
+		if code := command(t.Context(), args, io.Discard, devNull); code != exitUsage {
+			t.Errorf("%v: exit code %d; want %d", args, code, exitUsage)
+		}
+	}
+}
+
+func TestBrokenPromiseIsTold(t *testing.T) {
+	r := newRow(evertoken, "test")
+	r.served(errEnded)
+	for range 6 {
+		r.broken("seven problems")
+	}
+	var out bytes.Buffer
+	r.print(&out, 1)
+	printNotes(&out, []*row{r})
+	if got := out.String(); !strings.Contains(got, "0/1|   NO|") || !strings.Contains(got, "and 2 more") {
+		t.Errorf("printed %q", got)
+	}
+}
+
+// self returns this test binary as another program, whose workers write to the
+// same stderr, so that this ends when the last of them has.
+func self(t *testing.T, env string, args ...string) (cmd *exec.Cmd, stdout *bufio.Reader, stderr io.Reader) {
+	t.Helper()
+	cmd = exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), env+"=1", "GORACE=atexit_sleep_ms=0")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stderr, err = cmd.StderrPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd, bufio.NewReader(out), stderr
+}
+
+func TestInterruptCleansUp(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	cmd, out, stderr := self(t, commandEnv, "-quick")
+	for range 5 { // the seed, an empty line, two lines of heading, and a row
+		if _, err := out.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	said, err := io.ReadAll(stderr) // until the last worker has ended
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // the code tells
+	if code := cmd.ProcessState.ExitCode(); code != exitBroken || !strings.Contains(string(said), "interrupted") {
+		t.Errorf("exit code %d, stderr %q; want %d and why", code, said, exitBroken)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestWorkersEndWithTheRunThatStartedThem(t *testing.T) {
+	to := newTest(t)
+	p, err := to.start(workerConfig{Client: evertoken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.halt(); err != nil {
+		t.Fatal(err)
+	}
+	to.clear()
+	if _, err := os.Stat(to.dir); !os.IsNotExist(err) {
+		t.Errorf("the directory is left: %v", err)
+	}
+	select {
+	case <-p.exited:
+	default:
+		t.Error("a worker is left")
+	}
+}
+
+func TestWorkersDoNotOutliveTheCommand(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	cmd, out, stderr := self(t, familyEnv)
+	if line, err := out.ReadString('\n'); err != nil || !strings.HasPrefix(line, "/") {
+		t.Fatalf("the parent says %q, %v", line, err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(stderr); err != nil { // it hangs if a worker lives on
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+}
+
+// newTestScene returns a scene that ends with the test.
+func newTestScene(t *testing.T, to *torture, c client, cfg oauthtest.Config) *scene {
+	t.Helper()
+	s, err := to.newScene(t.Context(), c, newRow(c, t.Name()), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	return s
+}
