@@ -104,14 +104,17 @@ func (c *client) ready(ctx context.Context) (limit time.Duration, asking bool, e
 	return c.timeout, false, nil
 }
 
-// state asks for the keyring's state. If somebody is being asked for the password
-// already, it waits for that.
+// state asks for the keyring's state. While somebody is being asked for the
+// password, it waits for that, whoever came first: so a person's time is waited for
+// in parts, since the question may begin while we wait for our turn.
 func (c *client) state(ctx context.Context) (state, error) {
-	limit := c.timeout
-	if c.guard.isAsking() {
-		limit = max(limit, c.prompt)
+	deadline := time.Now().Add(max(c.timeout, c.prompt))
+	for {
+		now, err := run(ctx, c.guard, min(c.timeout, time.Until(deadline)), false, c.guard.ring.state)
+		if !errors.Is(err, ErrLocked) || ctx.Err() != nil || !time.Now().Before(deadline) {
+			return now, err
+		}
 	}
-	return run(ctx, c.guard, limit, false, c.guard.ring.state)
 }
 
 func (c *client) wasOpen() bool {
