@@ -6,7 +6,6 @@ import (
 	"errors"
 	"mime"
 	"net/http"
-
 )
 
 const opUserinfo = "userinfo"
