@@ -10,6 +10,7 @@ type want struct {
 	stale    *snapshot // the pair that is not good enough
 	resource string    // resource indicator, empty for the session's own token
 	force    bool      // do not wait for a backoff of our own
+	rejected bool      // an API does not take stale any more
 }
 
 // A flight is one refresh shared by all who wait for it. err is written before

@@ -217,6 +217,25 @@ func TestLaw2_SpendIsAnnouncedBeforeItHappens(t *testing.T) {
 	})
 }
 
+// A token that lives by the clock, and that the API does not take, is dead.
+func TestLaw2_SpendForARejectedTokenDoesNotWaitToBeAnnounced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultyStore()
+		f := newFixture(t, oauthtest.Config{}, s.use).start(t)
+		synctest.Wait()
+		s.full(true)
+		client, _ := f.wired()
+		f.server.ExpireAccess("alice")
+		if status := get(t, client, f.server.Resource()); status != http.StatusOK {
+			t.Errorf("status %d; want a refresh and 200", status)
+		}
+		s.full(false)
+		time.Sleep(2 * minute)
+		f.serve(t, f.saved(t))
+		f.clean(t)
+	})
+}
+
 func TestLaw2_SpendThatCannotBeAnnouncedWaitsWhileTheTokenLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultyStore()

@@ -22,7 +22,7 @@ func (m *Manager) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 		return m.condemn(ctx, pair, v.err)
 	}
 	lost := m.rec.Pending.On(pair.RefreshToken) // whoever announced this has died
-	if err := m.announce(ctx, pair); err != nil {
+	if err := m.announce(ctx, pair, w); err != nil {
 		return err
 	}
 	m.emit(Event{Kind: EventRefreshing})
@@ -58,9 +58,9 @@ func (m *Manager) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 
 // announce writes the pending mark that tells other processes, should this one
 // die, that the outcome of a spend is unknown. If it cannot be written, the spend
-// waits as long as the access token lives; after that a session that works
-// without a trace is better than one that does not work.
-func (m *Manager) announce(ctx context.Context, pair *oauth.TokenPair) error {
+// waits as long as the access token lives and is taken; after that a session that
+// works without a trace is better than one that does not work.
+func (m *Manager) announce(ctx context.Context, pair *oauth.TokenPair, w want) error {
 	if m.unsaved.store {
 		return nil // the Store could not be written a moment ago
 	}
@@ -73,7 +73,7 @@ func (m *Manager) announce(ctx context.Context, pair *oauth.TokenPair) error {
 		return nil
 	case errors.Is(err, tokenstore.ErrConflict):
 		return tokenstore.ErrConflict
-	case m.cur.Load().alive(m.now()):
+	case m.cur.Load().alive(m.now()) && !w.rejected:
 		return m.failed(ctx, transient(fmt.Errorf("the refresh cannot be announced in the Store: %w", err)))
 	}
 	m.cfg.Logger.Warn("refreshing without announcing it in the Store", "session", m.session, "error", err)

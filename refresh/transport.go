@@ -119,7 +119,7 @@ func (m *Manager) renewRejected(ctx context.Context, resource string, s *snapsho
 		m.wakeUp() // the Store may know more
 		return nil
 	}
-	f, err := m.fly(want{stale: s, resource: resource})
+	f, err := m.fly(want{stale: s, resource: resource, rejected: true})
 	if err != nil || !wait {
 		return nil
 	}
