@@ -21,7 +21,7 @@ type keeper struct {
 	tell  func(event string)
 
 	store   *tokenstore.File
-	manager *refresh.Manager
+	manager atomic.Pointer[refresh.Manager] // a signal may come at any time
 	api     *http.Client
 }
 
@@ -35,9 +35,10 @@ func (k *keeper) open(ctx context.Context) error {
 
 // start starts the manager. What it hears of must not end with one command.
 func (k *keeper) start(ctx context.Context, cfg refresh.Config) error {
-	k.manager = refresh.NewManager(cfg)
-	k.api = k.manager.Client()
-	return k.manager.Start(context.WithoutCancel(ctx), nil)
+	m := refresh.NewManager(cfg)
+	k.manager.Store(m)
+	k.api = m.Client()
+	return m.Start(context.WithoutCancel(ctx), nil)
 }
 
 func (k *keeper) config() refresh.Config {
@@ -62,10 +63,10 @@ func (k *keeper) oauthConfig() oauth.Config {
 func (k *keeper) call(ctx context.Context) error { return fetch(ctx, k.api, k.cfg.API) }
 
 func (k *keeper) close(ctx context.Context) error {
-	if k.manager == nil {
-		return nil
+	if m := k.manager.Load(); m != nil {
+		return m.Close(ctx)
 	}
-	return k.manager.Close(ctx)
+	return nil
 }
 
 // A movedClock is real time, off by as much as it is told. It stands in for a

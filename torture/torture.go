@@ -45,7 +45,7 @@ var (
 	}
 	quickSize = size{
 		crowd: 6, expiries: 4, kills: 18, terms: 8, full: 1, steps: 6, stops: 2, few: 4,
-		maxWait: 300 * time.Millisecond, tokenLife: time.Second, plainExpiries: 2, plainKills: 6,
+		maxWait: 300 * time.Millisecond, tokenLife: 3 * time.Second, plainExpiries: 2, plainKills: 6,
 	}
 )
 
