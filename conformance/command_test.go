@@ -56,6 +56,7 @@ func newPerson(t *testing.T) *person {
 		"BROWSER=" + self,
 		handoverVariable + "=" + p.browser.addr,
 		"DBUS_SESSION_BUS_ADDRESS=disabled:",
+		"EVERTOKEN_STORE=file",     // the tests look into it
 		"GORACE=atexit_sleep_ms=0", // or every run lasts a second longer
 	}
 	return p

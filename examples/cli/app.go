@@ -23,13 +23,14 @@ type app struct {
 	quiet   bool
 	verbose bool
 
-	closeLimit time.Duration // how long the end waits for what is to be saved
+	openKeyring func(ctx context.Context, dir string) (backend, error)
+	closeLimit  time.Duration // how long the end waits for what is to be saved
 }
 
 // cli is the command line.
 type cli struct {
 	Profile string `placeholder:"NAME" help:"Which session to use, if you have several (default: $$EVERTOKEN_PROFILE, or \"default\")."`
-	Dir     string `placeholder:"DIR" type:"path" help:"Where sessions are kept (default: $$EVERTOKEN_DIR, or your state directory)."`
+	Dir     string `placeholder:"DIR" type:"path" help:"Directory of profiles and of the files with their tokens (default: $$EVERTOKEN_DIR, or your state directory)."`
 	Quiet   bool   `short:"q" xor:"noise" help:"Print errors and results only."`
 	Verbose bool   `short:"v" xor:"noise" help:"Log to stderr what is decided and why. Never shows a secret."`
 
@@ -53,7 +54,7 @@ trouble (try again), 5 misconfigured.`
 
 // run is the whole command. It returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, closeLimit: closeLimit}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, openKeyring: openKeyring, closeLimit: closeLimit}
 	if len(args) == 0 {
 		args = []string{"help"}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
+	"github.com/evertoken/evertoken/tokenstore/keyring"
 )
 
 // The exit codes, told in the documentation of the command. Scripts depend on
@@ -68,6 +70,8 @@ func (a *app) explain(err error) *problem {
 	case errors.Is(err, refresh.ErrUnsaved):
 		// The refresh token on disk may be spent: this comes before all else.
 		return &problem{exitFailed, what, `make room or fix the permissions of the directory, then run "evertoken status"`}
+	case fromKeyring(err):
+		return a.explainKeyring(err)
 	case errors.Is(err, syscall.EPIPE):
 		return &problem{exitFailed, "nobody reads the output any more", "run it again, with a reader that stays"}
 	case errors.Is(err, tokenstore.ErrNotFound), errors.Is(err, refresh.ErrLoggedOut):
@@ -92,9 +96,41 @@ func (a *app) explain(err error) *problem {
 	return &problem{exitFailed, what, "run it again with --verbose to see more"}
 }
 
+// fromKeyring reports whether it is the keyring that fails, or a key that is
+// missing. These come first, because what they wrap may look like something else:
+// the socket of a bus that is not there like a directory that is not.
+func fromKeyring(err error) bool {
+	for _, kind := range []error{keyring.ErrNoKeyring, keyring.ErrLocked, keyring.ErrTimeout, keyring.ErrKeyLost, tokenstore.ErrSealed} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// explainKeyring is explain for these errors. A locked keyring is temporary trouble:
+// nobody has to change a setting for it.
+func (a *app) explainKeyring(err error) *problem {
+	what := plainText(err)
+	switch {
+	case errors.Is(err, keyring.ErrNoKeyring):
+		return &problem{exitConfig, what, "to keep the tokens in a file that is not encrypted, run " + a.loginCommand(false, "--store file")}
+	case errors.Is(err, keyring.ErrLocked):
+		return &problem{exitTemporary, what, "the same command works once it is unlocked"}
+	case errors.Is(err, keyring.ErrTimeout):
+		return &problem{exitTemporary, what, "the same command may work in a moment"}
+	case errors.Is(err, keyring.ErrKeyLost):
+		return &problem{exitConfig, what, a.loginAdvice()}
+	case errors.Is(err, tokenstore.ErrNotSealed):
+		return &problem{exitConfig, fmt.Sprintf("the session of profile %q is not sealed, as if somebody had put it there", a.profile), "to replace it, " + a.loginAdvice()}
+	}
+	return &problem{exitConfig, fmt.Sprintf("the session of profile %q cannot be opened: its file was changed, or sealed with a key that is not in the OS keyring", a.profile),
+		"bring that keyring back; to start over without the session, " + a.loginAdvice()}
+}
+
 // loginCommand is what to type for a login to the current profile; with full,
 // also when the profile remembers its server.
-func (a *app) loginCommand(full bool) string {
+func (a *app) loginCommand(full bool, flags ...string) string {
 	var b strings.Builder
 	b.WriteString(`"evertoken login`)
 	if a.profile != defaultProfile {
@@ -102,6 +138,9 @@ func (a *app) loginCommand(full bool) string {
 	}
 	if full || !a.profileExists() {
 		b.WriteString(" --issuer URL --client-id ID")
+	}
+	for _, flag := range flags {
+		b.WriteString(" " + flag)
 	}
 	b.WriteString(`"`)
 	return b.String()
@@ -118,11 +157,12 @@ func tryAgain(err error) string {
 	return "try again in a moment; the session is kept"
 }
 
-// plainText is an error's text without the package name that it begins with, and
-// with our flags for what the library calls by its fields.
+// plainText is an error's text without the package name that it begins with (and
+// "open", when that failed), and with our flags for what the library calls by its
+// fields.
 func plainText(err error) string {
 	text := err.Error()
-	for _, prefix := range []string{"oauth: ", "tokenstore: ", "refresh: "} {
+	for _, prefix := range []string{"oauth: ", "tokenstore: ", "refresh: ", "keyring: ", "open: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	return flagNames().Replace(text)

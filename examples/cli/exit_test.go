@@ -14,12 +14,17 @@ import (
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
+	"github.com/evertoken/evertoken/tokenstore/keyring"
 )
 
 func testApp(t *testing.T) *app {
 	t.Helper()
 	return &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard,
-		getenv: func(string) string { return "" }, profile: "work", dir: t.TempDir()}
+		getenv: func(string) string { return "" }, profile: "work", dir: t.TempDir(),
+		openKeyring: func(context.Context, string) (backend, error) {
+			t.Error("the keyring was opened")
+			return nil, keyring.ErrNoKeyring
+		}}
 }
 
 func TestEveryErrorHasItsExitCodeAndANextStep(t *testing.T) {
@@ -30,20 +35,26 @@ func TestEveryErrorHasItsExitCodeAndANextStep(t *testing.T) {
 		code int
 		next string
 	}{
-		"no session":    {wrap(tokenstore.ErrNotFound), exitLogin, login},
-		"logged out":    {wrap(refresh.ErrLoggedOut), exitLogin, login},
-		"damaged":       {wrap(tokenstore.ErrDamaged), exitLogin, login},
-		"newer":         {wrap(tokenstore.ErrNewerFormat), exitConfig, "update evertoken"},
-		"dead grant":    {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrLoginRequired, Code: "invalid_grant"}), exitLogin, login},
-		"misconfigured": {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrMisconfigured, Code: "invalid_client"}), exitConfig, "correct the settings"},
-		"outage":        {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 503}), exitTemporary, "try again"},
-		"retry after":   {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 429, RetryAt: time.Now()}), exitTemporary, "left alone until"},
-		"locked":        {wrap(tokenstore.ErrLocked), exitTemporary, "try again"},
-		"deadline":      {wrap(context.DeadlineExceeded), exitTemporary, "try again"},
-		"unsaved":       {wrap(fmt.Errorf("%w: %w", refresh.ErrUnsaved, fs.ErrPermission)), exitFailed, "make room"},
-		"permission":    {wrap(&fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}), exitConfig, "--dir"},
-		"interrupted":   {wrap(context.Canceled), exitFailed, "nothing is lost"},
-		"anything else": {errors.New("boom"), exitFailed, "--verbose"},
+		"no session":     {wrap(tokenstore.ErrNotFound), exitLogin, login},
+		"logged out":     {wrap(refresh.ErrLoggedOut), exitLogin, login},
+		"damaged":        {wrap(tokenstore.ErrDamaged), exitLogin, login},
+		"newer":          {wrap(tokenstore.ErrNewerFormat), exitConfig, "update evertoken"},
+		"dead grant":     {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrLoginRequired, Code: "invalid_grant"}), exitLogin, login},
+		"misconfigured":  {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrMisconfigured, Code: "invalid_client"}), exitConfig, "correct the settings"},
+		"outage":         {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 503}), exitTemporary, "try again"},
+		"retry after":    {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 429, RetryAt: time.Now()}), exitTemporary, "left alone until"},
+		"locked":         {wrap(tokenstore.ErrLocked), exitTemporary, "try again"},
+		"deadline":       {wrap(context.DeadlineExceeded), exitTemporary, "try again"},
+		"no keyring":     {fmt.Errorf("keyring: open: %w (no bus: %w)", keyring.ErrNoKeyring, fs.ErrNotExist), exitConfig, login[:len(login)-1] + ` --store file"`},
+		"keyring locked": {wrap(keyring.ErrLocked), exitTemporary, "once it is unlocked"},
+		"keyring hangs":  {wrap(fmt.Errorf("%w: %w", keyring.ErrTimeout, context.DeadlineExceeded)), exitTemporary, "the same command may work"},
+		"key lost":       {wrap(keyring.ErrKeyLost), exitConfig, login},
+		"sealed":         {wrap(tokenstore.ErrSealed), exitConfig, "bring that keyring back; to start over without the session, " + login},
+		"not sealed":     {wrap(tokenstore.ErrNotSealed), exitConfig, "to replace it, " + login},
+		"unsaved":        {wrap(fmt.Errorf("%w: %w", refresh.ErrUnsaved, fs.ErrPermission)), exitFailed, "make room"},
+		"permission":     {wrap(&fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}), exitConfig, "--dir"},
+		"interrupted":    {wrap(context.Canceled), exitFailed, "nothing is lost"},
+		"anything else":  {errors.New("boom"), exitFailed, "--verbose"},
 	} {
 		p := testApp(t).explain(c.err)
 		if p.code != c.code || !strings.Contains(p.next, c.next) {

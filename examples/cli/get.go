@@ -32,7 +32,7 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	s, err := a.open()
+	s, err := a.open(ctx)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type loginCmd struct {
 	Device      bool   `help:"Log in with a code on another device, for machines without a browser."`
 	NoBrowser   bool   `help:"Only print the address to open."`
 	RedirectURL string `placeholder:"URL" help:"Loopback address to return to, if the server wants a registered one (default: a free port)."`
+	Store       string `placeholder:"WHERE" enum:",keyring,file" default:"" help:"Where to keep the tokens: keyring (files sealed with a key in the OS keyring) or file (readable by whoever can read your files). Default: $$EVERTOKEN_STORE, or what the profile remembers, or keyring."`
 	KeepOld     bool   `help:"Do not end the old session of the profile at the server."`
 
 	AuthURL       string `group:"Instead of what the server publishes" placeholder:"URL" help:"Authorization endpoint."`
@@ -50,14 +51,18 @@ func (c *loginCmd) Run(ctx context.Context, a *app) error {
 	if err != nil && c.ClientID == "" {
 		return c.unknownServer(a, err)
 	}
+	kind, err := c.store(a, old)
+	if err != nil {
+		return err
+	}
 	known := c.known(old)
 	client, secretFile, err := c.client(ctx, a, known)
 	if err != nil {
 		return c.explain(err)
 	}
 	profile := profileOf(client.Config(), secretFile)
-	profile.KeepOld = known.KeepOld
-	store, err := a.openStore(profile)
+	profile.KeepOld, profile.Store = known.KeepOld, kind
+	store, err := a.openStore(ctx, profile)
 	if err != nil {
 		return err
 	}
@@ -70,11 +75,14 @@ func (c *loginCmd) Run(ctx context.Context, a *app) error {
 	}
 	// From here on the person has done his part: a signal must not undo it.
 	following := context.WithoutCancel(ctx)
-	replaced, err := a.saveLogin(following, store, profile, pair)
+	replaced, err := a.saveLogin(following, store, old, profile, pair)
 	if err != nil {
 		return err
 	}
 	a.announce(store, profile, pair)
+	if copied := a.removeCopy(following, otherStore(kind)); copied != nil && (profile.moves(old) || replaced.Tokens == nil) {
+		replaced = copied
+	}
 	if c.KeepOld || profile.KeepOld || !a.endOld(following, old, replaced, client, pair) {
 		return nil
 	}
@@ -95,7 +103,7 @@ func (c *loginCmd) onceMore(ctx context.Context, a *app, client *oauth.Client, s
 		p := a.explain(c.explain(err))
 		return &problem{exitLogin, "no session is left, and logging in once more failed: " + p.what, a.loginAdvice()}
 	}
-	if _, err := a.saveLogin(context.WithoutCancel(ctx), store, profile, pair); err != nil {
+	if _, err := a.saveLogin(context.WithoutCancel(ctx), store, profile, profile, pair); err != nil {
 		return err
 	}
 	a.announce(store, profile, pair)
@@ -108,6 +116,21 @@ func (c *loginCmd) unknownServer(a *app, err error) error {
 		return &problem{exitUsage, fmt.Sprintf("profile %q does not know its server yet", a.profile), "run " + a.loginCommand(true)}
 	}
 	return err
+}
+
+// store returns where to keep the tokens. A profile's choice stands, also for
+// another server: it is about this machine.
+func (c *loginCmd) store(a *app, old *profile) (string, error) {
+	kind := cmp.Or(c.Store, a.getenv("EVERTOKEN_STORE"))
+	switch {
+	case kind == storeKeyring, kind == storeFile:
+		return kind, nil
+	case kind != "":
+		return "", usage(fmt.Errorf("EVERTOKEN_STORE is %q: set it to %s or %s", kind, storeKeyring, storeFile))
+	case old != nil:
+		return old.store(), nil
+	}
+	return storeKeyring, nil
 }
 
 // known returns what the profile, if there is one, remembers of the server and

@@ -22,7 +22,7 @@ func (logoutCmd) Help() string {
 // Run revokes, then deletes, while no other process can renew the session: it
 // would come back otherwise.
 func (c *logoutCmd) Run(ctx context.Context, a *app) error {
-	s, err := a.open()
+	s, err := a.open(ctx)
 	if err != nil {
 		return c.ignoreAbsent(a, err)
 	}
@@ -95,7 +95,7 @@ func endOf(t *oauth.TokenPair) string {
 
 // deleteSession removes the record. Writers that do not heed the lock may have
 // changed it meanwhile.
-func deleteSession(ctx context.Context, store *boundStore, name string, version uint64) error {
+func deleteSession(ctx context.Context, store tokenstore.Store, name string, version uint64) error {
 	for {
 		err := store.Delete(ctx, name, version)
 		switch {

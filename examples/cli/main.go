@@ -23,11 +23,21 @@
 //
 // # Where things are
 //
-// Tokens are kept in the directory of tokenstore.DefaultDir, one file per profile,
-// readable by its user only and not encrypted. The server and client a profile was
-// logged in with are remembered beside it, without the client secret. --dir or
-// EVERTOKEN_DIR names another directory, --profile or EVERTOKEN_PROFILE another
-// profile.
+// All is below one directory, that of tokenstore.DefaultDir unless --dir or
+// EVERTOKEN_DIR names another:
+//
+//	profiles/   the server and client each profile was logged in with, without the
+//	            client secret, and the store of its tokens
+//	sealed/     --store keyring: a file of tokens for each profile, sealed with a
+//	            key that is in the OS keyring
+//	*.json      --store file: a file of tokens for each profile, readable by whoever
+//	            can read the user's files
+//
+// --profile or EVERTOKEN_PROFILE names another profile.
+//
+// Only "evertoken login" chooses the store: by --store, or else EVERTOKEN_STORE, or
+// else as the profile remembers it, or else the keyring. If there is no keyring,
+// that is an error: a plain file is only ever chosen by a person.
 package main
 
 import (

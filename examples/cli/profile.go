@@ -43,6 +43,8 @@ type profile struct {
 	AuthParams  url.Values `json:"auth_params,omitempty"`
 	RequireIss  bool       `json:"require_iss,omitempty"`
 
+	Store string `json:"store,omitempty"` // see store
+
 	// KeepOld: the server ends a new session together with the one it replaced,
 	// so nobody ends that.
 	KeepOld bool `json:"keep_old,omitempty"`
@@ -176,7 +178,7 @@ func (a *app) loadProfile() (*profile, error) {
 	switch err := json.Unmarshal(data, &p); {
 	case err != nil || p.ClientID == "" || p.TokenURL == "":
 		return nil, &problem{exitConfig, path + " is damaged", "log in again with " + a.loginCommand(true)}
-	case p.Format > profileFormat:
+	case p.Format > profileFormat, p.store() != storeFile && p.store() != storeKeyring:
 		return nil, &problem{exitConfig, path + " was written by a newer version", "update evertoken"}
 	}
 	return &p, nil

@@ -12,7 +12,7 @@ type refreshCmd struct{}
 
 // Run forces a refresh and prints the new token's end.
 func (refreshCmd) Run(ctx context.Context, a *app) error {
-	s, err := a.open()
+	s, err := a.open(ctx)
 	if err != nil {
 		return err
 	}

@@ -17,19 +17,40 @@ import (
 // session.
 const lockLimit = 35 * time.Second
 
-// saveLogin makes a new pair the profile's session and remembers its client. It
-// returns the record that it replaced, without tokens if there was none.
-func (a *app) saveLogin(ctx context.Context, store *boundStore, p *profile, pair *oauth.TokenPair) (*tokenstore.Record, error) {
-	unlock := a.lockForLogin(ctx, store)
-	defer unlock()
+// saveLogin makes a new pair the profile's session and remembers its client. old
+// is what the profile was, or nil. It returns the record that it replaced, without
+// tokens if there was none.
+func (a *app) saveLogin(ctx context.Context, store *boundStore, old, p *profile, pair *oauth.TokenPair) (*tokenstore.Record, error) {
+	defer a.lockForLogin(ctx, store)()
 	// The profile first: should the process die in between, the old tokens are
-	// bound to another client than the profile's, and nobody sends them there.
-	if err := a.saveProfile(p); err != nil {
+	// bound to another client than the profile's, and nobody sends them there. But
+	// if it leads to another store, it must not do so before the tokens are there.
+	if !p.moves(old) {
+		if err := a.saveProfile(p); err != nil {
+			return nil, unsavedLogin(err)
+		}
+	}
+	replaced, err := a.savePair(ctx, store, pair)
+	if err == nil && p.moves(old) {
+		err = a.saveProfile(p)
+	}
+	if err != nil {
 		return nil, unsavedLogin(err)
 	}
+	return replaced, nil
+}
+
+// moves reports whether the profile keeps its tokens elsewhere than old did.
+func (p *profile) moves(old *profile) bool { return old != nil && old.store() != p.store() }
+
+// savePair saves a pair over whatever is there, which it returns.
+func (a *app) savePair(ctx context.Context, store *boundStore, pair *oauth.TokenPair) (*tokenstore.Record, error) {
 	for {
 		// Not through the bound store: what is there may belong to another client.
-		old, err := store.File.Get(ctx, a.profile)
+		old, err := store.backend.Get(ctx, a.profile)
+		if errors.Is(err, tokenstore.ErrSealed) {
+			old, err = a.unopened(ctx, store, err)
+		}
 		switch {
 		case errors.Is(err, tokenstore.ErrNotFound):
 			old = new(tokenstore.Record)
@@ -37,7 +58,7 @@ func (a *app) saveLogin(ctx context.Context, store *boundStore, p *profile, pair
 			a.warn("evertoken: %s", plainText(err))
 			old = new(tokenstore.Record)
 		case err != nil:
-			return nil, unsavedLogin(err)
+			return nil, err
 		}
 		rec := old.Clone()
 		rec.Supersede(pair)
@@ -46,14 +67,14 @@ func (a *app) saveLogin(ctx context.Context, store *boundStore, p *profile, pair
 			return old, nil
 		}
 		if !errors.Is(err, tokenstore.ErrConflict) {
-			return nil, unsavedLogin(err)
+			return nil, err
 		}
 	}
 }
 
 // lockForLogin waits for a renewal under way. If that takes too long, the login
 // is saved all the same: saving compares versions, and a login must not get lost.
-func (a *app) lockForLogin(ctx context.Context, store *boundStore) (unlock func()) {
+func (a *app) lockForLogin(ctx context.Context, store tokenstore.Locker) (unlock func()) {
 	ctx, cancel := context.WithTimeout(ctx, lockLimit)
 	defer cancel()
 	lease, err := store.Lock(ctx, a.profile)
@@ -82,7 +103,7 @@ func (a *app) announce(store *boundStore, p *profile, pair *oauth.TokenPair) {
 	default:
 		a.say("  refresh token  yes: unused, it ends %s", when(pair.RefreshExpiresAt, now))
 	}
-	a.say("  kept in        %s (readable by you only, not encrypted)", store.Dir())
+	a.say("  tokens         %s", store.place())
 }
 
 // withOffline returns scopes with the one that many servers give a refresh token

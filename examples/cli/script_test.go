@@ -39,9 +39,12 @@ func openInBrowser() {
 	}
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+func TestScripts(t *testing.T) { testscript.Run(t, scripts("testdata", setUp)) }
+
+// scripts returns how the scripts in dir are run.
+func scripts(dir string, setUp func(*testscript.Env) error) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		Setup:               setUp,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -56,9 +59,10 @@ func TestScripts(t *testing.T) {
 			"age":    ageCommand,
 			"json":   jsonCommand,
 			"secret": secretCommand,
+			"seal":   sealCommand,
 			"mode":   modeCommand,
 		},
-	})
+	}
 }
 
 // setUp gives each script a home and two authorization servers of its own, the
@@ -93,6 +97,8 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("CLIENT", oauthtest.DefaultClientID)
 	env.Setenv("BROWSER", "browser")
 	env.Setenv("LOGIN_AS", "alice")
+	env.Setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:") // nobody's keyring is in reach
+	env.Setenv("EVERTOKEN_STORE", storeFile)
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector's second at the end of each process
 	return os.Mkdir(home, 0o700)
 }
@@ -238,14 +244,28 @@ func equal(ts *testscript.TestScript, what string, got int, want string) {
 func ageCommand(ts *testscript.TestScript, _ bool, args []string) {
 	by, err := time.ParseDuration(args[1])
 	ts.Check(err)
-	store, err := tokenstore.NewFile(ts.Getenv("DIR"))
-	ts.Check(err)
-	rec, err := store.Get(context.Background(), args[0])
-	ts.Check(err)
+	store, rec := openSession(ts, args[0]), savedSession(ts, args[0])
 	rec.Tokens.IssuedAt = rec.Tokens.IssuedAt.Add(-by)
 	rec.Tokens.ExpiresAt = rec.Tokens.ExpiresAt.Add(-by)
 	_, err = store.Set(context.Background(), args[0], rec)
 	ts.Check(err)
+}
+
+// openSession opens the store that a profile names.
+func openSession(ts *testscript.TestScript, profile string) *boundStore {
+	a := &app{dir: ts.Getenv("DIR"), profile: profile, openKeyring: openKeyring}
+	p, err := a.loadProfile()
+	ts.Check(err)
+	store, err := a.openStore(context.Background(), p)
+	ts.Check(err)
+	return store
+}
+
+// savedSession returns the record of a profile.
+func savedSession(ts *testscript.TestScript, profile string) *tokenstore.Record {
+	rec, err := openSession(ts, profile).Get(context.Background(), profile)
+	ts.Check(err)
+	return rec
 }
 
 // jsonCommand compares a field of the JSON object in a file:
@@ -270,10 +290,7 @@ func jsonCommand(ts *testscript.TestScript, neg bool, args []string) {
 //
 //	secret PROFILE FILE...
 func secretCommand(ts *testscript.TestScript, _ bool, args []string) {
-	store, err := tokenstore.NewFile(ts.Getenv("DIR"))
-	ts.Check(err)
-	rec, err := store.Get(context.Background(), args[0])
-	ts.Check(err)
+	rec := savedSession(ts, args[0])
 	for _, file := range args[1:] {
 		text := ts.ReadFile(file)
 		for _, secret := range []string{rec.Tokens.AccessToken, rec.Tokens.RefreshToken, rec.Tokens.IDToken} {
@@ -293,6 +310,26 @@ func containsPart(text, secret string) bool {
 		}
 	}
 	return false
+}
+
+// sealCommand makes a session one that was sealed with the key of a keyring which
+// is not here:
+//
+//	seal PROFILE
+func sealCommand(ts *testscript.TestScript, _ bool, args []string) {
+	a := &app{dir: ts.Getenv("DIR"), profile: args[0]}
+	p, err := a.loadProfile()
+	ts.Check(err)
+	plain, err := tokenstore.NewFile(a.dir)
+	ts.Check(err)
+	p.Store = storeKeyring
+	dir, err := a.storeDir(p.Store)
+	ts.Check(err)
+	files, err := tokenstore.NewFile(dir)
+	ts.Check(err)
+	sealed := tokenstore.NewSealed(files, tokenstore.Keys(tokenstore.NewKey()))
+	ts.Check(tokenstore.Move(context.Background(), plain, sealed, a.profile))
+	ts.Check(a.saveProfile(p))
 }
 
 // modeCommand compares the permissions of a file:

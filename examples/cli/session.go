@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
-	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // A session is what a command works on: the profile, its client, and the store
@@ -21,8 +18,9 @@ type session struct {
 	store   *boundStore
 }
 
-// open finds the current profile's session. It reads no tokens yet.
-func (a *app) open() (*session, error) {
+// open finds the current profile's session, and has the OS keyring unlocked if the
+// profile needs it. It reads no tokens yet.
+func (a *app) open(ctx context.Context) (*session, error) {
 	p, err := a.loadProfile()
 	if errors.Is(err, errNoProfile) {
 		return nil, &problem{exitLogin, "not logged in", a.loginAdvice()}
@@ -35,24 +33,11 @@ func (a *app) open() (*session, error) {
 		return nil, err
 	}
 	cfg.Output = a.stderr
-	store, err := a.openStore(p)
+	store, err := a.openStore(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	return &session{app: a, profile: p, client: oauth.NewClient(cfg), store: store}, nil
-}
-
-// openStore opens the directory of the sessions for a profile.
-func (a *app) openStore(p *profile) (*boundStore, error) {
-	dir, err := a.directory()
-	if err != nil {
-		return nil, err
-	}
-	file, err := tokenstore.NewFile(dir)
-	if err != nil {
-		return nil, err
-	}
-	return &boundStore{File: file, binding: p.binding()}, nil
 }
 
 // manager returns a manager for the session that is not running yet.
@@ -106,54 +91,4 @@ func first(errs ...error) error {
 		}
 	}
 	return nil
-}
-
-// bindingField is where a record says which client it belongs to.
-const bindingField = "client"
-
-// A boundStore is the store as seen by one client. A record that has come to
-// belong to another client, because somebody has logged in anew to the same
-// profile, is an error: its refresh token must not be sent to the wrong server,
-// not even by a process that started before. Records of other programs, which
-// do not say, are taken as ours.
-type boundStore struct {
-	*tokenstore.File
-	binding string
-}
-
-// bindingOf returns which client a record says it belongs to, if it does.
-func bindingOf(rec *tokenstore.Record) string {
-	var binding string
-	if json.Unmarshal(rec.Unknown[bindingField], &binding) != nil {
-		return ""
-	}
-	return binding
-}
-
-// Get implements tokenstore.Store.
-func (s *boundStore) Get(ctx context.Context, name string) (*tokenstore.Record, error) {
-	rec, err := s.File.Get(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if binding := bindingOf(rec); binding != "" && binding != s.binding {
-		return nil, &problem{exitConfig,
-			fmt.Sprintf("the session of profile %q belongs to another client now", name),
-			"run the command again; if that does not help, log in again"}
-	}
-	return rec, nil
-}
-
-// Set implements tokenstore.Store.
-func (s *boundStore) Set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
-	rec = rec.Clone()
-	if rec.Unknown == nil {
-		rec.Unknown = make(map[string]json.RawMessage)
-	}
-	binding, err := json.Marshal(s.binding)
-	if err != nil {
-		return 0, err
-	}
-	rec.Unknown[bindingField] = binding
-	return s.File.Set(ctx, name, rec)
 }

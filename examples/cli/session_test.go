@@ -25,7 +25,7 @@ func openBound(t *testing.T, dir, client string) *boundStore {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &boundStore{File: file, binding: client}
+	return &boundStore{backend: file, kind: storeFile, binding: client}
 }
 
 func TestF23_ASessionOfAnotherClientIsNotUsed(t *testing.T) {
@@ -70,7 +70,7 @@ func TestF23_ARunningManagerNeverSendsAnotherClientsRefreshToken(t *testing.T) {
 	defer m.Stop()
 
 	other := openBound(t, store.Dir(), "theirs")
-	rec, err := other.File.Get(t.Context(), "default")
+	rec, err := other.backend.Get(t.Context(), "default")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestF23_ARunningManagerNeverSendsAnotherClientsRefreshToken(t *testing.T) {
 
 func TestF25_ARecordThatDoesNotSayItsClientIsTakenAsOurs(t *testing.T) {
 	store := openBound(t, t.TempDir(), "mine")
-	if _, err := store.File.Set(t.Context(), "default", &tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a"}}); err != nil {
+	if _, err := store.backend.Set(t.Context(), "default", &tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a"}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := store.Get(t.Context(), "default"); err != nil {
@@ -108,7 +108,9 @@ func TestProfileRoundTripsWithoutTheSecret(t *testing.T) {
 	cfg := oauth.Config{Issuer: "https://i", ClientID: "id", ClientSecret: "hush-hush", ClientAuth: oauth.AuthPost,
 		AuthURL: "https://i/a", TokenURL: "https://i/t", DeviceAuthURL: "https://i/d", RevocationURL: "https://i/r",
 		RedirectURL: "http://127.0.0.1:1/cb", Scopes: []string{"a", "b"}, RequireIss: true}
-	if err := a.saveProfile(profileOf(cfg, secret)); err != nil {
+	saved := profileOf(cfg, secret)
+	saved.Store = storeKeyring
+	if err := a.saveProfile(saved); err != nil {
 		t.Fatal(err)
 	}
 	path, err := a.profilePath()
@@ -121,6 +123,9 @@ func TestProfileRoundTripsWithoutTheSecret(t *testing.T) {
 	p, err := a.loadProfile()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if p.store() != storeKeyring {
+		t.Errorf("the profile's store is the %s; want the %s, as saved", p.store(), storeKeyring)
 	}
 	got, err := p.config()
 	if err != nil {
@@ -175,7 +180,7 @@ func TestWhatCannotBeSavedIsSaidAndIsAFailure(t *testing.T) {
 	if err := a.saveProfile(p); err != nil {
 		t.Fatal(err)
 	}
-	store, err := a.openStore(p)
+	store, err := a.openStore(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +188,7 @@ func TestWhatCannotBeSavedIsSaidAndIsAFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.saveLogin(t.Context(), store, p, pair); err != nil {
+	if _, err := a.saveLogin(t.Context(), store, nil, p, pair); err != nil {
 		t.Fatal(err)
 	}
 	// While the server answers, something takes the place of the session's file.

@@ -23,7 +23,7 @@ func (statusCmd) Help() string {
 
 // Run reads and prints, without asking the server or changing anything.
 func (c *statusCmd) Run(ctx context.Context, a *app) error {
-	s, err := a.open()
+	s, err := a.open(ctx)
 	var rec *tokenstore.Record
 	if err == nil {
 		rec, err = s.store.Get(ctx, a.profile)
@@ -125,7 +125,7 @@ func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *re
 	if st.ClockSkew != 0 {
 		rows = append(rows, [2]string{"clock", "this machine's is " + brief(st.ClockSkew.Abs()) + direction(st.ClockSkew) + " the server's"})
 	}
-	rows = append(rows, [2]string{"kept in", s.store.Dir()})
+	rows = append(rows, [2]string{"tokens", s.store.place()})
 	for _, row := range rows {
 		if err := a.print("%-14s %s", row[0], row[1]); err != nil {
 			return err
@@ -204,6 +204,7 @@ func (c *statusCmd) printJSON(a *app, s *session, rec *tokenstore.Record, st *re
 	fields["profile"] = a.profile
 	fields["server"] = s.profile.server()
 	fields["client_id"] = s.profile.ClientID
+	fields["store"] = s.store.kind
 	fields["dir"] = s.store.Dir()
 	fields["renewable"] = rec.Tokens.RefreshToken != "" && st.State != refresh.StateLoginRequired
 	fields["scope"] = rec.Tokens.Scope

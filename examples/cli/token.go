@@ -30,7 +30,7 @@ const defaultMinValid = time.Minute
 // Run prints the token. As long as one lives, trouble with renewing it is a
 // warning.
 func (c *tokenCmd) Run(ctx context.Context, a *app) error {
-	s, err := a.open()
+	s, err := a.open(ctx)
 	if err != nil {
 		return err
 	}

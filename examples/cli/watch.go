@@ -22,7 +22,7 @@ func (watchCmd) Help() string {
 
 // Run runs until ctx ends, or until nobody reads what it prints.
 func (watchCmd) Run(ctx context.Context, a *app) error {
-	s, err := a.open()
+	s, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
