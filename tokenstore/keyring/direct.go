@@ -49,7 +49,7 @@ func OpenDirect(ctx context.Context, c Config) (*Direct, error) {
 }
 
 func openDirect(ctx context.Context, c Config, g *guard, lockRoot string, maxItem int) (*Direct, error) {
-	client, locks, err := prepare(c, g, lockRoot)
+	client, locks, err := prepare(ctx, c, g, lockRoot)
 	if err != nil {
 		return nil, err
 	}
@@ -60,17 +60,22 @@ func openDirect(ctx context.Context, c Config, g *guard, lockRoot string, maxIte
 	return d, nil
 }
 
-// prepare makes what both kinds of store need.
-func prepare(c Config, g *guard, lockRoot string) (*client, *locks, error) {
+// prepare makes what both kinds of store need. A keyring that cannot be used
+// leaves no directories behind.
+func prepare(ctx context.Context, c Config, g *guard, lockRoot string) (*client, *locks, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, nil, err
+	}
+	cl := &client{guard: g, service: c.Service, timeout: c.Timeout, prompt: c.PromptTimeout}
+	if _, _, err := cl.ready(ctx); err != nil {
+		return nil, nil, failed("open", err)
 	}
 	l, err := openLocks(lockRoot, c.Service)
 	if err != nil {
 		return nil, nil, failed("make the directory for locks", err)
 	}
-	return &client{guard: g, service: c.Service, timeout: c.Timeout, prompt: c.PromptTimeout}, l, nil
+	return cl, l, nil
 }
 
 // Get implements [tokenstore.Store].

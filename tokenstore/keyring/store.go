@@ -44,7 +44,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func openStore(ctx context.Context, c Config, g *guard, lockRoot string) (*Store, error) {
-	client, locks, err := prepare(c, g, lockRoot)
+	client, locks, err := prepare(ctx, c, g, lockRoot)
 	if err != nil {
 		return nil, err
 	}

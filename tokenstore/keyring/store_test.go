@@ -3,6 +3,7 @@ package keyring_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -362,5 +363,20 @@ func TestDirectoryIsNamedAfterTheServiceByDefault(t *testing.T) {
 	p.config.Dir = ""
 	if got := p.open(t).Dir(); got != filepath.Join(want, service) {
 		t.Errorf("the sessions are in %q; want %q", got, filepath.Join(want, service))
+	}
+}
+
+func TestKeyringThatCannotBeUsedLeavesNoDirectories(t *testing.T) {
+	p := newPlace(t)
+	p.fake.SendAway()
+	lockKeyring(p)
+	_, err := keyring.OpenOn(t.Context(), p.config, p.fake, p.root)
+	wantErr(t, "Open", err, keyring.ErrLocked)
+	_, err = keyring.OpenDirectOn(t.Context(), p.config, p.fake, p.root, p.maxItem)
+	wantErr(t, "OpenDirect", err, keyring.ErrLocked)
+	for _, dir := range []string{p.dir, p.root} {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s was made (%v)", filepath.Base(dir), err)
+		}
 	}
 }
