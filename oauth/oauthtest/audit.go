@@ -25,6 +25,9 @@ const (
 	SpentInParallel MistakeKind = "spent in parallel"
 	// TokenInURL: a secret was sent in a query string, where logs keep it.
 	TokenInURL MistakeKind = "sent in a URL"
+	// AssertionReplayed: a client assertion was sent again, whose jti is for one
+	// use (RFC 7523 section 3).
+	AssertionReplayed MistakeKind = "sent again"
 )
 
 // replayWindow is how long after an answer was lost a client may send the same
@@ -36,15 +39,19 @@ type Mistake struct {
 	Kind MistakeKind
 	When time.Time
 	// TokenHash is the beginning of the refresh token's SHA-256 in hexadecimal,
-	// or for TokenInURL the name of the query parameter.
+	// or of the jti for AssertionReplayed, or for TokenInURL the name of the query
+	// parameter.
 	TokenHash string
 }
 
 // String describes the mistake in one line without any secret.
 func (m Mistake) String() string {
 	what := "refresh token " + m.TokenHash
-	if m.Kind == TokenInURL {
+	switch m.Kind {
+	case TokenInURL:
 		what = "parameter " + m.TokenHash
+	case AssertionReplayed:
+		what = "client assertion " + m.TokenHash
 	}
 	return fmt.Sprintf("%s: %s %s", m.When.Format(time.RFC3339Nano), what, m.Kind)
 }

@@ -18,6 +18,9 @@ const (
 // the refusal.
 func (s *Server) authenticate(r *http.Request) (RegisteredClient, *answer) {
 	form := r.PostForm
+	if form.Has("client_assertion") || form.Has("client_assertion_type") {
+		return s.authenticateByAssertion(r)
+	}
 	id, secret, method := form.Get("client_id"), form.Get("client_secret"), authNone
 	if form.Has("client_secret") {
 		method = authPost
@@ -33,6 +36,9 @@ func (s *Server) authenticate(r *http.Request) (RegisteredClient, *answer) {
 		id, secret, method = basicID, basicSecret, authBasic
 	}
 	c, known := s.clients[id]
+	if method == authNone && !c.accepts(authNone) {
+		method = s.mutualTLS(r, c)
+	}
 	if !known || !c.accepts(method) || !equal(c.Secret, secret) {
 		return RegisteredClient{}, invalidClient()
 	}
@@ -55,6 +61,10 @@ func (c RegisteredClient) accepts(method string) bool {
 	switch {
 	case c.AuthMethod != "":
 		return method == c.AuthMethod
+	case c.Keys != nil:
+		return method == authPrivateKeyJWT
+	case c.SubjectDN != "" || c.Certificates != nil:
+		return method == authMTLS || method == authSelfSignedMTLS
 	case c.Secret == "":
 		return method == authNone
 	}

@@ -1,6 +1,8 @@
 package oauthtest
 
 import (
+	"crypto"
+	"crypto/x509"
 	"maps"
 	"slices"
 	"time"
@@ -31,9 +33,19 @@ type Config struct {
 	Users map[string]string
 
 	// ClientID and ClientSecret register one client: evertoken-test by default,
-	// and public if it has no secret. Clients registers more.
+	// and public if it has no secret. Clients registers more; one with the same ID
+	// replaces it.
 	ClientID, ClientSecret string
 	Clients                []RegisteredClient
+	// TokenEndpointAudience makes the server want its token endpoint as the
+	// audience of client assertions, as servers of before the successor of RFC 7523
+	// may, and not its issuer.
+	TokenEndpointAudience bool
+	// ClientCAs sign the certificates of clients with a SubjectDN.
+	ClientCAs *x509.CertPool
+	// MTLSAliases makes NewTLSServer publish mtls_endpoint_aliases (RFC 8705
+	// section 5) on a second port, and ask for certificates only there.
+	MTLSAliases bool
 
 	// DefaultScope is granted when a client asks for none. Empty means "openid
 	// profile offline_access".
@@ -105,9 +117,19 @@ type RegisteredClient struct {
 	// addresses (RFC 8252 section 7.3). Nil allows every http URL of the loopback
 	// interface (127.0.0.1, [::1], localhost).
 	RedirectURIs []string
-	// AuthMethod, if set, is the only accepted way to authenticate:
-	// client_secret_basic, client_secret_post or none. Empty accepts basic and
-	// post from a client with a secret, and none from one without.
+	// Keys are those that the client signs assertions with, by key ID: RSA, ECDSA
+	// on P-256, P-384 or P-521, or Ed25519. An assertion without kid is taken for
+	// the only one.
+	Keys map[string]crypto.PublicKey
+	// SubjectDN is the subject that the client's certificate must have, signed by
+	// one of Config.ClientCAs, as pkix.Name.String writes it (RFC 8705 section 2.1).
+	SubjectDN string
+	// Certificates are the client's own, whoever signed them (RFC 8705 section 2.2).
+	Certificates []*x509.Certificate
+	// AuthMethod, if set, is the only accepted way to authenticate, by its
+	// registered name. Empty accepts private_key_jwt from a client with Keys,
+	// else mutual TLS from one with SubjectDN or Certificates, else basic and post
+	// from one with a secret, and none from one without.
 	AuthMethod string
 }
 

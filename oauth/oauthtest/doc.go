@@ -13,7 +13,8 @@
 //
 // [New] opens no socket: its [Server.Client] calls the handler directly, so it
 // works inside a testing/synctest bubble, where sockets do not. [NewServer]
-// listens on 127.0.0.1, for programs in other processes and for browsers.
+// listens on 127.0.0.1, for programs in other processes and for browsers, and
+// [NewTLSServer] does so with TLS, for clients that authenticate by certificate.
 //
 // # What it does
 //
@@ -25,6 +26,10 @@
 // flow (RFC 8628), password, client credentials and refresh grants, revocation
 // (RFC 7009), introspection (RFC 7662), userinfo, and a protected resource that
 // answers the challenges of RFC 6750.
+//
+// Clients authenticate by secret, by an assertion that a registered key signs (RFC
+// 7523), or after NewTLSServer by certificate (RFC 8705). Each assertion counts
+// once.
 //
 // [Server.Allow] and [Server.AllowDevice] play the person who signs in and gives
 // consent, by the same pages that a browser gets.
@@ -39,7 +44,8 @@
 //
 // The server knows what was sent, answered and received, and [Server.Audit]
 // lists what no client should do: spend a refresh token twice, after it was
-// revoked or refused, or in parallel, and tokens in URLs. It does not hold
+// revoked or refused, or in parallel, tokens in URLs, and a client assertion that
+// is used twice. It does not hold
 // against a client what the client cannot know: a refresh token sent again
 // within seconds after its answer was lost is no mistake.
 //

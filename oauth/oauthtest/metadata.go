@@ -6,7 +6,7 @@ import "net/http"
 // Connect Discovery 1.0 section 4).
 func (s *Server) serveMetadata(*http.Request) *answer {
 	auth := []string{authNone, authBasic, authPost}
-	return jsonAnswer(http.StatusOK, map[string]any{
+	fields := map[string]any{
 		"issuer":                                         s.issuer,
 		"authorization_endpoint":                         s.Endpoint(AuthorizeEndpoint),
 		"token_endpoint":                                 s.Endpoint(TokenEndpoint),
@@ -27,5 +27,30 @@ func (s *Server) serveMetadata(*http.Request) *answer {
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          []string{"ES256"},
 		"claims_supported":                               []string{"sub", "name", "preferred_username", "email", "auth_time"},
-	})
+	}
+	s.addClientAuth(fields)
+	return jsonAnswer(http.StatusOK, fields)
+}
+
+// addClientAuth tells in the metadata of keys and certificates.
+func (s *Server) addClientAuth(fields map[string]any) {
+	for _, endpoint := range []string{"token", "revocation", "introspection"} {
+		methods, _ := fields[endpoint+"_endpoint_auth_methods_supported"].([]string)
+		methods = append([]string{authPrivateKeyJWT}, methods...)
+		if s.certificate != nil {
+			methods = append(methods, authMTLS, authSelfSignedMTLS)
+		}
+		fields[endpoint+"_endpoint_auth_methods_supported"] = methods
+		fields[endpoint+"_endpoint_auth_signing_alg_values_supported"] = assertionAlgs
+	}
+	if s.aliases == "" {
+		return
+	}
+	aliases := make(map[string]string)
+	for _, name := range []string{"token_endpoint", "revocation_endpoint", "introspection_endpoint", "device_authorization_endpoint", "userinfo_endpoint"} {
+		if address, ok := fields[name].(string); ok {
+			aliases[name] = s.aliases + address[len(s.URL):]
+		}
+	}
+	fields["mtls_endpoint_aliases"] = aliases
 }

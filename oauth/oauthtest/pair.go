@@ -10,7 +10,8 @@ import (
 
 // OAuthConfig returns a configuration for oauth.NewClient: issuer, endpoints, the
 // server's first client, and its default scope. After New it has the in-process
-// Client; after NewServer it uses sockets.
+// Client; after NewServer it uses sockets, after NewTLSServer with a client that
+// trusts the server.
 func (s *Server) OAuthConfig() oauth.Config {
 	cfg := oauth.Config{
 		Issuer:           s.issuer,
@@ -24,8 +25,11 @@ func (s *Server) OAuthConfig() oauth.Config {
 		UserinfoURL:      s.Endpoint(UserinfoEndpoint),
 		Scopes:           strings.Fields(s.cfg.DefaultScope),
 	}
-	if s.http == nil {
+	switch {
+	case s.http == nil:
 		cfg.HTTPClient = s.Client()
+	case s.certificate != nil:
+		cfg.HTTPClient = s.trusting()
 	}
 	return cfg
 }

@@ -3,8 +3,11 @@ package oauthtest
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -13,7 +16,7 @@ import (
 )
 
 // A Server is an authorization server and the protected resource behind it. It
-// is an http.Handler; make one with New or NewServer.
+// is an http.Handler; make one with New, NewServer or NewTLSServer.
 type Server struct {
 	// URL is where the server is reached, with neither a path nor a final slash.
 	URL string
@@ -26,8 +29,12 @@ type Server struct {
 	secret  []byte // key of the CSRF tokens and of what refresh tokens are derived from
 	script  script
 	audit   auditor
-	http    *http.Server  // nil after New
-	stopped chan struct{} // closed when http has stopped listening
+	http    *http.Server   // nil after New
+	serving sync.WaitGroup // of http, one for each port
+
+	assertions  usedIDs           // of clients that authenticate by key
+	certificate *x509.Certificate // nil without TLS
+	aliases     string            // URL of the port that asks for certificates, or ""
 
 	mu          sync.Mutex // guards what follows; never held across I/O or a wait
 	users       map[string]string
@@ -55,19 +62,31 @@ func New(cfg Config) *Server { return newServer(cfg, "https://auth.test") }
 // plain HTTP. It panics if it cannot listen, like httptest.NewServer. The caller
 // calls Close.
 func NewServer(cfg Config) *Server {
+	l := listen()
+	s := newServer(cfg, "http://"+l.Addr().String())
+	s.serve(l)
+	return s
+}
+
+// listen panics if it cannot, like httptest.NewServer.
+func listen() net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic("oauthtest: cannot listen on 127.0.0.1: " + err.Error())
 	}
-	s := newServer(cfg, "http://"+l.Addr().String())
+	return l
+}
+
+// serve answers on the listeners until Close.
+func (s *Server) serve(listeners ...net.Listener) {
 	// No client of a test takes this long to send a header.
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	s.stopped = make(chan struct{})
-	go func() {
-		defer close(s.stopped)
-		_ = s.http.Serve(l) // always ends with an error, after Close with ErrServerClosed
-	}()
-	return s
+	if s.certificate != nil {
+		s.http.ErrorLog = log.New(io.Discard, "", 0) // a handshake that fails is the client's news
+	}
+	for _, l := range listeners {
+		s.serving.Go(func() { _ = s.http.Serve(l) }) // always ends with an error, after Close with ErrServerClosed
+	}
 }
 
 func newServer(cfg Config, url string) *Server {
@@ -102,8 +121,8 @@ func newServer(cfg Config, url string) *Server {
 // and nothing the second time.
 func (s *Server) Close() {
 	if s.http != nil {
-		_ = s.http.Close() // the listener is closed in any case
-		<-s.stopped
+		_ = s.http.Close() // the listeners are closed in any case
+		s.serving.Wait()
 	}
 }
 

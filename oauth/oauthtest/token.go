@@ -134,8 +134,8 @@ func (s *Server) grantByPassword(r *http.Request, c RegisteredClient) *answer {
 
 // grantByClient is the grant of RFC 6749 section 4.4. It gives no refresh token.
 func (s *Server) grantByClient(r *http.Request, c RegisteredClient) *answer {
-	if c.Secret == "" {
-		return badRequest("unauthorized_client", "client_credentials is for clients with a secret")
+	if c.accepts(authNone) {
+		return badRequest("unauthorized_client", "client_credentials is for clients that authenticate")
 	}
 	g := s.newGrant("", c.ID, r.PostForm.Get("scope"))
 	if r.PostForm.Get("scope") == "" {
