@@ -54,6 +54,8 @@ func cleanCause(err error) error {
 		return dns
 	case isTLSError(err):
 		return tlsCause(err)
+	case certificateRefused(err) != nil:
+		return certificateRefused(err)
 	case errors.As(err, &op):
 		return cleanOp(op)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):

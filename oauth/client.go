@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,8 @@ type Client struct {
 	err  error     // what makes cfg unusable; reported by every call
 	meta *Metadata // what Discover found; nil without discovery, never modified
 
+	ahead atomic.Int64 // how far our clock is ahead of the server's, by its newest answer to a POST
+
 	mu        sync.Mutex // guards notBefore; never held across I/O
 	notBefore time.Time  // the server asked all its clients to wait until then
 }
@@ -31,7 +34,11 @@ type Client struct {
 // [ErrMisconfigured].
 func NewClient(cfg Config) *Client {
 	cfg = cfg.withDefaults()
-	return &Client{cfg: cfg, http: requestClient(cfg.HTTPClient), err: cfg.check()}
+	hc, err := presenting(cfg.HTTPClient, cfg.ClientCertificate)
+	if wrong := cfg.check(); wrong != nil {
+		err = wrong
+	}
+	return &Client{cfg: cfg, http: requestClient(hc), err: err}
 }
 
 // Config returns a copy of the client's configuration, with defaults and
@@ -39,12 +46,13 @@ func NewClient(cfg Config) *Client {
 func (c *Client) Config() Config { return c.cfg.withDefaults() }
 
 // ConfigID identifies what the server can see of the configuration: endpoint,
-// client and way of authenticating. A session that was renewed under one ID may
+// client and way of authenticating, with the key or certificate for it (but not a
+// certificate that Config.HTTPClient presents). A session that was renewed under one ID may
 // be refused under another without being dead. It reveals no secret.
 func (c *Client) ConfigID() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{
-		c.cfg.TokenURL, c.cfg.ClientID, string(c.cfg.ClientAuth), c.cfg.ClientSecret,
-	}, "\x00")))
+	seen := []string{c.cfg.TokenURL, c.cfg.ClientID, string(c.cfg.ClientAuth), c.cfg.ClientSecret}
+	seen = append(seen, c.cfg.credentials()...)
+	sum := sha256.Sum256([]byte(strings.Join(seen, "\x00")))
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -65,6 +73,9 @@ func (c *Client) ready(op, name, endpoint string) error {
 		return misconfigured(op, c.err)
 	}
 	if err := checkEndpoint(name, endpoint); err != nil {
+		return misconfigured(op, err)
+	}
+	if err := c.cfg.checkMutualTLS(name, endpoint); err != nil {
 		return misconfigured(op, err)
 	}
 	return nil

@@ -2,6 +2,8 @@ package oauth
 
 import (
 	"context"
+	"crypto"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -30,10 +32,19 @@ const (
 	AuthBasicRaw ClientAuth = "client_secret_basic_raw"
 	// AuthPost sends client_id and client_secret in the body.
 	AuthPost ClientAuth = "client_secret_post"
+	// AuthPrivateKeyJWT sends a new assertion, signed with Config.ClientKey, with
+	// every request (RFC 7523 section 2.2, OpenID Connect Core section 9).
+	AuthPrivateKeyJWT ClientAuth = "private_key_jwt"
+	// AuthMTLS sends client_id in the body, and a certificate that an authority
+	// has signed with the TLS connection (RFC 8705 section 2.1).
+	AuthMTLS ClientAuth = "tls_client_auth"
+	// AuthSelfSignedMTLS is AuthMTLS with a certificate that is itself registered
+	// (RFC 8705 section 2.2).
+	AuthSelfSignedMTLS ClientAuth = "self_signed_tls_client_auth"
 )
 
 // Config describes a client and the authorization server it talks to. It prints
-// without its secret.
+// without its secret, key or certificate.
 type Config struct {
 	// Issuer is the server's issuer identifier (RFC 8414). Optional for
 	// NewClient; when set, the iss of a login's answer must equal it.
@@ -42,6 +53,32 @@ type Config struct {
 	ClientID string
 	// ClientSecret is empty for public clients, such as programs people install.
 	ClientSecret string
+	// ClientKey signs the assertions of AuthPrivateKeyJWT: RSA, ECDSA on P-256,
+	// P-384 or P-521, or Ed25519. Sign is called for every request, by several
+	// goroutines at once; it may ask a device or service, and must return by
+	// itself. An error of its own is ErrTransient.
+	ClientKey crypto.Signer
+	// ClientKeyID is the kid that the server knows ClientKey by. Optional where
+	// one key is registered.
+	ClientKeyID string
+	// ClientKeyAlg is the JWS algorithm. Empty means EdDSA for Ed25519, ES256,
+	// ES384 or ES512 by curve, and for RSA RS256, or PS256 if Discover finds that
+	// the server lists only that.
+	ClientKeyAlg string
+	// AssertionAudience is the aud of assertions. Empty means Issuer, or TokenURL
+	// if there is none. The successor of RFC 7523 allows nothing but the issuer,
+	// since an endpoint's address can be another server's doing; servers from
+	// before it may want their token endpoint, whatever endpoint is asked.
+	AssertionAudience string
+	// AssertionType is the typ of assertions. Empty means JWT, which all but the
+	// newest servers take; those may want client-authentication+jwt.
+	AssertionType string
+	// ClientCertificate is presented to servers that ask for one, with its chain:
+	// for AuthMTLS, and to have tokens bound to it. Nil means none but those that
+	// HTTPClient presents. It needs an HTTPClient that is nil or has a
+	// *http.Transport, of which a copy is used, with a new connection for each
+	// request. Resource servers see it only if the program's own client has it.
+	ClientCertificate *tls.Certificate
 
 	// Endpoints. Discover fills in those that are empty; TokenURL is required
 	// for everything, the others for what they serve. All must be https, or http
@@ -66,7 +103,8 @@ type Config struct {
 	// WithResource replaces them for one call.
 	Resources []string
 
-	// ClientAuth defaults to AuthNone without a secret and AuthBasic with one;
+	// ClientAuth defaults to AuthPrivateKeyJWT with a ClientKey, else AuthMTLS
+	// with a ClientCertificate, else AuthBasic with a secret and AuthNone without;
 	// Discover prefers what the server's metadata lists.
 	ClientAuth ClientAuth
 	// RequireIss makes a login fail whose answer lacks iss (RFC 9207). Discover
@@ -113,9 +151,26 @@ func (cfg Config) withDefaults() Config {
 	cfg.AuthParams = params
 	if cfg.ClientAuth == "" {
 		cfg.ClientAuth = AuthNone
-		if cfg.ClientSecret != "" {
+		switch {
+		case cfg.ClientKey != nil:
+			cfg.ClientAuth = AuthPrivateKeyJWT
+		case cfg.ClientCertificate != nil:
+			cfg.ClientAuth = AuthMTLS
+		case cfg.ClientSecret != "":
 			cfg.ClientAuth = AuthBasic
 		}
+	}
+	if cfg.ClientKey != nil && cfg.ClientKeyAlg == "" {
+		if algs := keyAlgs(cfg.ClientKey.Public()); len(algs) > 0 {
+			cfg.ClientKeyAlg = algs[0]
+		}
+	}
+	if cfg.AssertionType == "" {
+		cfg.AssertionType = defaultAssertionType
+	}
+	if cfg.ClientCertificate != nil {
+		cert := *cfg.ClientCertificate
+		cfg.ClientCertificate = &cert
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout
@@ -128,17 +183,24 @@ func (cfg Config) withDefaults() Config {
 
 // check returns what makes cfg unusable for any request, or nil.
 func (cfg Config) check() error {
-	switch {
-	case cfg.ClientID == "":
+	if cfg.ClientID == "" {
 		return errors.New("Config.ClientID is empty")
-	case cfg.ClientSecret == "" && cfg.ClientAuth != AuthNone:
-		return fmt.Errorf("Config.ClientAuth %s needs a ClientSecret", cfg.ClientAuth)
 	}
 	switch cfg.ClientAuth {
-	case AuthNone, AuthBasic, AuthBasicRaw, AuthPost:
+	case AuthNone:
 		return nil
+	case AuthBasic, AuthBasicRaw, AuthPost:
+		if cfg.ClientSecret == "" {
+			return fmt.Errorf("Config.ClientAuth %s needs a ClientSecret", cfg.ClientAuth)
+		}
+		return nil
+	case AuthPrivateKeyJWT:
+		return cfg.checkKey()
+	case AuthMTLS, AuthSelfSignedMTLS:
+		return cfg.checkCertificate()
 	}
-	return fmt.Errorf("Config.ClientAuth %q is not one of none, client_secret_basic, client_secret_basic_raw, client_secret_post", cfg.ClientAuth)
+	return fmt.Errorf("Config.ClientAuth %q is not one of none, client_secret_basic, client_secret_basic_raw, client_secret_post, "+
+		"private_key_jwt, tls_client_auth, self_signed_tls_client_auth", cfg.ClientAuth)
 }
 
 // checkEndpoint returns an error unless secrets may be sent to rawURL: https, or
@@ -160,10 +222,10 @@ func checkEndpoint(name, rawURL string) error {
 	return fmt.Errorf("%s must be https (plain http only to a loopback address)", name)
 }
 
-// String describes the configuration without its secret.
+// String describes the configuration without its secret, key or certificate.
 func (cfg Config) String() string {
-	return fmt.Sprintf("oauth.Config{issuer:%q client:%q secret:%s token:%q}",
-		cfg.Issuer, cfg.ClientID, presence(cfg.ClientSecret), withoutQuery(cfg.TokenURL))
+	return fmt.Sprintf("oauth.Config{issuer:%q client:%q secret:%s%s token:%q}",
+		cfg.Issuer, cfg.ClientID, presence(cfg.ClientSecret), cfg.keysPresent(), withoutQuery(cfg.TokenURL))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.

@@ -53,13 +53,17 @@ func (c *Client) Metadata() *Metadata {
 // followed.
 //
 // Endpoints that cfg names are kept, and so is cfg.ClientAuth; otherwise that is
-// chosen from what the server lists: basic if it may, else post. RequireIss is
+// chosen from what the server lists: basic if it may, else post. A client with a
+// key or certificate gets the method and algorithm for it, fails if the server
+// lists others only, and with a certificate uses the server's
+// mtls_endpoint_aliases (RFC 8705 section 5). RequireIss is
 // set when the server announces iss (RFC 9207). cfg.Issuer is overwritten. That
 // a server does not list S256 changes nothing: PKCE is always sent.
 //
 // Errors are of type [*Error]: [ErrTransient] when the server could not be
 // asked or has trouble, [ErrMisconfigured] when it has no metadata (configure
-// the endpoints and use [NewClient]), when its issuer is another, or when an
+// the endpoints and use [NewClient]), when its issuer is another, when it does
+// not offer the way in which the client has to authenticate, or when an
 // endpoint is neither https nor loopback. It sends at most two requests, each
 // within Config.Timeout.
 func Discover(ctx context.Context, issuer string, cfg Config) (*Client, error) {
@@ -79,6 +83,11 @@ func Discover(ctx context.Context, issuer string, cfg Config) (*Client, error) {
 		return nil, fail
 	}
 	cfg.Issuer = issuer
+	if err := doc.fitClientAuth(&cfg); err != nil {
+		fail := misconfigured(opDiscover, err)
+		fail.Hint = "register the client for what the server offers; if it is known to accept this nevertheless, configure the endpoints and use NewClient"
+		return nil, fail
+	}
 	if err := doc.fill(&cfg); err != nil {
 		fail := misconfigured(opDiscover, err)
 		fail.Hint = "name the endpoint in Config to replace the published one"
@@ -179,6 +188,7 @@ func printableIssuer(issuer string) string {
 
 // fill puts what the metadata says into cfg, without replacing what is there.
 func (m metadata) fill(cfg *Config) error {
+	m = m.endpointsFor(cfg)
 	endpoints := []struct {
 		member, name string
 		target       *string
@@ -201,7 +211,7 @@ func (m metadata) fill(cfg *Config) error {
 			return err
 		}
 	}
-	if cfg.ClientAuth == "" && cfg.ClientSecret != "" {
+	if cfg.ClientAuth == "" && cfg.ClientKey == nil && cfg.ClientSecret != "" {
 		cfg.ClientAuth = m.clientAuth()
 	}
 	var announced bool

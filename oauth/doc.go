@@ -22,6 +22,14 @@
 // a rotating server takes a refresh token once. Plain HTTP is refused except to
 // loopback addresses.
 //
+// # Client authentication
+//
+// Public clients, such as programs people install, send their ID alone. Others
+// have a secret, or better a key that signs (Config.ClientKey, private_key_jwt) or
+// a certificate (Config.ClientCertificate, mutual TLS), of which the server never
+// holds more than the public half. The method goes with every POST, and is never
+// guessed: a wrong guess can cost the refresh token.
+//
 // # Errors
 //
 // Errors answer "what can the caller do now?". Match them with errors.Is:
@@ -33,7 +41,7 @@
 // # Secrets
 //
 // A [TokenPair], a [Config] and a [Client] print redacted under every fmt verb
-// and in slog. Errors hold no token, no query string and no response body.
+// and in slog. Errors hold no token, no key, no query string and no response body.
 //
 // # Concurrency
 //

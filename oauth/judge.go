@@ -23,6 +23,7 @@ type answer struct {
 	sentAt   time.Time // before the request was sent
 	received time.Time
 	fallback time.Duration // Config.DefaultLifetime
+	auth     ClientAuth    // how the client authenticated, if it did
 }
 
 var (
@@ -69,6 +70,9 @@ func (a answer) failure(fields map[string]json.RawMessage) *Error {
 		fail.Code = code
 		if m := meaningOf(a.op, code); m.kind != nil {
 			fail.Kind, fail.Hint = m.kind, m.hint
+		}
+		if code == "invalid_client" {
+			fail.Hint = a.auth.hint(fail.Hint)
 		}
 		fail.RetryAt = a.retryAt()
 		return fail

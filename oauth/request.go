@@ -42,9 +42,14 @@ func defaultTransport() http.RoundTripper {
 // post sends form to endpoint as one POST with the client's authentication, and
 // returns what came back, or an Error if nothing did.
 func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values) (answer, *Error) {
-	return c.send(ctx, op, func(ctx context.Context) (*http.Request, error) {
+	a, fail := c.send(ctx, op, func(ctx context.Context) (*http.Request, error) {
 		return c.newRequest(ctx, endpoint, form)
 	})
+	if fail == nil {
+		a.auth = c.cfg.ClientAuth
+		c.ahead.Store(int64(a.skew()))
+	}
+	return a, fail
 }
 
 // get asks for endpoint with one GET and the given Authorization header, which
@@ -70,7 +75,7 @@ func (c *Client) send(ctx context.Context, op string, build func(context.Context
 	var trace sendTrace
 	req, err := build(trace.watch(ctx))
 	if err != nil {
-		return answer{}, misconfigured(op, cleanCause(err))
+		return answer{}, unsent(op, err)
 	}
 
 	a := answer{op: op, sentAt: c.cfg.Now(), fallback: c.cfg.DefaultLifetime}
@@ -89,8 +94,12 @@ func (c *Client) send(ctx context.Context, op string, build func(context.Context
 func (c *Client) newRequest(ctx context.Context, endpoint string, form url.Values) (*http.Request, error) {
 	id, secret := c.cfg.ClientID, c.cfg.ClientSecret
 	switch c.cfg.ClientAuth {
-	case AuthNone:
+	case AuthNone, AuthMTLS, AuthSelfSignedMTLS:
 		form.Set("client_id", id)
+	case AuthPrivateKeyJWT:
+		if err := c.addAssertion(form); err != nil {
+			return nil, err
+		}
 	case AuthPost:
 		form.Set("client_id", id)
 		form.Set("client_secret", secret)

@@ -155,7 +155,7 @@ func TestMistakesInConfigAreReportedBeforeAnythingIsSent(t *testing.T) {
 	for name, change := range map[string]func(*oauth.Config){
 		"no client id":             func(c *oauth.Config) { c.ClientID = "" },
 		"basic without secret":     func(c *oauth.Config) { c.ClientAuth = oauth.AuthBasic },
-		"unknown ClientAuth":       func(c *oauth.Config) { c.ClientAuth, c.ClientSecret = "tls_client_auth", secret },
+		"unknown ClientAuth":       func(c *oauth.Config) { c.ClientAuth, c.ClientSecret = "client_secret_jwt", secret },
 		"no token endpoint":        func(c *oauth.Config) { c.TokenURL = "" },
 		"plain http":               func(c *oauth.Config) { c.TokenURL = "http://auth.example.com/token?key=" + secret },
 		"plain http, almost local": func(c *oauth.Config) { c.TokenURL = "http://127.0.0.1.example.com/token" },

@@ -2,6 +2,8 @@ package oauth_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -41,6 +43,8 @@ func printables(t *testing.T) map[string]any {
 	t.Helper()
 	pair := secretPair()
 	cfg := oauth.Config{ClientID: "id", ClientSecret: secret, TokenURL: "https://auth.test/token?key=" + secret, AuthURL: "https://auth.test/auth", RedirectURL: "https://app.test/cb"}
+	key := ed25519.NewKeyFromSeed(fmt.Appendf(nil, "%-32.32s", secret)) // of which the seed is a part
+	cfg.ClientKey, cfg.ClientKeyID, cfg.ClientCertificate = key, secret, &tls.Certificate{Certificate: [][]byte{[]byte(secret)}, PrivateKey: key}
 	client := oauth.NewClient(cfg)
 	login, err := client.AuthCodeURL()
 	if err != nil {

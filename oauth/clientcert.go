@@ -1,0 +1,102 @@
+package oauth
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+)
+
+// mutualTLS reports whether the method is one of RFC 8705 section 2.
+func (a ClientAuth) mutualTLS() bool { return a == AuthMTLS || a == AuthSelfSignedMTLS }
+
+// checkCertificate returns an error unless something presents a certificate.
+func (cfg Config) checkCertificate() error {
+	if cfg.ClientCertificate == nil && cfg.HTTPClient == nil {
+		return fmt.Errorf("Config.ClientAuth %s needs a ClientCertificate, or an HTTPClient that presents one", cfg.ClientAuth)
+	}
+	return nil
+}
+
+// checkMutualTLS returns an error if the client authenticates by certificate, but
+// the endpoint is one without TLS.
+func (cfg Config) checkMutualTLS(name, endpoint string) error {
+	u, err := url.Parse(endpoint)
+	if err == nil && cfg.ClientAuth.mutualTLS() && u.Scheme != "https" {
+		return fmt.Errorf("%s must be https: %s is a certificate of the TLS connection", name, cfg.ClientAuth)
+	}
+	return nil
+}
+
+var (
+	errBadCertificate = errors.New("Config.ClientCertificate has no certificate or no private key")
+	errOwnTransport   = errors.New("Config.HTTPClient has a transport of its own, which Config.ClientCertificate cannot be added to; let that present the certificate")
+)
+
+// presenting returns an HTTP client like hc that presents the certificate to
+// servers that ask for one. hc and its transport are left as they are.
+func presenting(hc *http.Client, cert *tls.Certificate) (*http.Client, error) {
+	if cert == nil {
+		return hc, nil
+	}
+	if len(cert.Certificate) == 0 || cert.PrivateKey == nil {
+		return hc, errBadCertificate
+	}
+	var c http.Client
+	if hc != nil {
+		c = *hc
+	}
+	base := c.Transport
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	t, ok := base.(*http.Transport)
+	if !ok || t.DialTLSContext != nil || t.DialTLS != nil { //nolint:staticcheck // programs still set it
+		return hc, errOwnTransport
+	}
+	t = t.Clone()
+	// See defaultTransport. Besides, nobody else could close idle connections of
+	// this transport.
+	t.DisableKeepAlives = true
+	if t.TLSClientConfig == nil {
+		t.TLSClientConfig = new(tls.Config)
+	}
+	// Whatever authorities the server names: it may register certificates that
+	// none of them has signed (RFC 8705 section 2.2).
+	t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
+	// A session of the caller's resumed here would be one without the certificate.
+	t.TLSClientConfig.ClientSessionCache = nil
+	c.Transport = t
+	return &c, nil
+}
+
+// certificateAlerts are those by which a server says what it thinks of a client's
+// certificate (RFC 8446 section 6.2).
+var certificateAlerts = [...]tls.AlertError{
+	42,  // bad_certificate
+	43,  // unsupported_certificate
+	44,  // certificate_revoked
+	45,  // certificate_expired
+	46,  // certificate_unknown
+	48,  // unknown_ca
+	49,  // access_denied
+	116, // certificate_required
+}
+
+// certificateRefused returns the cause if the server ended the handshake because
+// of the client's certificate, or because there was none, else nil. Go's own type
+// for a received alert is not exported; it prints like the exported one.
+func certificateRefused(err error) error {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" || op.Err == nil {
+		return nil
+	}
+	for _, alert := range certificateAlerts {
+		if op.Err.Error() == alert.Error() {
+			return fmt.Errorf("the server refused the connection over the client certificate (%w)", alert)
+		}
+	}
+	return nil
+}
