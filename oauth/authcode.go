@@ -9,7 +9,9 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 )
@@ -35,6 +37,12 @@ type LoginRequest struct {
 	Verifier string `json:"verifier"`
 	// RedirectURL is where the browser comes back to.
 	RedirectURL string `json:"redirect_url"`
+	// Resources are the resource indicators asked for (RFC 8707). Exchange asks for
+	// a token for the same ones, unless its ctx carries others.
+	Resources []string `json:"resources,omitempty"`
+	// ExpiresAt is until when the browser can be sent to URL, by the local clock.
+	// Zero: no end is known.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 // String describes the request without state and verifier.
@@ -56,11 +64,17 @@ func (r LoginRequest) LogValue() slog.Value { return slog.StringValue(r.String()
 // Each call makes a new state and a new PKCE challenge (S256, RFC 7636), which
 // is sent whatever the server's metadata says of it. Config.AuthParams are added
 // but replace nothing that the flow needs. No request is sent; a mistake in
-// the configuration is an [*Error] that matches [ErrMisconfigured]. Safe for
+// the configuration is an [*Error] that matches [ErrMisconfigured], and so is
+// Config.RequirePushedAuth, for which there is [Client.PushAuthCode]. Safe for
 // concurrent use.
 func (c *Client) AuthCodeURL() (*LoginRequest, error) {
 	if c.cfg.RedirectURL == "" {
 		return nil, misconfigured(opAuthorize, errors.New("Config.RedirectURL is empty"))
+	}
+	if c.cfg.RequirePushedAuth {
+		fail := misconfigured(opAuthorize, errMustPush)
+		fail.Hint = "use PushAuthCode"
+		return nil, fail
 	}
 	return c.loginRequest(c.cfg.RedirectURL, c.cfg.Resources)
 }
@@ -77,7 +91,7 @@ func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginReq
 	if err != nil {
 		return nil, misconfigured(opAuthorize, errors.New("Config.AuthURL is not a URL"))
 	}
-	req := &LoginRequest{State: rand.Text(), Verifier: oauth2.GenerateVerifier(), RedirectURL: redirectURL}
+	req := &LoginRequest{State: rand.Text(), Verifier: oauth2.GenerateVerifier(), RedirectURL: redirectURL, Resources: slices.Clone(resources)}
 
 	query := u.Query() // RFC 6749 section 3.1: a query in the endpoint is kept
 	for name, values := range c.cfg.AuthParams {
@@ -123,6 +137,11 @@ func (c *Client) Exchange(ctx context.Context, req *LoginRequest, query url.Valu
 	code, fail := c.judgeRedirect(req, query)
 	if fail != nil {
 		return nil, fail
+	}
+	if len(ResourceFrom(ctx)) == 0 {
+		// What was authorized, though Config may have changed since, or another ctx
+		// have named it (RFC 8707 section 2.2).
+		ctx = WithResource(ctx, req.Resources...)
 	}
 	return c.grant(ctx, opExchange, url.Values{
 		"grant_type":    {"authorization_code"},

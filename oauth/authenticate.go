@@ -24,6 +24,9 @@ import (
 // in the browser tells how the login ended. Answers that do not carry this
 // login's state get an error page and do not end it.
 //
+// With Config.RequirePushedAuth the request is pushed first (RFC 9126), and the
+// address on the screen ends with it, often within a minute.
+//
 // It waits as long as ctx allows; give ctx a deadline or let the person cancel
 // it. The port is free again when Authenticate returns. Errors are of type
 // [*Error]: [ErrAccessDenied] if the person refused, a port in use matches
@@ -45,6 +48,11 @@ func (c *Client) Authenticate(ctx context.Context) (*TokenPair, error) {
 	req, err := c.loginRequest(lb.redirectURL, c.resources(ctx))
 	if err != nil {
 		return nil, err
+	}
+	if c.cfg.RequirePushedAuth {
+		if err := c.push(ctx, req); err != nil {
+			return nil, err
+		}
 	}
 	l := &login{
 		client:  c,

@@ -89,6 +89,7 @@ type Config struct {
 	RevocationURL    string
 	IntrospectionURL string
 	UserinfoURL      string
+	PushedAuthURL    string
 
 	// RedirectURL is where a login returns to. For Authenticate, empty means
 	// http://127.0.0.1 on a free port; set it (with a port) for servers that want
@@ -102,6 +103,11 @@ type Config struct {
 	// Resources are the resource indicators (RFC 8707) sent at login and refresh.
 	// WithResource replaces them for one call.
 	Resources []string
+
+	// RequirePushedAuth makes logins push their request to PushedAuthURL (RFC 9126)
+	// instead of sending it through the browser. Discover sets it when the server's
+	// metadata requires it.
+	RequirePushedAuth bool
 
 	// ClientAuth defaults to AuthPrivateKeyJWT with a ClientKey, else AuthMTLS
 	// with a ClientCertificate, else AuthBasic with a secret and AuthNone without;

@@ -56,8 +56,9 @@ func (c *Client) Metadata() *Metadata {
 // chosen from what the server lists: basic if it may, else post. A client with a
 // key or certificate gets the method and algorithm for it, fails if the server
 // lists others only, and with a certificate uses the server's
-// mtls_endpoint_aliases (RFC 8705 section 5). RequireIss is
-// set when the server announces iss (RFC 9207). cfg.Issuer is overwritten. That
+// mtls_endpoint_aliases (RFC 8705 section 5). RequireIss is set when the server
+// announces iss (RFC 9207), RequirePushedAuth when it takes no other requests (RFC
+// 9126 section 5). cfg.Issuer is overwritten. That
 // a server does not list S256 changes nothing: PKCE is always sent.
 //
 // Errors are of type [*Error]: [ErrTransient] when the server could not be
@@ -199,6 +200,7 @@ func (m metadata) fill(cfg *Config) error {
 		{"revocation_endpoint", "Config.RevocationURL", &cfg.RevocationURL},
 		{"introspection_endpoint", "Config.IntrospectionURL", &cfg.IntrospectionURL},
 		{"userinfo_endpoint", "Config.UserinfoURL", &cfg.UserinfoURL},
+		{"pushed_authorization_request_endpoint", "Config.PushedAuthURL", &cfg.PushedAuthURL},
 	}
 	for _, e := range endpoints {
 		if *e.target == "" {
@@ -214,11 +216,19 @@ func (m metadata) fill(cfg *Config) error {
 	if cfg.ClientAuth == "" && cfg.ClientKey == nil && cfg.ClientSecret != "" {
 		cfg.ClientAuth = m.clientAuth()
 	}
-	var announced bool
-	if json.Unmarshal(m["authorization_response_iss_parameter_supported"], &announced) == nil && announced {
+	if m.says("authorization_response_iss_parameter_supported") {
 		cfg.RequireIss = true
 	}
+	if m.says("require_pushed_authorization_requests") {
+		cfg.RequirePushedAuth = true
+	}
 	return nil
+}
+
+// says reports whether a member is true.
+func (m metadata) says(name string) bool {
+	var announced bool
+	return json.Unmarshal(m[name], &announced) == nil && announced
 }
 
 // clientAuth chooses how a client with a secret authenticates. A list that has

@@ -12,8 +12,8 @@
 //
 // [Client.Authenticate] is for programs on a person's machine,
 // [Client.DeviceLogin] for machines without a browser, such as servers reached by
-// SSH. Web applications with a callback of their own use [Client.AuthCodeURL] and
-// [Client.Exchange], services without a person [Client.ClientCredentials].
+// SSH. Web applications with a callback of their own use [Client.AuthCodeURL] (or
+// [Client.PushAuthCode], where the server wants it) and [Client.Exchange], services without a person [Client.ClientCredentials].
 //
 // # Requests
 //

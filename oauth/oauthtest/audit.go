@@ -28,6 +28,12 @@ const (
 	// AssertionReplayed: a client assertion was sent again, whose jti is for one
 	// use (RFC 7523 section 3).
 	AssertionReplayed MistakeKind = "sent again"
+	// BesideRequestURI: a parameter was sent through the browser beside a
+	// request_uri, although the whole request had been pushed (RFC 9126 section 4).
+	BesideRequestURI MistakeKind = "sent beside a request_uri"
+	// RequestURIReused: the browser was sent to a request_uri that had led to an
+	// answer before (RFC 9126 section 4).
+	RequestURIReused MistakeKind = "sent again after it was answered"
 )
 
 // replayWindow is how long after an answer was lost a client may send the same
@@ -39,8 +45,8 @@ type Mistake struct {
 	Kind MistakeKind
 	When time.Time
 	// TokenHash is the beginning of the refresh token's SHA-256 in hexadecimal,
-	// or of the jti for AssertionReplayed, or for TokenInURL the name of the query
-	// parameter.
+	// or of the jti for AssertionReplayed, or for the kinds about parameters the
+	// parameter's name.
 	TokenHash string
 }
 
@@ -48,7 +54,7 @@ type Mistake struct {
 func (m Mistake) String() string {
 	what := "refresh token " + m.TokenHash
 	switch m.Kind {
-	case TokenInURL:
+	case TokenInURL, BesideRequestURI, RequestURIReused:
 		what = "parameter " + m.TokenHash
 	case AssertionReplayed:
 		what = "client assertion " + m.TokenHash
@@ -278,12 +284,18 @@ func (a *auditor) checkQuery(u *url.URL) {
 	if u.RawQuery == "" {
 		return
 	}
-	query, now := u.Query(), a.now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	query := u.Query()
 	for _, name := range secretParameters {
 		if query.Has(name) {
-			a.mistakes = append(a.mistakes, Mistake{Kind: TokenInURL, When: now, TokenHash: name})
+			a.noteParameter(TokenInURL, name)
 		}
 	}
+}
+
+// noteParameter counts a mistake about a request's parameter.
+func (a *auditor) noteParameter(kind MistakeKind, name string) {
+	now := a.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mistakes = append(a.mistakes, Mistake{Kind: kind, When: now, TokenHash: name})
 }

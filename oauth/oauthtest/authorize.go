@@ -14,6 +14,7 @@ type authRequest struct {
 	client   RegisteredClient
 	redirect *url.URL
 	query    url.Values
+	pushed   string // its request_uri (RFC 9126); "" if the browser brought it all
 }
 
 // serveAuthorize is the authorization endpoint (RFC 6749 section 4.1.1, with PKCE
@@ -22,6 +23,9 @@ func (s *Server) serveAuthorize(r *http.Request) *answer {
 	req, refusal := s.readAuthRequest(r.URL.Query())
 	if refusal != nil {
 		return refusal
+	}
+	if s.cfg.RequirePushedAuth && req.pushed == "" {
+		return s.sendBack(req, url.Values{"error": {"invalid_request"}, "error_description": {"the request must be pushed"}})
 	}
 	if code, description := req.problem(); code != "" {
 		return s.sendBack(req, url.Values{"error": {code}, "error_description": {description}})
@@ -40,6 +44,7 @@ func (s *Server) serveAuthorize(r *http.Request) *answer {
 		return s.sendBack(req, url.Values{"error": {code}})
 	}
 	if b.user == "" || hasScope(prompt, "login") {
+		s.promptFulfilled(req)
 		return s.askLogin(b, s.authorizePage(req), "", "")
 	}
 	return s.askConsent(req, b)
@@ -48,6 +53,9 @@ func (s *Server) serveAuthorize(r *http.Request) *answer {
 // readAuthRequest finds client and redirect URI. Without both being right nothing
 // is sent anywhere: the person reads what is wrong (RFC 6749 section 4.1.2.1).
 func (s *Server) readAuthRequest(query url.Values) (authRequest, *answer) {
+	if query.Has("request_uri") {
+		return s.readPushedRequest(query)
+	}
 	c, known := s.clients[query.Get("client_id")]
 	if !known {
 		return authRequest{}, s.message(http.StatusBadRequest, "Unknown client", "The program that sent you here is not registered.")
@@ -57,7 +65,7 @@ func (s *Server) readAuthRequest(query url.Values) (authRequest, *answer) {
 	if err != nil || !s.allowsRedirect(c, raw, redirect) {
 		return authRequest{}, s.message(http.StatusBadRequest, "Wrong address", "The program that sent you here wants to be answered at an address that is not registered.")
 	}
-	return authRequest{c, redirect, query}, nil
+	return authRequest{client: c, redirect: redirect, query: query}, nil
 }
 
 // problem returns the error code for what else is wrong with the request.
@@ -70,6 +78,8 @@ func (req authRequest) problem() (code, description string) {
 		return "unsupported_response_type", "the response type must be code"
 	case q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") == "":
 		return "invalid_request", "PKCE with S256 is required"
+	case !areResources(q["resource"]):
+		return "invalid_target", "a resource must be an absolute URI without fragment"
 	}
 	return "", ""
 }
@@ -103,6 +113,10 @@ func isLoopback(u *url.URL) bool {
 // login has fulfilled.
 func (s *Server) authorizePage(req authRequest) string {
 	q := url.Values{}
+	if req.pushed != "" {
+		q = url.Values{"client_id": {req.client.ID}, "request_uri": {req.pushed}}
+		return s.base + string(AuthorizeEndpoint) + "?" + q.Encode()
+	}
 	for name, values := range req.query {
 		if name != "prompt" {
 			q[name] = values
@@ -147,6 +161,9 @@ func (s *Server) decideAuthorize(r *http.Request, req authRequest, b browser) *a
 
 // sendBack answers the client through the browser, with state and iss (RFC 9207).
 func (s *Server) sendBack(req authRequest, params url.Values) *answer {
+	if !s.usePushed(req) {
+		return s.usedRequest()
+	}
 	if state := req.query.Get("state"); state != "" {
 		params.Set("state", state)
 	}

@@ -21,6 +21,9 @@ const (
 	// clients that are told none.
 	defaultDeviceCodeLifetime = 30 * time.Minute
 	defaultDeviceInterval     = 5 * time.Second
+
+	// From the example of RFC 9126 section 2.2.
+	defaultPushedRequestLifetime = time.Minute
 )
 
 // Config describes a server. The zero value is a sensible, strict one.
@@ -96,6 +99,12 @@ type Config struct {
 	// polls must be, 5 seconds by default.
 	DeviceCodeLifetime, DeviceInterval time.Duration
 
+	// RequirePushedAuth refuses authorization requests that were not pushed (RFC
+	// 9126). PushedRequestLifetime is how long a pushed one can be used, once: 60
+	// seconds by default.
+	RequirePushedAuth     bool
+	PushedRequestLifetime time.Duration
+
 	// ExactRedirectPort compares the port of loopback redirects too, unlike RFC
 	// 8252 section 7.3. It has an effect for clients with RedirectURIs.
 	ExactRedirectPort bool
@@ -139,6 +148,7 @@ func (cfg Config) withDefaults() Config {
 	setDefault(&cfg.RefreshTokenLifetime, DefaultRefreshTokenLifetime)
 	setDefault(&cfg.DeviceCodeLifetime, defaultDeviceCodeLifetime)
 	setDefault(&cfg.DeviceInterval, defaultDeviceInterval)
+	setDefault(&cfg.PushedRequestLifetime, defaultPushedRequestLifetime)
 	setDefault(&cfg.ClientID, DefaultClientID)
 	setDefault(&cfg.DefaultScope, DefaultScope)
 	setDefault(&cfg.RefreshTokenNotFound, ErrRefreshTokenNotFound)

@@ -26,6 +26,9 @@ func (s *Server) serveDeviceAuthorization(r *http.Request) *answer {
 	if refusal != nil {
 		return refusal
 	}
+	if !areResources(r.PostForm["resource"]) {
+		return invalidTarget("a resource must be an absolute URI without fragment")
+	}
 	g := s.newGrant("", c.ID, r.PostForm.Get("scope"))
 	g.Resources = r.PostForm["resource"]
 	code, d := randomID(24), &deviceLogin{
@@ -66,7 +69,7 @@ func (s *Server) grantByDevice(r *http.Request, c RegisteredClient) *answer {
 	if refusal != nil {
 		return refusal
 	}
-	return s.answerLogin(s.begin(detached(r), g))
+	return s.beginFor(detached(r), g, r.PostForm["resource"])
 }
 
 // poll returns the grant once the person has allowed it.

@@ -22,7 +22,8 @@
 // tokens 7 days and rotate, and a refresh token that is used twice ends all of
 // the user's sessions. One person, alice with the password wonderland, and one
 // public client, evertoken-test, are registered. It serves metadata (RFC 8414
-// and OpenID Connect Discovery), keys, authorization code with PKCE, the device
+// and OpenID Connect Discovery), keys, authorization code with PKCE, pushed
+// authorization requests (RFC 9126), resource indicators (RFC 8707), the device
 // flow (RFC 8628), password, client credentials and refresh grants, revocation
 // (RFC 7009), introspection (RFC 7662), userinfo, and a protected resource that
 // answers the challenges of RFC 6750.

@@ -18,6 +18,7 @@ const (
 	RevocationEndpoint          Endpoint = "/revoke"
 	IntrospectionEndpoint       Endpoint = "/introspect"
 	UserinfoEndpoint            Endpoint = "/userinfo"
+	PushedAuthorizationEndpoint Endpoint = "/par"
 	ResourceEndpoint            Endpoint = "/resource"
 	JWKSEndpoint                Endpoint = "/jwks"
 	MetadataEndpoint            Endpoint = "/.well-known/oauth-authorization-server"
@@ -66,6 +67,8 @@ func (s *Server) handler(e Endpoint) func(*http.Request) *answer {
 		return s.serveIntrospection
 	case UserinfoEndpoint:
 		return s.serveUserinfo
+	case PushedAuthorizationEndpoint:
+		return s.servePushedAuthorization
 	case ResourceEndpoint:
 		return s.serveResource
 	case JWKSEndpoint:
@@ -81,7 +84,8 @@ func (s *Server) handler(e Endpoint) func(*http.Request) *answer {
 // methods lists what e answers to.
 func (e Endpoint) methods() []string {
 	switch e {
-	case TokenEndpoint, LoginEndpoint, DeviceAuthorizationEndpoint, RevocationEndpoint, IntrospectionEndpoint:
+	case TokenEndpoint, LoginEndpoint, DeviceAuthorizationEndpoint, RevocationEndpoint, IntrospectionEndpoint,
+		PushedAuthorizationEndpoint:
 		return []string{http.MethodPost}
 	case AuthorizeEndpoint, DeviceEndpoint, UserinfoEndpoint:
 		return []string{http.MethodGet, http.MethodPost}

@@ -14,6 +14,8 @@ func (s *Server) serveMetadata(*http.Request) *answer {
 		"revocation_endpoint":                            s.Endpoint(RevocationEndpoint),
 		"introspection_endpoint":                         s.Endpoint(IntrospectionEndpoint),
 		"userinfo_endpoint":                              s.Endpoint(UserinfoEndpoint),
+		"pushed_authorization_request_endpoint":          s.Endpoint(PushedAuthorizationEndpoint),
+		"require_pushed_authorization_requests":          s.cfg.RequirePushedAuth,
 		"jwks_uri":                                       s.Endpoint(JWKSEndpoint),
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query"},

@@ -23,8 +23,10 @@ func (s *Server) OAuthConfig() oauth.Config {
 		RevocationURL:    s.Endpoint(RevocationEndpoint),
 		IntrospectionURL: s.Endpoint(IntrospectionEndpoint),
 		UserinfoURL:      s.Endpoint(UserinfoEndpoint),
+		PushedAuthURL:    s.Endpoint(PushedAuthorizationEndpoint),
 		Scopes:           strings.Fields(s.cfg.DefaultScope),
 	}
+	cfg.RequirePushedAuth = s.cfg.RequirePushedAuth
 	switch {
 	case s.http == nil:
 		cfg.HTTPClient = s.Client()

@@ -50,6 +50,8 @@ type Server struct {
 	served      int
 	rejected    int
 	lastCleanup time.Time
+
+	pushed map[string]*pushedRequest // by hash of the request URI
 }
 
 // New returns a server that is reached through its Client only; its issuer is
@@ -103,6 +105,7 @@ func newServer(cfg Config, url string) *Server {
 		claims:   make(map[string]chan struct{}),
 		codes:    make(map[string]*authCode),
 		devices:  make(map[string]*deviceLogin),
+		pushed:   make(map[string]*pushedRequest),
 		browsers: make(map[string]string),
 		requests: make(map[Endpoint]int),
 		arrived:  make(chan struct{}),

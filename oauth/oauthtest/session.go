@@ -26,6 +26,7 @@ type grant struct {
 	Resources []string `json:"resources,omitempty"`
 	LoginUnix int64    `json:"auth_time"`
 	nonce     string   // only of the first ID token
+	firstFor  []string // resources of the first access token; nil for all
 }
 
 // A session is a grant while it lasts. Server.mu guards it.
@@ -77,7 +78,11 @@ func (s *Server) begin(ctx context.Context, g grant) (*answer, error) {
 	s.sessions[g.Session] = se
 	s.mu.Unlock()
 
-	fields := s.mintAccess(se, g.Scope, g.Resources)
+	resources := g.Resources
+	if g.firstFor != nil {
+		resources = g.firstFor
+	}
+	fields := s.mintAccess(se, g.Scope, resources)
 	s.addIDToken(fields, g)
 	if s.givesRefreshToken(g) {
 		raw, expires := s.firstRefreshToken(g)
@@ -311,6 +316,11 @@ func (s *Server) forgetLocked(now time.Time) {
 	for hash, c := range s.codes {
 		if now.After(c.expires.Add(codeMemory)) {
 			delete(s.codes, hash)
+		}
+	}
+	for hash, p := range s.pushed {
+		if now.After(p.expires.Add(codeMemory)) {
+			delete(s.pushed, hash)
 		}
 	}
 	for hash, d := range s.devices {

@@ -26,6 +26,9 @@ func (s *Server) serveToken(r *http.Request) *answer {
 	if refusal != nil {
 		return refusal
 	}
+	if !areResources(r.PostForm["resource"]) {
+		return invalidTarget("a resource must be an absolute URI without fragment")
+	}
 	switch r.PostForm.Get("grant_type") {
 	case grantRefresh:
 		return s.grantByRefreshToken(r, c)
@@ -103,7 +106,7 @@ func (s *Server) grantByCode(r *http.Request, c RegisteredClient) *answer {
 	if !good {
 		return invalidGrant("the code, redirect_uri or code_verifier is not the right one")
 	}
-	return s.answerLogin(s.begin(ctx, code.grant))
+	return s.beginFor(ctx, code.grant, form["resource"])
 }
 
 // answerLogin turns a store's failure into an answer.
