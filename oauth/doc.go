@@ -13,7 +13,9 @@
 // [Client.Authenticate] is for programs on a person's machine,
 // [Client.DeviceLogin] for machines without a browser, such as servers reached by
 // SSH. Web applications with a callback of their own use [Client.AuthCodeURL] (or
-// [Client.PushAuthCode], where the server wants it) and [Client.Exchange], services without a person [Client.ClientCredentials].
+// [Client.PushAuthCode], where the server wants it) and [Client.Exchange], services
+// without a person [Client.ClientCredentials], and services that act for one
+// [Client.ExchangeToken].
 //
 // # Requests
 //

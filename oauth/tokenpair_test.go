@@ -56,7 +56,8 @@ func printables(t *testing.T) map[string]any {
 		"pair": *pair, "pair pointer": pair,
 		"config": cfg, "config pointer": &cfg, "client": client,
 		"login": *login, "login pointer": login,
-		"device code": *code, "device code pointer": code,
+		"token exchange": oauth.TokenExchange{SubjectToken: secret, ActorToken: secret},
+		"device code":    *code, "device code pointer": code,
 	}
 }
 

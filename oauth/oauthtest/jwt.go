@@ -38,6 +38,12 @@ type accessClaims struct {
 	ExpiresMilli int64 `json:"exp_ms"`
 	// Serial orders the access tokens of a session.
 	Serial int `json:"serial"`
+	// Actor is who acts for the subject, if somebody does (RFC 8693 section 4.1).
+	Actor *actorClaim `json:"act,omitempty"`
+}
+
+type actorClaim struct {
+	Subject string `json:"sub"`
 }
 
 // errBadToken is all that verifying tells.

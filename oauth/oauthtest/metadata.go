@@ -19,7 +19,7 @@ func (s *Server) serveMetadata(*http.Request) *answer {
 		"jwks_uri":                                       s.Endpoint(JWKSEndpoint),
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query"},
-		"grant_types_supported":                          []string{grantCode, grantRefresh, grantDevice, grantPassword, grantClient},
+		"grant_types_supported":                          []string{grantCode, grantRefresh, grantDevice, grantPassword, grantClient, grantExchange},
 		"code_challenge_methods_supported":               []string{"S256"},
 		"token_endpoint_auth_methods_supported":          auth,
 		"revocation_endpoint_auth_methods_supported":     auth,

@@ -26,6 +26,7 @@ type grant struct {
 	Resources []string `json:"resources,omitempty"`
 	LoginUnix int64    `json:"auth_time"`
 	nonce     string   // only of the first ID token
+	actor     string   // who acts for the user (RFC 8693 section 4.1); "" for the client
 	firstFor  []string // resources of the first access token; nil for all
 }
 
@@ -129,6 +130,9 @@ func (s *Server) mintAccess(se *session, scope string, resources []string) map[s
 			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: wholeSecond(expires),
 		},
 		ClientID: se.Client, Scope: scope, Session: se.Session, Serial: serial, ExpiresMilli: expires.UnixMilli(),
+	}
+	if se.actor != "" {
+		claims.Actor = &actorClaim{Subject: se.actor}
 	}
 	return map[string]any{
 		"access_token": s.keys.sign("at+jwt", claims),

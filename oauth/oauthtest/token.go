@@ -40,6 +40,8 @@ func (s *Server) serveToken(r *http.Request) *answer {
 		return s.grantByPassword(r, c)
 	case grantClient:
 		return s.grantByClient(r, c)
+	case grantExchange:
+		return s.grantByExchange(r, c)
 	case "":
 		return badRequest("invalid_request", "grant_type is missing, or the body is not application/x-www-form-urlencoded")
 	}
@@ -47,10 +49,12 @@ func (s *Server) serveToken(r *http.Request) *answer {
 }
 
 // repeated returns a parameter that was sent more than once, which RFC 6749
-// section 3.2 forbids, or "". resource may repeat (RFC 8707 section 2).
+// section 3.2 forbids, or "". resource may repeat (RFC 8707 section 2), and so may
+// the audience of a token exchange (RFC 8693 section 2.1).
 func repeated(form url.Values) string {
 	for name, values := range form {
-		if len(values) > 1 && name != "resource" {
+		exchanged := name == "audience" && form.Get("grant_type") == grantExchange
+		if len(values) > 1 && name != "resource" && !exchanged {
 			return name
 		}
 	}
