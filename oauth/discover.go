@@ -24,7 +24,7 @@ type Metadata struct {
 	// JWKSURL is where the keys are that ID tokens are signed with.
 	JWKSURL string
 	// EndSessionURL is where a browser logs out (OpenID Connect RP-Initiated
-	// Logout).
+	// Logout). See [Client.EndSessionURL].
 	EndSessionURL string
 	// Raw holds every member as published.
 	Raw map[string]json.RawMessage
@@ -201,6 +201,7 @@ func (m metadata) fill(cfg *Config) error {
 		{"introspection_endpoint", "Config.IntrospectionURL", &cfg.IntrospectionURL},
 		{"userinfo_endpoint", "Config.UserinfoURL", &cfg.UserinfoURL},
 		{"pushed_authorization_request_endpoint", "Config.PushedAuthURL", &cfg.PushedAuthURL},
+		{"end_session_endpoint", "Config.EndSessionURL", &cfg.EndSessionURL},
 	}
 	for _, e := range endpoints {
 		if *e.target == "" {

@@ -126,6 +126,9 @@ type RegisteredClient struct {
 	// addresses (RFC 8252 section 7.3). Nil allows every http URL of the loopback
 	// interface (127.0.0.1, [::1], localhost).
 	RedirectURIs []string
+	// PostLogoutRedirectURIs are where a browser may go after a logout, compared
+	// exactly. Nil allows every http URL of the loopback interface.
+	PostLogoutRedirectURIs []string
 	// Keys are those that the client signs assertions with, by key ID: RSA, ECDSA
 	// on P-256, P-384 or P-521, or Ed25519. An assertion without kid is taken for
 	// the only one.

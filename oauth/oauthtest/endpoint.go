@@ -19,6 +19,7 @@ const (
 	IntrospectionEndpoint       Endpoint = "/introspect"
 	UserinfoEndpoint            Endpoint = "/userinfo"
 	PushedAuthorizationEndpoint Endpoint = "/par"
+	EndSessionEndpoint          Endpoint = "/logout"
 	ResourceEndpoint            Endpoint = "/resource"
 	JWKSEndpoint                Endpoint = "/jwks"
 	MetadataEndpoint            Endpoint = "/.well-known/oauth-authorization-server"
@@ -69,6 +70,8 @@ func (s *Server) handler(e Endpoint) func(*http.Request) *answer {
 		return s.serveUserinfo
 	case PushedAuthorizationEndpoint:
 		return s.servePushedAuthorization
+	case EndSessionEndpoint:
+		return s.serveEndSession
 	case ResourceEndpoint:
 		return s.serveResource
 	case JWKSEndpoint:
@@ -87,7 +90,7 @@ func (e Endpoint) methods() []string {
 	case TokenEndpoint, LoginEndpoint, DeviceAuthorizationEndpoint, RevocationEndpoint, IntrospectionEndpoint,
 		PushedAuthorizationEndpoint:
 		return []string{http.MethodPost}
-	case AuthorizeEndpoint, DeviceEndpoint, UserinfoEndpoint:
+	case AuthorizeEndpoint, DeviceEndpoint, UserinfoEndpoint, EndSessionEndpoint:
 		return []string{http.MethodGet, http.MethodPost}
 	case ResourceEndpoint:
 		return nil // all

@@ -24,6 +24,7 @@ func (s *Server) OAuthConfig() oauth.Config {
 		IntrospectionURL: s.Endpoint(IntrospectionEndpoint),
 		UserinfoURL:      s.Endpoint(UserinfoEndpoint),
 		PushedAuthURL:    s.Endpoint(PushedAuthorizationEndpoint),
+		EndSessionURL:    s.Endpoint(EndSessionEndpoint),
 		Scopes:           strings.Fields(s.cfg.DefaultScope),
 	}
 	cfg.RequirePushedAuth = s.cfg.RequirePushedAuth
