@@ -91,6 +91,7 @@ type Config struct {
 	UserinfoURL      string
 	PushedAuthURL    string
 	EndSessionURL    string
+	RegistrationURL  string
 
 	// RedirectURL is where a login returns to. For Authenticate, empty means
 	// http://127.0.0.1 on a free port; set it (with a port) for servers that want

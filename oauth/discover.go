@@ -68,18 +68,11 @@ func (c *Client) Metadata() *Metadata {
 // endpoint is neither https nor loopback. It sends at most two requests, each
 // within Config.Timeout.
 func Discover(ctx context.Context, issuer string, cfg Config) (*Client, error) {
-	if err := checkEndpoint("the issuer", issuer); err != nil {
-		return nil, misconfigured(opDiscover, err)
-	}
-	addresses, err := metadataURLs(issuer)
-	if err != nil {
-		return nil, misconfigured(opDiscover, err)
-	}
 	probe := NewClient(cfg)
 	if probe.err != nil {
 		return nil, misconfigured(opDiscover, probe.err)
 	}
-	doc, fail := probe.findMetadata(ctx, issuer, addresses)
+	doc, fail := probe.issuerMetadata(ctx, issuer)
 	if fail != nil {
 		return nil, fail
 	}
@@ -97,6 +90,18 @@ func Discover(ctx context.Context, issuer string, cfg Config) (*Client, error) {
 	client := NewClient(cfg)
 	client.meta = doc.extras()
 	return client, nil
+}
+
+// issuerMetadata returns what the server at issuer publishes.
+func (c *Client) issuerMetadata(ctx context.Context, issuer string) (metadata, *Error) {
+	if err := checkEndpoint("the issuer", issuer); err != nil {
+		return nil, misconfigured(opDiscover, err)
+	}
+	addresses, err := metadataURLs(issuer)
+	if err != nil {
+		return nil, misconfigured(opDiscover, err)
+	}
+	return c.findMetadata(ctx, issuer, addresses)
 }
 
 // metadataURLs returns where metadata of the issuer can be: RFC 8414 section 3.1
@@ -202,6 +207,7 @@ func (m metadata) fill(cfg *Config) error {
 		{"userinfo_endpoint", "Config.UserinfoURL", &cfg.UserinfoURL},
 		{"pushed_authorization_request_endpoint", "Config.PushedAuthURL", &cfg.PushedAuthURL},
 		{"end_session_endpoint", "Config.EndSessionURL", &cfg.EndSessionURL},
+		{"registration_endpoint", "Config.RegistrationURL", &cfg.RegistrationURL},
 	}
 	for _, e := range endpoints {
 		if *e.target == "" {

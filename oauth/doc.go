@@ -17,6 +17,9 @@
 // without a person [Client.ClientCredentials], and services that act for one
 // [Client.ExchangeToken].
 //
+// A program that knows an API's address only begins with [DiscoverResource], and
+// where it is no client yet, with [Register].
+//
 // # Requests
 //
 // Every token request is exactly one POST. It follows no redirect, probes no

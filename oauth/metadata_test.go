@@ -68,7 +68,7 @@ func FuzzJudgeMetadata(f *testing.F) {
 		if doc.fill(&cfg) != nil {
 			return
 		}
-		for _, endpoint := range []string{cfg.AuthURL, cfg.TokenURL, cfg.DeviceAuthURL, cfg.RevocationURL, cfg.IntrospectionURL, cfg.UserinfoURL, cfg.PushedAuthURL, cfg.EndSessionURL} {
+		for _, endpoint := range []string{cfg.AuthURL, cfg.TokenURL, cfg.DeviceAuthURL, cfg.RevocationURL, cfg.IntrospectionURL, cfg.UserinfoURL, cfg.PushedAuthURL, cfg.EndSessionURL, cfg.RegistrationURL} {
 			if endpoint != "" && checkEndpoint("endpoint", endpoint) != nil {
 				t.Errorf("secrets would go to %q", endpoint)
 			}

@@ -56,6 +56,7 @@ func printables(t *testing.T) map[string]any {
 		"pair": *pair, "pair pointer": pair,
 		"config": cfg, "config pointer": &cfg, "client": client,
 		"login": *login, "login pointer": login,
+		"registration":   oauth.Registration{ClientID: "id", ClientSecret: secret, AccessToken: secret},
 		"logout":         oauth.LogoutRequest{URL: "https://auth.test/logout?id_token_hint=" + secret, State: secret},
 		"token exchange": oauth.TokenExchange{SubjectToken: secret, ActorToken: secret},
 		"device code":    *code, "device code pointer": code,

@@ -75,7 +75,7 @@ func (s *Server) readAssertion(assertion string) (RegisteredClient, *jwt.Registe
 	parser := jwt.NewParser(jwt.WithValidMethods(assertionAlgs), jwt.WithTimeFunc(s.now),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(assertionLeeway), jwt.WithAudience(s.assertionAudience()))
 	_, err := parser.ParseWithClaims(assertion, &claims, func(t *jwt.Token) (any, error) {
-		c = s.clients[claims.Issuer]
+		c, _ = s.client(claims.Issuer)
 		kid, _ := t.Header["kid"].(string)
 		return c.assertionKey(kid, t.Method.Alg())
 	})

@@ -34,6 +34,8 @@ const (
 	// RequestURIReused: the browser was sent to a request_uri that had led to an
 	// answer before (RFC 9126 section 4).
 	RequestURIReused MistakeKind = "sent again after it was answered"
+	// TokenAstray: credentials were sent to an endpoint that is public, by its path.
+	TokenAstray MistakeKind = "was sent credentials that it has no use for"
 )
 
 // replayWindow is how long after an answer was lost a client may send the same
@@ -46,7 +48,7 @@ type Mistake struct {
 	When time.Time
 	// TokenHash is the beginning of the refresh token's SHA-256 in hexadecimal,
 	// or of the jti for AssertionReplayed, or for the kinds about parameters the
-	// parameter's name.
+	// parameter's name, and for TokenAstray the endpoint.
 	TokenHash string
 }
 
@@ -58,6 +60,8 @@ func (m Mistake) String() string {
 		what = "parameter " + m.TokenHash
 	case AssertionReplayed:
 		what = "client assertion " + m.TokenHash
+	case TokenAstray:
+		what = "endpoint " + m.TokenHash
 	}
 	return fmt.Sprintf("%s: %s %s", m.When.Format(time.RFC3339Nano), what, m.Kind)
 }

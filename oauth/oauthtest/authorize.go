@@ -56,7 +56,7 @@ func (s *Server) readAuthRequest(query url.Values) (authRequest, *answer) {
 	if query.Has("request_uri") {
 		return s.readPushedRequest(query)
 	}
-	c, known := s.clients[query.Get("client_id")]
+	c, known := s.client(query.Get("client_id"))
 	if !known {
 		return authRequest{}, s.message(http.StatusBadRequest, "Unknown client", "The program that sent you here is not registered.")
 	}

@@ -35,7 +35,7 @@ func (s *Server) authenticate(r *http.Request) (RegisteredClient, *answer) {
 		}
 		id, secret, method = basicID, basicSecret, authBasic
 	}
-	c, known := s.clients[id]
+	c, known := s.client(id)
 	if method == authNone && !c.accepts(authNone) {
 		method = s.mutualTLS(r, c)
 	}

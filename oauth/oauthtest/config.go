@@ -129,6 +129,9 @@ type RegisteredClient struct {
 	// PostLogoutRedirectURIs are where a browser may go after a logout, compared
 	// exactly. Nil allows every http URL of the loopback interface.
 	PostLogoutRedirectURIs []string
+	// GrantTypes are those the client may use, by their names at the token endpoint.
+	// Nil means all; without refresh_token it gets no refresh token.
+	GrantTypes []string
 	// Keys are those that the client signs assertions with, by key ID: RSA, ECDSA
 	// on P-256, P-384 or P-521, or Ed25519. An assertion without kid is taken for
 	// the only one.

@@ -8,7 +8,8 @@ import (
 // An Endpoint is one of the server's endpoints, by its path below the issuer.
 type Endpoint string
 
-// The endpoints. Metadata of RFC 8414 has its path in front of the issuer's.
+// The endpoints. Metadata of RFC 8414 has its path in front of the issuer's, that
+// of RFC 9728 in front of the resource's.
 const (
 	TokenEndpoint               Endpoint = "/token"
 	AuthorizeEndpoint           Endpoint = "/authorize"
@@ -20,10 +21,12 @@ const (
 	UserinfoEndpoint            Endpoint = "/userinfo"
 	PushedAuthorizationEndpoint Endpoint = "/par"
 	EndSessionEndpoint          Endpoint = "/logout"
+	RegistrationEndpoint        Endpoint = "/register"
 	ResourceEndpoint            Endpoint = "/resource"
 	JWKSEndpoint                Endpoint = "/jwks"
 	MetadataEndpoint            Endpoint = "/.well-known/oauth-authorization-server"
 	OpenIDEndpoint              Endpoint = "/.well-known/openid-configuration"
+	ResourceMetadataEndpoint    Endpoint = "/.well-known/oauth-protected-resource"
 	styleEndpoint               Endpoint = "/style.css"
 
 	// AnyEndpoint stands for all of them.
@@ -35,6 +38,9 @@ func (s *Server) endpointOf(path string) Endpoint {
 	if path == string(MetadataEndpoint)+s.cfg.IssuerPath {
 		return MetadataEndpoint
 	}
+	if path == string(ResourceMetadataEndpoint)+s.base+string(ResourceEndpoint) {
+		return ResourceMetadataEndpoint
+	}
 	below, ok := strings.CutPrefix(path, s.base)
 	if !ok {
 		return ""
@@ -43,7 +49,7 @@ func (s *Server) endpointOf(path string) Endpoint {
 	if strings.HasPrefix(below, string(ResourceEndpoint)+"/") {
 		e = ResourceEndpoint
 	}
-	if e == MetadataEndpoint || s.handler(e) == nil {
+	if e == MetadataEndpoint || e == ResourceMetadataEndpoint || s.handler(e) == nil {
 		return ""
 	}
 	return e
@@ -72,6 +78,10 @@ func (s *Server) handler(e Endpoint) func(*http.Request) *answer {
 		return s.servePushedAuthorization
 	case EndSessionEndpoint:
 		return s.serveEndSession
+	case RegistrationEndpoint:
+		return s.serveRegistration
+	case ResourceMetadataEndpoint:
+		return s.serveResourceMetadata
 	case ResourceEndpoint:
 		return s.serveResource
 	case JWKSEndpoint:
@@ -90,7 +100,7 @@ func (e Endpoint) methods() []string {
 	case TokenEndpoint, LoginEndpoint, DeviceAuthorizationEndpoint, RevocationEndpoint, IntrospectionEndpoint,
 		PushedAuthorizationEndpoint:
 		return []string{http.MethodPost}
-	case AuthorizeEndpoint, DeviceEndpoint, UserinfoEndpoint, EndSessionEndpoint:
+	case AuthorizeEndpoint, DeviceEndpoint, UserinfoEndpoint, EndSessionEndpoint, RegistrationEndpoint:
 		return []string{http.MethodGet, http.MethodPost}
 	case ResourceEndpoint:
 		return nil // all

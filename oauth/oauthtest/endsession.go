@@ -72,7 +72,7 @@ func (s *Server) readLogout(query url.Values) (logout, *answer) {
 		return l, nil
 	}
 	redirect, err := url.Parse(raw)
-	c, known := s.clients[clientID]
+	c, known := s.client(clientID)
 	if err != nil || !known || !c.allowsPostLogout(raw, redirect) {
 		return l, s.message(http.StatusBadRequest, "Wrong address", "The program that sent you here wants you to return to an address that is not registered.")
 	}

@@ -61,5 +61,5 @@ func ExampleServer_Client() {
 	}
 	defer resp.Body.Close()
 	fmt.Println(resp.StatusCode == http.StatusUnauthorized, resp.Header.Get("WWW-Authenticate"))
-	// Output: true Bearer realm="oauthtest"
+	// Output: true Bearer realm="oauthtest", resource_metadata="https://auth.test/.well-known/oauth-protected-resource/resource"
 }

@@ -17,6 +17,7 @@ func (s *Server) serveMetadata(*http.Request) *answer {
 		"pushed_authorization_request_endpoint":          s.Endpoint(PushedAuthorizationEndpoint),
 		"require_pushed_authorization_requests":          s.cfg.RequirePushedAuth,
 		"end_session_endpoint":                           s.Endpoint(EndSessionEndpoint),
+		"registration_endpoint":                          s.Endpoint(RegistrationEndpoint),
 		"jwks_uri":                                       s.Endpoint(JWKSEndpoint),
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query"},

@@ -25,6 +25,7 @@ func (s *Server) OAuthConfig() oauth.Config {
 		UserinfoURL:      s.Endpoint(UserinfoEndpoint),
 		PushedAuthURL:    s.Endpoint(PushedAuthorizationEndpoint),
 		EndSessionURL:    s.Endpoint(EndSessionEndpoint),
+		RegistrationURL:  s.Endpoint(RegistrationEndpoint),
 		Scopes:           strings.Fields(s.cfg.DefaultScope),
 	}
 	cfg.RequirePushedAuth = s.cfg.RequirePushedAuth

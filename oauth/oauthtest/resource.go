@@ -12,15 +12,15 @@ func (s *Server) bearer(r *http.Request) (*accessClaims, *answer) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		// Section 3.1: no error code for a request that did not try.
-		return nil, challenge(http.StatusUnauthorized, "", "", "")
+		return nil, s.challenge(http.StatusUnauthorized, "", "", "")
 	}
 	scheme, token, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") || len(r.Header.Values("Authorization")) > 1 {
-		return nil, challenge(http.StatusUnauthorized, "", "", "")
+		return nil, s.challenge(http.StatusUnauthorized, "", "", "")
 	}
 	claims := s.liveAccess(strings.TrimSpace(token))
 	if claims == nil {
-		return nil, challenge(http.StatusUnauthorized, "invalid_token", "The access token is expired, revoked or malformed", "")
+		return nil, s.challenge(http.StatusUnauthorized, "invalid_token", "The access token is expired, revoked or malformed", "")
 	}
 	return claims, nil
 }
@@ -40,8 +40,9 @@ func (s *Server) liveAccess(token string) *accessClaims {
 	return claims
 }
 
-// challenge returns a refusal with WWW-Authenticate. Empty parts are left out.
-func challenge(status int, code, description, scope string) *answer {
+// challenge returns a refusal with WWW-Authenticate, which says where to read about
+// the resource (RFC 9728 section 5.1). Empty parts are left out.
+func (s *Server) challenge(status int, code, description, scope string) *answer {
 	fields := map[string]any{}
 	value := `Bearer realm="oauthtest"`
 	for _, p := range [...]struct{ name, value string }{
@@ -52,6 +53,7 @@ func challenge(status int, code, description, scope string) *answer {
 			fields[p.name] = p.value
 		}
 	}
+	value += `, resource_metadata="` + s.Endpoint(ResourceMetadataEndpoint) + `"`
 	a := jsonAnswer(status, fields)
 	a.header.Set("WWW-Authenticate", value)
 	return a
@@ -61,7 +63,7 @@ func challenge(status int, code, description, scope string) *answer {
 func (s *Server) serveResource(r *http.Request) *answer {
 	claims, refusal := s.bearer(r)
 	if refusal == nil && s.cfg.ResourceScope != "" && !hasScope(claims.Scope, s.cfg.ResourceScope) {
-		refusal = challenge(http.StatusForbidden, "insufficient_scope", "The access token lacks a scope", s.cfg.ResourceScope)
+		refusal = s.challenge(http.StatusForbidden, "insufficient_scope", "The access token lacks a scope", s.cfg.ResourceScope)
 	}
 	s.mu.Lock()
 	if refusal != nil {
@@ -89,7 +91,7 @@ func (s *Server) serveUserinfo(r *http.Request) *answer {
 		return refusal
 	}
 	if !hasScope(claims.Scope, "openid") {
-		return challenge(http.StatusForbidden, "insufficient_scope", "The access token lacks a scope", "openid")
+		return s.challenge(http.StatusForbidden, "insufficient_scope", "The access token lacks a scope", "openid")
 	}
 	fields := map[string]any{"sub": claims.Subject}
 	if hasScope(claims.Scope, "profile") {

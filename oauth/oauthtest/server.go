@@ -51,7 +51,8 @@ type Server struct {
 	rejected    int
 	lastCleanup time.Time
 
-	pushed map[string]*pushedRequest // by hash of the request URI
+	pushed  map[string]*pushedRequest // by hash of the request URI
+	dynamic map[string]*dynamicClient // by client ID
 }
 
 // New returns a server that is reached through its Client only; its issuer is
@@ -106,6 +107,7 @@ func newServer(cfg Config, url string) *Server {
 		codes:    make(map[string]*authCode),
 		devices:  make(map[string]*deviceLogin),
 		pushed:   make(map[string]*pushedRequest),
+		dynamic:  make(map[string]*dynamicClient),
 		browsers: make(map[string]string),
 		requests: make(map[Endpoint]int),
 		arrived:  make(chan struct{}),
@@ -136,6 +138,9 @@ func (s *Server) Issuer() string { return s.issuer }
 func (s *Server) Endpoint(e Endpoint) string {
 	if e == MetadataEndpoint { // RFC 8414 section 3.1
 		return s.URL + string(e) + s.cfg.IssuerPath
+	}
+	if e == ResourceMetadataEndpoint { // RFC 9728 section 3.1
+		return s.URL + string(e) + s.base + string(ResourceEndpoint)
 	}
 	return s.URL + s.base + string(e)
 }

@@ -96,6 +96,9 @@ func (s *Server) begin(ctx context.Context, g grant) (*answer, error) {
 }
 
 func (s *Server) givesRefreshToken(g grant) bool {
+	if c, _ := s.client(g.Client); !c.allowsGrant(grantRefresh) {
+		return false
+	}
 	return g.User != "" && (!s.cfg.OfflineScope || hasScope(g.Scope, "offline_access"))
 }
 

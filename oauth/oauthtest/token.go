@@ -29,6 +29,9 @@ func (s *Server) serveToken(r *http.Request) *answer {
 	if !areResources(r.PostForm["resource"]) {
 		return invalidTarget("a resource must be an absolute URI without fragment")
 	}
+	if grantType := r.PostForm.Get("grant_type"); grantType != "" && !c.allowsGrant(grantType) {
+		return badRequest("unauthorized_client", "the client is not registered for this grant type")
+	}
 	switch r.PostForm.Get("grant_type") {
 	case grantRefresh:
 		return s.grantByRefreshToken(r, c)
