@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/evertoken/evertoken/internal/dpop"
 )
 
 // An answer is what came back for a token request, with everything that judging
@@ -242,12 +244,8 @@ func (a answer) serverTime() time.Time {
 	return a.received
 }
 
-// skew is how far our clock is ahead of the server's. Date has whole seconds and
-// the answer took its time, so differences below two seconds are noise.
+// skew is how far our clock is ahead of the server's, zero if that is not known.
 func (a answer) skew() time.Duration {
-	skew := a.received.Round(0).Sub(a.serverTime().Round(0)).Truncate(time.Second)
-	if skew.Abs() < 2*time.Second {
-		return 0
-	}
+	skew, _ := dpop.Skew(a.header, a.received)
 	return skew
 }

@@ -49,7 +49,7 @@ func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) 
 }
 
 // Keeping returns t with what it lacks taken from old, the pair it succeeds:
-// refresh token and that token's end, scope, ID token and extra fields. Neither
+// refresh token and that token's end, scope, ID token, DPoP key and extra fields. Neither
 // is modified. Authors of a refresh.Refresher need it when their server omits
 // what has not changed.
 func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
@@ -65,6 +65,9 @@ func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
 	}
 	if next.TokenType == "" {
 		next.TokenType = old.TokenType
+	}
+	if next.DPoPKey.IsZero() {
+		next.DPoPKey = old.DPoPKey
 	}
 	if next.Scope == "" {
 		next.Scope = old.Scope

@@ -22,11 +22,12 @@ type storedPair struct {
 	Scope            string     `json:"scope,omitempty"`
 	IDToken          string     `json:"id_token,omitempty"`
 	ClockSkew        int64      `json:"clock_skew,omitempty"` // seconds
+	DPoPKey          DPoPKey    `json:"dpop_key,omitzero"`
 }
 
 var storedNames = []string{
 	"access_token", "refresh_token", "token_type", "expires_in", "expires_at",
-	"issued_at", "refresh_expires_at", "scope", "id_token", "clock_skew",
+	"issued_at", "refresh_expires_at", "scope", "id_token", "clock_skew", "dpop_key",
 }
 
 // MarshalJSON writes the pair for storage, tokens included: one object with the
@@ -43,6 +44,7 @@ func (t TokenPair) MarshalJSON() ([]byte, error) {
 		Scope:            t.Scope,
 		IDToken:          t.IDToken,
 		ClockSkew:        int64(t.Skew / time.Second),
+		DPoPKey:          t.DPoPKey,
 	})
 	if err != nil || len(t.Extra) == 0 {
 		return known, err
@@ -63,7 +65,8 @@ func (t TokenPair) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON wrote, and token responses that another
 // program saved: expires_in may be a number, a float or a numeric string, and a
 // field of an unexpected type is ignored rather than fatal. Fields it does not
-// know go to Extra. Without an access token it fails, naming no content.
+// know go to Extra. Without an access token it fails, naming no content, and so
+// it does with a DPoP key that it cannot read: to go on without would lose it.
 func (t *TokenPair) UnmarshalJSON(data []byte) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil || fields == nil {
@@ -85,6 +88,11 @@ func (t *TokenPair) UnmarshalJSON(data []byte) error {
 	}
 	if p.AccessToken == "" && p.RefreshToken == "" {
 		return errors.New("oauth: stored token pair has no token")
+	}
+	if raw, found := fields["dpop_key"]; found {
+		if err := p.DPoPKey.UnmarshalJSON(raw); err != nil {
+			return err
+		}
 	}
 	p.Extra = without(fields, storedNames)
 	*t = p

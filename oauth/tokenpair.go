@@ -49,8 +49,13 @@ type TokenPair struct {
 	// IDToken is the OpenID Connect ID token, unverified, if there was one.
 	IDToken string
 
+	// DPoPKey is the key that the tokens are bound to (RFC 9449), zero if they
+	// are not. It is stored with them: without it they are worth nothing.
+	DPoPKey DPoPKey
+
 	// Skew is how far the local clock was ahead of the server's when the pair
-	// was received, to the second. It is shown to people and decides nothing.
+	// was received, to the second. It is shown to people and dates DPoP proofs;
+	// it decides nothing.
 	Skew time.Duration
 
 	// Extra holds every response field not named above, as received.

@@ -23,7 +23,27 @@ const secret = "PLANTED-s3cr3t"
 
 var hexSecret = fmt.Sprintf("%x", secret)
 
+// secretD is the private part of secretKey.
+const (
+	secretD   = "EaXMAABiNsYN9D6ylKFj2ma1OFPirBwP8xOLKt4EmNs"
+	secretKey = `{"kty":"EC","crv":"P-256","x":"XT9-QywqxpGiEAkG-7DZSLDQcl_tA38brno14CBaQto","y":"AAM25mr7qmqyuqti6XMbk9WNUhwrf2QBPB63IXHaLAE","d":"` + secretD + `"}`
+	// What fmt makes of its big integer and of its bytes, in part.
+	decimalD, hexD = "7982256", "11a5cc0000"
+)
+
+// plantedKey returns secretKey as a pair has it.
+func plantedKey() oauth.DPoPKey {
+	var key oauth.DPoPKey
+	if err := json.Unmarshal([]byte(secretKey), &key); err != nil {
+		panic(err)
+	}
+	return key
+}
+
 func leaks(text string) bool {
+	if strings.Contains(text, secretD) || strings.Contains(text, decimalD) || strings.Contains(strings.ToLower(text), hexD) {
+		return true
+	}
 	text = strings.ToLower(text)
 	return strings.Contains(text, strings.ToLower(secret)) || strings.Contains(text, hexSecret) ||
 		strings.Contains(text, fmt.Sprint([]byte(secret))) || strings.Contains(text, strings.Trim(fmt.Sprint([]byte(secret)), "[]"))
@@ -33,7 +53,7 @@ func leaks(text string) bool {
 func secretPair() *oauth.TokenPair {
 	return &oauth.TokenPair{
 		AccessToken: secret + "-a", RefreshToken: secret + "-r", TokenType: secret, Scope: secret, IDToken: secret,
-		ExpiresIn: 60, ExpiresAt: time.Unix(2000000000, 0),
+		ExpiresIn: 60, ExpiresAt: time.Unix(2000000000, 0), DPoPKey: plantedKey(),
 		Extra: map[string]json.RawMessage{secret: json.RawMessage(`"` + secret + `"`)},
 	}
 }
@@ -60,6 +80,7 @@ func printables(t *testing.T) map[string]any {
 		"logout":         oauth.LogoutRequest{URL: "https://auth.test/logout?id_token_hint=" + secret, State: secret},
 		"token exchange": oauth.TokenExchange{SubjectToken: secret, ActorToken: secret},
 		"device code":    *code, "device code pointer": code,
+		"DPoP key": pair.DPoPKey, "DPoP key pointer": &pair.DPoPKey,
 	}
 }
 
@@ -248,6 +269,7 @@ func FuzzTokenPairJSON(f *testing.F) {
 	f.Add(`{"access_token":"a","clock_skew":1e30,"expires_in":-1e400}`)
 	f.Add(`{"refresh_token":"r","scope":["a"],"access_token":null,"expires_at":"9999-12-31T23:59:59-23:59"}`)
 	f.Add(`{"access_token":"a","ACCESS_TOKEN":"b","":0}`)
+	f.Add(`{"access_token":"a","token_type":"DPoP","dpop_key":` + secretKey + `}`)
 	f.Fuzz(func(t *testing.T, data string) {
 		var first, second oauth.TokenPair
 		if json.Unmarshal([]byte(data), &first) != nil {

@@ -165,7 +165,7 @@ func fullRecord() *tokenstore.Record {
 		Tokens: &oauth.TokenPair{
 			AccessToken: "planted-access", RefreshToken: "planted-refresh", TokenType: "DPoP", ExpiresIn: 900,
 			ExpiresAt: at.Add(time.Hour), IssuedAt: at, RefreshExpiresAt: at.Add(24 * time.Hour),
-			Scope: "planted-scope", IDToken: "planted-id", Skew: -2 * time.Second,
+			Scope: "planted-scope", IDToken: "planted-id", Skew: -2 * time.Second, DPoPKey: plantedKey(),
 			Extra: map[string]json.RawMessage{"account": json.RawMessage(`{"id":12345678901234567890,"name":"planted <&>"}`)},
 		},
 		Version: 0, Pending: mark("pending"), Refused: mark("refused"), Dead: mark("dead"),
@@ -173,6 +173,19 @@ func fullRecord() *tokenstore.Record {
 		Ancestors: []string{"planted-ancestor", "2"},
 		Unknown:   map[string]json.RawMessage{"from_the_future": json.RawMessage(`["planted"]`), "sealed": json.RawMessage(`1`)},
 	}
+}
+
+// plantedD is the private part of plantedKey.
+const plantedD = "EaXMAABiNsYN9D6ylKFj2ma1OFPirBwP8xOLKt4EmNs"
+
+func plantedKey() (key oauth.DPoPKey) {
+	err := json.Unmarshal([]byte(`{"kty":"EC","crv":"P-256",
+		"x":"XT9-QywqxpGiEAkG-7DZSLDQcl_tA38brno14CBaQto", "y":"AAM25mr7qmqyuqti6XMbk9WNUhwrf2QBPB63IXHaLAE",
+		"d":"`+plantedD+`"}`), &key)
+	if err != nil {
+		panic(err)
+	}
+	return key
 }
 
 // wantNoZeroField fails when a field is added and fullRecord does not set it.
@@ -250,7 +263,7 @@ func TestPlantedSecretIsNowhereToBeSeen(t *testing.T) {
 		fmt.Fprintf(&seen, "%v %+v %#v\n", err, err, err)
 	}
 	seen.WriteString(printKeys(key))
-	for _, secret := range append(spellings(t, key), "planted", "706c616e746564", "refresh_token", "from_the_future") {
+	for _, secret := range append(spellings(t, key), "planted", plantedD, "706c616e746564", "refresh_token", "from_the_future") {
 		if strings.Contains(seen.String(), secret) {
 			t.Errorf("%q is to be seen in: %s", secret, seen.String())
 		}

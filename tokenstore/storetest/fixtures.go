@@ -37,6 +37,7 @@ func full() *tokenstore.Record {
 	tokens.Scope = "openid offline_access"
 	tokens.IDToken = "header.payload.signature"
 	tokens.Skew = -2 * time.Second
+	tokens.DPoPKey = dpopKey()
 	tokens.Extra = map[string]json.RawMessage{
 		"account": json.RawMessage(`{"id":12345678901234567890,"name":"Zoë <&> \u0000","tags":[null,true,1.50]}`),
 		"empty":   json.RawMessage(`""`),
@@ -55,6 +56,17 @@ func full() *tokenstore.Record {
 			"null":            json.RawMessage(`null`),
 		},
 	}
+}
+
+// dpopKey returns a key whose y begins with a zero byte.
+func dpopKey() (key oauth.DPoPKey) {
+	err := json.Unmarshal([]byte(`{"kty":"EC","crv":"P-256",
+		"x":"XT9-QywqxpGiEAkG-7DZSLDQcl_tA38brno14CBaQto", "y":"AAM25mr7qmqyuqti6XMbk9WNUhwrf2QBPB63IXHaLAE",
+		"d":"EaXMAABiNsYN9D6ylKFj2ma1OFPirBwP8xOLKt4EmNs"}`), &key)
+	if err != nil {
+		panic(err) // never happens: it is the same key each time
+	}
+	return key
 }
 
 // scribble changes everything that can be reached from rec. The store may have
