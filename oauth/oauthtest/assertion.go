@@ -60,7 +60,7 @@ func (s *Server) authenticateByAssertion(r *http.Request) (RegisteredClient, *an
 		return RegisteredClient{}, invalidClient()
 	}
 	if !s.assertions.first(c.ID+" "+claims.ID, claims.ExpiresAt.Time, s.now()) {
-		s.audit.assertionReplayed(claims.ID)
+		s.audit.note(AssertionReplayed, hashOf(claims.ID)[:12])
 		return RegisteredClient{}, invalidClient()
 	}
 	return c, nil
@@ -129,12 +129,4 @@ func (u *usedIDs) first(id string, until, now time.Time) bool {
 	}
 	u.until[id] = until
 	return true
-}
-
-// assertionReplayed notes that an assertion was sent again.
-func (a *auditor) assertionReplayed(jti string) {
-	now := a.now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.mistakes = append(a.mistakes, Mistake{Kind: AssertionReplayed, When: now, TokenHash: hashOf(jti)[:12]})
 }

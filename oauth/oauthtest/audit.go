@@ -36,6 +36,11 @@ const (
 	RequestURIReused MistakeKind = "sent again after it was answered"
 	// TokenAstray: credentials were sent to an endpoint that is public, by its path.
 	TokenAstray MistakeKind = "was sent credentials that it has no use for"
+	// ProofReplayed: a DPoP proof was sent a second time.
+	ProofReplayed MistakeKind = "sent twice"
+	// PresentedBare: an access token that is bound to a key was sent without a
+	// proof.
+	PresentedBare MistakeKind = "presented without a proof"
 )
 
 // replayWindow is how long after an answer was lost a client may send the same
@@ -46,24 +51,29 @@ const replayWindow = 30 * time.Second
 type Mistake struct {
 	Kind MistakeKind
 	When time.Time
-	// TokenHash is the beginning of the refresh token's SHA-256 in hexadecimal,
-	// or of the jti for AssertionReplayed, or for the kinds about parameters the
-	// parameter's name, and for TokenAstray the endpoint.
+	// TokenHash is the beginning of the refresh token's SHA-256 in hexadecimal, for
+	// PresentedBare of the access token's, for AssertionReplayed and ProofReplayed of
+	// the jti's; for the kinds about parameters the parameter's name, and for
+	// TokenAstray the endpoint.
 	TokenHash string
 }
 
 // String describes the mistake in one line without any secret.
 func (m Mistake) String() string {
-	what := "refresh token " + m.TokenHash
+	what := "refresh token"
 	switch m.Kind {
 	case TokenInURL, BesideRequestURI, RequestURIReused:
-		what = "parameter " + m.TokenHash
+		what = "parameter"
 	case AssertionReplayed:
-		what = "client assertion " + m.TokenHash
+		what = "client assertion"
 	case TokenAstray:
-		what = "endpoint " + m.TokenHash
+		what = "endpoint"
+	case ProofReplayed:
+		what = "DPoP proof"
+	case PresentedBare:
+		what = "access token"
 	}
-	return fmt.Sprintf("%s: %s %s", m.When.Format(time.RFC3339Nano), what, m.Kind)
+	return fmt.Sprintf("%s: %s %s %s", m.When.Format(time.RFC3339Nano), what, m.TokenHash, m.Kind)
 }
 
 // A Spend is one refresh token's arrival at the token endpoint.
@@ -276,6 +286,14 @@ func (a *auditor) revoked(hash string) {
 	a.historyLocked(hash).invalid = true
 }
 
+// note counts a mistake that is not about spending.
+func (a *auditor) note(kind MistakeKind, what string) {
+	now := a.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mistakes = append(a.mistakes, Mistake{Kind: kind, When: now, TokenHash: what})
+}
+
 // secretParameters do not belong into a URL.
 var secretParameters = [...]string{
 	"access_token", "refresh_token", "token", "id_token", "client_secret",
@@ -291,15 +309,7 @@ func (a *auditor) checkQuery(u *url.URL) {
 	query := u.Query()
 	for _, name := range secretParameters {
 		if query.Has(name) {
-			a.noteParameter(TokenInURL, name)
+			a.note(TokenInURL, name)
 		}
 	}
-}
-
-// noteParameter counts a mistake about a request's parameter.
-func (a *auditor) noteParameter(kind MistakeKind, name string) {
-	now := a.now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.mistakes = append(a.mistakes, Mistake{Kind: kind, When: now, TokenHash: name})
 }

@@ -153,7 +153,7 @@ func (s *Server) decideAuthorize(r *http.Request, req authRequest, b browser) *a
 	s.mu.Lock()
 	s.codes[hashOf(code)] = &authCode{
 		grant: g, redirect: req.query.Get("redirect_uri"), challenge: req.query.Get("code_challenge"),
-		expires: s.now().Add(codeLifetime),
+		jkt: req.query.Get("dpop_jkt"), expires: s.now().Add(codeLifetime),
 	}
 	s.mu.Unlock()
 	return s.sendBack(req, url.Values{"code": {code}})

@@ -87,6 +87,15 @@ type Config struct {
 	// opaque strings with the characters that must be encoded: + / = and colon.
 	JWTRefreshTokens bool
 
+	// RequireDPoP makes the token endpoint refuse requests without a DPoP proof
+	// (RFC 9449). Without it, clients choose: tokens are bound to the key of those
+	// who send a proof.
+	RequireDPoP bool
+	// DPoPNonceLifetime, if set, makes proofs carry a nonce of the server's: the
+	// token endpoint and the resources have each their own, a new one after this
+	// time. A nonce is good for once or twice as long.
+	DPoPNonceLifetime time.Duration
+
 	// RefreshTokens keeps the refresh tokens that can be spent, by hash. Nil means
 	// memory.
 	RefreshTokens RefreshTokenStore

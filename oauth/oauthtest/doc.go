@@ -32,7 +32,7 @@
 //
 // Clients authenticate by secret, by an assertion that a registered key signs (RFC
 // 7523), or after NewTLSServer by certificate (RFC 8705). Each assertion counts
-// once.
+// once. Tokens are bound to the key of clients that send DPoP proofs (RFC 9449).
 //
 // [Server.Allow] and [Server.AllowDevice] play the person who signs in and gives
 // consent, by the same pages that a browser gets.
@@ -47,8 +47,9 @@
 //
 // The server knows what was sent, answered and received, and [Server.Audit]
 // lists what no client should do: spend a refresh token twice, after it was
-// revoked or refused, or in parallel, tokens in URLs, and a client assertion that
-// is used twice. It does not hold
+// revoked or refused, or in parallel, tokens in URLs, client assertions and DPoP
+// proofs that are used again, and tokens that are presented without the proof they
+// need. It does not hold
 // against a client what the client cannot know: a refresh token sent again
 // within seconds after its answer was lost is no mistake.
 //

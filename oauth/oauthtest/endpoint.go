@@ -59,7 +59,7 @@ func (s *Server) endpointOf(path string) Endpoint {
 func (s *Server) handler(e Endpoint) func(*http.Request) *answer {
 	switch e {
 	case TokenEndpoint:
-		return s.serveToken
+		return s.serveTokenDPoP
 	case AuthorizeEndpoint:
 		return s.serveAuthorize
 	case LoginEndpoint:
@@ -73,7 +73,7 @@ func (s *Server) handler(e Endpoint) func(*http.Request) *answer {
 	case IntrospectionEndpoint:
 		return s.serveIntrospection
 	case UserinfoEndpoint:
-		return s.serveUserinfo
+		return s.protected(s.serveUserinfo)
 	case PushedAuthorizationEndpoint:
 		return s.servePushedAuthorization
 	case EndSessionEndpoint:
@@ -83,7 +83,7 @@ func (s *Server) handler(e Endpoint) func(*http.Request) *answer {
 	case ResourceMetadataEndpoint:
 		return s.serveResourceMetadata
 	case ResourceEndpoint:
-		return s.serveResource
+		return s.protected(s.serveResource)
 	case JWKSEndpoint:
 		return s.serveJWKS
 	case MetadataEndpoint, OpenIDEndpoint:

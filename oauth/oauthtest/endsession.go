@@ -55,7 +55,7 @@ func (s *Server) readLogout(query url.Values) (logout, *answer) {
 		claims, err := s.keys.verifyID(hint)
 		if err != nil {
 			if _, err := s.keys.verify(hint); err == nil {
-				s.audit.noteParameter(TokenInURL, "id_token_hint")
+				s.audit.note(TokenInURL, "id_token_hint")
 			}
 			return l, s.message(http.StatusBadRequest, "Wrong token", "The program that sent you here showed a token that is no ID token of this server.")
 		}

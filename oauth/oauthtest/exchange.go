@@ -1,6 +1,7 @@
 package oauthtest
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -54,16 +55,16 @@ func (s *Server) grantByExchange(r *http.Request, c RegisteredClient) *answer {
 		g.actor = actor.user
 	}
 	g.Resources = slices.Concat(form["resource"], form["audience"])
-	return s.answerExchange(g, requested)
+	return s.answerExchange(r.Context(), g, requested)
 }
 
 // answerExchange starts a session that has an access token alone.
-func (s *Server) answerExchange(g grant, issued string) *answer {
+func (s *Server) answerExchange(ctx context.Context, g grant, issued string) *answer {
 	se := &session{grant: g, live: make(map[string]bool)}
 	s.mu.Lock()
 	s.sessions[g.Session] = se
 	s.mu.Unlock()
-	fields := s.mintAccess(se, g.Scope, g.Resources)
+	fields := s.mintAccess(ctx, se, g.Scope, g.Resources)
 	fields["issued_token_type"] = issued
 	if issued != typeAccessToken {
 		fields["token_type"] = "N_A" // RFC 8693 section 2.2.1

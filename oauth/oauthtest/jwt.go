@@ -40,6 +40,8 @@ type accessClaims struct {
 	Serial int `json:"serial"`
 	// Actor is who acts for the subject, if somebody does (RFC 8693 section 4.1).
 	Actor *actorClaim `json:"act,omitempty"`
+	// Confirmation is set in tokens that are bound to a key.
+	Confirmation *confirmation `json:"cnf,omitempty"`
 }
 
 type actorClaim struct {

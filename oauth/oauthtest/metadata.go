@@ -28,6 +28,7 @@ func (s *Server) serveMetadata(*http.Request) *answer {
 		"introspection_endpoint_auth_methods_supported":  auth,
 		"authorization_response_iss_parameter_supported": true,
 		"scopes_supported":                               []string{"openid", "profile", "email", "offline_access"},
+		"dpop_signing_alg_values_supported":              []string{"ES256"},
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          []string{"ES256"},
 		"claims_supported":                               []string{"sub", "name", "preferred_username", "email", "auth_time"},

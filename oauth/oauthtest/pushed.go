@@ -70,7 +70,7 @@ func withoutCredentials(form url.Values) url.Values {
 func (s *Server) readPushedRequest(query url.Values) (authRequest, *answer) {
 	for name := range query {
 		if name != "client_id" && name != "request_uri" {
-			s.audit.noteParameter(BesideRequestURI, name)
+			s.audit.note(BesideRequestURI, name)
 		}
 	}
 	requestURI := query.Get("request_uri")
@@ -82,7 +82,7 @@ func (s *Server) readPushedRequest(query url.Values) (authRequest, *answer) {
 	s.mu.Unlock()
 	switch {
 	case p.used:
-		s.audit.noteParameter(RequestURIReused, "request_uri")
+		s.audit.note(RequestURIReused, "request_uri")
 		return authRequest{}, s.usedRequest()
 	case p.query == nil, p.client != query.Get("client_id"), !s.now().Before(p.expires):
 		return authRequest{}, s.message(http.StatusBadRequest, "Unknown request", "The program that sent you here asked too long ago, or never. Start again there.")

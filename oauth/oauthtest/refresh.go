@@ -124,6 +124,9 @@ func (s *Server) refreshScope(r *http.Request, c RegisteredClient, se *session) 
 	if se.Client != c.ID {
 		return "", invalidGrant("the refresh token belongs to another client")
 	}
+	if !mayRefresh(r, c, se) {
+		return "", invalidGrant("the refresh token is bound to another DPoP key")
+	}
 	scope := se.Scope
 	if asked := r.PostForm.Get("scope"); asked != "" {
 		for _, name := range strings.Fields(asked) {
@@ -145,7 +148,7 @@ func (s *Server) refreshed(r *http.Request, se *session, scope string) *answer {
 	if len(resources) == 0 {
 		resources = se.Resources
 	}
-	fields := s.mintAccess(se, scope, resources)
+	fields := s.mintAccess(r.Context(), se, scope, resources)
 	s.addIDToken(fields, grant{User: se.User, Client: se.Client, Scope: scope, LoginUnix: se.LoginUnix})
 	s.mu.Lock()
 	s.refreshes++

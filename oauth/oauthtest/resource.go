@@ -7,7 +7,7 @@ import (
 )
 
 // bearer returns the claims of the live access token that r carries, or the
-// refusal (RFC 6750 section 3).
+// refusal (RFC 6750 section 3, RFC 9449 section 7).
 func (s *Server) bearer(r *http.Request) (*accessClaims, *answer) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
@@ -15,12 +15,16 @@ func (s *Server) bearer(r *http.Request) (*accessClaims, *answer) {
 		return nil, s.challenge(http.StatusUnauthorized, "", "", "")
 	}
 	scheme, token, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Bearer") || len(r.Header.Values("Authorization")) > 1 {
+	if !strings.EqualFold(scheme, "Bearer") && !usesDPoP(r) || len(r.Header.Values("Authorization")) > 1 {
 		return nil, s.challenge(http.StatusUnauthorized, "", "", "")
 	}
-	claims := s.liveAccess(strings.TrimSpace(token))
+	token = strings.TrimSpace(token)
+	claims := s.liveAccess(token)
 	if claims == nil {
 		return nil, s.challenge(http.StatusUnauthorized, "invalid_token", "The access token is expired, revoked or malformed", "")
+	}
+	if refusal := s.checkBinding(r, token, claims); refusal != nil {
+		return nil, refusal
 	}
 	return claims, nil
 }

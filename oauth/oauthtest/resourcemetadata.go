@@ -7,7 +7,7 @@ import "net/http"
 // token has mistaken it for the resource.
 func (s *Server) serveResourceMetadata(r *http.Request) *answer {
 	if r.Header.Get("Authorization") != "" {
-		s.audit.noteParameter(TokenAstray, string(ResourceMetadataEndpoint))
+		s.audit.note(TokenAstray, string(ResourceMetadataEndpoint))
 	}
 	return jsonAnswer(http.StatusOK, map[string]any{
 		"resource":                 s.Resource(),

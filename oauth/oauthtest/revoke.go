@@ -78,11 +78,15 @@ func (s *Server) serveIntrospection(r *http.Request) *answer {
 		return badRequest("invalid_request", "token is missing")
 	}
 	if claims := s.liveAccess(token); claims != nil && claims.ClientID == c.ID {
-		return jsonAnswer(http.StatusOK, map[string]any{
+		fields := map[string]any{
 			"active": true, "token_type": "Bearer", "iss": s.issuer, "sub": claims.Subject, "username": claims.Subject,
 			"aud": claims.Audience, "client_id": claims.ClientID, "scope": claims.Scope, "jti": claims.ID,
 			"iat": claims.IssuedAt.Unix(), "exp": claims.ExpiresAt.Unix(),
-		})
+		}
+		if claims.Confirmation != nil { // RFC 9449 section 6.2
+			fields["token_type"], fields["cnf"] = "DPoP", claims.Confirmation
+		}
+		return jsonAnswer(http.StatusOK, fields)
 	}
 	if fields := s.introspectRefresh(r, c, token); fields != nil {
 		return jsonAnswer(http.StatusOK, fields)

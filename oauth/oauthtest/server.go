@@ -29,6 +29,7 @@ type Server struct {
 	secret  []byte // key of the CSRF tokens and of what refresh tokens are derived from
 	script  script
 	audit   auditor
+	proofs  usedIDs        // of clients that prove possession of a key
 	http    *http.Server   // nil after New
 	serving sync.WaitGroup // of http, one for each port
 

@@ -25,6 +25,7 @@ type grant struct {
 	Scope     string   `json:"scope"`
 	Resources []string `json:"resources,omitempty"`
 	LoginUnix int64    `json:"auth_time"`
+	JKT       string   `json:"jkt,omitempty"` // of the DPoP key at login
 	nonce     string   // only of the first ID token
 	actor     string   // who acts for the user (RFC 8693 section 4.1); "" for the client
 	firstFor  []string // resources of the first access token; nil for all
@@ -74,6 +75,7 @@ func (s *Server) begin(ctx context.Context, g grant) (*answer, error) {
 		s.endSessions(ctx, func(old *session) bool { return old.User == g.User && old.Client == g.Client })
 	}
 	s.tidy(ctx)
+	g.JKT = thumbprintIn(ctx)
 	se := &session{grant: g, live: make(map[string]bool)}
 	s.mu.Lock()
 	s.sessions[g.Session] = se
@@ -83,7 +85,7 @@ func (s *Server) begin(ctx context.Context, g grant) (*answer, error) {
 	if g.firstFor != nil {
 		resources = g.firstFor
 	}
-	fields := s.mintAccess(se, g.Scope, resources)
+	fields := s.mintAccess(ctx, se, g.Scope, resources)
 	s.addIDToken(fields, g)
 	if s.givesRefreshToken(g) {
 		raw, expires := s.firstRefreshToken(g)
@@ -109,8 +111,9 @@ func (s *Server) addRefreshToken(fields map[string]any, raw string, expires time
 	}
 }
 
-// mintAccess returns the fields of an answer with a new access token.
-func (s *Server) mintAccess(se *session, scope string, resources []string) map[string]any {
+// mintAccess returns the fields of an answer with a new access token, bound to
+// the key that the request in ctx has proved.
+func (s *Server) mintAccess(ctx context.Context, se *session, scope string, resources []string) map[string]any {
 	now := s.now()
 	expires := now.Add(s.cfg.AccessTokenLifetime)
 	s.mu.Lock()
@@ -137,12 +140,14 @@ func (s *Server) mintAccess(se *session, scope string, resources []string) map[s
 	if se.actor != "" {
 		claims.Actor = &actorClaim{Subject: se.actor}
 	}
-	return map[string]any{
-		"access_token": s.keys.sign("at+jwt", claims),
-		"token_type":   "Bearer",
-		"expires_in":   int64(s.cfg.AccessTokenLifetime / time.Second),
-		"scope":        scope,
+	fields := map[string]any{
+		"token_type": "Bearer",
+		"expires_in": int64(s.cfg.AccessTokenLifetime / time.Second),
+		"scope":      scope,
 	}
+	bind(fields, &claims, thumbprintIn(ctx))
+	fields["access_token"] = s.keys.sign("at+jwt", claims)
+	return fields
 }
 
 // subjectOf is the user, or the client if it acts for itself (RFC 9068 section

@@ -69,6 +69,7 @@ type authCode struct {
 	grant     grant
 	redirect  string
 	challenge string
+	jkt       string // of the key that alone may redeem it (RFC 9449 section 10); or ""
 	expires   time.Time
 	session   string // that it was redeemed for; "" if it was not
 }
@@ -97,7 +98,8 @@ func (s *Server) grantByCode(r *http.Request, c RegisteredClient) *answer {
 	}
 	redeemed := code.session
 	good := redeemed == "" && now.Before(code.expires) && code.grant.Client == c.ID &&
-		code.redirect == form.Get("redirect_uri") && equal(code.challenge, challengeOf(form.Get("code_verifier")))
+		code.redirect == form.Get("redirect_uri") && equal(code.challenge, challengeOf(form.Get("code_verifier"))) &&
+		(code.jkt == "" || code.jkt == thumbprintIn(ctx))
 	// A failed attempt uses the code up: whoever has it without the verifier has
 	// stolen it.
 	if redeemed == "" {
@@ -111,7 +113,7 @@ func (s *Server) grantByCode(r *http.Request, c RegisteredClient) *answer {
 		s.endSessions(ctx, func(se *session) bool { return se.Session == redeemed })
 	}
 	if !good {
-		return invalidGrant("the code, redirect_uri or code_verifier is not the right one")
+		return invalidGrant("the code, redirect_uri, code_verifier or DPoP key is not the right one")
 	}
 	return s.beginFor(ctx, code.grant, form["resource"])
 }
