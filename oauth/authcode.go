@@ -43,6 +43,8 @@ type LoginRequest struct {
 	// ExpiresAt is until when the browser can be sent to URL, by the local clock.
 	// Zero: no end is known.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// DPoPKey is what the tokens will be bound to, with Config.DPoP.
+	DPoPKey DPoPKey `json:"dpop_key,omitzero"`
 }
 
 // String describes the request without state and verifier.
@@ -91,7 +93,10 @@ func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginReq
 	if err != nil {
 		return nil, misconfigured(opAuthorize, errors.New("Config.AuthURL is not a URL"))
 	}
-	req := &LoginRequest{State: rand.Text(), Verifier: oauth2.GenerateVerifier(), RedirectURL: redirectURL, Resources: slices.Clone(resources)}
+	req := &LoginRequest{
+		State: rand.Text(), Verifier: oauth2.GenerateVerifier(), RedirectURL: redirectURL,
+		Resources: slices.Clone(resources), DPoPKey: c.loginKey(),
+	}
 
 	query := u.Query() // RFC 6749 section 3.1: a query in the endpoint is kept
 	for name, values := range c.cfg.AuthParams {
@@ -103,6 +108,9 @@ func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginReq
 	query.Set("state", req.State)
 	query.Set("code_challenge", oauth2.S256ChallengeFromVerifier(req.Verifier))
 	query.Set("code_challenge_method", "S256")
+	if !req.DPoPKey.IsZero() { // RFC 9449 section 10: the code is bound as well
+		query.Set("dpop_jkt", req.DPoPKey.Thumbprint())
+	}
 	if len(c.cfg.Scopes) > 0 {
 		query.Set("scope", strings.Join(c.cfg.Scopes, " "))
 	}
@@ -143,12 +151,16 @@ func (c *Client) Exchange(ctx context.Context, req *LoginRequest, query url.Valu
 		// have named it (RFC 8707 section 2.2).
 		ctx = WithResource(ctx, req.Resources...)
 	}
-	return c.grant(ctx, opExchange, url.Values{
+	key := req.DPoPKey
+	if key.IsZero() {
+		key = c.loginKey() // the login began before Config.DPoP was turned on
+	}
+	return c.grantWith(ctx, opExchange, url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {code},
 		"redirect_uri":  {req.RedirectURL},
 		"code_verifier": {req.Verifier},
-	})
+	}, key)
 }
 
 var (

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/dpop"
 )
 
 // A Client talks to one authorization server on behalf of one registered client.
@@ -24,6 +26,7 @@ type Client struct {
 	meta *Metadata // what Discover found; nil without discovery, never modified
 
 	ahead atomic.Int64 // how far our clock is ahead of the server's, by its newest answer to a POST
+	dpop  dpop.Memory  // nonces and clocks, by endpoint
 
 	mu        sync.Mutex // guards notBefore; never held across I/O
 	notBefore time.Time  // the server asked all its clients to wait until then
@@ -52,6 +55,9 @@ func (c *Client) Config() Config { return c.cfg.withDefaults() }
 func (c *Client) ConfigID() string {
 	seen := []string{c.cfg.TokenURL, c.cfg.ClientID, string(c.cfg.ClientAuth), c.cfg.ClientSecret}
 	seen = append(seen, c.cfg.credentials()...)
+	if c.cfg.DPoP {
+		seen = append(seen, "DPoP")
+	}
 	sum := sha256.Sum256([]byte(strings.Join(seen, "\x00")))
 	return hex.EncodeToString(sum[:8])
 }
@@ -81,16 +87,39 @@ func (c *Client) ready(op, name, endpoint string) error {
 	return nil
 }
 
-// grant sends one token request and judges the answer. c.cfg.Resources, or what
-// ctx carries instead, goes with it.
+// grant sends a login's token request, with a key of its own if Config.DPoP is
+// on, and judges the answer. c.cfg.Resources, or what ctx carries instead, goes
+// with it.
 func (c *Client) grant(ctx context.Context, op string, form url.Values) (*TokenPair, error) {
+	return c.grantWith(ctx, op, form, c.loginKey())
+}
+
+// grantWith is grant with a key that may be there already.
+func (c *Client) grantWith(ctx context.Context, op string, form url.Values, key DPoPKey) (*TokenPair, error) {
+	pair, err := c.requestPair(ctx, op, form, key, 0)
+	if err != nil {
+		return nil, err
+	}
+	if fail := c.checkBound(op, pair); fail != nil {
+		return nil, fail
+	}
+	return pair, nil
+}
+
+// requestPair sends one token request, with a proof of key unless that is zero,
+// and judges the answer. The pair has the key. skew is for postProven.
+func (c *Client) requestPair(ctx context.Context, op string, form url.Values, key DPoPKey, skew time.Duration) (*TokenPair, error) {
 	if err := c.ready(op, "Config.TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
 	}
 	for _, resource := range c.resources(ctx) {
 		form.Add("resource", resource)
 	}
-	a, fail := c.post(ctx, op, c.cfg.TokenURL, form)
+	send := func() (answer, *Error) { return c.post(ctx, op, c.cfg.TokenURL, form) }
+	if !key.IsZero() {
+		send = func() (answer, *Error) { return c.postProven(ctx, op, c.cfg.TokenURL, form, key, skew) }
+	}
+	a, fail := send()
 	if fail != nil {
 		return nil, fail
 	}
@@ -98,5 +127,6 @@ func (c *Client) grant(ctx context.Context, op string, form url.Values) (*TokenP
 	if fail != nil {
 		return nil, fail
 	}
+	pair.DPoPKey = key
 	return pair, nil
 }

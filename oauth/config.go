@@ -119,6 +119,12 @@ type Config struct {
 	// sets it when the metadata announces the parameter.
 	RequireIss bool
 
+	// DPoP binds tokens to a key (RFC 9449): each login makes one, which the pair
+	// keeps, and every token request proves it. An answer with a token that is not
+	// bound is refused as ErrDowngraded; see [Client.Refresh]. False means
+	// Bearer tokens. Sessions that have a key go on with it either way.
+	DPoP bool
+
 	// DefaultLifetime is an access token's life when the server does not tell.
 	// Zero: derived from the token if it is a JWT, otherwise unknown.
 	DefaultLifetime time.Duration

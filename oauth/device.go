@@ -192,6 +192,7 @@ func (c *Client) DeviceToken(ctx context.Context, code *DeviceCode) (*TokenPair,
 	if p.expiresAt.IsZero() {
 		p.expiresAt = c.cfg.Now().Add(defaultCodeLife)
 	}
+	key := c.loginKey() // one for all polls
 	for {
 		wait, more := p.next(c.cfg.Now())
 		if !more {
@@ -200,10 +201,10 @@ func (c *Client) DeviceToken(ctx context.Context, code *DeviceCode) (*TokenPair,
 		if !sleep(ctx, wait) {
 			return nil, unfinished(ctx, opDevice)
 		}
-		pair, err := c.grant(ctx, opDevice, url.Values{
+		pair, err := c.grantWith(ctx, opDevice, url.Values{
 			"grant_type":  {"urn:ietf:params:oauth:grant-type:device_code"},
 			"device_code": {code.DeviceCode},
-		})
+		}, key)
 		if err == nil {
 			return pair, nil
 		}

@@ -35,6 +35,9 @@ var (
 	ErrUserNotFound = errors.New("user not found")
 	// ErrAccessDenied: the person, or a policy, refused the login.
 	ErrAccessDenied = errors.New("access denied")
+	// ErrDowngraded: the server answered with a token that anybody can use though
+	// Config.DPoP asked for one that is bound to a key (RFC 9449 section 5).
+	ErrDowngraded = errors.New("the token is not bound to the DPoP key")
 	// ErrCodeExpired: the device code ended before the person entered it
 	// (RFC 8628 section 3.5).
 	ErrCodeExpired = errors.New("code expired")
@@ -76,10 +79,14 @@ func (e *Error) Unknown() bool {
 }
 
 // Refused reports whether the server answered the request with a refusal, in
-// whatever words. Overload, outages and web pages are no refusal.
+// whatever words. Overload, outages and web pages are no refusal, and a DPoP proof
+// that is refused says nothing about the request.
 func (e *Error) Refused() bool {
 	if meaningOf(e.Op, e.Code).kind == ErrTransient {
 		return false // temporarily_unavailable and the like, under whatever status
+	}
+	if e.Code == errCodeDPoPProof {
+		return false // of the proof: our clock, or an address that a proxy changes
 	}
 	return !e.Page && isRefusal(e.Status) || isSuccess(e.Status) && e.Code != ""
 }

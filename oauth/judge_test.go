@@ -106,7 +106,7 @@ var outcomes = []struct {
 	{name: "415", status: 415, body: planted, want: ErrTransient, refused: true},
 	{name: "403 HTML of a firewall", status: 403, body: html, want: ErrTransient, page: true},
 	{name: "400 HTML after white space", status: 400, body: "\r\n  " + html, want: ErrTransient, page: true},
-	{name: "400 use_dpop_nonce", status: 400, body: oauthError("use_dpop_nonce"), want: ErrTransient, code: "use_dpop_nonce", refused: true},
+	{name: "400 use_dpop_nonce", status: 400, body: oauthError("use_dpop_nonce"), want: ErrTransient, code: "use_dpop_nonce"},
 
 	{name: "408", status: 408, body: oauthError("invalid_grant"), want: ErrTransient, code: "invalid_grant"},
 	{name: "425", status: 425, want: ErrTransient},

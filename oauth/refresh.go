@@ -30,6 +30,16 @@ func (c *Client) RefreshToken(ctx context.Context, refreshToken string) (*TokenP
 // Refresh trades t's refresh token for a new pair (RFC 6749 section 6), like
 // [Client.RefreshToken], and keeps of t what the answer omits: refresh token and
 // its end, scope, ID token, extra fields. t is not modified.
+//
+// With a DPoP key in t, or with Config.DPoP, the request carries a proof (RFC 9449
+// section 5); use_dpop_nonce, and a proof refused for a clock that the answer shows
+// to be wrong, are answered by sending the request once more. Without the key of a
+// DPoP session a public client gets ErrLoginRequired, and no request is sent.
+//
+// In one case there is both a pair and an error: with Config.DPoP, when the
+// server answers with a token that is not bound. The error matches ErrDowngraded
+// and ErrMisconfigured. The pair is t with the refresh token that takes the place of t's, which may be
+// spent: save it. The unbound access token is dropped.
 func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) {
 	if t == nil || t.RefreshToken == "" {
 		return nil, &Error{Op: opRefresh, Kind: ErrLoginRequired, Err: ErrRefreshTokenRequired}
@@ -37,20 +47,28 @@ func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) 
 	if until := c.waitUntil(); !until.IsZero() {
 		return nil, mustWait(opRefresh, until)
 	}
-	next, err := c.grant(ctx, opRefresh, url.Values{
+	key, fail := c.refreshKey(t)
+	if fail != nil {
+		return nil, fail
+	}
+	next, err := c.requestPair(ctx, opRefresh, url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {t.RefreshToken},
-	})
+	}, key, t.Skew)
 	if err != nil {
 		c.rememberWait(err)
 		return nil, err
 	}
-	return next.Keeping(t), nil
+	next = next.Keeping(t)
+	if fail := c.checkBound(opRefresh, next); fail != nil {
+		return keepRefreshToken(t, next), fail
+	}
+	return next, nil
 }
 
 // Keeping returns t with what it lacks taken from old, the pair it succeeds:
-// refresh token and that token's end, scope, ID token, DPoP key and extra fields. Neither
-// is modified. Authors of a refresh.Refresher need it when their server omits
+// refresh token and that token's end, scope, ID token, DPoP key and extra
+// fields. Neither is modified. Authors of a refresh.Refresher need it when their server omits
 // what has not changed.
 func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
 	next := t.Clone()
