@@ -15,10 +15,13 @@ type challenge struct {
 // bearerChallenge returns the parameters of the Bearer challenge in a response,
 // however many header lines and other challenges there are, or nil. It takes
 // malformed headers for what can be read of them: APIs send such.
-func bearerChallenge(h http.Header) map[string]string {
+func bearerChallenge(h http.Header) map[string]string { return challengeFor(h, "Bearer") }
+
+// challengeFor is bearerChallenge for any scheme.
+func challengeFor(h http.Header, scheme string) map[string]string {
 	for _, line := range h.Values("WWW-Authenticate") {
 		for _, c := range parseChallenges(line) {
-			if strings.EqualFold(c.scheme, "Bearer") {
+			if strings.EqualFold(c.scheme, scheme) {
 				return c.params
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/benbjohnson/clock"
 
+	"github.com/evertoken/evertoken/internal/dpop"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -34,7 +35,8 @@ const (
 // Refresh must not modify t, must not repeat the spend by itself, and returns a
 // complete pair (see TokenPair.Keeping). Its errors should be *oauth.Error: any
 // other error counts as transient with an unknown outcome. Their texts are passed
-// on, so they must hold no secret.
+// on, so they must hold no secret. A pair beside an error is heeded only with
+// oauth.ErrDowngraded, as of (*oauth.Client).Refresh.
 //
 // More methods are heeded if it has them: ConfigID() string identifies the
 // configuration it refreshes with; RenewsWithoutRefreshToken() bool tells that it
@@ -135,6 +137,7 @@ type setup struct {
 	configID string
 	// tokenless: OAuthClient renews pairs that have no refresh token.
 	tokenless bool
+	proofs    dpop.Memory // what APIs say about DPoP proofs, by origin; it has a lock of its own
 }
 
 func newSetup(cfg Config) *setup {

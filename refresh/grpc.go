@@ -1,10 +1,16 @@
 package refresh
 
-import "context"
+import (
+	"context"
+	"fmt"
+
+	"github.com/evertoken/evertoken/oauth"
+)
 
 // GetRequestMetadata returns the authorization header for a call, making the
 // manager a credentials.PerRPCCredentials of google.golang.org/grpc without
-// importing it. It waits like TokenContext.
+// importing it. It waits like TokenContext. DPoP tokens are refused as
+// oauth.ErrMisconfigured: gRPC leaves no room for their proofs.
 func (m *Manager) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	s := m.cur.Load()
 	if !s.alive(m.now()) {
@@ -12,6 +18,9 @@ func (m *Manager) GetRequestMetadata(ctx context.Context, _ ...string) (map[stri
 		if s, err = m.await(ctx, ""); err != nil {
 			return nil, err
 		}
+	}
+	if s.pair.Type() == "DPoP" {
+		return nil, fmt.Errorf("%w: %w", errDPoPGRPC, oauth.ErrMisconfigured)
 	}
 	return map[string]string{"authorization": s.authorization[0]}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
@@ -48,7 +49,14 @@ func (v *vault) know(secrets ...string) {
 	}
 }
 
-func (v *vault) knowPair(p *oauth.TokenPair) { v.know(p.AccessToken, p.RefreshToken, p.IDToken) }
+func (v *vault) knowPair(p *oauth.TokenPair) {
+	v.know(p.AccessToken, p.RefreshToken, p.IDToken)
+	var key struct{ D string }
+	if data, err := json.Marshal(p.DPoPKey); err == nil && json.Unmarshal(data, &key) == nil && key.D != "" {
+		raw, _ := base64.RawURLEncoding.DecodeString(key.D)
+		v.know(key.D, string(raw), new(big.Int).SetBytes(raw).String())
+	}
+}
 
 // Write makes a vault the place where logs go.
 func (v *vault) Write(p []byte) (int, error) {
@@ -100,6 +108,12 @@ func (v *vault) check(t *testing.T) {
 }
 
 func TestLaw8_SecretsStaySecret(t *testing.T) {
+	for _, dpop := range []bool{false, true} {
+		t.Run(fmt.Sprintf("DPoP %v", dpop), func(t *testing.T) { secretsStaySecret(t, dpop) })
+	}
+}
+
+func secretsStaySecret(t *testing.T, dpop bool) {
 	synctest.Test(t, func(t *testing.T) {
 		v := new(vault)
 		v.know("s3cret-of-the-client", "panic-with-a-secret")
@@ -108,7 +122,11 @@ func TestLaw8_SecretsStaySecret(t *testing.T) {
 		panics := false
 		var cfg refresh.Config
 		var client *oauth.Client
-		f := newFixture(t, server, s.use, func(c *refresh.Config) {
+		fixture := newFixture
+		if dpop {
+			fixture = newDPoPFixture
+		}
+		f := fixture(t, server, s.use, func(c *refresh.Config) {
 			next := c.OnEvent
 			c.OnEvent = func(e refresh.Event) { next(e); v.print(e, &e) }
 			c.Logger = slog.New(both{

@@ -36,6 +36,8 @@ func (m *Manager) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 		switch {
 		case err == nil:
 			return m.succeed(ctx, pair, next, w)
+		case next != nil:
+			return m.keepDowngraded(ctx, next, err)
 		case ctx.Err() != nil:
 			return errReplaced
 		case !outcomeUnknown(err) || last || replay == len(replayDelays) || m.now().Sub(begun) > replayWindow:
@@ -92,6 +94,9 @@ func (m *Manager) attempt(ctx context.Context, pair *oauth.TokenPair, w want) (n
 		next, err = m.cfg.OAuthClient.Refresh(ctx, pair.Clone())
 		return err
 	})
+	if errors.Is(err, oauth.ErrDowngraded) && next != nil && next.RefreshToken != "" {
+		return next, err // the one error that comes with a pair
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,10 @@ import (
 // 401 too, it is returned, and for a check interval no rejection leads to a
 // refresh: the token was not the reason. A 403 never refreshes, except with
 // Config.Treat403AsExpired.
+//
+// A DPoP token goes with a proof of the pair's key, new for each request, and with
+// the nonces that each origin wants (RFC 9449 sections 7 and 9). Such a proof names
+// the request's URL: base must not change it.
 type Transport struct {
 	m        *Manager
 	base     http.RoundTripper
@@ -69,44 +73,70 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	if s.pair.Type() != "Bearer" {
-		closeBody(req)
-		return nil, fmt.Errorf("refresh: cannot present a token of type %q: %w", s.pair.Type(), oauth.ErrMisconfigured)
-	}
-	resp, err := t.roundTripper().RoundTrip(withToken(req, s))
+	resp, err := t.present(req, s)
 	if err != nil || !t.rejected(resp, s) {
 		return resp, err
 	}
 	return t.again(req, resp, s)
 }
 
+// present sends req with the token s.
+func (t *Transport) present(req *http.Request, s *snapshot) (*http.Response, error) {
+	if s.pair.Type() == "Bearer" {
+		return t.roundTripper().RoundTrip(withToken(req, s))
+	}
+	return t.presentOther(req, s)
+}
+
 // again renews the rejected token s and sends req once more. If that is not
 // possible, it returns the response that there is.
 func (t *Transport) again(req *http.Request, resp *http.Response, s *snapshot) (*http.Response, error) {
-	rewindable := req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
-	next := t.m.renewRejected(req.Context(), t.resource, s, rewindable)
-	if next == nil || !rewindable {
+	next := t.m.renewRejected(req.Context(), t.resource, s, rewindable(req))
+	if next == nil {
 		return resp, nil
 	}
-	retry := withToken(req, next)
-	if req.GetBody != nil {
-		body, err := req.GetBody()
-		if err != nil {
-			return resp, nil
-		}
-		retry.Body = body
+	retry, ok := rewind(req)
+	if !ok {
+		return resp, nil
 	}
-	// A drained body lets the connection be used again; a long one is not worth it.
-	if resp.Body != nil {
-		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
-		resp.Body.Close()
-	}
-	resp, err := t.roundTripper().RoundTrip(retry)
+	discard(resp)
+	resp, err := t.present(retry, next)
 	if err == nil && t.rejected(resp, next) {
 		until := t.m.now().Add(t.m.cfg.CheckInterval)
 		t.m.distrust.Store(&until)
 	}
 	return resp, err
+}
+
+// rewindable reports whether the request can be sent a second time.
+func rewindable(req *http.Request) bool {
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+}
+
+// rewind returns a copy of a request that was sent, with its body from the
+// beginning, or false if that cannot be had.
+func rewind(req *http.Request) (*http.Request, bool) {
+	if !rewindable(req) {
+		return nil, false
+	}
+	retry := *req
+	if req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, false
+		}
+		retry.Body = body
+	}
+	return &retry, true
+}
+
+// discard ends a response in whose place there will be another. A drained body
+// lets the connection be used again; a long one is not worth it.
+func discard(resp *http.Response) {
+	if resp.Body != nil {
+		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+		resp.Body.Close()
+	}
 }
 
 // renewRejected returns a token to use in place of s, which the API has rejected,
@@ -139,10 +169,13 @@ func (t *Transport) rejected(resp *http.Response, s *snapshot) bool {
 	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
 		return false
 	}
-	bearer := bearerChallenge(resp.Header)
-	if strings.EqualFold(bearer["error"], "insufficient_scope") {
-		t.m.wantsScope(bearer["scope"], s)
+	challenge := challengeFor(resp.Header, s.pair.Type())
+	if strings.EqualFold(challenge["error"], "insufficient_scope") {
+		t.m.wantsScope(challenge["scope"], s)
 		return false
+	}
+	if s.pair.Type() == "DPoP" && proofError(resp) != "" {
+		return false // the proof was no good; the token may well be
 	}
 	if resp.StatusCode == http.StatusForbidden && !t.m.cfg.Treat403AsExpired {
 		t.m.wakeUp() // some APIs mean 401; somebody else may have renewed

@@ -1,0 +1,114 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/evertoken/evertoken/internal/dpop"
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// presentOther sends req with a token that is no Bearer token: bound to a key
+// (RFC 9449 section 7), or of a type that nobody here can present.
+//
+// A proof that the API refuses for the lack of a nonce, or for a clock that turns
+// out to be wrong, is made anew and the request sent once more, if its body can be
+// rewound. The token is as good as before, so that is no reason to refresh.
+func (t *Transport) presentOther(req *http.Request, s *snapshot) (*http.Response, error) {
+	if s.pair.Type() != "DPoP" || s.pair.DPoPKey.IsZero() {
+		closeBody(req)
+		return nil, cannotPresent(s.pair)
+	}
+	server := origin(req.URL)
+	hints := t.m.cfg.proofs.Recall(server)
+	if !hints.Clocked {
+		hints.Skew = s.pair.Skew
+	}
+	for again := false; ; again = true {
+		proven, err := t.m.withProof(req, s, hints)
+		if err != nil {
+			closeBody(req)
+			return nil, err
+		}
+		resp, err := t.roundTripper().RoundTrip(proven)
+		if err != nil {
+			return nil, err
+		}
+		sent := hints
+		hints = t.m.cfg.proofs.Learn(server, resp.Header, t.m.now())
+		if again || !dpop.Again(proofError(resp), sent, hints) {
+			return resp, nil
+		}
+		rewound, ok := rewind(req)
+		if !ok {
+			return resp, nil
+		}
+		discard(resp)
+		req = rewound
+	}
+}
+
+// withProof returns a copy of req that carries the token and a proof. It counts
+// time from the wall clock, by the server's if that is known.
+func (m *Manager) withProof(req *http.Request, s *snapshot, hints dpop.Hints) (*http.Request, error) {
+	target := *req.URL
+	if req.Host != "" {
+		target.Host = req.Host // what the server knows itself by
+	}
+	method := req.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	proof, err := s.pair.DPoPKey.Proof(method, &target, s.pair.AccessToken, hints.Nonce, m.now().Add(-hints.Skew))
+	if err != nil {
+		return nil, fmt.Errorf("refresh: making a DPoP proof: %w: %w", oauth.ErrMisconfigured, err)
+	}
+	proven := withToken(req, s)
+	proven.Header.Set("DPoP", proof)
+	return proven, nil
+}
+
+// proofError returns the error code of a refusal that is about the proof, or "":
+// a nonce in an answer alone is no wish to be asked again.
+func proofError(resp *http.Response) string {
+	if resp.StatusCode != http.StatusUnauthorized {
+		return ""
+	}
+	code := challengeFor(resp.Header, "DPoP")["error"]
+	if strings.EqualFold(code, "use_dpop_nonce") || strings.EqualFold(code, "invalid_dpop_proof") {
+		return code
+	}
+	return ""
+}
+
+// cannotPresent is the error for a token that is not sent at all: without its
+// proof an API would refuse it, and others could read it.
+func cannotPresent(pair *oauth.TokenPair) error {
+	if pair.Type() == "DPoP" {
+		return fmt.Errorf("refresh: cannot present a DPoP token without its key: %w", oauth.ErrMisconfigured)
+	}
+	return fmt.Errorf("refresh: cannot present a token of type %q: %w", pair.Type(), oauth.ErrMisconfigured)
+}
+
+var errDPoPGRPC = errors.New("refresh: a DPoP token needs a proof for each request, which gRPC credentials cannot make; use Bearer tokens")
+
+// keepDowngraded follows an answer that had to be refused although the server
+// took the refresh token: next is the pair with its successor. That is saved, for
+// it is all that can be spent, and the access token that there was goes on to be
+// served while it lives. The refusal itself is for a person to put right.
+func (m *Manager) keepDowngraded(ctx context.Context, next *oauth.TokenPair, err error) error {
+	rec := m.rec.Clone()
+	rec.Supersede(next)
+	m.rec = rec
+	m.unsaved.store, m.unsaved.callback = true, m.cfg.TokenStore != nil
+	_ = m.save(ctx) // reported, and tried again
+	if m.rec != rec {
+		return tokenstore.ErrConflict // a logout or a new login has overtaken us
+	}
+	m.show(next)
+	return m.misconfigured(err)
+}
