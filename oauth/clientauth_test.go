@@ -9,6 +9,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -132,6 +133,12 @@ func TestEveryRequestCarriesANewAssertion(t *testing.T) {
 				token, _, err := jwt.NewParser().ParseUnverified(form.Get("client_assertion"), claims)
 				if err != nil {
 					t.Fatalf("form %v: %v", form, err)
+				}
+				if alg == "PS256" { // which golang-jwt verifies with any salt
+					hash := sha256.Sum256([]byte(token.Raw[:strings.LastIndex(token.Raw, ".")]))
+					if err := rsa.VerifyPSS(key.Public().(*rsa.PublicKey), crypto.SHA256, hash[:], token.Signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}); err != nil {
+						t.Errorf("the salt is not as long as the hash: %v", err)
+					}
 				}
 				if token.Header["alg"] != alg || token.Header["kid"] != "k1" || token.Header["typ"] != "JWT" {
 					t.Errorf("header %v", token.Header)
@@ -322,6 +329,14 @@ func TestBasicIsDecodedByAServerThatGoesByTheBook(t *testing.T) {
 	cfg.ClientAuth = oauth.AuthBasicRaw
 	if _, err := oauth.NewClient(cfg).Refresh(t.Context(), mustLogin(t, s)); failure(t, err).Code != "invalid_client" {
 		t.Errorf("raw: %v; want invalid_client", err)
+	}
+}
+
+func TestDiscoverSaysThatTheMethodIsNotOffered(t *testing.T) {
+	list := strings.TrimSuffix(goodMeta, "}") + `,"token_endpoint_auth_methods_supported":["client_secret_post"]}`
+	c, err := discover(t, published(map[string]*http.Response{rfc8414: response(200, list)}), func(cfg *oauth.Config) { cfg.ClientKey = testKeys()["ES256"] })
+	if fail := failure(t, err); c != nil || !errors.Is(err, oauth.ErrMisconfigured) || !strings.Contains(err.Error(), "private_key_jwt; it lists client_secret_post") || !strings.Contains(fail.Hint, "NewClient") {
+		t.Errorf("got %v, %v; want ErrMisconfigured that names both methods, and a way out", c, err)
 	}
 }
 

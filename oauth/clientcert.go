@@ -53,7 +53,8 @@ func presenting(hc *http.Client, cert *tls.Certificate) (*http.Client, error) {
 		base = http.DefaultTransport
 	}
 	t, ok := base.(*http.Transport)
-	if !ok || t.DialTLSContext != nil || t.DialTLS != nil { //nolint:staticcheck // programs still set it
+	//lint:ignore SA1019 programs still set DialTLS, and then no configuration of ours is used
+	if !ok || t.DialTLSContext != nil || t.DialTLS != nil {
 		return hc, errOwnTransport
 	}
 	t = t.Clone()

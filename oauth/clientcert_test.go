@@ -166,8 +166,9 @@ func TestCallersClientMayPresentTheCertificate(t *testing.T) {
 
 func TestCertificateIsPresentedToAServerThatNamesOtherAuthorities(t *testing.T) {
 	own, other := newCertificate(t, "own"), newCertificate(t, "other")
-	got := make(chan int, 1)
+	got, from := make(chan int, 1), make(map[string]bool)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from[r.RemoteAddr] = true
 		got <- len(r.TLS.PeerCertificates)
 		_, _ = w.Write([]byte(okBody))
 	}))
@@ -180,6 +181,7 @@ func TestCertificateIsPresentedToAServerThatNamesOtherAuthorities(t *testing.T) 
 	cache := tls.NewLRUClientSessionCache(1)
 	base.TLSClientConfig.ClientSessionCache = cache
 	cfg := oauth.Config{ClientID: "id", TokenURL: s.URL, HTTPClient: s.Client(), ClientCertificate: own.pair()}
+	client := oauth.NewClient(cfg)
 	for range 2 {
 		// A session of the caller's, without the certificate, that could be resumed.
 		resp, err := s.Client().Get(s.URL)
@@ -191,12 +193,16 @@ func TestCertificateIsPresentedToAServerThatNamesOtherAuthorities(t *testing.T) 
 			t.Errorf("the caller's client presents %d certificates", n)
 		}
 		base.CloseIdleConnections()
-		if _, err := oauth.NewClient(cfg).RefreshToken(t.Context(), "r"); err != nil {
+		if _, err := client.RefreshToken(t.Context(), "r"); err != nil {
 			t.Fatal(err)
 		}
 		if n := <-got; n != 1 {
 			t.Errorf("%d certificates presented; want 1", n)
 		}
+	}
+	s.Close()
+	if len(from) != 4 {
+		t.Errorf("%d connections for 4 requests; one that is kept is one that nobody closes", len(from))
 	}
 	if base.DisableKeepAlives || base.TLSClientConfig.GetClientCertificate != nil || base.TLSClientConfig.ClientSessionCache != cache {
 		t.Error("the caller's transport was changed")
