@@ -20,6 +20,9 @@
 // A program that knows an API's address only begins with [DiscoverResource], and
 // where it is no client yet, with [Register].
 //
+// Home-grown backends that hand out JWTs over JSON are no OAuth servers: a
+// [Dialect] describes one, and [NewDialectClient] talks to it.
+//
 // # Requests
 //
 // Every token request is exactly one POST. It follows no redirect, probes no

@@ -17,6 +17,7 @@ type answer struct {
 	committed bool // a refresh was carried out
 	rotated   bool // it spent the refresh token
 	refused   bool // the refresh token was called invalid
+	reused    bool // because it was spent before
 }
 
 // jsonAnswer returns an object that must not be stored (RFC 6749 section 5.1).
@@ -47,8 +48,7 @@ func textAnswer(status int, text string) *answer {
 // informs reports whether a client that reads the answer knows where it stands.
 // Success without an access token, which a script can make, tells it nothing.
 func (a *answer) informs() bool {
-	token, _ := a.fields["access_token"].(string)
-	return a.status != http.StatusOK || token != ""
+	return a.status != http.StatusOK || text(a.fields, "access_token")+text(a.fields, "accessToken") != ""
 }
 
 // encode turns fields into the body.

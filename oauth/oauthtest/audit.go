@@ -76,7 +76,7 @@ func (m Mistake) String() string {
 	return fmt.Sprintf("%s: %s %s %s", m.When.Format(time.RFC3339Nano), what, m.TokenHash, m.Kind)
 }
 
-// A Spend is one refresh token's arrival at the token endpoint.
+// A Spend is one refresh token's arrival at the token endpoint, or a backend's.
 type Spend struct {
 	TokenHash string    // the beginning of its SHA-256 in hexadecimal
 	Arrived   time.Time // when the request came
@@ -132,8 +132,8 @@ func (s *Server) Audit() []Mistake {
 	return mistakes
 }
 
-// Spends returns every arrival of a refresh token at the token endpoint, in
-// order, with what became of it.
+// Spends returns every arrival of a refresh token, in order, with what became of
+// it.
 func (s *Server) Spends() []Spend {
 	s.audit.mu.Lock()
 	defer s.audit.mu.Unlock()

@@ -37,6 +37,9 @@
 // [Server.Allow] and [Server.AllowDevice] play the person who signs in and gives
 // consent, by the same pages that a browser gets.
 //
+// Beside OAuth it plays home-grown JSON backends with the same users and
+// sessions: see [Backend] and [Server.DialectConfig].
+//
 // # Making it fail
 //
 // [Server.Script] queues faults: outages, odd answers, connections that break

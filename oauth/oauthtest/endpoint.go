@@ -91,7 +91,7 @@ func (s *Server) handler(e Endpoint) func(*http.Request) *answer {
 	case styleEndpoint:
 		return s.serveStyle
 	}
-	return nil
+	return s.backendHandler(e)
 }
 
 // methods lists what e answers to.
@@ -104,6 +104,9 @@ func (e Endpoint) methods() []string {
 		return []string{http.MethodGet, http.MethodPost}
 	case ResourceEndpoint:
 		return nil // all
+	}
+	if _, found := backendAt(e); found {
+		return []string{http.MethodPost}
 	}
 	return []string{http.MethodGet, http.MethodHead}
 }

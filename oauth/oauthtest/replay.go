@@ -80,7 +80,9 @@ func (s *Server) reused(ctx context.Context, st *refreshState) *answer {
 		user := st.session.User
 		s.endSessions(ctx, func(se *session) bool { return se.User == user })
 	}
-	return invalidGrant("the refresh token was used before")
+	a := invalidGrant("the refresh token was used before")
+	a.reused = true
+	return a
 }
 
 // fork gives raw another successor, and makes the one before it invalid.

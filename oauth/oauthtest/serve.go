@@ -43,7 +43,7 @@ func (s *Server) handle(r *http.Request, arrived func()) reply {
 	s.audit.checkQuery(r.URL)
 
 	var sp *spend
-	if raw := form.Get("refresh_token"); e == TokenEndpoint && raw != "" && form.Get("grant_type") == grantRefresh {
+	if raw := s.spentToken(e, r, body, form); raw != "" {
 		sp = s.audit.arrive(r.Context(), hashOf(raw), direct)
 	}
 	r.PostForm, r.Body = form, io.NopCloser(bytes.NewReader(body))
