@@ -34,6 +34,8 @@ var (
 	errAnswerLost = errors.New("the answer to an earlier refresh was lost")
 	// errKeepsRefusing is the cause of a verdict without a clear word.
 	errKeepsRefusing = errors.New("the server keeps refusing the refresh token it accepted before")
+	// errStaysInvalid is that cause when a dialect knows what the refusal is about.
+	errStaysInvalid = fmt.Errorf("%w, the server says again and again", oauth.ErrTokenInvalid)
 	// errOwnerLate is why a follower has no living token.
 	errOwnerLate  = errors.New("the program that keeps the session alive has not renewed it")
 	errIssuedDead = errors.New("the server issued an access token that has already expired")

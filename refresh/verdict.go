@@ -29,7 +29,7 @@ func (m *Manager) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 			err = withKind(err, oauth.ErrLoginRequired, errAnswerLost)
 		}
 		return m.condemn(ctx, pair, err)
-	case refused(err) && m.refreshedBefore():
+	case refused(err) && (m.refreshedBefore() || errors.Is(err, oauth.ErrTokenInvalid)):
 		return m.refusal(ctx, pair, err)
 	case errors.Is(err, oauth.ErrMisconfigured) && !m.refreshedBefore():
 		return m.misconfigured(err)
@@ -45,12 +45,17 @@ func (m *Manager) refreshedBefore() bool {
 
 // refusal handles a refusal in words that do not decide. Dead refresh tokens are
 // announced in at least eight ways, so one that is repeated beyond a check
-// interval, with the Store read in between, is a verdict.
+// interval, with the Store read in between, is a verdict. Before the first refresh
+// it could be about the client, unless an oauth.Dialect knows better.
 func (m *Manager) refusal(ctx context.Context, pair *oauth.TokenPair, err error) error {
 	since := m.rec.Refused
 	now := m.now()
 	if since.On(pair.RefreshToken) && now.Sub(since.At).Abs() > m.cfg.CheckInterval {
-		return m.condemn(ctx, pair, withKind(err, oauth.ErrLoginRequired, errKeepsRefusing))
+		cause := errKeepsRefusing
+		if errors.Is(err, oauth.ErrTokenInvalid) {
+			cause = errStaysInvalid
+		}
+		return m.condemn(ctx, pair, withKind(err, oauth.ErrLoginRequired, cause))
 	}
 	if !since.On(pair.RefreshToken) {
 		m.mark(ctx, func(rec *tokenstore.Record) {

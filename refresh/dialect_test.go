@@ -1,0 +1,233 @@
+package refresh_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// A backendCase is a home-grown backend and the dialect for it.
+type backendCase struct {
+	name    string
+	backend oauthtest.Backend
+	dialect oauth.Dialect
+	server  oauthtest.Config
+	// reason is what a session that was ended is refused with.
+	reason error
+	// hesitates: it takes more than a check interval to be sure of that.
+	hesitates bool
+	// keeps: its refresh tokens do not rotate.
+	keeps bool
+}
+
+func backendCases() []backendCase {
+	form := oauth.GinJWTDialect()
+	form.Refresh.Encoding = oauth.EncodeForm
+	noReuse := oauthtest.Config{NoReuseDetection: true}
+	return []backendCase{
+		{name: "kratos", backend: oauthtest.KratosBackend, dialect: oauth.KratosDialect(),
+			server: oauthtest.Config{JWTRefreshTokens: true}, reason: oauth.ErrTokenInvalid},
+		{name: "sanic-jwt", backend: oauthtest.SanicJWTBackend, dialect: oauth.SanicJWTDialect(), reason: oauth.ErrTokenInvalid, keeps: true},
+		{name: "gin-jwt by JSON", backend: oauthtest.GinJWTBackend, dialect: oauth.GinJWTDialect(), server: noReuse, reason: oauth.ErrTokenInvalid, hesitates: true},
+		{name: "gin-jwt by form", backend: oauthtest.GinJWTBackend, dialect: form, server: noReuse, reason: oauth.ErrTokenInvalid, hesitates: true},
+		{name: "gin-jwt by cookie", backend: oauthtest.GinJWTBackend, dialect: oauth.GinJWTDialect().InCookie("refresh_token"), server: noReuse,
+			reason: oauth.ErrTokenInvalid, hesitates: true},
+		{name: "aspnet", backend: oauthtest.ASPNETBackend, dialect: oauth.ASPNETDialect(), reason: oauth.ErrTokenInvalid, hesitates: true},
+		{name: "aspnet without rotation", backend: oauthtest.ASPNETBackend, dialect: oauth.ASPNETDialect(),
+			server: oauthtest.Config{NoRotation: true}, reason: oauth.ErrTokenInvalid, hesitates: true, keeps: true},
+		{name: "cookie", backend: oauthtest.CookieBackend, dialect: oauth.CookieDialect(), reason: oauth.ErrTokenInvalid, hesitates: true},
+	}
+}
+
+// newBackendFixture logs alice in at the backend and starts a manager.
+func newBackendFixture(t *testing.T, b backendCase, edits ...func(*refresh.Config)) (*fixture, *oauth.DialectClient) {
+	t.Helper()
+	f := &fixture{server: oauthtest.New(b.server), store: new(tokenstore.Memory), events: new(recorder)}
+	client := oauth.NewDialectClient(b.dialect, f.server.DialectConfig(b.backend))
+	var err error
+	if f.first, err = client.Login(t.Context(), "alice", "wonderland"); err != nil {
+		t.Fatal(err)
+	}
+	cfg := refresh.Config{OAuthClient: client, Store: f.store, OnEvent: f.events.add}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	f.Manager = refresh.NewManager(cfg)
+	t.Cleanup(f.Stop)
+	return f.start(t), client
+}
+
+func forEachBackend(t *testing.T, test func(t *testing.T, b backendCase)) {
+	for _, b := range backendCases() {
+		t.Run(b.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, b) })
+		})
+	}
+}
+
+// refreshThrice lets the session be renewed three times by itself.
+func refreshThrice(t *testing.T, f *fixture, b backendCase) {
+	t.Helper()
+	for n := range 3 {
+		before := f.GetTokens()
+		// A JWT has whole seconds: what its claims tell is up to one more.
+		if life, known := before.Lifetime(); !known || life < 15*minute || life > 15*minute+time.Second {
+			t.Fatalf("lifetime %v, %v; want 15m", life, known)
+		}
+		time.Sleep(12 * minute)
+		after := f.GetTokens()
+		if after.AccessToken == before.AccessToken || (after.RefreshToken == before.RefreshToken) != b.keeps {
+			t.Fatalf("refresh %d: access token renewed %v, refresh token kept %v; want true, %v", n+1,
+				after.AccessToken != before.AccessToken, after.RefreshToken == before.RefreshToken, b.keeps)
+		}
+		f.serve(t, f.saved(t))
+	}
+	if got := f.server.Requests(b.backend.RefreshEndpoint()); got != 3 {
+		t.Errorf("%d requests; want 3", got)
+	}
+}
+
+func TestSessionAtAHomeGrownBackendLivesUntilLogout(t *testing.T) {
+	forEachBackend(t, func(t *testing.T, b backendCase) {
+		var told failures
+		f, _ := newBackendFixture(t, b, told.use)
+		refreshThrice(t, f, b)
+
+		f.server.Script(oauthtest.Fault{Endpoint: b.backend.RefreshEndpoint(), Status: 503, HTML: true, Times: -1})
+		time.Sleep(time.Hour)
+		if _, err := f.TokenContext(t.Context()); err == nil || errors.Is(err, oauth.ErrLoginRequired) {
+			t.Errorf("in an outage: %v; want an error that asks for no login", err)
+		}
+		f.server.ClearScript()
+		time.Sleep(2 * minute)
+		f.inState(t, refresh.StateValid)
+		f.serve(t, f.saved(t))
+
+		pair := f.saved(t)
+		if err := f.Logout(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := 0
+		if b.backend.LogoutEndpoint() == "" {
+			want = 1 // the backend cannot be told
+		}
+		if got := f.server.Sessions("alice"); got != want {
+			t.Errorf("%d sessions after logout; want %d", got, want)
+		}
+		if _, err := f.store.Get(t.Context(), "default"); !errors.Is(err, tokenstore.ErrNotFound) {
+			t.Errorf("the store after logout of %v: %v; want ErrNotFound", pair, err)
+		}
+		if n := len(told.heard()); n != 0 {
+			t.Errorf("OnRefreshFail was called %d times", n)
+		}
+		f.clean(t)
+	})
+}
+
+func TestSessionEndedByAHomeGrownBackendIsReportedOnce(t *testing.T) {
+	for when, refreshFirst := range map[string]bool{"after refreshes": true, "before any refresh": false} {
+		t.Run(when, func(t *testing.T) {
+			forEachBackend(t, func(t *testing.T, b backendCase) {
+				var told failures
+				f, _ := newBackendFixture(t, b, told.use)
+				if refreshFirst {
+					refreshThrice(t, f, b)
+				}
+				f.server.RevokeAll("alice")
+				err := f.ForceRefresh(t.Context())
+				if got := errors.Is(err, oauth.ErrLoginRequired); got == b.hesitates {
+					t.Errorf("the first refusal: %v; login required %v, want %v", err, got, !b.hesitates)
+				}
+				time.Sleep(time.Hour)
+				heard := told.heard()
+				if len(heard) != 1 || !errors.Is(heard[0], oauth.ErrLoginRequired) || !errors.Is(heard[0], b.reason) {
+					t.Errorf("OnRefreshFail heard %v; want one error that is %q", heard, b.reason)
+				}
+				f.inState(t, refresh.StateLoginRequired)
+				if f.record(t).Dead == nil {
+					t.Error("the pair is not in quarantine")
+				}
+				sent := f.server.Requests(b.backend.RefreshEndpoint())
+				time.Sleep(time.Hour)
+				if got := f.server.Requests(b.backend.RefreshEndpoint()); got != sent {
+					t.Errorf("%d requests with a dead token after the verdict", got-sent)
+				}
+				f.clean(t)
+			})
+		})
+	}
+}
+
+func TestReuseElsewhereEndsTheSessionAtABackendOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told failures
+		b := backendCases()[0]
+		f, client := newBackendFixture(t, b, told.use)
+		refreshThrice(t, f, b)
+		if _, err := client.Refresh(t.Context(), f.first); !errors.Is(err, oauth.ErrTokenReused) {
+			t.Errorf("a thief's refresh: %v; want ErrTokenReused", err)
+		}
+		time.Sleep(time.Hour)
+		if heard := told.heard(); len(heard) != 1 || !errors.Is(heard[0], oauth.ErrLoginRequired) {
+			t.Errorf("OnRefreshFail heard %v; want one error", heard)
+		}
+		if mistakes := f.server.Audit(); len(mistakes) != 1 || mistakes[0].Kind != oauthtest.SpentTwice {
+			t.Errorf("the auditor saw %v; want the thief alone", mistakes)
+		}
+	})
+}
+
+func TestLostAnswerOfABackendIsAskedForAgain(t *testing.T) {
+	forEachBackend(t, func(t *testing.T, b backendCase) {
+		b.server.Grace = minute
+		f, _ := newBackendFixture(t, b)
+		f.server.Script(oauthtest.Fault{Endpoint: b.backend.RefreshEndpoint(), AfterCommit: true, Reset: true})
+		if err := f.ForceRefresh(t.Context()); err != nil {
+			t.Error(err)
+		}
+		f.serve(t, f.saved(t))
+		f.clean(t)
+	})
+}
+
+func TestLaw6_StoreOfABackendThatIsDownIsNotALogout(t *testing.T) {
+	forEachBackend(t, func(t *testing.T, b backendCase) {
+		var told failures
+		store := &brokenTokens{RefreshTokenStore: new(oauthtest.MemoryRefreshTokens)}
+		b.server.RefreshTokens = store
+		f, _ := newBackendFixture(t, b, told.use)
+		store.broken.Store(true)
+		if err := f.ForceRefresh(t.Context()); err == nil || errors.Is(err, oauth.ErrLoginRequired) {
+			t.Errorf("error %v; want one that asks for no login", err)
+		}
+		time.Sleep(minute / 2)
+		store.broken.Store(false)
+		time.Sleep(2 * minute)
+		f.inState(t, refresh.StateValid)
+		if n := len(told.heard()); n != 0 {
+			t.Errorf("OnRefreshFail was called %d times", n)
+		}
+		f.clean(t)
+	})
+}
+
+// brokenTokens is a backend's store that can be out of reach.
+type brokenTokens struct {
+	oauthtest.RefreshTokenStore
+	broken atomic.Bool
+}
+
+func (b *brokenTokens) Get(ctx context.Context, token string) (any, error) {
+	if b.broken.Load() {
+		return nil, errDiskFull
+	}
+	return b.RefreshTokenStore.Get(ctx, token)
+}
