@@ -96,7 +96,7 @@ func (s *Server) shownToken(c RegisteredClient, token, tokenType string) *shownT
 // verifyID checks the signature and type of an ID token, not its times.
 func (k *keyring) verifyID(token string) (*jwt.RegisteredClaims, error) {
 	var claims jwt.RegisteredClaims
-	t, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return &k.key.PublicKey, nil },
+	t, err := jwt.ParseWithClaims(token, &claims, k.publicKey,
 		jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}), jwt.WithoutClaimsValidation())
 	if err != nil || t.Header["typ"] != "JWT" || claims.ExpiresAt == nil {
 		return nil, errBadToken

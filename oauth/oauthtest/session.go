@@ -172,6 +172,9 @@ func (s *Server) addIDToken(fields map[string]any, g grant) {
 	if g.nonce != "" {
 		claims["nonce"] = g.nonce
 	}
+	if access := text(fields, "access_token"); access != "" {
+		claims["at_hash"] = leftHalf(access)
+	}
 	fields["id_token"] = s.keys.sign("JWT", claims)
 }
 
