@@ -45,6 +45,9 @@ type LoginRequest struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// DPoPKey is what the tokens will be bound to, with Config.DPoP.
 	DPoPKey DPoPKey `json:"dpop_key,omitzero"`
+	// Nonce ties the ID token to this request (OpenID Connect Core section
+	// 3.1.2.1). Empty without the scope openid.
+	Nonce string `json:"nonce,omitempty"`
 }
 
 // String describes the request without state and verifier.
@@ -114,6 +117,10 @@ func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginReq
 	if len(c.cfg.Scopes) > 0 {
 		query.Set("scope", strings.Join(c.cfg.Scopes, " "))
 	}
+	if slices.Contains(strings.Fields(query.Get("scope")), "openid") {
+		req.Nonce = rand.Text()
+		query.Set("nonce", req.Nonce)
+	}
 	if len(resources) > 0 {
 		query["resource"] = resources
 	}
@@ -124,7 +131,10 @@ func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginReq
 
 // Exchange ends a login that [Client.AuthCodeURL] began: query is that of the
 // callback's URL. It checks state and iss (RFC 9207), and redeems the code with
-// the verifier (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
+// the verifier (RFC 6749 section 4.1.3, RFC 7636 section 4.5). An ID token in the
+// answer is checked (OpenID Connect Core section 3.1.3.7), its signature only with
+// Config.VerifyIDToken; a login whose ID token fails is an error that matches
+// [ErrIDToken].
 //
 // It sends at most one request and never repeats it: a code redeemed twice makes
 // servers revoke what the first one gave. So call it once per LoginRequest, and
@@ -155,12 +165,16 @@ func (c *Client) Exchange(ctx context.Context, req *LoginRequest, query url.Valu
 	if key.IsZero() {
 		key = c.loginKey() // the login began before Config.DPoP was turned on
 	}
-	return c.grantWith(ctx, opExchange, url.Values{
+	pair, err := c.grantWith(ctx, opExchange, url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {code},
 		"redirect_uri":  {req.RedirectURL},
 		"code_verifier": {req.Verifier},
 	}, key)
+	if err != nil {
+		return nil, err
+	}
+	return c.checkLogin(ctx, opExchange, pair, req.Nonce)
 }
 
 var (

@@ -72,7 +72,7 @@ func TestAuthCodeURLAsksForWhatTheFlowNeeds(t *testing.T) {
 	want := url.Values{
 		"tenant": {"t"}, "prompt": {"consent"}, "response_type": {"code"}, "client_id": {"id"},
 		"redirect_uri": {"https://app.test/cb"}, "scope": {"openid offline_access"},
-		"resource": {"https://one.test", "https://two.test"}, "state": {req.State},
+		"resource": {"https://one.test", "https://two.test"}, "state": {req.State}, "nonce": {req.Nonce},
 		"code_challenge": {oauth2.S256ChallengeFromVerifier(req.Verifier)}, "code_challenge_method": {"S256"},
 	}
 	if got := u.Query().Encode(); got != want.Encode() {
@@ -84,8 +84,8 @@ func TestAuthCodeURLAsksForWhatTheFlowNeeds(t *testing.T) {
 	if n := len(req.Verifier); n < 43 || n > 128 { // RFC 7636 section 4.1
 		t.Errorf("verifier of %d characters", n)
 	}
-	if len(req.State) < 22 { // 128 bits
-		t.Errorf("state of %d characters", len(req.State))
+	if len(req.State) < 22 || len(req.Nonce) < 22 { // 128 bits
+		t.Errorf("state of %d characters, nonce of %d", len(req.State), len(req.Nonce))
 	}
 	other, _ := c.AuthCodeURL()
 	if other.State == req.State || other.Verifier == req.Verifier {

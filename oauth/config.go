@@ -92,6 +92,9 @@ type Config struct {
 	PushedAuthURL    string
 	EndSessionURL    string
 	RegistrationURL  string
+	// JWKSURL is where the keys are that ID tokens are signed with. It is handed
+	// to VerifyIDToken, and used for nothing else.
+	JWKSURL string
 
 	// RedirectURL is where a login returns to. For Authenticate, empty means
 	// http://127.0.0.1 on a free port; set it (with a port) for servers that want
@@ -124,6 +127,18 @@ type Config struct {
 	// bound is refused as ErrDowngraded; see [Client.Refresh]. False means
 	// Bearer tokens. Sessions that have a key go on with it either way.
 	DPoP bool
+	// VerifyIDToken checks the signature of ID tokens whose claims have been
+	// checked, and whatever else the program wants of them. The package oauth/oidc
+	// has one that does so by JWKSURL. Nil means no more than the claims, which
+	// OpenID Connect Core section 3.1.3.7 allows: the tokens come from the token
+	// endpoint over TLS.
+	//
+	// An error makes a login fail. On refresh it makes the Client keep the ID token
+	// it had (see TokenPair.IDTokenError); there it has five seconds, in which the
+	// new tokens are not yet saved. An error that matches ErrTransient says that
+	// nothing is known against the token. Errors are shown, so they must hold no
+	// secret. It must return when ctx ends, and be safe for concurrent use.
+	VerifyIDToken func(ctx context.Context, check IDTokenCheck) error
 
 	// DefaultLifetime is an access token's life when the server does not tell.
 	// Zero: derived from the token if it is a JWT, otherwise unknown.

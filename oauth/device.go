@@ -206,7 +206,7 @@ func (c *Client) DeviceToken(ctx context.Context, code *DeviceCode) (*TokenPair,
 			"device_code": {code.DeviceCode},
 		}, key)
 		if err == nil {
-			return pair, nil
+			return c.checkLogin(ctx, opDevice, pair, "")
 		}
 		if !p.goesOn(err) {
 			return nil, err

@@ -220,6 +220,9 @@ func (m metadata) fill(cfg *Config) error {
 			return err
 		}
 	}
+	if cfg.JWKSURL == "" {
+		cfg.JWKSURL = textField(m, "jwks_uri") // checked when it is needed, which is seldom
+	}
 	if cfg.ClientAuth == "" && cfg.ClientKey == nil && cfg.ClientSecret != "" {
 		cfg.ClientAuth = m.clientAuth()
 	}

@@ -46,6 +46,14 @@
 // something). errors.As with [*Error] gives code, status, and the time before
 // which the server does not want to be asked again.
 //
+// # ID tokens
+//
+// With the scope openid a login carries a nonce, and the claims of every ID token
+// are checked. One that fails makes a login fail, with an error that matches
+// [ErrIDToken]. A refresh keeps the tokens beside it, and the ID token it had:
+// see TokenPair.IDTokenError. Signatures are checked by Config.VerifyIDToken,
+// for which the package oauth/oidc has a function.
+//
 // # Secrets
 //
 // A [TokenPair], a [Config] and a [Client] print redacted under every fmt verb

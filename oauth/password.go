@@ -19,5 +19,9 @@ func (c *Client) Password(ctx context.Context, username, password string) (*Toke
 	form.Set("grant_type", "password")
 	form.Set("username", username)
 	form.Set("password", password)
-	return c.grant(ctx, opPassword, form)
+	pair, err := c.grant(ctx, opPassword, form)
+	if err != nil {
+		return nil, err
+	}
+	return c.checkLogin(ctx, opPassword, pair, "")
 }

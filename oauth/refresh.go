@@ -38,8 +38,14 @@ func (c *Client) RefreshToken(ctx context.Context, refreshToken string) (*TokenP
 //
 // In one case there is both a pair and an error: with Config.DPoP, when the
 // server answers with a token that is not bound. The error matches ErrDowngraded
-// and ErrMisconfigured. The pair is t with the refresh token that takes the place of t's, which may be
-// spent: save it. The unbound access token is dropped.
+// and ErrMisconfigured. The pair is t with the refresh token that takes the place
+// of t's, which may be spent: save it. The unbound access token is dropped.
+//
+// An ID token in the answer is checked (OpenID Connect Core section 12.2). If one
+// fails, the result keeps t's, and its IDTokenError says why; that is no error of
+// Refresh, whose caller must save the new refresh token. But an answer about
+// another subject than t's ID token is not the session's: it is dropped whole,
+// with an error that matches [ErrIDToken] and ErrTransient and is Unknown.
 func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) {
 	if t == nil || t.RefreshToken == "" {
 		return nil, &Error{Op: opRefresh, Kind: ErrLoginRequired, Err: ErrRefreshTokenRequired}
@@ -57,6 +63,9 @@ func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) 
 	}, key, t.Skew)
 	if err != nil {
 		c.rememberWait(err)
+		return nil, err
+	}
+	if err := c.checkRenewed(ctx, next, t); err != nil {
 		return nil, err
 	}
 	next = next.Keeping(t)

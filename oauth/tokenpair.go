@@ -46,8 +46,13 @@ type TokenPair struct {
 
 	// Scope is the access token's scope, space-separated (RFC 6749 section 3.3).
 	Scope string
-	// IDToken is the OpenID Connect ID token, unverified, if there was one.
+	// IDToken is the OpenID Connect ID token, if there was one. Its claims were
+	// checked by the Client, its signature only with Config.VerifyIDToken.
 	IDToken string
+	// IDTokenError says why the ID token of the answer that the pair came in was
+	// not taken over by Client.Refresh, which then keeps the one before: an [*Error]
+	// that matches ErrIDToken. The other tokens are good. It is not stored.
+	IDTokenError error
 
 	// DPoPKey is the key that the tokens are bound to (RFC 9449), zero if they
 	// are not. It is stored with them: without it they are worth nothing.

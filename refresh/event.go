@@ -38,6 +38,9 @@ const (
 	EventSaved EventKind = "saved"
 	// EventScopeReduced: a new access token has less scope than the one before.
 	EventScopeReduced EventKind = "scope_reduced"
+	// EventIDTokenRejected: the ID token that came with a new pair failed a check;
+	// Err says which. The pair is saved and in use, with the ID token from before.
+	EventIDTokenRejected EventKind = "id_token_rejected"
 	// EventRefreshTokenEnding: the refresh token's own end comes near.
 	EventRefreshTokenEnding EventKind = "refresh_token_ending"
 	// EventChecked: a check is over. Tests wait for it instead of sleeping.

@@ -136,6 +136,8 @@ func (m *Manager) pauseBeforeReplay(ctx context.Context, r *run, err error, dela
 
 // succeed saves the new pair, then shows it.
 func (m *Manager) succeed(ctx context.Context, pair, next *oauth.TokenPair, w want) error {
+	rejected := next.IDTokenError
+	next.IDTokenError = nil // told here; whoever reads the pair later can do nothing about it
 	session := next
 	if w.resource != "" { // of another resource's pair the session takes the refresh token
 		session = pair.Clone()
@@ -161,6 +163,9 @@ func (m *Manager) succeed(ctx context.Context, pair, next *oauth.TokenPair, w wa
 		m.setHealth(func(h *health) { h.renew(rec.RefreshedAt) })
 	}
 	m.emit(Event{Kind: EventRefreshed})
+	if rejected != nil {
+		m.emit(Event{Kind: EventIDTokenRejected, Err: rejected})
+	}
 	if w.resource == "" && lessScope(pair.Scope, next.Scope) {
 		m.emit(Event{Kind: EventScopeReduced})
 	}

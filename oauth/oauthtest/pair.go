@@ -26,6 +26,7 @@ func (s *Server) OAuthConfig() oauth.Config {
 		PushedAuthURL:    s.Endpoint(PushedAuthorizationEndpoint),
 		EndSessionURL:    s.Endpoint(EndSessionEndpoint),
 		RegistrationURL:  s.Endpoint(RegistrationEndpoint),
+		JWKSURL:          s.Endpoint(JWKSEndpoint),
 		Scopes:           strings.Fields(s.cfg.DefaultScope),
 	}
 	cfg.RequirePushedAuth = s.cfg.RequirePushedAuth

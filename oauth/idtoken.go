@@ -1,0 +1,135 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// ErrIDToken: an ID token failed a check (OpenID Connect Core sections 3.1.3.7
+// and 12.2). It comes beside one of the three kinds.
+var ErrIDToken = errors.New("ID token not accepted")
+
+// An IDTokenCheck is what Config.VerifyIDToken is asked about. It prints without
+// the token.
+type IDTokenCheck struct {
+	// Token is the ID token, whose claims have been checked.
+	Token string
+	// Issuer, ClientID and JWKSURL are those of the Config; Issuer and JWKSURL
+	// may be empty. JWKSURL is https, or http to a loopback address.
+	Issuer, ClientID, JWKSURL string
+	// HTTPClient sends requests like the Client's own: by the same transport, and
+	// following no redirect. It is shared.
+	HTTPClient *http.Client
+}
+
+// String describes the check without the token.
+func (i IDTokenCheck) String() string {
+	return fmt.Sprintf("oauth.IDTokenCheck{issuer:%q client:%q token:%s}", i.Issuer, i.ClientID, presence(i.Token))
+}
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (i IDTokenCheck) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, i.String()) }
+
+// LogValue implements slog.LogValuer.
+func (i IDTokenCheck) LogValue() slog.Value { return slog.StringValue(i.String()) }
+
+// maxVerify bounds Config.VerifyIDToken on refresh. Until it returns, the new
+// refresh token is in memory only, and if the process ends, so does the session:
+// long enough to fetch keys from a server that answered a moment ago.
+const maxVerify = 5 * time.Second
+
+// checkLogin returns pair, the answer to a login, if its ID token is what it
+// should be. nonce is the one sent with the request, or empty.
+func (c *Client) checkLogin(ctx context.Context, op string, pair *TokenPair, nonce string) (*TokenPair, error) {
+	if pair.IDToken == "" {
+		return pair, nil
+	}
+	want := c.expectation(pair)
+	want.nonce = nonce
+	if fail := c.checkIDToken(ctx, op, pair.IDToken, want); fail != nil {
+		return nil, fail
+	}
+	return pair, nil
+}
+
+// checkRenewed judges the ID token that came with next, the successor of old. One
+// that fails is removed from next, and next says why: the refresh token beside it
+// is all that the session has, and is not to be lost over an ID token. Only an
+// answer about another person is an error, since nothing in it is old's owner's.
+func (c *Client) checkRenewed(ctx context.Context, next, old *TokenPair) error {
+	if next.IDToken == "" {
+		return nil
+	}
+	if fail := judgeSubject(next.IDToken, old.IDToken); fail != nil {
+		return fail
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxVerify)
+	defer cancel()
+	want := c.expectation(next)
+	want.before = old.IDToken
+	if fail := c.checkIDToken(ctx, opRefresh, next.IDToken, want); fail != nil {
+		next.IDToken, next.IDTokenError = "", fail
+	}
+	return nil
+}
+
+// expectation is what an ID token that came with pair is compared with.
+func (c *Client) expectation(pair *TokenPair) idExpectation {
+	return idExpectation{
+		issuer:   c.cfg.Issuer,
+		clientID: c.cfg.ClientID,
+		access:   pair.AccessToken,
+		// The server's clock, as far as its answer told: a machine whose clock is
+		// wrong must be able to log in.
+		now: c.cfg.Now().Add(-pair.Skew),
+	}
+}
+
+// checkIDToken checks the claims, then lets the program check the signature.
+func (c *Client) checkIDToken(ctx context.Context, op, token string, want idExpectation) *Error {
+	if fail := judgeIDToken(op, token, want); fail != nil {
+		return fail
+	}
+	if c.cfg.VerifyIDToken == nil {
+		return nil
+	}
+	if c.cfg.JWKSURL != "" {
+		if err := checkEndpoint("Config.JWKSURL", c.cfg.JWKSURL); err != nil {
+			return idTokenError(op, ErrMisconfigured, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	err := c.verifyIDToken(ctx, token)
+	if err == nil {
+		return nil
+	}
+	kind := ErrMisconfigured
+	if errors.Is(err, ErrTransient) || ctx.Err() != nil {
+		kind = ErrTransient
+	}
+	return idTokenError(op, kind, err)
+}
+
+// verifyIDToken calls the program's hook. A panic there must not take the tokens
+// with it that came beside the ID token; its text could hold a secret.
+func (c *Client) verifyIDToken(ctx context.Context, token string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in Config.VerifyIDToken (%T)", p)
+		}
+	}()
+	return c.cfg.VerifyIDToken(ctx, IDTokenCheck{
+		Token: token, Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, JWKSURL: c.cfg.JWKSURL, HTTPClient: c.http,
+	})
+}
+
+// idTokenError is the error for an ID token that is not accepted because of cause.
+func idTokenError(op string, kind, cause error) *Error {
+	return &Error{Op: op, Kind: kind, Sent: true, Err: fmt.Errorf("%w: %w", ErrIDToken, cause)}
+}

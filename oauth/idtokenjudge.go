@@ -1,0 +1,158 @@
+package oauth
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// idClaims are the claims of an ID token that are checked (OpenID Connect Core
+// sections 2 and 3.1.3.6).
+type idClaims struct {
+	jwt.RegisteredClaims
+	Nonce           string `json:"nonce"`
+	AuthorizedParty string `json:"azp"`
+	AccessTokenHash string `json:"at_hash"`
+	alg             string
+}
+
+// readIDToken reads the claims without checking the signature: the token came
+// from the token endpoint over TLS, which OpenID Connect Core section 3.1.3.7
+// item 6 accepts in its place.
+func readIDToken(token string) (idClaims, bool) {
+	var claims idClaims
+	parsed, _, err := jwt.NewParser().ParseUnverified(token, &claims)
+	if err != nil {
+		return idClaims{}, false
+	}
+	claims.alg = parsed.Method.Alg()
+	return claims, true
+}
+
+// An idExpectation is what an ID token is compared with. Empty fields but
+// clientID are not compared.
+type idExpectation struct {
+	issuer   string
+	clientID string
+	nonce    string    // sent with the login
+	access   string    // access token it came with
+	before   string    // ID token that it succeeds
+	now      time.Time // by the server's clock, as far as known
+}
+
+// idTokenLeeway is the difference of clocks that is put up with. The server's
+// own Date is what times are compared with, so it covers servers without one, and
+// a token endpoint whose clock differs from that of the proxy before it.
+const idTokenLeeway = 5 * time.Minute
+
+var (
+	errIDTokenUnreadable = errors.New("it cannot be read as a signed JWT")
+	errIDTokenIncomplete = errors.New("it lacks iss, sub, aud, exp or iat")
+	errIDTokenIssuer     = errors.New("it comes from another issuer (iss)")
+	errIDTokenAudience   = errors.New("it is meant for another client (aud, azp)")
+	errIDTokenExpired    = errors.New("it has expired (exp)")
+	errIDTokenEarly      = errors.New("it was issued in the future (iat)")
+	errIDTokenNonce      = errors.New("it belongs to another login (nonce)")
+	errIDTokenAccess     = errors.New("it belongs to another access token (at_hash)")
+	errIDTokenSubject    = errors.New("the answer is about another person than the session (sub)")
+)
+
+// judgeIDToken returns why an ID token is not accepted, or nil. It looks at the
+// claims, as OpenID Connect Core section 3.1.3.7 asks, and section 12.2 for a
+// token that succeeds another one. auth_time is not compared: servers that let
+// people log in anew during a session do change it.
+func judgeIDToken(op, token string, want idExpectation) *Error {
+	claims, ok := readIDToken(token)
+	if !ok {
+		fail := idTokenError(op, ErrMisconfigured, errIDTokenUnreadable)
+		fail.Hint = "register the client for signed ID tokens, not encrypted ones"
+		return fail
+	}
+	before, _ := readIDToken(want.before)
+	switch {
+	case !claims.complete():
+		return idTokenError(op, ErrMisconfigured, errIDTokenIncomplete)
+	case want.issuer != "" && claims.Issuer != want.issuer, before.Issuer != "" && claims.Issuer != before.Issuer:
+		fail := idTokenError(op, ErrMisconfigured, errIDTokenIssuer)
+		fail.Hint = "check Config.Issuer, to the last slash"
+		return fail
+	case !claims.isFor(want.clientID):
+		return idTokenError(op, ErrMisconfigured, errIDTokenAudience)
+	case claims.ExpiresAt.Add(idTokenLeeway).Before(want.now):
+		return idTokenTime(op, errIDTokenExpired)
+	case claims.IssuedAt.After(want.now.Add(idTokenLeeway)):
+		return idTokenTime(op, errIDTokenEarly)
+	case want.nonce != "" && !sameSecret(claims.Nonce, want.nonce),
+		// Section 12.2: there need be none, but if there is, it is the login's.
+		before.Nonce != "" && claims.Nonce != "" && !sameSecret(claims.Nonce, before.Nonce):
+		return idTokenError(op, ErrLoginRequired, errIDTokenNonce)
+	case !claims.matches(want.access):
+		return idTokenError(op, ErrMisconfigured, errIDTokenAccess)
+	}
+	return nil
+}
+
+// idTokenTime is the error for a token that does not fit the time.
+func idTokenTime(op string, cause error) *Error {
+	fail := idTokenError(op, ErrMisconfigured, cause)
+	fail.Hint = "check this machine's clock, and the server's"
+	return fail
+}
+
+// judgeSubject returns an error if token, which came with a refresh, is about
+// another person than before (OpenID Connect Core section 12.2). Then the whole
+// answer is somebody else's, mixed up by the server or by a cache in between. To
+// the session it is no usable answer, so that the refresh token is sent again as
+// after a lost one; using or saving what came would take over, and with the next
+// refresh disturb, a stranger's session.
+func judgeSubject(token, before string) *Error {
+	now, then := idTokenSubject(token), idTokenSubject(before)
+	if now == "" || then == "" || now == then {
+		return nil
+	}
+	fail := idTokenError(opRefresh, ErrTransient, errIDTokenSubject)
+	fail.Status = http.StatusOK
+	return fail
+}
+
+func (c *idClaims) complete() bool {
+	return c.Issuer != "" && c.Subject != "" && len(c.Audience) > 0 && c.ExpiresAt != nil && c.IssuedAt != nil
+}
+
+func (c *idClaims) isFor(clientID string) bool {
+	return slices.Contains(c.Audience, clientID) && (c.AuthorizedParty == "" || c.AuthorizedParty == clientID)
+}
+
+// matches reports whether at_hash, if the token has it and its algorithm names a
+// hash, is that of the access token (section 3.1.3.6): the left half, in
+// base64url.
+func (c *idClaims) matches(access string) bool {
+	var sum []byte
+	switch {
+	case c.AccessTokenHash == "" || access == "":
+		return true
+	case strings.HasSuffix(c.alg, "256"):
+		h := sha256.Sum256([]byte(access))
+		sum = h[:]
+	case strings.HasSuffix(c.alg, "384"):
+		h := sha512.Sum384([]byte(access))
+		sum = h[:]
+	case strings.HasSuffix(c.alg, "512"):
+		h := sha512.Sum512([]byte(access))
+		sum = h[:]
+	default:
+		return true // EdDSA names none, and servers differ in what they take
+	}
+	half := base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+	return strings.TrimRight(c.AccessTokenHash, "=") == half
+}
+
+func sameSecret(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -1,0 +1,177 @@
+package oauth
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const idIssuer = "https://issuer.test"
+
+// idTokenWith returns an ID token with good claims, changed by edit; a nil value
+// removes one.
+func idTokenWith(method jwt.SigningMethod, edit map[string]any) string {
+	claims := jwt.MapClaims{
+		"iss": idIssuer, "sub": "alice", "aud": "me",
+		"iat": sentAt.Unix(), "exp": sentAt.Add(time.Hour).Unix(),
+	}
+	maps.Copy(claims, edit)
+	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
+	text, err := jwt.NewWithClaims(method, claims).SigningString()
+	if err != nil {
+		panic(err)
+	}
+	return text + ".c2lnbmF0dXJl"
+}
+
+func goodID(edit map[string]any) string { return idTokenWith(jwt.SigningMethodRS256, edit) }
+
+var idTokenOutcomes = []struct {
+	name  string
+	token string
+	want  idExpectation // clientID "me", issuer idIssuer and now sentAt are filled in
+	cause error         // nil: accepted
+	kind  error         // ErrMisconfigured if nil
+}{
+	{name: "as it should be", token: goodID(nil)},
+	{name: "several audiences", token: goodID(map[string]any{"aud": []string{"api", "me"}, "azp": "me"})},
+	{name: "unasked nonce", token: goodID(map[string]any{"nonce": "n"})},
+
+	{name: "empty", token: "", cause: errIDTokenUnreadable},
+	{name: "encrypted", token: "e30.a.b.c.d", cause: errIDTokenUnreadable},
+	{name: "no JSON", token: "e30.eyJ.c2ln", cause: errIDTokenUnreadable},
+	{name: "unknown algorithm", token: "eyJhbGciOiJYMSJ9.e30.c2ln", cause: errIDTokenUnreadable},
+	{name: "odd types", token: goodID(map[string]any{"sub": 7}), cause: errIDTokenUnreadable},
+
+	{name: "no iss", token: goodID(map[string]any{"iss": nil}), cause: errIDTokenIncomplete},
+	{name: "no sub", token: goodID(map[string]any{"sub": nil}), cause: errIDTokenIncomplete},
+	{name: "no aud", token: goodID(map[string]any{"aud": nil}), cause: errIDTokenIncomplete},
+	{name: "no exp", token: goodID(map[string]any{"exp": nil}), cause: errIDTokenIncomplete},
+	{name: "no iat", token: goodID(map[string]any{"iat": nil}), cause: errIDTokenIncomplete},
+
+	{name: "other issuer", token: goodID(map[string]any{"iss": "https://other.test"}), cause: errIDTokenIssuer},
+	{name: "issuer with a slash more", token: goodID(map[string]any{"iss": idIssuer + "/"}), cause: errIDTokenIssuer},
+	{name: "other issuer than before", token: goodID(nil),
+		want: idExpectation{issuer: "-", before: goodID(map[string]any{"iss": "https://other.test"})}, cause: errIDTokenIssuer},
+	{name: "issuer not configured", token: goodID(map[string]any{"iss": "https://other.test"}), want: idExpectation{issuer: "-"}},
+	{name: "other audience", token: goodID(map[string]any{"aud": "you"}), cause: errIDTokenAudience},
+	{name: "another party's", token: goodID(map[string]any{"aud": []string{"me", "you"}, "azp": "you"}), cause: errIDTokenAudience},
+
+	{name: "expired within the leeway", token: goodID(nil), want: idExpectation{now: sentAt.Add(time.Hour + 4*time.Minute)}},
+	{name: "expired", token: goodID(nil), want: idExpectation{now: sentAt.Add(time.Hour + 6*time.Minute)}, cause: errIDTokenExpired},
+	{name: "early within the leeway", token: goodID(nil), want: idExpectation{now: sentAt.Add(-4 * time.Minute)}},
+	{name: "issued in the future", token: goodID(nil), want: idExpectation{now: sentAt.Add(-6 * time.Minute)}, cause: errIDTokenEarly},
+
+	{name: "nonce", token: goodID(map[string]any{"nonce": "n"}), want: idExpectation{nonce: "n"}},
+	{name: "other nonce", token: goodID(map[string]any{"nonce": "m"}), want: idExpectation{nonce: "n"}, cause: errIDTokenNonce, kind: ErrLoginRequired},
+	{name: "no nonce", token: goodID(nil), want: idExpectation{nonce: "n"}, cause: errIDTokenNonce, kind: ErrLoginRequired},
+	{name: "nonce of the login", token: goodID(map[string]any{"nonce": "n"}), want: idExpectation{before: goodID(map[string]any{"nonce": "n"})}},
+	{name: "nonce no more", token: goodID(nil), want: idExpectation{before: goodID(map[string]any{"nonce": "n"})}},
+	{name: "nonce of another login", token: goodID(map[string]any{"nonce": "m"}),
+		want: idExpectation{before: goodID(map[string]any{"nonce": "n"})}, cause: errIDTokenNonce, kind: ErrLoginRequired},
+
+	// OpenID Connect Core appendix A.3 and A.4 have this access token and hash.
+	{name: "at_hash", token: goodID(map[string]any{"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"}),
+		want: idExpectation{access: "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"}},
+	{name: "padded at_hash", token: goodID(map[string]any{"at_hash": "77QmUPtjPfzWtF2AnpK9RQ=="}),
+		want: idExpectation{access: "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"}},
+	{name: "at_hash of another token", token: goodID(map[string]any{"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"}),
+		want: idExpectation{access: "other"}, cause: errIDTokenAccess},
+	{name: "at_hash, 384", token: idTokenWith(jwt.SigningMethodES384, map[string]any{"at_hash": "Cm6hANx1qgPTYYSWu3KFaieklEAsPkh3"}), want: idExpectation{access: "token"}},
+	{name: "wrong at_hash, 384", token: idTokenWith(jwt.SigningMethodES384, map[string]any{"at_hash": "Cm6hANx1qgPTYYSWu3KFaieklEAsPkh3"}),
+		want: idExpectation{access: "other"}, cause: errIDTokenAccess},
+	{name: "wrong at_hash, 512", token: idTokenWith(jwt.SigningMethodPS512, map[string]any{"at_hash": "x"}), want: idExpectation{access: "token"}, cause: errIDTokenAccess},
+	{name: "at_hash by no known hash", token: idTokenWith(jwt.SigningMethodEdDSA, map[string]any{"at_hash": "x"}), want: idExpectation{access: "token"}},
+}
+
+func filledIn(want idExpectation) idExpectation {
+	want.clientID = "me"
+	if want.issuer == "" {
+		want.issuer = idIssuer
+	}
+	if want.issuer == "-" {
+		want.issuer = ""
+	}
+	if want.now.IsZero() {
+		want.now = sentAt
+	}
+	return want
+}
+
+func TestJudgeIDToken(t *testing.T) {
+	for _, tt := range idTokenOutcomes {
+		t.Run(tt.name, func(t *testing.T) {
+			fail := judgeIDToken(opExchange, tt.token, filledIn(tt.want))
+			if tt.cause == nil {
+				if fail != nil {
+					t.Errorf("refused: %v", fail)
+				}
+				return
+			}
+			kind := ErrMisconfigured
+			if tt.kind != nil {
+				kind = tt.kind
+			}
+			if fail == nil || !errors.Is(fail, tt.cause) || !errors.Is(fail, ErrIDToken) || !errors.Is(fail, kind) {
+				t.Errorf("got %v; want %v, %v", fail, kind, tt.cause)
+			}
+		})
+	}
+}
+
+func TestJudgeSubject(t *testing.T) {
+	alice, bob := goodID(nil), goodID(map[string]any{"sub": "bob"})
+	for _, tt := range []struct {
+		name, token, before string
+		refused             bool
+	}{
+		{"the same", alice, alice, false},
+		{"another", bob, alice, true},
+		{"another, at another issuer", goodID(map[string]any{"sub": "bob", "iss": "https://other.test"}), alice, true},
+		{"the same, at another issuer", goodID(map[string]any{"iss": "https://other.test"}), alice, false},
+		{"none before", bob, "", false},
+		{"none now", goodID(map[string]any{"sub": nil}), alice, false},
+		{"unreadable", "x.y.z", alice, false},
+	} {
+		fail := judgeSubject(tt.token, tt.before)
+		if (fail != nil) != tt.refused {
+			t.Errorf("%s: %v", tt.name, fail)
+		}
+		if fail != nil && (fail.Status != 200 || !fail.Unknown() || fail.Refused() || !errors.Is(fail, ErrIDToken)) {
+			t.Errorf("%s: %v; want an answer that leaves the outcome unknown", tt.name, fail)
+		}
+	}
+}
+
+// What is accepted is for this client, by this issuer, about somebody, and no
+// refusal repeats the token.
+func FuzzJudgeIDToken(f *testing.F) {
+	for _, tt := range idTokenOutcomes {
+		f.Add(tt.token, tt.want.before, tt.want.access, tt.want.nonce)
+	}
+	f.Add(goodID(map[string]any{"exp": 1e300, "iat": -1e300}), "", "", "")
+	f.Fuzz(func(t *testing.T, token, before, access, nonce string) {
+		want := filledIn(idExpectation{before: before, access: access, nonce: nonce})
+		_ = judgeSubject(token, before)
+		fail := judgeIDToken(opRefresh, token, want)
+		if fail != nil {
+			if payload := strings.Split(token, "."); len(payload) == 3 && len(payload[1]) > 20 && strings.Contains(fail.Error(), payload[1]) {
+				t.Errorf("the error repeats the token: %v", fail)
+			}
+			if fail.Kind != ErrMisconfigured && fail.Kind != ErrLoginRequired {
+				t.Errorf("kind %v", fail.Kind)
+			}
+			return
+		}
+		claims, ok := readIDToken(token)
+		if !ok || claims.Issuer != idIssuer || claims.Subject == "" || !slices.Contains(claims.Audience, "me") ||
+			nonce != "" && claims.Nonce != nonce {
+			t.Errorf("accepted %+v", claims)
+		}
+	})
+}
