@@ -100,8 +100,8 @@ type Config struct {
 	// http://127.0.0.1 on a free port; set it (with a port) for servers that want
 	// a registered one. For AuthCodeURL it is the program's own callback.
 	RedirectURL string
-	// Scopes are asked for at login. They are not sent on refresh: some servers
-	// end the session over a scope they do not like.
+	// Scopes are asked for at login. They are not sent on refresh, unless Preset
+	// says so: some servers end the session over a scope they do not like.
 	Scopes []string
 	// AuthParams are added to the authorization request: prompt, audience, …
 	AuthParams url.Values
@@ -140,6 +140,8 @@ type Config struct {
 	// secret. It must return when ctx ends, and be safe for concurrent use.
 	VerifyIDToken func(ctx context.Context, check IDTokenCheck) error
 
+	// Preset is what this server does without telling, such as PresetGoogle().
+	Preset Preset
 	// DefaultLifetime is an access token's life when the server does not tell.
 	// Zero: derived from the token if it is a JWT, otherwise unknown.
 	DefaultLifetime time.Duration

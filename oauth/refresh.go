@@ -57,10 +57,14 @@ func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) 
 	if fail != nil {
 		return nil, fail
 	}
-	next, err := c.requestPair(ctx, opRefresh, url.Values{
+	form := url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {t.RefreshToken},
-	}, key, t.Skew)
+	}
+	if scope := c.refreshScope(); scope != "" {
+		form.Set("scope", scope)
+	}
+	next, err := c.requestPair(ctx, opRefresh, form, key, t.Skew)
 	if err != nil {
 		c.rememberWait(err)
 		return nil, err

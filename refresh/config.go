@@ -40,7 +40,8 @@ const (
 //
 // More methods are heeded if it has them: ConfigID() string identifies the
 // configuration it refreshes with; RenewsWithoutRefreshToken() bool tells that it
-// needs no refresh token (client credentials); CanRevoke() bool and Revoke(ctx,
+// needs no refresh token (client credentials); RefreshIdleLimit() time.Duration is
+// the default of Config.RefreshIdleLimit; CanRevoke() bool and Revoke(ctx,
 // *oauth.TokenPair) error end a session at the server (Manager.Logout).
 type Refresher interface {
 	Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error)
@@ -105,7 +106,8 @@ type Config struct {
 	// and how long a refresh waits for the session's lock. Zero means 30 seconds.
 	MaxWait time.Duration
 	// RefreshIdleLimit is how long a refresh token lives without being used, for
-	// servers that end idle sessions without announcing it. Zero means no limit.
+	// servers that end idle sessions without announcing it. Zero means what
+	// OAuthClient says by RefreshIdleLimit, negative means no limit.
 	RefreshIdleLimit time.Duration
 
 	// AllowedOrigins are origins ("https://api.example.com") whose requests carry
@@ -148,6 +150,9 @@ func newSetup(cfg Config) *setup {
 	}
 	if c, ok := s.OAuthClient.(interface{ RenewsWithoutRefreshToken() bool }); ok {
 		s.tokenless = c.RenewsWithoutRefreshToken()
+	}
+	if c, ok := s.OAuthClient.(interface{ RefreshIdleLimit() time.Duration }); ok && s.RefreshIdleLimit == 0 {
+		s.RefreshIdleLimit = c.RefreshIdleLimit()
 	}
 	return s
 }

@@ -65,6 +65,12 @@ type Config struct {
 	// NoRotation makes refresh tokens usable until they expire. The answer to a
 	// refresh then has no refresh_token.
 	NoRotation bool
+	// SlidingRefresh prolongs refresh tokens that stay the same (NoRotation): each
+	// use gives one RefreshTokenLifetime from then on.
+	SlidingRefresh bool
+	// ScopeOnRefresh makes the server refuse a refresh that names no scope. The
+	// refresh token is not spent.
+	ScopeOnRefresh bool
 	// NoReuseDetection makes a spent refresh token merely invalid: using it
 	// again does not end the user's sessions.
 	NoReuseDetection bool

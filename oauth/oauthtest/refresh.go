@@ -42,6 +42,9 @@ func (s *Server) grantByRefreshToken(r *http.Request, c RegisteredClient) *answe
 		return refusal
 	}
 	if s.cfg.NoRotation {
+		if err := s.prolong(ctx, se, raw); err != nil {
+			return rotationFailed(err)
+		}
 		return s.refreshed(r, se, scope)
 	}
 	next, err := s.rotate(ctx, se, raw, 1)
@@ -127,6 +130,9 @@ func (s *Server) refreshScope(r *http.Request, c RegisteredClient, se *session) 
 	if !mayRefresh(r, c, se) {
 		return "", invalidGrant("the refresh token is bound to another DPoP key")
 	}
+	if s.cfg.ScopeOnRefresh && r.PostForm.Get("scope") == "" {
+		return "", badRequest("invalid_request", "a refresh must name a scope")
+	}
 	scope := se.Scope
 	if asked := r.PostForm.Get("scope"); asked != "" {
 		for _, name := range strings.Fields(asked) {
@@ -156,6 +162,14 @@ func (s *Server) refreshed(r *http.Request, se *session, scope string) *answer {
 	a := jsonAnswer(http.StatusOK, fields)
 	a.committed = true
 	return a
+}
+
+// prolong makes the refresh token live on, if its use is to do that.
+func (s *Server) prolong(ctx context.Context, se *session, raw string) error {
+	if !s.cfg.SlidingRefresh {
+		return nil
+	}
+	return s.keep(ctx, se, raw, s.now().Add(s.cfg.RefreshTokenLifetime))
 }
 
 // rotate spends raw for its successor number fork.

@@ -1,0 +1,43 @@
+package oauth_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+)
+
+func TestScopeIsSentOnRefreshOnlyWhereThePresetSaysSo(t *testing.T) {
+	for name, tt := range map[string]struct {
+		preset oauth.Preset
+		want   []string
+	}{
+		"by default":  {oauth.Preset{}, nil},
+		"where asked": {oauth.PresetEntraID(), []string{"openid offline_access"}},
+	} {
+		w := answering(200, okBody)
+		c := over(w, func(cfg *oauth.Config) {
+			cfg.Scopes, cfg.Preset = []string{"openid", "offline_access"}, tt.preset
+		})
+		if _, err := c.RefreshToken(t.Context(), "r"); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.requests()[0].form["scope"]; fmt.Sprint(got) != fmt.Sprint(tt.want) {
+			t.Errorf("%s: scope %q; want %q", name, got, tt.want)
+		}
+		// A refusal of the scope says nothing about a session renewed without.
+		if same := c.ConfigID() == over(w).ConfigID(); same != (tt.want == nil) {
+			t.Errorf("%s: the ID is that without the preset: %v", name, same)
+		}
+	}
+}
+
+func ExamplePreset() {
+	server := oauthtest.New(oauthtest.Config{})
+	cfg := server.OAuthConfig()
+	cfg.Preset = oauth.PresetGoogle()
+	client := oauth.NewClient(cfg)
+	fmt.Println("an idle refresh token lives for", client.RefreshIdleLimit())
+	// Output: an idle refresh token lives for 4320h0m0s
+}
