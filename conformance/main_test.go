@@ -45,11 +45,12 @@ func missing(t *testing.T, reason string) {
 	t.Skipf("%s; run ./setup.sh (EVERTOKEN_REQUIRE_REAL=1 makes this a failure)", reason)
 }
 
-// minNode is the oldest major version of Node.js that runs oidc-provider.
+// minNode is the oldest major version of Node.js that runs the npm packages.
 const minNode = 20
 
-// nodePath returns a Node.js that can run oidc-provider, which must be installed.
-func nodePath(t *testing.T) string {
+// nodePath returns a Node.js that can run an npm package, which must be installed
+// below dir.
+func nodePath(t *testing.T, dir, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath("node")
 	if err != nil {
@@ -61,8 +62,8 @@ func nodePath(t *testing.T) string {
 	if n, _ := strconv.Atoi(major); err != nil || n < minNode {
 		missing(t, fmt.Sprintf("Node.js is %q and must be %d or newer", version, minNode))
 	}
-	if _, err := os.Stat(filepath.Join("oidcprovider", "node_modules", "oidc-provider", "package.json")); err != nil {
-		missing(t, "oidc-provider is not installed")
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", filepath.FromSlash(pkg), "package.json")); err != nil {
+		missing(t, pkg+" is not installed")
 	}
 	return path
 }

@@ -1,16 +1,10 @@
 package conformance
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 )
@@ -40,59 +34,11 @@ type provider struct {
 // process if that is killed.
 func newProvider(t *testing.T, options providerOptions) *provider {
 	t.Helper()
-	node := nodePath(t)
-	listener, socket := listen(t)
-	ended, lifeline, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.Issuer = "http://" + listener.Addr().String()
-	encoded, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	output, err := os.Create(filepath.Join(t.TempDir(), "provider.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(node, "server.mjs")
-	cmd.Dir = "oidcprovider"
-	cmd.Env = append(os.Environ(), "OPTIONS="+string(encoded), "NODE_ENV=production")
-	cmd.Stdout, cmd.Stderr = output, output
-	cmd.ExtraFiles = []*os.File{socket, ended}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	// From here on only the server has them: if it dies, connections are refused
-	// instead of waiting for ever.
-	for _, c := range []io.Closer{listener, socket, ended} {
-		_ = c.Close()
-	}
-	t.Cleanup(func() {
-		_ = lifeline.Close()
-		stop := time.AfterFunc(stepLimit, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait()
-		stop.Stop()
-		_ = output.Close()
-		if log, err := os.ReadFile(output.Name()); t.Failed() && err == nil {
-			t.Logf("oidc-provider says:\n%s", bytes.TrimSpace(log))
-		}
+	startListening(t, nodeCommand(t, "oidcprovider", "oidc-provider"), func(addr string) any {
+		options.Issuer = "http://" + addr
+		return options
 	})
 	return &provider{t: t, issuer: options.Issuer}
-}
-
-// listen opens a port for a child process.
-func listen(t *testing.T) (net.Listener, *os.File) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := l.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l, f
 }
 
 // client returns a client of the library, with endpoints by discovery. Its logins
