@@ -1,15 +1,27 @@
 // Package conformance holds tests of Evertoken against parts that the project did
-// not write: a real browser, Chromium, driven over its debugging protocol, and a
-// real authorization server, the npm package oidc-provider. It is a module of its
-// own, so that nobody who uses Evertoken gets what only these tests need.
+// not write: a real browser, Chromium, driven over its debugging protocol, and real
+// authorization servers:
+//
+//   - oidc-provider, an npm package, with and without rotation of refresh tokens,
+//   - @node-oauth/oauth2-server, an npm package, with and without rotation,
+//   - fosite, the Go library of Ory, with rotation,
+//   - glewlwyd, in C, a Debian package, with and without rotation.
+//
+// It is a module of its own, so that nobody who uses Evertoken gets what only these
+// tests need; fosite is one once more, in the directory of that name.
+//
+// [TestServers] plays the same scenarios with all of these servers, and prints a
+// table in Markdown: what came of them, and what a server does not offer. Where the
+// servers differ by right, [products] tells what to expect.
 //
 // # Running
 //
-//	./setup.sh && go test -race ./...
+//	./setup.sh && go test -race
 //
 // setup.sh installs what is missing and may be run again at any time. A part that
 // is still missing makes its tests skip, with the reason; with
-// EVERTOKEN_REQUIRE_REAL=1 or CI=true it makes them fail.
+// EVERTOKEN_REQUIRE_REAL=1 or CI=true it makes them fail. With a list of packages,
+// go test shows no table unless -v is given.
 //
 // With CONFORMANCE_SHOTS=DIR the tests leave a picture of every page in DIR, wide
 // and narrow, light and dark.

@@ -3,12 +3,13 @@ module github.com/evertoken/evertoken/conformance
 go 1.26.0
 
 require (
+	github.com/benbjohnson/clock v1.3.5
 	github.com/chromedp/chromedp v0.22.1
 	github.com/evertoken/evertoken v0.0.0
+	golang.org/x/net v0.62.0
 )
 
 require (
-	github.com/benbjohnson/clock v1.3.5 // indirect
 	github.com/chromedp/cdproto v0.159.0 // indirect
 	github.com/cli/browser v1.3.0 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
@@ -18,6 +19,9 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 )
 
-ignore ./oidcprovider/node_modules
+ignore (
+	./nodeoauth/node_modules
+	./oidcprovider/node_modules
+)
 
 replace github.com/evertoken/evertoken => ../

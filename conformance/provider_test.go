@@ -21,6 +21,7 @@ type providerOptions struct {
 	AccessTokenLifetime int    `json:"accessTokenLifetime,omitempty"` // seconds
 	AlwaysRefreshToken  bool   `json:"alwaysRefreshToken,omitempty"`
 	Secret              string `json:"secret,omitempty"`
+	KeepRefreshToken    bool   `json:"keepRefreshToken,omitempty"`
 }
 
 // A provider is a running oidc-provider. It rotates refresh tokens, and ends the

@@ -10,6 +10,7 @@
 //   accessTokenLifetime    seconds (900)
 //   refreshTokenLifetime   seconds (86400)
 //   alwaysRefreshToken     give a refresh token to logins without offline_access (false)
+//   keepRefreshToken       do not rotate refresh tokens (false)
 //   secret                 secret of the confidential client ("secret")
 //
 // GET /events returns what the server has done, for assertions.
@@ -24,6 +25,7 @@ const options = {
   accessTokenLifetime: 900,
   refreshTokenLifetime: 86400,
   alwaysRefreshToken: false,
+  keepRefreshToken: false,
   secret: 'secret',
   ...JSON.parse(process.env.OPTIONS),
 };
@@ -54,7 +56,7 @@ const provider = new Provider(options.issuer, {
     introspection: { enabled: true },
     clientCredentials: { enabled: true },
   },
-  rotateRefreshToken: true,
+  rotateRefreshToken: !options.keepRefreshToken,
   issueRefreshToken: (ctx, client, code) => client.grantTypeAllowed('refresh_token')
     && (options.alwaysRefreshToken || code.scopes.has('offline_access')),
   expiresWithSession: () => false,
