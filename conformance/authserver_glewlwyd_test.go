@@ -24,12 +24,10 @@ const (
 )
 
 // startGlewlwyd starts glewlwyd, an OpenID provider in C, from its Debian package,
-// with a database of its own. It compares the whole redirect URI. Three things
+// with a database of its own. It compares the whole redirect URI. Two things
 // surprise:
 //   - It takes ID and secret in Basic as they are, where RFC 6749 section 2.3.1 has
 //     them form-encoded, and answers 403 unauthorized_client otherwise.
-//   - It refuses a login with the scope openid and no nonce (invalid_request), which
-//     OpenID Connect Core section 3.1.2.1 leaves to the client.
 //   - It tells that a refresh token is dead with status 400 and an empty body, so it
 //     takes a check interval until the session counts as ended.
 func startGlewlwyd(t *testing.T, o serverOptions) *authServer {
@@ -45,7 +43,6 @@ func startGlewlwyd(t *testing.T, o serverOptions) *authServer {
 		ClientSecret: glewlwydSecret,
 		ClientAuth:   oauth.AuthBasicRaw,
 		Scopes:       []string{"openid"},
-		AuthParams:   map[string][]string{"nonce": {"n"}},
 		RedirectURL:  "http://127.0.0.1:" + freePort(t) + "/callback",
 	}
 	s.api = s.config.Issuer + "/userinfo"

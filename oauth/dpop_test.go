@@ -171,7 +171,7 @@ func TestNonceIsSentInTheSameAttemptAndKept(t *testing.T) {
 		}
 		wantRequests(5, "three refreshes while the nonce lived")
 		time.Sleep(time.Hour)
-		if pair, err = c.Refresh(t.Context(), pair); err != nil {
+		if _, err = c.Refresh(t.Context(), pair); err != nil {
 			t.Fatal(err)
 		}
 		wantRequests(7, "a refresh with a dead nonce")

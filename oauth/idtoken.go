@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrIDToken: an ID token failed a check (OpenID Connect Core sections 3.1.3.7
+// ErrIDToken means that an ID token failed a check (OpenID Connect Core sections 3.1.3.7
 // and 12.2). It comes beside one of the three kinds.
 var ErrIDToken = errors.New("ID token not accepted")
 

@@ -10,7 +10,7 @@ import (
 	"github.com/evertoken/evertoken/oauth"
 )
 
-// ErrSignature: an ID token is not signed by a key of its issuer.
+// ErrSignature means that an ID token is not signed by a key of its issuer.
 var ErrSignature = errors.New("oidc: the signature is not one of the issuer's keys")
 
 // errNoKeys means that the program has not said where the keys are.
