@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,11 +21,11 @@ import (
 // A keyService signs with a key that is elsewhere, and is down at times.
 type keyService struct {
 	crypto.Signer
-	down bool // changed by the test while nothing signs
+	down atomic.Bool
 }
 
 func (k *keyService) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if k.down {
+	if k.down.Load() {
 		return nil, errors.New("key service: connection refused")
 	}
 	return k.Signer.Sign(random, digest, opts)
@@ -81,7 +82,7 @@ func TestSessionOfAClientWithAKeyLives(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		key.down = true
+		key.down.Store(true)
 		sent := s.Requests(oauthtest.TokenEndpoint)
 		time.Sleep(30 * time.Minute)
 		synctest.Wait()
@@ -91,7 +92,7 @@ func TestSessionOfAClientWithAKeyLives(t *testing.T) {
 		if _, err := m.TokenContext(t.Context()); !errors.Is(err, oauth.ErrTransient) {
 			t.Errorf("while nothing signs: %v; want ErrTransient", err)
 		}
-		key.down = false
+		key.down.Store(false)
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		alive("the key is back")

@@ -172,6 +172,7 @@ func TestAServerThatGoesOnWithoutTheClientIsNoParallelSpend(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
 		refresh(ctx, s, token)
+		synctest.Wait()                          // the server, too, has seen that the client left
 		refresh(t.Context(), s, token).wantOK(t) // while the store is still busy with the first
 		wantMistakes(t, s)
 		if ended := s.Spends()[0].Ended.Sub(start); ended != time.Second/2 {
