@@ -228,7 +228,7 @@ func FuzzJudgeDialect(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string, status int, body, cookie, retryAfter string, whole bool) {
 		dialect := dialects[name]
 		if dialect == nil {
-			t.Skip()
+			return
 		}
 		d := dialect()
 		a := answered(opRefresh, status, body, "Set-Cookie", cookie, "Retry-After", retryAfter)
