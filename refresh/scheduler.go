@@ -25,6 +25,8 @@ type scheduler struct {
 	last time.Time // when the plan was last judged by the clock
 }
 
+// newScheduler returns a scheduler that has not begun: what is planned meanwhile is
+// served after start. End it with stop.
 func newScheduler(clk clock.Clock, s slots) *scheduler {
 	ctx, quit := context.WithCancel(context.Background())
 	return &scheduler{
