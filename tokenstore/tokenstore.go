@@ -84,3 +84,30 @@ type Lister interface {
 	// alone whose lock is held.
 	Cleanup(ctx context.Context) (int, error)
 }
+
+// A Pager is a Lister with more sessions than one would hold in memory at once.
+type Pager interface {
+	// NamesAfter returns the first limit names that sort after the given one, in
+	// order; fewer mean that there are no more. The empty name begins.
+	NamesAfter(ctx context.Context, after string, limit int) ([]string, error)
+}
+
+// A Stamper is a Store that can tell cheaply whether a session has changed.
+type Stamper interface {
+	// Stamp returns a number that is another one after every change of the
+	// record, or an error that wraps ErrNotFound. Two reads with the same stamp
+	// between them would have returned the same record.
+	Stamp(ctx context.Context, name string) (uint64, error)
+}
+
+// A Watcher is a Store that says when somebody, in any process or on any host,
+// changes a session.
+type Watcher interface {
+	// Watch calls changed after each write or deletion, with the session's name,
+	// until ctx ends or it cannot tell any more, and returns why. A notice may
+	// come twice, and late; it may be lost with the connection that carried it,
+	// and then changed is called with the empty name once notices arrive again:
+	// any session may have changed. The first call is such a one. Calls come one
+	// after the other; changed must not block.
+	Watch(ctx context.Context, changed func(name string)) error
+}
