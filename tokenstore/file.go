@@ -38,7 +38,7 @@ import (
 // of modes. A session file that is a symbolic link is refused, because saving
 // would replace the link and leave its target behind.
 //
-// File implements [Store], [Locker] and [Lister]. All methods are safe for
+// File implements [Store], [Locker], [Lister] and [Stamper]. All methods are safe for
 // concurrent use by goroutines and processes. A context that ends stops the
 // waiting for a lock, but not a write that has begun.
 type File struct {
@@ -48,9 +48,10 @@ type File struct {
 }
 
 var (
-	_ Store  = (*File)(nil)
-	_ Locker = (*File)(nil)
-	_ Lister = (*File)(nil)
+	_ Store   = (*File)(nil)
+	_ Locker  = (*File)(nil)
+	_ Lister  = (*File)(nil)
+	_ Stamper = (*File)(nil)
 )
 
 // NewFile opens the store in dir, which is made absolute and freed of links

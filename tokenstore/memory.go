@@ -19,7 +19,7 @@ import (
 // are wall-clock times in UTC, and a record that could not be saved elsewhere
 // is refused here too.
 //
-// Memory implements [Store], [Locker] and [Lister]. Locks are granted in the
+// Memory implements [Store], [Locker], [Lister] and [Stamper]. Locks are granted in the
 // order in which they were asked for. All methods are safe for concurrent use.
 type Memory struct {
 	mu      sync.Mutex // guards records and newest; never held while waiting
@@ -35,9 +35,10 @@ type memoryRecord struct {
 }
 
 var (
-	_ Store  = (*Memory)(nil)
-	_ Locker = (*Memory)(nil)
-	_ Lister = (*Memory)(nil)
+	_ Store   = (*Memory)(nil)
+	_ Locker  = (*Memory)(nil)
+	_ Lister  = (*Memory)(nil)
+	_ Stamper = (*Memory)(nil)
 )
 
 // Get implements [Store].
@@ -113,6 +114,20 @@ func (m *Memory) Lock(ctx context.Context, name string) (Lease, error) {
 		return nil, failed("lock", name, err)
 	}
 	return &memoryLease{queue: &m.leases, name: name}, nil
+}
+
+// Stamp implements [Stamper].
+func (m *Memory) Stamp(ctx context.Context, name string) (uint64, error) {
+	if err := check(ctx, "read", name); err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.records[name]
+	if !ok {
+		return 0, failed("read", name, ErrNotFound)
+	}
+	return r.version, nil
 }
 
 // Names implements [Lister].

@@ -55,6 +55,7 @@ func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Opt
 	probe := newStore(t)
 	_, locks := probe.(tokenstore.Locker)
 	_, lists := probe.(tokenstore.Lister)
+	stamps := offersStamps(probe)
 	for _, group := range []struct {
 		name    string
 		tests   []test
@@ -66,6 +67,7 @@ func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Opt
 		{"Context", contextTests, true},
 		{"Locker", lockTests, locks},
 		{"Lister", listTests, lists},
+		{"Stamper", stampTests, stamps},
 		{"Reopen", reopenTests, s.reopen != nil},
 	} {
 		if !group.applies {
