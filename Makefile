@@ -19,7 +19,7 @@ endif
 # No test may reach the keyring of the person who runs it.
 export DBUS_SESSION_BUS_ADDRESS := disabled:
 
-.PHONY: demo torture build test test-real compiler check fmt vet lint api cross fuzz bench conformance tidy clean help
+.PHONY: demo torture build test resting test-real compiler check fmt vet lint api cross fuzz bench conformance tidy clean help
 
 demo: ## watch a session stay alive (ARGS="--for 20s" for less)
 	@$(GO) run ./examples/cli demo $(ARGS)
@@ -32,6 +32,9 @@ build: ## build the evertoken command into bin/
 
 test: compiler ## run all tests with the race detector
 	$(GO) test -race $(TESTFLAGS) ./...
+
+resting: compiler ## run refresh's tests with sessions that rest whenever they can
+	$(GO) test -race $(TESTFLAGS) ./refresh -args -resting
 
 # What only tests with the tag "real" cover: a real keyring, and Windows under Wine.
 REAL := ./tokenstore/keyring ./examples/cli
@@ -50,7 +53,7 @@ compiler:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; } || \
 		{ echo "the race detector needs a C compiler: install gcc or clang"; exit 1; }
 
-check: fmt vet lint api test cross conformance test-real ## run what CI runs
+check: fmt vet lint api test resting cross conformance test-real ## run what CI runs
 	$(MAKE) fuzz FUZZTIME=5000x
 
 fmt: ## fail if a file is not formatted

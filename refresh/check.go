@@ -1,7 +1,6 @@
 package refresh
 
 import (
-	"context"
 	"time"
 )
 
@@ -9,11 +8,21 @@ import (
 // again. Timers only wake; the wall clock decides here. If somebody else changes
 // the session just now, the look is left out: who does so wakes us when done.
 func (m *Manager) check(r *run) time.Time {
+	if at, ok := m.glance(r); ok {
+		return at
+	}
+	c := m.hold()
+	defer c.release()
+	defer c.cooled()
+	return c.check(r)
+}
+
+func (m *managed) check(r *run) time.Time {
 	var due, saveAt time.Time
 	m.tryTurn(func() {
-		ctx := context.WithoutCancel(r.ctx)
+		ctx := r.background()
 		m.retrySave(ctx)
-		if err := m.look(ctx); err != nil {
+		if err := m.lookIfChanged(ctx); err != nil {
 			m.cfg.Logger.Warn("saved session cannot be read", "session", m.session, "error", err)
 		}
 		m.announceEnd()
@@ -29,7 +38,7 @@ func (m *Manager) check(r *run) time.Time {
 
 // attention returns when to refresh, or zero if there is nothing to wait for.
 // The caller has the turn.
-func (m *Manager) attention() time.Time {
+func (m *managed) attention() time.Time {
 	s, h, now := m.cur.Load(), m.state.Load(), m.now()
 	if s == nil || h.ended() {
 		return time.Time{}
@@ -44,11 +53,13 @@ func (m *Manager) attention() time.Time {
 }
 
 // announceEnd tells once that the refresh token's end comes near.
-func (m *Manager) announceEnd() {
+func (m *managed) announceEnd() {
 	s := m.cur.Load()
-	if s == nil || s.ending.IsZero() || m.now().Before(s.ending) || m.notified.Equal(s.pair.RefreshExpiresAt) {
+	if s == nil || s.ending.IsZero() || m.now().Before(s.ending) || m.announced(s) {
 		return
 	}
 	m.notified = s.pair.RefreshExpiresAt
 	m.emit(Event{Kind: EventRefreshTokenEnding})
 }
+
+func (m *managed) announced(s *snapshot) bool { return m.notified.Equal(s.pair.RefreshExpiresAt) }

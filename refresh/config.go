@@ -135,7 +135,9 @@ type Config struct {
 // not modified, so that the sessions of a pool can share one.
 type setup struct {
 	Config
-	locker   tokenstore.Locker // Store, if it is one
+	base     time.Time          // a reading of Clock, from which others are counted
+	locker   tokenstore.Locker  // Store, if it is one
+	stamper  tokenstore.Stamper // Store, if it is one
 	configID string
 	// tokenless: OAuthClient renews pairs that have no refresh token.
 	tokenless bool
@@ -144,7 +146,9 @@ type setup struct {
 
 func newSetup(cfg Config) *setup {
 	s := &setup{Config: cfg.withDefaults()}
+	s.base = s.Clock.Now()
 	s.locker, _ = s.Store.(tokenstore.Locker)
+	s.stamper, _ = s.Store.(tokenstore.Stamper)
 	if c, ok := s.OAuthClient.(interface{ ConfigID() string }); ok {
 		s.configID = c.ConfigID()
 	}

@@ -100,7 +100,7 @@ var errDPoPGRPC = errors.New("refresh: a DPoP token needs a proof for each reque
 // took the refresh token: next is the pair with its successor. That is saved, for
 // it is all that can be spent, and the access token that there was goes on to be
 // served while it lives. The refusal itself is for a person to put right.
-func (m *Manager) keepDowngraded(ctx context.Context, next *oauth.TokenPair, err error) error {
+func (m *managed) keepDowngraded(ctx context.Context, next *oauth.TokenPair, err error) error {
 	rec := m.rec.Clone()
 	rec.Supersede(next)
 	m.rec = rec

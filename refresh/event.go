@@ -43,7 +43,8 @@ const (
 	EventIDTokenRejected EventKind = "id_token_rejected"
 	// EventRefreshTokenEnding: the refresh token's own end comes near.
 	EventRefreshTokenEnding EventKind = "refresh_token_ending"
-	// EventChecked: a check is over. Tests wait for it instead of sleeping.
+	// EventChecked: a check is over. Tests wait for it instead of sleeping. A look
+	// at a session of a Pool that finds nothing to do is not reported.
 	EventChecked EventKind = "checked"
 	// EventStopped: the manager has stopped.
 	EventStopped EventKind = "stopped"

@@ -24,20 +24,22 @@ type flight struct {
 
 // fly returns the flight under way for w's resource, or starts one. A flight runs
 // on its own: no caller's context ends it, and Stop waits for it.
-func (m *Manager) fly(w want) (*flight, error) {
+func (m *managed) fly(w want) (*flight, error) {
 	f, r, err := m.board(w)
 	if err != nil || r == nil {
 		return f, err
 	}
+	m.hold()
 	go func() {
 		f.err = m.withTurn(f.ctx, func() error {
-			if !r.sched.slots.take(r.ctx) {
+			if !r.sched.slots.take(r.context()) {
 				return ErrStopped
 			}
 			defer r.sched.slots.free()
 			return m.pilot(f, r, w)
 		})
 		m.land(f, w.resource)
+		m.release()
 		r.sched.wake(r)
 		r.landing.Done()
 	}()
@@ -46,7 +48,7 @@ func (m *Manager) fly(w want) (*flight, error) {
 
 // flyHere is fly for the scheduler's goroutine, which has the turn and a slot. If
 // a flight is waiting for the turn, it leaves the work to that.
-func (m *Manager) flyHere(w want) {
+func (m *managed) flyHere(w want) {
 	f, r, err := m.board(w)
 	if err != nil || r == nil {
 		return
@@ -58,7 +60,7 @@ func (m *Manager) flyHere(w want) {
 
 // board returns the flight under way for w's resource, or a new one, which
 // belongs to the run that it returns with it.
-func (m *Manager) board(w want) (*flight, *run, error) {
+func (m *managed) board(w want) (*flight, *run, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.run
@@ -70,7 +72,7 @@ func (m *Manager) board(w want) (*flight, *run, error) {
 		return f, nil, nil
 	}
 	f := &flight{done: make(chan struct{})}
-	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(r.ctx))
+	f.ctx, f.cancel = context.WithCancelCause(r.backgroundLocked())
 	if m.flights == nil {
 		m.flights = make(map[string]*flight, 1)
 	}
@@ -80,7 +82,7 @@ func (m *Manager) board(w want) (*flight, *run, error) {
 
 // pilot brings the session forward, with the turn. A panic of ours is a failure
 // like others.
-func (m *Manager) pilot(f *flight, r *run, w want) error {
+func (m *managed) pilot(f *flight, r *run, w want) error {
 	err := guard("refresh", func() error { return m.renew(f.ctx, r, w) })
 	var panicked *PanicError
 	if errors.As(err, &panicked) && panicked.Where == "refresh" {
@@ -91,7 +93,7 @@ func (m *Manager) pilot(f *flight, r *run, w want) error {
 
 // land takes a flight off the board, before its waiters are told, so that the
 // next caller starts a new one.
-func (m *Manager) land(f *flight, resource string) {
+func (m *managed) land(f *flight, resource string) {
 	m.mu.Lock()
 	if delete(m.flights, resource); len(m.flights) == 0 {
 		m.flights = nil
@@ -102,7 +104,7 @@ func (m *Manager) land(f *flight, resource string) {
 }
 
 // abandonFlights makes flights end whose session is being replaced.
-func (m *Manager) abandonFlights() {
+func (m *managed) abandonFlights() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, f := range m.flights {

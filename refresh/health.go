@@ -64,7 +64,7 @@ func (h *health) renew(at time.Time) {
 
 // setHealth replaces the state by an edited copy and tells waiters. The caller
 // has the turn.
-func (m *Manager) setHealth(edit func(h *health)) {
+func (m *managed) setHealth(edit func(h *health)) {
 	h := *m.state.Load()
 	edit(&h)
 	m.state.Store(&h)

@@ -54,7 +54,7 @@ func (m *Manager) loginOnce(ctx context.Context, login func(context.Context) (*o
 // not start.
 func (m *Manager) startSaved(ctx context.Context) (done bool, err error) {
 	if m.IsRunning() {
-		err = m.withTurn(ctx, func() error { return m.look(ctx) })
+		err = m.withTurn(ctx, func(c *managed) error { return c.look(ctx) })
 		m.wakeUp() // a check may have been left out for this
 	} else {
 		err = m.Start(ctx, nil)
@@ -67,5 +67,6 @@ func (m *Manager) startSaved(ctx context.Context) (done bool, err error) {
 	case err != nil:
 		return true, err
 	}
-	return !m.state.Load().ended(), nil
+	_, h := m.view()
+	return !h.ended(), nil
 }

@@ -22,15 +22,15 @@ func (m *Manager) Logout(ctx context.Context) error {
 	if m.cfg.Follower {
 		return fmt.Errorf("refresh: logout: %w", ErrFollower)
 	}
-	err := m.withTurn(ctx, func() error {
-		if m.cfg.locker != nil && m.kept == nil {
+	err := m.withTurn(ctx, func(c *managed) error {
+		if m.cfg.locker != nil && c.kept == nil {
 			lease, err := m.cfg.locker.Lock(ctx, m.session)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = guard("Lease.Unlock", lease.Unlock) }()
 		}
-		return m.logout(ctx)
+		return c.logout(ctx)
 	})
 	m.wakeUp() // a check may have been left out for this
 	if err != nil {
@@ -41,7 +41,7 @@ func (m *Manager) Logout(ctx context.Context) error {
 
 // logout ends the newest state of the session that there is. The caller has the
 // turn and the lock.
-func (m *Manager) logout(ctx context.Context) error {
+func (m *managed) logout(ctx context.Context) error {
 	if err := m.look(ctx); err != nil {
 		return fmt.Errorf("reading session %q: %w", m.session, err)
 	}
@@ -75,7 +75,7 @@ func (m *Manager) revoke(ctx context.Context, tokens *oauth.TokenPair) error {
 
 // erase removes rec from the Store, and what writers that do not heed the lock
 // have made of it meanwhile; but not a new login, nor another account's session.
-func (m *Manager) erase(ctx context.Context, rec *tokenstore.Record) error {
+func (m *managed) erase(ctx context.Context, rec *tokenstore.Record) error {
 	if m.cfg.Store == nil {
 		return nil
 	}

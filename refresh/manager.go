@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,35 +21,15 @@ type Manager struct {
 	cfg     *setup // shared by the sessions of a pool
 	session string
 	pool    *Pool // nil: the manager stands alone
-	jitter  float64
 
-	// cur is what readers see; nil means no session. Replaced by the turn's holder.
+	// cur is what readers see; nil means no session, or one at rest. Replaced by
+	// the turn's holder, or under mu by who lays the session to rest.
 	cur atomic.Pointer[snapshot]
-	// state is how the session fares, for status and for waiters; never nil.
-	// Replaced by the turn's holder.
-	state atomic.Pointer[health]
-	// distrust is until when a rejected token is not refreshed, because a fresh one
-	// was rejected just before; nil means never.
-	distrust atomic.Pointer[time.Time]
 
-	// turn is held (by sending) by whoever changes the session: one at a time,
-	// and leaving the queue is possible. It guards the fields below it.
-	turn       chan struct{}
-	rec        *tokenstore.Record // the session as last read or saved; nil: none. All there is without a Store
-	unsaved    unsaved            // what of rec is not saved yet
-	account    *oauth.TokenPair   // a pair of the account the manager works for; nil: not known yet
-	kept       tokenstore.Lease   // lease kept while the Store holds a spent token
-	generation uint64             // of the last access token shown
-	reported   string             // fingerprint of the grant OnRefreshFail has heard of
-	notified   time.Time          // refresh-token end that was announced
-	unchecked  verdict            // not yet checked against the Store
-
-	mu        sync.Mutex         // guards the fields below; never held across I/O or callbacks
-	run       *run               // nil when stopped
-	flights   map[string]*flight // by resource indicator; nil if none is under way
-	changed   chan struct{}      // closed when cur or state changes; nil if nobody waits
-	resources map[string]*Resource
-	stepUp    stepUps
+	mu    sync.Mutex // guards the fields below; never held across I/O or callbacks
+	awake *managed   // nil: at rest
+	rest  string     // packed: the session at rest, or as it was then
+	run   *run       // nil when stopped
 }
 
 // NewManager returns a manager for one session. cfg is copied; a missing
@@ -61,19 +40,10 @@ func NewManager(cfg Config) *Manager {
 }
 
 func newManager(cfg *setup, session string, pool *Pool) *Manager {
-	m := &Manager{
-		cfg:     cfg,
-		session: session,
-		pool:    pool,
-		jitter:  rand.Float64(),
-		turn:    make(chan struct{}, 1),
-	}
-	m.state.Store(&noSession)
+	m := &Manager{cfg: cfg, session: session, pool: pool}
+	m.awake = newManaged(m)
 	return m
 }
-
-// noSession is the health of a manager that has not been started. Never modified.
-var noSession = health{state: StateNone}
 
 // Start begins to keep the session alive and returns. With nil tokens it goes on
 // with the session saved in Config.Store (or with the one it had before Stop);
@@ -107,7 +77,7 @@ func (m *Manager) start(ctx, life context.Context, tokens *oauth.TokenPair) erro
 	if err != nil {
 		return err
 	}
-	if err := m.withTurn(ctx, func() error { return m.begin(ctx, tokens) }); err != nil {
+	if err := m.withTurn(ctx, func(c *managed) error { return c.begin(ctx, tokens) }); err != nil {
 		r.abandon()
 		return err
 	}
@@ -135,17 +105,19 @@ func (m *Manager) close(ctx context.Context, insist bool) error {
 		m.mu.Unlock()
 		return nil
 	}
-	if insist && r.grace == nil {
-		r.grace = ctx
+	end := r.endLocked()
+	if insist && end.grace == nil {
+		end.grace = ctx
 	}
 	m.mu.Unlock()
 	r.stop()
 	select {
-	case <-r.finished:
-		return r.err
+	case <-end.finished:
+		return end.err
 	case <-ctx.Done():
 	}
-	why := m.state.Load().unsaved
+	_, h := m.view()
+	why := h.unsaved
 	if why == nil {
 		why = errors.New("a refresh is still under way")
 	}
@@ -167,42 +139,21 @@ func (m *Manager) halt() {
 func (m *Manager) IsRunning() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.run != nil && !m.run.over()
+	return m.runningLocked()
 }
+
+func (m *Manager) runningLocked() bool { return m.run != nil && !m.run.overLocked() }
 
 // String describes the manager without tokens.
 func (m *Manager) String() string {
-	return fmt.Sprintf("refresh.Manager{session:%q state:%s}", m.session, m.state.Load().state)
+	_, h := m.view()
+	return fmt.Sprintf("refresh.Manager{session:%q state:%s}", m.session, h.state)
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
 func (m *Manager) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, m.String()) }
 
 func (m *Manager) now() time.Time { return m.cfg.Clock.Now() }
-
-// withTurn calls f while nobody else changes the session.
-func (m *Manager) withTurn(ctx context.Context, f func() error) error {
-	select {
-	case m.turn <- struct{}{}:
-		defer func() { <-m.turn }()
-		return f()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// tryTurn is withTurn for work that can be left to whoever has the turn. It
-// reports whether f was called.
-func (m *Manager) tryTurn(f func()) bool {
-	select {
-	case m.turn <- struct{}{}:
-		defer func() { <-m.turn }()
-		f()
-		return true
-	default:
-		return false
-	}
-}
 
 // wakeUp makes the manager look now.
 func (m *Manager) wakeUp() {
@@ -212,23 +163,6 @@ func (m *Manager) wakeUp() {
 	if r != nil {
 		r.sched.wake(r)
 	}
-}
-
-// broadcastLocked tells waiters to look again.
-func (m *Manager) broadcastLocked() {
-	if m.changed != nil {
-		close(m.changed)
-		m.changed = nil
-	}
-}
-
-func (m *Manager) changes() <-chan struct{} {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.changed == nil {
-		m.changed = make(chan struct{})
-	}
-	return m.changed
 }
 
 // emit hands an event to the program. A panicking OnEvent is the program's

@@ -189,14 +189,19 @@ func (p *Pool) open(ctx context.Context, name string, tokens *oauth.TokenPair) (
 	for {
 		p.mu.Lock()
 		m, busy, r := p.sessions[name], p.opening[name], p.run
-		switch {
-		case r == nil || r.ctx.Err() != nil:
+		if r == nil || r.ctx.Err() != nil {
 			p.mu.Unlock()
 			return nil, fmt.Errorf("refresh: session %q: the pool: %w", name, ErrStopped)
-		case busy == nil && m != nil && m.IsRunning():
-			p.mu.Unlock()
-			return m, m.offer(ctx, tokens)
-		case busy == nil:
+		}
+		if busy == nil && m != nil {
+			p.mu.Unlock() // a manager that starts asks for it while its own is locked
+			if m.IsRunning() {
+				return m, m.offer(ctx, tokens)
+			}
+			p.mu.Lock()
+			m, busy = p.sessions[name], p.opening[name]
+		}
+		if busy == nil {
 			p.opening[name] = make(chan struct{})
 			p.mu.Unlock()
 			return p.begin(ctx, r, m, name, tokens)

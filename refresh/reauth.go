@@ -9,18 +9,19 @@ import (
 // tellProgram calls OnRefreshFail, and Reauthenticate if it says so, on a
 // goroutine of its own: the program may take its time, ask a person, or stop the
 // manager. Stop does not wait for it, but ends its context.
-func (m *Manager) tellProgram(cause error) {
+func (m *managed) tellProgram(cause error) {
 	if m.cfg.OnRefreshFail == nil {
 		return
 	}
 	m.mu.Lock()
-	r := m.run
-	m.mu.Unlock()
 	ctx := context.Background()
-	if r != nil {
-		ctx = r.ctx
+	if m.run != nil {
+		ctx = m.run.contextLocked()
 	}
+	m.holdLocked() // a session at rest has no context
+	m.mu.Unlock()
 	go func() {
+		defer m.release()
 		var again bool
 		err := guard("OnRefreshFail", func() error { again = m.cfg.OnRefreshFail(cause); return nil })
 		if err == nil && (!again || m.cfg.Reauthenticate == nil || m.cfg.Follower) {

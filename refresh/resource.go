@@ -27,15 +27,17 @@ type Resource struct {
 // the same uri. Config.OAuthClient must honour oauth.ResourceFrom, as
 // *oauth.Client does.
 func (m *Manager) Resource(uri string) *Resource {
+	c := m.hold()
+	defer c.release() // which does not rest any more
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.resources == nil {
-		m.resources = make(map[string]*Resource)
+	if c.resources == nil {
+		c.resources = make(map[string]*Resource)
 	}
-	if m.resources[uri] == nil {
-		m.resources[uri] = &Resource{m: m, uri: uri}
+	if c.resources[uri] == nil {
+		c.resources[uri] = &Resource{m: m, uri: uri}
 	}
-	return m.resources[uri]
+	return c.resources[uri]
 }
 
 // Token returns an access token for the resource; see [Manager.Token].
@@ -77,7 +79,9 @@ func (r *Resource) current(ctx context.Context) (*snapshot, error) {
 		return r.m.await(ctx, r.uri)
 	}
 	if s.isDue(now) {
-		_, _ = r.m.fly(want{stale: s, resource: r.uri})
+		c := r.m.hold()
+		_, _ = c.fly(want{stale: s, resource: r.uri})
+		c.release()
 	}
 	return s, nil
 }
@@ -92,7 +96,7 @@ func (m *Manager) currentFor(resource string) *snapshot {
 }
 
 // forgetResources drops the tokens of a login that is no longer the session.
-func (m *Manager) forgetResources() {
+func (m *managed) forgetResources() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.resources {
@@ -101,7 +105,7 @@ func (m *Manager) forgetResources() {
 }
 
 // publishResource shows a resource's new token. The caller has the turn.
-func (m *Manager) publishResource(resource string, pair *oauth.TokenPair) {
+func (m *managed) publishResource(resource string, pair *oauth.TokenPair) {
 	t := m.timing(pair)
 	t.idle, t.refreshExpires = 0, pair.ExpiresAt // the session looks after the refresh token
 	m.generation++

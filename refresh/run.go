@@ -7,28 +7,40 @@ import (
 	"time"
 )
 
-// A run is the time between Start and Stop of a manager.
+// A run is the time between Start and Stop of a manager. There is one for each
+// session of a pool, so it is small.
 type run struct {
-	m        *Manager
-	pool     *poolRun // nil: the manager stands alone
-	sched    *scheduler
-	ctx      context.Context // ends with Stop, Close, or the context of Start
-	cancel   context.CancelFunc
-	unhook   func() bool    // from the contexts that end it
-	landing  sync.WaitGroup // looks and flights under way; grows under m.mu while not ending
-	finished chan struct{}
-	err      error // what was left unsaved; written before finished closes
+	m       *Manager
+	pool    *poolRun // nil: the manager stands alone
+	sched   *scheduler
+	landing sync.WaitGroup // looks and flights under way; grows under m.mu while not ending
 
 	// Guarded by m.mu.
-	begun  bool
-	ending bool            // no more looks and flights
-	grace  context.Context // how long the end may try to save
+	live  *liveRun // made when it is needed
+	end   *runEnd  // made when it is needed
+	begun bool
+	over  bool // to end
+	ended bool // no more looks and flights
 
 	// The scheduler's, guarded by its mu.
-	at    time.Time // when to look
-	index int       // in the plan, or -1
-	busy  bool      // looking
-	again bool      // and to look again after that
+	busy  bool          // looking
+	again bool          // and to look again after that
+	index int32         // in the plan, or -1
+	at    time.Duration // when to look, by the scheduler's clock
+}
+
+// A liveRun is a run's context, for what is done while it lasts.
+type liveRun struct {
+	context.Context // ends with Stop, Close, or the context of Start
+	cancel          context.CancelFunc
+	unhook          func() bool // from the context of Start; nil if that never ends
+}
+
+// A runEnd is what a run's end leaves behind.
+type runEnd struct {
+	grace    context.Context // how long the end may try to save; guarded by m.mu
+	finished chan struct{}
+	err      error // what was left unsaved; written before finished closes
 }
 
 // claimRun makes the manager running until life ends, after waiting for an earlier
@@ -38,26 +50,27 @@ func (m *Manager) claimRun(ctx, life context.Context) (*run, error) {
 		m.mu.Lock()
 		old := m.run
 		if old == nil {
-			r, err := m.newRun(life)
+			r, err := m.newRunLocked(life)
 			m.run = r
 			m.mu.Unlock()
 			return r, err
 		}
+		running, end := !old.overLocked(), old.endLocked()
 		m.mu.Unlock()
-		if !old.over() {
+		if running {
 			return nil, ErrRunning
 		}
 		select {
-		case <-old.finished:
+		case <-end.finished:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("refresh: start: %w", context.Cause(ctx))
 		}
 	}
 }
 
-// newRun makes a run on the pool's scheduler, or on one of its own.
-func (m *Manager) newRun(life context.Context) (*run, error) {
-	r := &run{m: m, index: -1, finished: make(chan struct{})}
+// newRunLocked makes a run on the pool's scheduler, or on one of its own.
+func (m *Manager) newRunLocked(life context.Context) (*run, error) {
+	r := &run{m: m, index: -1}
 	if m.pool == nil {
 		r.sched = newScheduler(m.cfg.Clock, nil)
 	} else {
@@ -66,17 +79,59 @@ func (m *Manager) newRun(life context.Context) (*run, error) {
 		}
 		r.sched = r.pool.sched
 		if life == r.pool.ctx {
-			// The pool ends its sessions itself: a context below its own would
-			// cost each of them more than the rest of the run.
-			life = r.pool.values
+			return r, nil // the pool ends its sessions itself
 		}
 	}
-	r.ctx, r.cancel = context.WithCancel(life)
-	r.unhook = func() bool { return true }
+	r.live = newLiveRun(life)
 	if life.Done() != nil {
-		r.unhook = context.AfterFunc(r.ctx, r.end)
+		r.live.unhook = context.AfterFunc(r.live, r.finish)
 	}
 	return r, nil
+}
+
+func newLiveRun(life context.Context) *liveRun {
+	l := new(liveRun)
+	l.Context, l.cancel = context.WithCancel(life)
+	return l
+}
+
+// context returns the context of what is done while the run lasts.
+func (r *run) context() context.Context {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	return r.contextLocked()
+}
+
+func (r *run) contextLocked() context.Context {
+	if r.live == nil {
+		r.live = newLiveRun(r.pool.values)
+		if r.over {
+			r.live.cancel()
+		}
+	}
+	return r.live
+}
+
+// background returns a context for what is followed through although the run ends.
+func (r *run) background() context.Context {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	return r.backgroundLocked()
+}
+
+func (r *run) backgroundLocked() context.Context {
+	if r.live == nil {
+		return r.pool.values
+	}
+	return context.WithoutCancel(r.live)
+}
+
+// endLocked returns the run's end, for those who wait for it.
+func (r *run) endLocked() *runEnd {
+	if r.end == nil {
+		r.end = &runEnd{finished: make(chan struct{})}
+	}
+	return r.end
 }
 
 // begin lets the scheduler serve the run.
@@ -88,27 +143,43 @@ func (r *run) begin() {
 	if r.pool == nil {
 		r.sched.start(r.m.cfg.CheckInterval)
 	}
-	if r.over() {
+	if r.isOver() {
 		r.stop()
 	}
 }
 
 // stop makes the run end, and does not wait for it.
 func (r *run) stop() {
-	r.cancel()
-	go r.end()
+	r.m.mu.Lock()
+	r.stopLocked()
+	r.m.mu.Unlock()
+	go r.finish()
 }
 
-// over reports whether the run is to end.
-func (r *run) over() bool {
-	return r.ctx.Err() != nil || r.pool != nil && r.pool.ctx.Err() != nil
+func (r *run) stopLocked() {
+	r.over = true
+	if r.live != nil {
+		r.live.cancel()
+	}
+}
+
+// isOver reports whether the run is to end.
+func (r *run) isOver() bool {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	return r.overLocked()
+}
+
+func (r *run) overLocked() bool {
+	return r.over || r.live != nil && r.live.Err() != nil || r.pool != nil && r.pool.ctx.Err() != nil
 }
 
 // abandon undoes claimRun for a run that has not begun.
 func (r *run) abandon() {
-	r.cancel()
-	r.leave()
-	close(r.finished)
+	r.m.mu.Lock()
+	r.stopLocked()
+	r.m.mu.Unlock()
+	r.leave(nil)
 }
 
 // enter notes that a look or a flight is under way, until landing is told. It
@@ -120,49 +191,69 @@ func (r *run) enter() bool {
 }
 
 func (r *run) enterLocked() bool {
-	if r.ending || r.over() {
+	if r.ended || r.overLocked() {
 		return false
 	}
 	r.landing.Add(1)
 	return true
 }
 
-// end ends the run in order, once: flights land, what is unsaved is saved if
+// finish ends the run in order, once: flights land, what is unsaved is saved if
 // possible, locks are released.
-func (r *run) end() {
+func (r *run) finish() {
 	m := r.m
 	m.mu.Lock()
-	if !r.begun || r.ending {
+	if !r.begun || r.ended {
 		m.mu.Unlock()
 		return
 	}
-	r.ending = true
+	r.ended = true
 	m.broadcastLocked() // who waits out a backoff would wait in vain
 	m.mu.Unlock()
 	r.landing.Wait()
 
-	m.turn <- struct{}{}
-	r.err = m.saveAtLast(r)
-	m.releaseKept()
-	<-m.turn
+	err := r.saveLast()
 	if r.pool == nil {
 		r.sched.stop()
 	}
-	r.leave()
-	m.emit(Event{Kind: EventStopped, Err: r.err})
-	close(r.finished)
+	r.leave(err)
 }
 
-// leave makes the manager stopped.
-func (r *run) leave() {
-	r.unhook()
+// saveLast makes the session ready to be left: saved if it can be, and unlocked.
+func (r *run) saveLast() (err error) {
 	r.m.mu.Lock()
-	r.m.run = nil
-	r.m.broadcastLocked()
+	resting := r.m.awake == nil
 	r.m.mu.Unlock()
-	if r.pool != nil {
-		r.pool.leave(r.err)
+	if resting {
+		return nil // saved, with no lock
 	}
+	_ = r.m.withTurn(context.Background(), func(c *managed) error {
+		err = c.saveAtLast(r)
+		c.releaseKept()
+		return nil
+	})
+	return err
+}
+
+// leave makes the manager stopped, and tells who waits for that.
+func (r *run) leave(err error) {
+	m := r.m
+	m.mu.Lock()
+	if r.live != nil && r.live.unhook != nil {
+		r.live.unhook()
+	}
+	begun, end := r.begun, r.endLocked()
+	m.run = nil
+	m.broadcastLocked()
+	m.mu.Unlock()
+	if r.pool != nil {
+		r.pool.leave(err)
+	}
+	if begun {
+		m.emit(Event{Kind: EventStopped, Err: err})
+	}
+	end.err = err
+	close(end.finished)
 }
 
 // patience returns how long the end of the run may try to save, or nil for one
@@ -170,8 +261,8 @@ func (r *run) leave() {
 func (r *run) patience() context.Context {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
-	if r.grace == nil && r.pool != nil {
-		return r.pool.patience()
+	if r.end != nil && r.end.grace != nil || r.pool == nil {
+		return r.endLocked().grace
 	}
-	return r.grace
+	return r.pool.patience()
 }

@@ -19,7 +19,7 @@ func (u unsaved) any() bool { return u.store || u.callback }
 
 // replace makes rec, a new login, the session: saved where it is to be, then
 // shown.
-func (m *Manager) replace(ctx context.Context, rec *tokenstore.Record, places unsaved) error {
+func (m *managed) replace(ctx context.Context, rec *tokenstore.Record, places unsaved) error {
 	m.rec = rec
 	m.reported = ""
 	m.distrust.Store(nil)
@@ -37,7 +37,7 @@ func (m *Manager) replace(ctx context.Context, rec *tokenstore.Record, places un
 
 // storeSaved notes that the Store holds the current pair. It may do so although
 // saving it was reported as failed.
-func (m *Manager) storeSaved() {
+func (m *managed) storeSaved() {
 	if !m.unsaved.store {
 		return
 	}
@@ -55,7 +55,7 @@ func (m *Manager) storeSaved() {
 
 // save writes what is unsaved. On failure the session goes on with the pair in
 // memory, and saving is tried again until it works.
-func (m *Manager) save(ctx context.Context) error {
+func (m *managed) save(ctx context.Context) error {
 	before := m.state.Load().unsaved
 	err := m.saveStore(ctx)
 	if err == nil {
@@ -85,7 +85,7 @@ func (m *Manager) save(ctx context.Context) error {
 // saveStore writes the record to the Store. If somebody else has written in the
 // meantime, the newest of one session's pairs stays, and a new login or a logout
 // stays in any case.
-func (m *Manager) saveStore(ctx context.Context) error {
+func (m *managed) saveStore(ctx context.Context) error {
 	for range 4 {
 		if !m.unsaved.store {
 			return nil
@@ -107,7 +107,7 @@ func (m *Manager) saveStore(ctx context.Context) error {
 
 // reconcile follows a conflict: it takes what the Store holds, or goes on from
 // its version.
-func (m *Manager) reconcile(ctx context.Context) error {
+func (m *managed) reconcile(ctx context.Context) error {
 	stored, err := m.get(ctx)
 	switch {
 	case errors.Is(err, tokenstore.ErrNotFound):
@@ -136,7 +136,7 @@ func (m *Manager) reconcile(ctx context.Context) error {
 // supersedes reports whether our record is to replace stored: it is a later state
 // of the same session. Of two successors of one refresh token the one that was
 // asked for last lives (servers with a grace window keep the newest).
-func (m *Manager) supersedes(stored *tokenstore.Record) bool {
+func (m *managed) supersedes(stored *tokenstore.Record) bool {
 	if !differs(stored.Tokens, m.rec.Tokens) || m.outdated(stored) {
 		return true
 	}
@@ -151,7 +151,7 @@ func (m *Manager) supersedes(stored *tokenstore.Record) bool {
 }
 
 // retrySave saves again what could not be saved, if it is time.
-func (m *Manager) retrySave(ctx context.Context) {
+func (m *managed) retrySave(ctx context.Context) {
 	if h := m.state.Load(); m.rec != nil && m.unsaved.any() && remaining(m.now(), h.saveAt) <= 0 {
 		_ = m.save(ctx)
 	}
@@ -159,11 +159,11 @@ func (m *Manager) retrySave(ctx context.Context) {
 
 // saveAtLast is for the end of a run: one more try, or tries until the grace that
 // Close gave is over.
-func (m *Manager) saveAtLast(r *run) error {
+func (m *managed) saveAtLast(r *run) error {
 	if m.rec == nil || !m.unsaved.any() {
 		return nil
 	}
-	ctx := context.WithoutCancel(r.ctx)
+	ctx := r.background()
 	grace := r.patience()
 	for {
 		err := m.save(ctx)

@@ -1,6 +1,9 @@
 package refresh
 
-import "time"
+import (
+	"hash/maphash"
+	"time"
+)
 
 // This file decides when; it reads no clock and keeps no state. All times are
 // wall-clock times.
@@ -26,6 +29,14 @@ func (t timing) lead() time.Duration {
 	}
 	lead = min(max(lead, 0), maxLife)
 	return lead + time.Duration(float64(lead)/10*t.jitter)
+}
+
+// seed makes the jitter of a session another one in each process.
+var seed = maphash.MakeSeed()
+
+// jitterOf returns a session's jitter, in [0,1).
+func jitterOf(session string) float64 {
+	return float64(maphash.String(seed, session)>>11) / (1 << 53)
 }
 
 // maxLife is the longest time that is planned with. What ends later does not end:

@@ -19,6 +19,7 @@ type scheduler struct {
 	ctx   context.Context // ends with stop
 	quit  context.CancelFunc
 	done  chan struct{}
+	base  time.Time // what the plan's times count from
 
 	mu   sync.Mutex // guards the fields below and the plan's part of every run
 	plan plan
@@ -29,14 +30,16 @@ type scheduler struct {
 // served after start. End it with stop.
 func newScheduler(clk clock.Clock, s slots) *scheduler {
 	ctx, quit := context.WithCancel(context.Background())
+	now := clk.Now()
 	return &scheduler{
+		base:  now,
+		last:  now,
 		clk:   clk,
 		slots: s,
 		nudge: make(chan struct{}, 1),
 		ctx:   ctx,
 		quit:  quit,
 		done:  make(chan struct{}),
-		last:  clk.Now(),
 	}
 }
 
@@ -100,14 +103,14 @@ func (s *scheduler) next() (wait time.Duration, planned bool) {
 	now := s.clk.Now()
 	if stepped(s.last, now) {
 		for _, r := range s.plan { // all equal, so the order of the heap holds
-			r.at = now
+			r.at = now.Sub(s.base)
 		}
 	}
 	s.last = now
 	if len(s.plan) == 0 {
 		return 0, false
 	}
-	return s.plan[0].at.Sub(now), true
+	return s.plan[0].at - now.Sub(s.base), true
 }
 
 // stepped reports whether a clock was set, or its machine slept, between two
@@ -157,10 +160,29 @@ func (s *scheduler) wake(r *run) {
 	s.planLocked(r, s.clk.Now())
 }
 
+// wakeBy lets a run look at the given time, if it would look later.
+func (s *scheduler) wakeBy(r *run, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case r.busy:
+		r.again = true
+	case r.index >= 0 && r.at > s.reading(at):
+		s.planLocked(r, at)
+	}
+}
+
+// reading returns when the scheduler's clock shows a time, which need not have a
+// monotonic part: then it is as far away as the wall clock says now.
+func (s *scheduler) reading(at time.Time) time.Duration {
+	now := s.clk.Now()
+	return now.Sub(s.base) + at.Sub(now)
+}
+
 // planLocked puts a run where it belongs in the plan.
 func (s *scheduler) planLocked(r *run, at time.Time) {
-	if r.at = at; r.index >= 0 {
-		heap.Fix(&s.plan, r.index)
+	if r.at = s.reading(at); r.index >= 0 {
+		heap.Fix(&s.plan, int(r.index))
 	} else {
 		heap.Push(&s.plan, r)
 	}
@@ -172,22 +194,22 @@ func (s *scheduler) planLocked(r *run, at time.Time) {
 	}
 }
 
-// A plan is a heap of runs by when they want to look. All its times are readings
-// of one clock with their monotonic part, so that they compare alike.
+// A plan is a heap of runs by when they want to look. Its times count from one
+// reading of the clock, by the monotonic part if that has one.
 type plan []*run
 
 func (p plan) Len() int           { return len(p) }
-func (p plan) Less(i, j int) bool { return p[i].at.Before(p[j].at) }
+func (p plan) Less(i, j int) bool { return p[i].at < p[j].at }
 
 func (p plan) Swap(i, j int) {
 	p[i], p[j] = p[j], p[i]
-	p[i].index, p[j].index = i, j
+	p[i].index, p[j].index = int32(i), int32(j)
 }
 
 // Push implements heap.Interface.
 func (p *plan) Push(x any) {
 	r := x.(*run)
-	r.index = len(*p)
+	r.index = int32(len(*p))
 	*p = append(*p, r)
 }
 

@@ -13,7 +13,7 @@ import (
 // Everything in this file is called by the turn's holder.
 
 // begin decides which pair a run starts with.
-func (m *Manager) begin(ctx context.Context, tokens *oauth.TokenPair) error {
+func (m *managed) begin(ctx context.Context, tokens *oauth.TokenPair) error {
 	m.account = nil // whose session it is, Start decides anew
 	stored, err := m.get(ctx)
 	switch {
@@ -86,9 +86,22 @@ func settle(t *oauth.TokenPair, now time.Time) *oauth.TokenPair {
 	return t
 }
 
+// lookIfChanged is look, if the Store does not say that there is nothing new.
+func (m *managed) lookIfChanged(ctx context.Context) error {
+	current := m.readStamp(ctx) // first: what is written meanwhile is news then
+	if current.known && current == m.stamp && m.rec != nil {
+		return nil
+	}
+	err := m.look(ctx)
+	if m.stamp = current; err != nil {
+		m.stamp = stamp{}
+	}
+	return err
+}
+
 // look reads the Store and takes over what somebody else has changed there: a
 // newer pair, marks, a logout.
-func (m *Manager) look(ctx context.Context) error {
+func (m *managed) look(ctx context.Context) error {
 	if m.cfg.Store == nil {
 		return nil // nobody else knows the session
 	}
@@ -113,10 +126,13 @@ func (m *Manager) look(ctx context.Context) error {
 
 // take makes a record from the Store the session's state, unless it is older
 // than what we hold.
-func (m *Manager) take(stored *tokenstore.Record) {
+func (m *managed) take(stored *tokenstore.Record) {
 	switch mine := m.rec; {
 	case mine != nil && !differs(mine.Tokens, stored.Tokens):
 		m.rec = stored
+		if m.account == nil {
+			m.account = stored.Tokens
+		}
 		m.storeSaved()
 		if m.displaced() { // and is back
 			m.setHealth(func(h *health) { *h = health{state: StateValid, renewed: stored.RefreshedAt} })
@@ -150,7 +166,7 @@ func (m *Manager) take(stored *tokenstore.Record) {
 // outdated reports whether stored is to be replaced by what we hold: it is an
 // earlier state of our session, because we could not save the later one yet or
 // because somebody put an old copy back; or ours is a new login, not yet saved.
-func (m *Manager) outdated(stored *tokenstore.Record) bool {
+func (m *managed) outdated(stored *tokenstore.Record) bool {
 	if m.unsaved.login {
 		return newLogin(stored, m.rec.Tokens, m.now())
 	}
@@ -171,7 +187,7 @@ func (m *Manager) outdated(stored *tokenstore.Record) bool {
 // displace ends the session because the Store holds one of another account now,
 // which the manager was not asked to work for. The token it has lives on; its
 // refresh token is left alone, since others who have it cannot be asked any more.
-func (m *Manager) displace() {
+func (m *managed) displace() {
 	if m.displaced() {
 		return
 	}
@@ -183,11 +199,11 @@ func (m *Manager) displace() {
 	m.emit(Event{Kind: EventOtherAccount, Err: ErrOtherAccount})
 }
 
-func (m *Manager) displaced() bool { return errors.Is(m.state.Load().err, ErrOtherAccount) }
+func (m *managed) displaced() bool { return errors.Is(m.state.Load().err, ErrOtherAccount) }
 
 // loggedOut ends the session because somebody removed it from the Store. What we
 // hold is not written back: a logout must stay one.
-func (m *Manager) loggedOut() {
+func (m *managed) loggedOut() {
 	m.rec = nil
 	m.unsaved = unsaved{}
 	m.releaseKept()
@@ -198,14 +214,14 @@ func (m *Manager) loggedOut() {
 }
 
 // publish shows a pair with a new access token to readers.
-func (m *Manager) publish(pair *oauth.TokenPair) {
+func (m *managed) publish(pair *oauth.TokenPair) {
 	m.generation++
 	m.show(pair)
 }
 
 // show shows a pair to readers. Without publish it has the same access token as
 // the one before.
-func (m *Manager) show(pair *oauth.TokenPair) {
+func (m *managed) show(pair *oauth.TokenPair) {
 	s := newSnapshot(pair, m.timing(pair), m.now())
 	s.generation = m.generation
 	m.cur.Store(s)
@@ -220,13 +236,13 @@ func (m *Manager) timing(pair *oauth.TokenPair) timing {
 		renewable:      !m.cfg.Follower && (pair.RefreshToken != "" || m.cfg.tokenless),
 		threshold:      m.cfg.RefreshThreshold,
 		idle:           m.cfg.RefreshIdleLimit,
-		jitter:         m.jitter,
+		jitter:         jitterOf(m.session),
 	}
 }
 
 // renew brings the session forward, once: by adopting what somebody else has
 // saved, or by spending the refresh token. It runs in a flight, with the turn.
-func (m *Manager) renew(ctx context.Context, r *run, w want) error {
+func (m *managed) renew(ctx context.Context, r *run, w want) error {
 	// First without the lock: most news comes from somebody who has just let go
 	// of it, and a token that may not be spent needs no lock.
 	_ = m.look(ctx)
@@ -237,7 +253,7 @@ func (m *Manager) renew(ctx context.Context, r *run, w want) error {
 		return err
 	}
 	lease, err := m.lease(ctx, r)
-	if r.over() && err != nil {
+	if r.isOver() && err != nil {
 		return ErrStopped
 	}
 	if err != nil {
@@ -260,7 +276,7 @@ func (m *Manager) renew(ctx context.Context, r *run, w want) error {
 		if err = m.barred(w); err != nil {
 			return err
 		}
-		if r.over() {
+		if r.isOver() {
 			return ErrStopped // no refresh begins any more
 		}
 		if err = m.spend(ctx, r, lease, w); !errors.Is(err, tokenstore.ErrConflict) {
@@ -271,13 +287,13 @@ func (m *Manager) renew(ctx context.Context, r *run, w want) error {
 }
 
 // satisfied reports whether the session has, by now, what w asks for.
-func (m *Manager) satisfied(w want) bool {
+func (m *managed) satisfied(w want) bool {
 	s, now := m.currentFor(w.resource), m.now()
 	return !s.same(w.stale) && s.alive(now) && !s.isDue(now)
 }
 
 // barred returns why no refresh token may be spent now, or nil.
-func (m *Manager) barred(w want) error {
+func (m *managed) barred(w want) error {
 	h, now := m.state.Load(), m.now()
 	switch {
 	case h.ended():
@@ -304,7 +320,7 @@ const maxAsked = time.Hour
 
 // obeyNotBefore makes the server's wish, which another process may have left in
 // the record, this manager's own.
-func (m *Manager) obeyNotBefore() {
+func (m *managed) obeyNotBefore() {
 	until := m.inWaiting(m.rec.NotBefore)
 	m.setHealth(func(h *health) {
 		if h.err == nil {

@@ -16,7 +16,7 @@ import (
 // spend announces, sends and follows through one use of the refresh token. It
 // returns tokenstore.ErrConflict when the record changed under it and everything
 // has to be judged anew.
-func (m *Manager) spend(ctx context.Context, r *run, lease tokenstore.Lease, w want) error {
+func (m *managed) spend(ctx context.Context, r *run, lease tokenstore.Lease, w want) error {
 	pair := m.rec.Tokens
 	if v := m.unchecked; v.err != nil && v.token == tokenstore.Fingerprint(pair.RefreshToken) {
 		return m.condemn(ctx, pair, v.err)
@@ -50,7 +50,7 @@ func (m *Manager) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 		if ctx.Err() != nil {
 			return errReplaced
 		}
-		last = r.over()
+		last = r.isOver()
 		// The pause was long enough for somebody without a lock to have renewed.
 		if err := m.look(ctx); err == nil && (m.rec == nil || differs(m.rec.Tokens, pair)) {
 			return tokenstore.ErrConflict
@@ -62,7 +62,7 @@ func (m *Manager) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 // die, that the outcome of a spend is unknown. If it cannot be written, the spend
 // waits as long as the access token lives and is taken; after that a session that
 // works without a trace is better than one that does not work.
-func (m *Manager) announce(ctx context.Context, pair *oauth.TokenPair, w want) error {
+func (m *managed) announce(ctx context.Context, pair *oauth.TokenPair, w want) error {
 	if m.unsaved.store {
 		return nil // the Store could not be written a moment ago
 	}
@@ -83,7 +83,7 @@ func (m *Manager) announce(ctx context.Context, pair *oauth.TokenPair, w want) e
 }
 
 // attempt sends the refresh token once, under a deadline of its own.
-func (m *Manager) attempt(ctx context.Context, pair *oauth.TokenPair, w want) (next *oauth.TokenPair, err error) {
+func (m *managed) attempt(ctx context.Context, pair *oauth.TokenPair, w want) (next *oauth.TokenPair, err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.RefreshTimeout)
 	defer cancel()
 	if w.resource != "" {
@@ -114,7 +114,7 @@ func (m *Manager) attempt(ctx context.Context, pair *oauth.TokenPair, w want) (n
 // reports false when the token should not be sent again in this flight. A
 // manager that is stopping sends it once more right away: the window in which
 // that helps will not wait for the next start.
-func (m *Manager) pauseBeforeReplay(ctx context.Context, r *run, err error, delay time.Duration) bool {
+func (m *managed) pauseBeforeReplay(ctx context.Context, r *run, err error, delay time.Duration) bool {
 	now := m.now()
 	until := later(now.Add(delay), m.inWaiting(retryAt(err)))
 	if until.Sub(now) > replayWindow {
@@ -122,12 +122,12 @@ func (m *Manager) pauseBeforeReplay(ctx context.Context, r *run, err error, dela
 	}
 	m.setHealth(func(h *health) { h.state, h.err, h.next = StateRetrying, err, until })
 	m.emit(Event{Kind: EventRefreshFailed, Err: err, NextAttempt: until.Round(0)})
-	timer := m.cfg.Clock.Timer(until.Sub(now))
+	timer, run := m.cfg.Clock.Timer(until.Sub(now)), r.context()
 	defer timer.Stop()
 	r.sched.slots.lend(func() {
 		select {
 		case <-timer.C:
-		case <-r.ctx.Done():
+		case <-run.Done():
 		case <-ctx.Done():
 		}
 	})
@@ -135,7 +135,7 @@ func (m *Manager) pauseBeforeReplay(ctx context.Context, r *run, err error, dela
 }
 
 // succeed saves the new pair, then shows it.
-func (m *Manager) succeed(ctx context.Context, pair, next *oauth.TokenPair, w want) error {
+func (m *managed) succeed(ctx context.Context, pair, next *oauth.TokenPair, w want) error {
 	rejected := next.IDTokenError
 	next.IDTokenError = nil // told here; whoever reads the pair later can do nothing about it
 	session := next

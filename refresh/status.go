@@ -44,7 +44,8 @@ type RefreshStatus struct {
 
 // GetRefreshStatus returns how the session fares. It never blocks.
 func (m *Manager) GetRefreshStatus() *RefreshStatus {
-	now, h := m.now(), m.state.Load()
+	s, h := m.view()
+	now := m.now()
 	st := &RefreshStatus{
 		IsRunning:     m.IsRunning(),
 		LastRefreshAt: h.renewed,
@@ -60,7 +61,6 @@ func (m *Manager) GetRefreshStatus() *RefreshStatus {
 	if h.unsaved != nil {
 		st.SaveError = h.unsaved.Error()
 	}
-	s := m.cur.Load()
 	if s == nil {
 		return st
 	}

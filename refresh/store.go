@@ -16,7 +16,7 @@ const storeTimeout = 10 * time.Second
 // get reads the session's record. A panic in the Store is an error. Without a
 // Store the record in memory is the one that is kept, and only the turn's holder
 // may read it.
-func (m *Manager) get(ctx context.Context) (rec *tokenstore.Record, err error) {
+func (m *managed) get(ctx context.Context) (rec *tokenstore.Record, err error) {
 	if m.cfg.Store == nil {
 		if m.rec == nil {
 			return nil, tokenstore.ErrNotFound
@@ -33,6 +33,22 @@ func (m *Manager) get(ctx context.Context) (rec *tokenstore.Record, err error) {
 		return nil, errors.New("the Store returned a record without tokens")
 	}
 	return rec, err
+}
+
+// readStamp asks the Store for the record's stamp. It is not known if the Store has
+// none, or cannot say.
+func (m *Manager) readStamp(ctx context.Context) (s stamp) {
+	if m.cfg.stamper == nil {
+		return stamp{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	err := guard("Store.Stamp", func() (err error) {
+		s.value, err = m.cfg.stamper.Stamp(ctx, m.session)
+		return err
+	})
+	s.known = err == nil
+	return s
 }
 
 // set writes rec and, on success, gives it its new version. It outlives ctx's
@@ -71,7 +87,7 @@ func (noLease) Unlock() error { return nil }
 
 // lease takes the session's lock, or goes on with the one that was kept. A
 // manager that is stopping does not wait for it.
-func (m *Manager) lease(ctx context.Context, r *run) (lease tokenstore.Lease, err error) {
+func (m *managed) lease(ctx context.Context, r *run) (lease tokenstore.Lease, err error) {
 	if m.kept != nil {
 		lease, m.kept = m.kept, nil
 		if lease.Err() == nil {
@@ -84,7 +100,7 @@ func (m *Manager) lease(ctx context.Context, r *run) (lease tokenstore.Lease, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.MaxWait)
 	defer cancel()
-	defer context.AfterFunc(r.ctx, cancel)()
+	defer context.AfterFunc(r.context(), cancel)()
 	r.sched.slots.lend(func() {
 		err = guard("Store.Lock", func() error {
 			lease, err = m.cfg.locker.Lock(ctx, m.session)
@@ -99,7 +115,7 @@ func (m *Manager) lease(ctx context.Context, r *run) (lease tokenstore.Lease, er
 
 // endLease releases a lease, or keeps it as long as the Store holds a refresh
 // token that is spent: nobody else may take that for good.
-func (m *Manager) endLease(lease tokenstore.Lease) {
+func (m *managed) endLease(lease tokenstore.Lease) {
 	if m.unsaved.store {
 		m.kept = lease
 		return
@@ -110,7 +126,7 @@ func (m *Manager) endLease(lease tokenstore.Lease) {
 }
 
 // releaseKept gives up the lease that was kept.
-func (m *Manager) releaseKept() {
+func (m *managed) releaseKept() {
 	if lease := m.kept; lease != nil {
 		m.kept = nil
 		_ = guard("Lease.Unlock", lease.Unlock)

@@ -49,6 +49,15 @@ func (m *Manager) TokenContext(ctx context.Context) (*oauth.TokenPair, error) {
 
 // await waits for a living token.
 func (m *Manager) await(ctx context.Context, resource string) (*snapshot, error) {
+	c := m.use()
+	defer c.release()
+	if s := m.currentFor(resource); s.alive(m.now()) {
+		return s, nil // it was at rest
+	}
+	return c.await(ctx, resource)
+}
+
+func (m *managed) await(ctx context.Context, resource string) (*snapshot, error) {
 	deadline := m.now().Add(m.cfg.MaxWait)
 	limit := m.cfg.Clock.Timer(m.cfg.MaxWait)
 	defer limit.Stop()
@@ -93,7 +102,7 @@ func (m *Manager) await(ctx context.Context, resource string) (*snapshot, error)
 
 // lastResort is for a caller whose patience is over while a refresh still waits
 // for the session's lock: whoever has that may have saved a pair by now.
-func (m *Manager) lastResort(ctx context.Context, resource string) (*snapshot, error) {
+func (m *managed) lastResort(ctx context.Context, resource string) (*snapshot, error) {
 	cur := m.currentFor(resource)
 	if cur.alive(m.now()) {
 		return cur, nil
@@ -119,7 +128,9 @@ func (m *Manager) lastResort(ctx context.Context, resource string) (*snapshot, e
 // It does not wait for a backoff of the manager's own, but it does not ask a
 // server that wants to be left alone or has ended the session.
 func (m *Manager) ForceRefresh(ctx context.Context) error {
-	f, err := m.fly(want{stale: m.cur.Load(), force: true})
+	c := m.hold()
+	defer c.release()
+	f, err := c.fly(want{stale: m.cur.Load(), force: true})
 	if err != nil {
 		return err
 	}
@@ -145,18 +156,20 @@ func (m *Manager) UpdateTokens(tokens *oauth.TokenPair) error {
 	if m.cfg.Follower {
 		return fmt.Errorf("refresh: UpdateTokens: %w", ErrFollower)
 	}
-	m.abandonFlights()
+	c := m.hold()
+	defer c.release()
+	c.abandonFlights()
 	ctx := context.Background() // a login must not be lost to the end of a run
-	err := m.withTurn(ctx, func() error {
+	err := c.withTurn(ctx, func() error {
 		rec := &tokenstore.Record{Tokens: settle(tokens.Clone(), m.now())}
-		stored, err := m.get(ctx)
+		stored, err := c.get(ctx)
 		switch {
 		case err == nil:
 			rec.Version, rec.Unknown = stored.Version, stored.Unknown
-		case m.rec != nil && !errors.Is(err, tokenstore.ErrNotFound) && !errors.Is(err, tokenstore.ErrDamaged):
-			rec.Version = m.rec.Version
+		case c.rec != nil && !errors.Is(err, tokenstore.ErrNotFound) && !errors.Is(err, tokenstore.ErrDamaged):
+			rec.Version = c.rec.Version
 		}
-		return m.replace(ctx, rec, unsaved{store: true, callback: m.cfg.TokenStore != nil})
+		return c.replace(ctx, rec, unsaved{store: true, callback: m.cfg.TokenStore != nil})
 	})
 	m.emit(Event{Kind: EventUpdated})
 	m.wakeUp()
@@ -173,8 +186,8 @@ func (m *Manager) offer(ctx context.Context, tokens *oauth.TokenPair) error {
 		return nil
 	}
 	known := false
-	err := m.withTurn(ctx, func() error {
-		known = m.rec != nil && !newLogin(m.rec, tokens, m.now())
+	err := m.withTurn(ctx, func(c *managed) error {
+		known = c.rec != nil && !newLogin(c.rec, tokens, m.now())
 		return nil
 	})
 	if err != nil || known {
@@ -189,7 +202,7 @@ func (m *Manager) offer(ctx context.Context, tokens *oauth.TokenPair) error {
 // GetTokens returns a copy of the current pair, also if it has expired, or nil if
 // there is none.
 func (m *Manager) GetTokens() *oauth.TokenPair {
-	if s := m.cur.Load(); s != nil {
+	if s, _ := m.view(); s != nil {
 		return s.pair.Clone()
 	}
 	return nil
@@ -198,7 +211,7 @@ func (m *Manager) GetTokens() *oauth.TokenPair {
 // GetExpiresAt returns when the current access token dies, or zero if that is
 // not known.
 func (m *Manager) GetExpiresAt() time.Time {
-	if s := m.cur.Load(); s != nil {
+	if s, _ := m.view(); s != nil {
 		return s.pair.ExpiresAt
 	}
 	return time.Time{}
@@ -206,4 +219,7 @@ func (m *Manager) GetExpiresAt() time.Time {
 
 // GetLastRefreshAt returns when the session was last renewed, as far as this
 // manager or the saved session knows, or zero.
-func (m *Manager) GetLastRefreshAt() time.Time { return m.state.Load().renewed }
+func (m *Manager) GetLastRefreshAt() time.Time {
+	_, h := m.view()
+	return h.renewed
+}

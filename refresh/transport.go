@@ -103,7 +103,9 @@ func (t *Transport) again(req *http.Request, resp *http.Response, s *snapshot) (
 	resp, err := t.present(retry, next)
 	if err == nil && t.rejected(resp, next) {
 		until := t.m.now().Add(t.m.cfg.CheckInterval)
-		t.m.distrust.Store(&until)
+		c := t.m.hold()
+		c.distrust.Store(&until)
+		c.release()
 	}
 	return resp, err
 }
@@ -142,14 +144,16 @@ func discard(resp *http.Response) {
 // renewRejected returns a token to use in place of s, which the API has rejected,
 // or nil. It makes one attempt and, unless wait is set, does not wait for it.
 func (m *Manager) renewRejected(ctx context.Context, resource string, s *snapshot, wait bool) *snapshot {
+	c := m.use()
+	defer c.release()
 	if cur := m.currentFor(resource); !cur.same(s) && cur.alive(m.now()) {
 		return cur
 	}
-	if until := m.distrust.Load(); until != nil && remaining(m.now(), *until) > 0 {
+	if until := c.distrust.Load(); until != nil && remaining(m.now(), *until) > 0 {
 		m.wakeUp() // the Store may know more
 		return nil
 	}
-	f, err := m.fly(want{stale: s, resource: resource, rejected: true})
+	f, err := c.fly(want{stale: s, resource: resource, rejected: true})
 	if err != nil || !wait {
 		return nil
 	}
@@ -196,13 +200,15 @@ func (m *Manager) wantsScope(scope string, s *snapshot) {
 	if m.cfg.OnInsufficientScope == nil {
 		return
 	}
+	c := m.hold()
 	m.mu.Lock()
-	if m.stepUp.scopes == nil || m.stepUp.generation != s.generation {
-		m.stepUp = stepUps{s.generation, make(map[string]bool)}
+	if c.stepUp.scopes == nil || c.stepUp.generation != s.generation {
+		c.stepUp = stepUps{s.generation, make(map[string]bool)}
 	}
-	told := m.stepUp.scopes[scope]
-	m.stepUp.scopes[scope] = true
+	told := c.stepUp.scopes[scope]
+	c.stepUp.scopes[scope] = true
 	m.mu.Unlock()
+	c.release()
 	if told {
 		return
 	}

@@ -19,7 +19,7 @@ const slowly = 10
 
 // judge decides what a failed spend means for the session. lost tells that an
 // answer to this refresh token may have been lost before.
-func (m *Manager) judge(ctx context.Context, pair *oauth.TokenPair, err error, lost bool) error {
+func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, lost bool) error {
 	if !lost && notSpent(err) {
 		m.mark(ctx, func(rec *tokenstore.Record) { rec.Pending = nil })
 	}
@@ -39,7 +39,7 @@ func (m *Manager) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 
 // refreshedBefore reports whether this session was ever renewed with this
 // configuration. If so, a refusal is about the token, not about the client.
-func (m *Manager) refreshedBefore() bool {
+func (m *managed) refreshedBefore() bool {
 	return m.rec != nil && !m.rec.RefreshedAt.IsZero() && m.rec.RefreshedBy == m.cfg.configID
 }
 
@@ -47,7 +47,7 @@ func (m *Manager) refreshedBefore() bool {
 // announced in at least eight ways, so one that is repeated beyond a check
 // interval, with the Store read in between, is a verdict. Before the first refresh
 // it could be about the client, unless an oauth.Dialect knows better.
-func (m *Manager) refusal(ctx context.Context, pair *oauth.TokenPair, err error) error {
+func (m *managed) refusal(ctx context.Context, pair *oauth.TokenPair, err error) error {
 	since := m.rec.Refused
 	now := m.now()
 	if since.On(pair.RefreshToken) && now.Sub(since.At).Abs() > m.cfg.CheckInterval {
@@ -70,7 +70,7 @@ func (m *Manager) refusal(ctx context.Context, pair *oauth.TokenPair, err error)
 }
 
 // misconfigured reports a mistake in the configuration once, and goes on slowly.
-func (m *Manager) misconfigured(err error) error {
+func (m *managed) misconfigured(err error) error {
 	first := m.state.Load().state != StateMisconfigured
 	m.setHealth(func(h *health) {
 		h.state, h.err, h.failures = StateMisconfigured, err, h.failures+1
@@ -91,7 +91,7 @@ type verdict struct {
 // condemn follows the server's word that the grant is dead, after checking it:
 // if the Store holds another pair by now, somebody else has renewed. While the
 // Store cannot be read, the word is remembered, and the token not spent again.
-func (m *Manager) condemn(ctx context.Context, pair *oauth.TokenPair, err error) error {
+func (m *managed) condemn(ctx context.Context, pair *oauth.TokenPair, err error) error {
 	switch lookErr := m.look(ctx); {
 	case lookErr != nil:
 		m.unchecked = verdict{tokenstore.Fingerprint(pair.RefreshToken), err}
@@ -114,7 +114,7 @@ func (m *Manager) condemn(ctx context.Context, pair *oauth.TokenPair, err error)
 }
 
 // declareDead makes the session ended for this manager and tells the program.
-func (m *Manager) declareDead(err error) {
+func (m *managed) declareDead(err error) {
 	if !errors.Is(err, oauth.ErrLoginRequired) {
 		err = withKind(err, oauth.ErrLoginRequired, nil)
 	}
@@ -129,7 +129,7 @@ func (m *Manager) declareDead(err error) {
 }
 
 // failed records a failure after which the session goes on, and returns err.
-func (m *Manager) failed(ctx context.Context, err error) error {
+func (m *managed) failed(ctx context.Context, err error) error {
 	at := retryAt(err)
 	if m.rec != nil && !at.IsZero() {
 		m.mark(ctx, func(rec *tokenstore.Record) { rec.NotBefore = later(rec.NotBefore, at.UTC()) })
@@ -165,7 +165,7 @@ func notSpent(err error) bool {
 
 // mark edits what the record says about attempts. It is advice to other
 // processes: if it cannot be written, the session goes on without.
-func (m *Manager) mark(ctx context.Context, edit func(rec *tokenstore.Record)) {
+func (m *managed) mark(ctx context.Context, edit func(rec *tokenstore.Record)) {
 	for range 3 {
 		if m.rec == nil {
 			return
