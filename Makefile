@@ -19,7 +19,7 @@ endif
 # No test may reach the keyring of the person who runs it.
 export DBUS_SESSION_BUS_ADDRESS := disabled:
 
-.PHONY: demo torture build test resting test-real compiler check fmt vet lint api cross fuzz bench conformance tidy clean help
+.PHONY: demo torture build test examples resting test-real compiler check fmt vet lint api cross fuzz bench conformance tidy clean help
 
 demo: ## watch a session stay alive (ARGS="--for 20s" for less)
 	@$(GO) run ./examples/cli demo $(ARGS)
@@ -35,6 +35,9 @@ test: compiler ## run all tests with the race detector
 
 resting: compiler ## run refresh's tests with sessions that rest whenever they can
 	$(GO) test -race $(TESTFLAGS) ./refresh -args -resting
+
+examples: compiler ## test the examples that are modules of their own
+	cd examples/grpc && $(GO) test -race $(TESTFLAGS) ./...
 
 # What only tests with the tag "real" cover: a real keyring, and Windows under Wine.
 REAL := ./tokenstore/keyring ./examples/cli
@@ -53,7 +56,7 @@ compiler:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; } || \
 		{ echo "the race detector needs a C compiler: install gcc or clang"; exit 1; }
 
-check: fmt vet lint api test resting cross conformance test-real ## run what CI runs
+check: fmt vet lint api test examples resting cross conformance test-real ## run what CI runs
 	$(MAKE) fuzz FUZZTIME=5000x
 
 fmt: ## fail if a file is not formatted
@@ -63,6 +66,7 @@ vet: ## vet every module, and run the tests of bench
 	$(GO) vet ./...
 	cd conformance && $(GO) vet ./...
 	cd conformance/fosite && $(GO) vet ./...
+	cd examples/grpc && $(GO) vet ./...
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 
 lint: ## staticcheck, and a rule of our own
@@ -99,6 +103,7 @@ tidy: ## tidy every module
 	$(GO) mod tidy
 	cd conformance && $(GO) mod tidy
 	cd conformance/fosite && $(GO) mod tidy
+	cd examples/grpc && $(GO) mod tidy
 	cd bench && $(GO) mod tidy
 
 clean: ## remove what was built
