@@ -19,7 +19,7 @@ endif
 # No test may reach the keyring of the person who runs it.
 export DBUS_SESSION_BUS_ADDRESS := disabled:
 
-.PHONY: demo torture build test examples resting test-real compiler check fmt vet lint api cross fuzz bench conformance tidy clean help
+.PHONY: demo torture build test resting examples test-real compiler check fmt vet lint api cross fuzz bench conformance tidy clean help
 
 demo: ## watch a session stay alive (ARGS="--for 20s" for less)
 	@$(GO) run ./examples/cli demo $(ARGS)
@@ -56,7 +56,7 @@ compiler:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; } || \
 		{ echo "the race detector needs a C compiler: install gcc or clang"; exit 1; }
 
-check: fmt vet lint api test examples resting cross conformance test-real ## run what CI runs
+check: fmt vet lint api test resting examples cross conformance test-real ## run what CI runs
 	$(MAKE) fuzz FUZZTIME=5000x
 
 fmt: ## fail if a file is not formatted

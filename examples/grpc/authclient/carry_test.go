@@ -234,6 +234,27 @@ func TestStreamWithATokenThatWasRenewedMeanwhileCostsNoRefresh(t *testing.T) {
 	})
 }
 
+func TestRepeatWithATokenOfSomebodyElsesRefreshIsTheLast(t *testing.T) {
+	bubble(t, oauthtest.Config{}, func(t *testing.T, f *fixture) {
+		f.backend.Script(oauthtest.Fault{Endpoint: oauthtest.ResourceEndpoint, Status: 401, Times: -1})
+		stream, err := f.account.Watch(t.Context(), &authpb.WatchRequest{Times: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.ForceRefresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); status.Code(err) != codes.Unauthenticated {
+			t.Errorf("%v; want the server's word", err)
+		}
+		if n, asked := f.refreshes(), f.backend.Requests(oauthtest.ResourceEndpoint); n != 1 || asked != 2 {
+			t.Errorf("%d refreshes, %d calls; want 1, 2", n, asked)
+		}
+		f.backend.ClearScript()
+		f.alive(t)
+	})
+}
+
 func TestCallWithoutATokenIsNotSentAndTellsWhy(t *testing.T) {
 	for name, tt := range map[string]struct {
 		trouble func(f *fixture)
