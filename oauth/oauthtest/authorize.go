@@ -118,7 +118,7 @@ func (s *Server) authorizePage(req authRequest) string {
 		return s.base + string(AuthorizeEndpoint) + "?" + q.Encode()
 	}
 	for name, values := range req.query {
-		if name != "prompt" {
+		if name != "prompt" || values[0] == promptConsent {
 			q[name] = values
 		}
 	}
@@ -145,9 +145,12 @@ func (s *Server) decideAuthorize(r *http.Request, req authRequest, b browser) *a
 		return s.strangeForm()
 	}
 	if r.PostForm.Get("decision") != "allow" {
+		if s.cfg.Quirks.DeniedOnPage {
+			return s.message(http.StatusBadRequest, "Bad request", "invalid_request")
+		}
 		return s.sendBack(req, url.Values{"error": {"access_denied"}, "error_description": {"the person said no"}})
 	}
-	g := s.newGrant(b.user, req.client.ID, s.scopeOf(req.query))
+	g := s.newGrant(b.user, req.client.ID, s.offlineScope(req.query))
 	g.nonce, g.Resources = req.query.Get("nonce"), req.query["resource"]
 	code := randomID(16)
 	s.mu.Lock()
@@ -164,7 +167,7 @@ func (s *Server) sendBack(req authRequest, params url.Values) *answer {
 	if !s.usePushed(req) {
 		return s.usedRequest()
 	}
-	if state := req.query.Get("state"); state != "" {
+	if state := req.query.Get("state"); state != "" && !(s.cfg.Quirks.ErrorsWithoutState && params.Has("error")) {
 		params.Set("state", state)
 	}
 	params.Set("iss", s.issuer)

@@ -29,7 +29,7 @@ func (s *Server) authenticate(r *http.Request) (RegisteredClient, *answer) {
 		if method == authPost {
 			return RegisteredClient{}, badRequest("invalid_request", "the client authenticates in more than one way")
 		}
-		basicID, basicSecret, ok := formDecodedBasic(r)
+		basicID, basicSecret, ok := s.basic(r)
 		if !ok || form.Has("client_id") && id != basicID {
 			return RegisteredClient{}, invalidClient()
 		}
@@ -39,10 +39,21 @@ func (s *Server) authenticate(r *http.Request) (RegisteredClient, *answer) {
 	if method == authNone && !c.accepts(authNone) {
 		method = s.mutualTLS(r, c)
 	}
-	if !known || !c.accepts(method) || !equal(c.Secret, secret) {
+	if !known {
+		return RegisteredClient{}, s.cfg.Quirks.UnknownClient.instead(invalidClient())
+	}
+	if !c.accepts(method) || !equal(c.Secret, secret) {
 		return RegisteredClient{}, invalidClient()
 	}
 	return c, nil
+}
+
+// basic reads Basic credentials.
+func (s *Server) basic(r *http.Request) (id, secret string, ok bool) {
+	if s.cfg.Quirks.RawBasic {
+		return r.BasicAuth()
+	}
+	return formDecodedBasic(r)
 }
 
 // formDecodedBasic reads Basic credentials, each form-encoded as RFC 6749 section

@@ -127,6 +127,9 @@ type Config struct {
 	// below it. Empty means none.
 	IssuerPath string
 
+	// Quirks are what real servers do beside the specifications.
+	Quirks Quirks
+
 	// Now replaces time.Now, for programs that run on a clock of their own.
 	Now func() time.Time
 }

@@ -67,7 +67,7 @@ func (s *Server) grantByDevice(r *http.Request, c RegisteredClient) *answer {
 	}
 	g, refusal := s.poll(hashOf(raw), c)
 	if refusal != nil {
-		return refusal
+		return s.devicePending(detached(r), hashOf(raw), refusal)
 	}
 	return s.beginFor(detached(r), g, r.PostForm["resource"])
 }

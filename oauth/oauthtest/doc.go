@@ -44,7 +44,9 @@
 //
 // [Server.Script] queues faults: outages, odd answers, connections that break
 // before or after the server did its work. [Server.RevokeAll], [Server.EndUser]
-// and [Server.ExpireAccess] end things from the server's side.
+// and [Server.ExpireAccess] end things from the server's side. [Quirks] switch on
+// what real servers do beside the specifications; docs/servers.md lists them with
+// the test of each.
 //
 // # Finding mistakes
 //

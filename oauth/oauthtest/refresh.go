@@ -53,6 +53,7 @@ func (s *Server) grantByRefreshToken(r *http.Request, c RegisteredClient) *answe
 	}
 	a := s.refreshed(r, se, scope)
 	next.addTo(s, a)
+	s.keepAnswer(raw, a)
 	return a
 }
 
@@ -190,7 +191,7 @@ func (s *Server) rotate(ctx context.Context, se *session, raw string, fork int) 
 		s.tokens[hash] = st
 	}
 	if st.spentAt.IsZero() { // a fork does not prolong the grace window
-		st.spentAt = s.now()
+		st.spentAt, st.serial = s.now(), se.serial+1
 	}
 	st.next, st.forks = hashOf(next.raw), fork
 	delete(se.live, hash)

@@ -39,6 +39,9 @@ func (s *Server) replay(ctx context.Context, r *http.Request, c RegisteredClient
 	if refusal != nil {
 		return refusal
 	}
+	if s.cfg.Quirks.GraceRepeats {
+		return s.repeat(st)
+	}
 	// Derived again, not remembered: the server keeps hashes only.
 	next := successor{s.refreshToken(st.session.grant, forkOf(raw, st.forks), expires), expires}
 	if s.cfg.ForkSuccessors {
@@ -60,7 +63,7 @@ func (s *Server) inGrace(st *refreshState) (expires time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.tokens[st.next]
-	if s.cfg.Grace <= 0 || now.Sub(st.spentAt) > s.cfg.Grace || next == nil || !next.spentAt.IsZero() {
+	if !s.inGraceLocked(st, now) || next == nil || !next.spentAt.IsZero() {
 		return time.Time{}, false
 	}
 	return next.expires, true
@@ -77,8 +80,8 @@ func (s *Server) hasEnded(se *session) bool {
 // one, is what the strictest servers do.
 func (s *Server) reused(ctx context.Context, st *refreshState) *answer {
 	if !s.cfg.NoReuseDetection {
-		user := st.session.User
-		s.endSessions(ctx, func(se *session) bool { return se.User == user })
+		user, one := st.session.User, s.cfg.Quirks.ReuseEndsOneSession
+		s.endSessions(ctx, func(se *session) bool { return se.User == user && (!one || se == st.session) })
 	}
 	a := invalidGrant("the refresh token was used before")
 	a.reused = true

@@ -15,18 +15,29 @@ func (s *Server) bearer(r *http.Request) (*accessClaims, *answer) {
 		return nil, s.challenge(http.StatusUnauthorized, "", "", "")
 	}
 	scheme, token, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Bearer") && !usesDPoP(r) || len(r.Header.Values("Authorization")) > 1 {
+	if !s.isBearer(scheme) && !usesDPoP(r) || len(r.Header.Values("Authorization")) > 1 {
 		return nil, s.challenge(http.StatusUnauthorized, "", "", "")
 	}
 	token = strings.TrimSpace(token)
 	claims := s.liveAccess(token)
 	if claims == nil {
-		return nil, s.challenge(http.StatusUnauthorized, "invalid_token", "The access token is expired, revoked or malformed", "")
+		dead := s.challenge(http.StatusUnauthorized, "invalid_token", "The access token is expired, revoked or malformed", "")
+		return nil, s.cfg.Quirks.DeadAccess.instead(dead)
 	}
 	if refusal := s.checkBinding(r, token, claims); refusal != nil {
 		return nil, refusal
 	}
+	s.noteUse(claims)
 	return claims, nil
+}
+
+// isBearer reports whether scheme is Bearer, in any letters (RFC 9110 section 11.1)
+// unless ExactScheme is set.
+func (s *Server) isBearer(scheme string) bool {
+	if s.cfg.Quirks.ExactScheme {
+		return scheme == "Bearer"
+	}
+	return strings.EqualFold(scheme, "Bearer")
 }
 
 // liveAccess returns the claims of an access token that is valid now, or nil.

@@ -17,8 +17,13 @@ func (s *Server) serveRevocation(r *http.Request) *answer {
 	if token == "" {
 		return badRequest("invalid_request", "token is missing")
 	}
-	if !s.revokeRefresh(detached(r), c, token) {
-		s.revokeAccess(c, token)
+	ctx := detached(r)
+	known := s.revokeRefresh(ctx, c, token)
+	if !known {
+		known = s.revokeAccess(ctx, c, token)
+	}
+	if !known && s.cfg.Quirks.UnknownRevocationFails {
+		return badRequest("invalid_token", "the token is unknown")
 	}
 	// Section 2.2: an unknown token is as good as revoked.
 	return &answer{status: http.StatusOK, header: http.Header{"Cache-Control": {"no-store"}}}
@@ -31,8 +36,12 @@ func (s *Server) revokeRefresh(ctx context.Context, c RegisteredClient, token st
 		return false
 	}
 	s.audit.revoked(hashOf(token))
+	s.mu.Lock()
+	known := !se.ended || !s.cfg.Quirks.UnknownRevocationFails
+	se.revoked = true
+	s.mu.Unlock()
 	s.endSessions(ctx, func(other *session) bool { return other == se })
-	return true
+	return known
 }
 
 // sessionOf returns the session of a refresh token, spent or not, or nil.
@@ -51,10 +60,14 @@ func (s *Server) sessionOf(ctx context.Context, token string) *session {
 	return se
 }
 
-func (s *Server) revokeAccess(c RegisteredClient, token string) {
+// revokeAccess reports whether token is an access token of c, and ends it.
+func (s *Server) revokeAccess(ctx context.Context, c RegisteredClient, token string) bool {
 	claims, err := s.keys.verify(token)
 	if err != nil || claims.ClientID != c.ID {
-		return
+		return false
+	}
+	if s.cfg.Quirks.AccessRevocationEndsSession {
+		s.endSessions(ctx, func(se *session) bool { return se.Session == claims.Session })
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,6 +77,7 @@ func (s *Server) revokeAccess(c RegisteredClient, token string) {
 		}
 		se.killed[claims.ID] = true
 	}
+	return true
 }
 
 // serveIntrospection is RFC 7662, for the client that a token was given to. It

@@ -40,6 +40,9 @@ type session struct {
 	killed    map[string]bool
 	live      map[string]bool // hashes of the refresh tokens that can be spent
 	expires   time.Time       // when its last token expires
+	used      int             // serial of the newest access token that the resource has seen
+	revoked   bool            // its client has revoked it
+	minted    mint            // the newest access token, for SameSecondSameAccess
 }
 
 // A refreshState is what the server remembers of a refresh token. Server.mu
@@ -50,6 +53,8 @@ type refreshState struct {
 	spentAt time.Time // zero if it was not spent
 	next    string    // hash of the newest successor
 	forks   int       // how many successors it has
+	serial  int       // of the access token that it was first spent for
+	first   firstAnswer
 }
 
 // newGrant returns a grant for a login that happens now.
@@ -116,7 +121,12 @@ func (s *Server) addRefreshToken(fields map[string]any, raw string, expires time
 func (s *Server) mintAccess(ctx context.Context, se *session, scope string, resources []string) map[string]any {
 	now := s.now()
 	expires := now.Add(s.cfg.AccessTokenLifetime)
+	asked := append([]string{scope, thumbprintIn(ctx)}, resources...)
 	s.mu.Lock()
+	if same := s.mintedThisSecondLocked(se, now, asked...); same != nil {
+		s.mu.Unlock()
+		return same
+	}
 	se.serial++
 	serial := se.serial
 	if s.cfg.RevokeOldAccess {
@@ -147,6 +157,7 @@ func (s *Server) mintAccess(ctx context.Context, se *session, scope string, reso
 	}
 	bind(fields, &claims, thumbprintIn(ctx))
 	fields["access_token"] = s.keys.sign("at+jwt", claims)
+	s.keepMint(se, now, fields, asked...)
 	return fields
 }
 
@@ -191,7 +202,8 @@ func (s *Server) refreshToken(g grant, from string, expires time.Time) string {
 	fmt.Fprintf(mac, "%s\n%s\n", g.Session, from)
 	sum := mac.Sum(nil)
 	if !s.cfg.JWTRefreshTokens {
-		return g.Session + ":" + base64.StdEncoding.EncodeToString(sum)
+		raw := g.Session + ":" + base64.StdEncoding.EncodeToString(sum)
+		return raw + strings.Repeat("=", max(0, s.cfg.Quirks.RefreshTokenLength-len(raw)))
 	}
 	// HS256 because ECDSA would give another token each time.
 	t := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{

@@ -24,6 +24,7 @@ func (s *Server) serveToken(r *http.Request) *answer {
 	}
 	c, refusal := s.authenticate(r)
 	if refusal != nil {
+		s.punish(r)
 		return refusal
 	}
 	if !areResources(r.PostForm["resource"]) {
@@ -34,7 +35,7 @@ func (s *Server) serveToken(r *http.Request) *answer {
 	}
 	switch r.PostForm.Get("grant_type") {
 	case grantRefresh:
-		return s.grantByRefreshToken(r, c)
+		return s.refusalOf(r, s.grantByRefreshToken(r, c))
 	case grantCode:
 		return s.grantByCode(r, c)
 	case grantDevice:
