@@ -34,6 +34,10 @@ var (
 	errAnswerLost = errors.New("the answer to an earlier refresh was lost")
 	// errKeepsRefusing is the cause of a verdict without a clear word.
 	errKeepsRefusing = errors.New("the server keeps refusing the refresh token it accepted before")
+	// errUndecided is the cause until the verdict.
+	errUndecided = errors.New("the server refuses the session, perhaps because it has ended; if it still does after a check interval, that is taken for certain")
+	// errUnproven is the cause when nothing tells whether client or token is refused.
+	errUnproven = errors.New("the server has not renewed this session with this configuration before")
 	// errStaysInvalid is that cause when a dialect knows what the refusal is about.
 	errStaysInvalid = fmt.Errorf("%w, the server says again and again", oauth.ErrTokenInvalid)
 	// errOwnerLate is why a follower has no living token.
@@ -87,6 +91,36 @@ func withKind(err, kind, cause error) error {
 	if cause != nil {
 		changed.Err = cause
 	}
+	return &changed
+}
+
+// undecided returns a refusal in words that do not decide as what passes, with
+// that for its cause unless there is another.
+func undecided(err error) error {
+	err = withKind(err, oauth.ErrTransient, nil)
+	if errors.Unwrap(err) == nil {
+		err = withKind(err, oauth.ErrTransient, errUndecided)
+	}
+	return err
+}
+
+// unproven returns a refusal of a session that was never renewed as a mistake in
+// the configuration. The advice names the other possibility too: a login that
+// ended before its first refresh is announced in the same words.
+func unproven(err error) error {
+	var fail *oauth.Error
+	if !errors.As(err, &fail) || !fail.Refused() {
+		return err
+	}
+	changed := *fail
+	changed.Kind = oauth.ErrMisconfigured
+	if changed.Err == nil {
+		changed.Err = errUnproven
+	}
+	if changed.Hint == "" {
+		changed.Hint = "check the client's configuration"
+	}
+	changed.Hint += "; if it is right, the session may have ended: log in again"
 	return &changed
 }
 

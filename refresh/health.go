@@ -16,7 +16,8 @@ const (
 	// StateRetrying: the last attempt failed; nothing is lost, and the manager
 	// tries again.
 	StateRetrying State = "retrying"
-	// StateMisconfigured: the server refuses the client; retried slowly.
+	// StateMisconfigured: the server refuses the client, or a session that it has
+	// never renewed; retried slowly.
 	StateMisconfigured State = "misconfigured"
 	// StateLoginRequired: the server ended the session. The pair is kept, and a
 	// newer one in the Store, or UpdateTokens, revives it.

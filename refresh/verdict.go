@@ -32,7 +32,9 @@ func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 	case refused(err) && (m.refreshedBefore() || errors.Is(err, oauth.ErrTokenInvalid)):
 		return m.refusal(ctx, pair, err)
 	case errors.Is(err, oauth.ErrMisconfigured) && !m.refreshedBefore():
-		return m.misconfigured(err)
+		return m.misconfigured(unproven(err))
+	case refused(err) && m.rec != nil && m.rec.RefreshedAt.IsZero():
+		return m.refusal(ctx, pair, err)
 	}
 	return m.failed(ctx, err)
 }
@@ -46,11 +48,15 @@ func (m *managed) refreshedBefore() bool {
 // refusal handles a refusal in words that do not decide. Dead refresh tokens are
 // announced in at least eight ways, so one that is repeated beyond a check
 // interval, with the Store read in between, is a verdict. Before the first refresh
-// it could be about the client, unless an oauth.Dialect knows better.
+// it could be about the client, unless an oauth.Dialect knows better: then the
+// program is told that something is wrong, and not that a login helps.
 func (m *managed) refusal(ctx context.Context, pair *oauth.TokenPair, err error) error {
 	since := m.rec.Refused
 	now := m.now()
 	if since.On(pair.RefreshToken) && now.Sub(since.At).Abs() > m.cfg.CheckInterval {
+		if !m.refreshedBefore() && !errors.Is(err, oauth.ErrTokenInvalid) {
+			return m.misconfigured(unproven(err))
+		}
 		cause := errKeepsRefusing
 		if errors.Is(err, oauth.ErrTokenInvalid) {
 			cause = errStaysInvalid
@@ -62,7 +68,7 @@ func (m *managed) refusal(ctx context.Context, pair *oauth.TokenPair, err error)
 			rec.Refused = &tokenstore.Mark{Token: tokenstore.Fingerprint(pair.RefreshToken), At: now.Round(0).UTC(), Code: code(err)}
 		})
 	}
-	err = m.failed(ctx, withKind(err, oauth.ErrTransient, nil))
+	err = m.failed(ctx, undecided(err))
 	m.setHealth(func(h *health) { // a few attempts until the verdict, not a dozen
 		h.next, h.firm = later(h.next, now.Add(m.cfg.CheckInterval*3/5)), true
 	})
