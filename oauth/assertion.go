@@ -70,12 +70,12 @@ func (cfg Config) checkKey() error {
 	return nil
 }
 
-// addAssertion authenticates the form by a new assertion (RFC 7523 sections 2.2
+// addAssertion authenticates the form for endpoint by a new assertion (RFC 7523 sections 2.2
 // and 3): servers take each jti once, so no attempt may reuse another's.
-func (c *Client) addAssertion(form url.Values) error {
+func (c *Client) addAssertion(endpoint string, form url.Values) error {
 	// By the server's clock as far as it is known: one that runs ahead would make
 	// every assertion "issued in the future", or expired if it runs behind.
-	now := c.cfg.Now().Add(-time.Duration(c.ahead.Load()))
+	now := c.cfg.Now().Add(-c.dpop.Recall(endpoint).Skew)
 	audience := c.cfg.AssertionAudience
 	if audience == "" {
 		audience = c.cfg.Issuer

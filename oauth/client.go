@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/dpop"
@@ -25,8 +24,7 @@ type Client struct {
 	err  error     // what makes cfg unusable; reported by every call
 	meta *Metadata // what Discover found; nil without discovery, never modified
 
-	ahead atomic.Int64 // how far our clock is ahead of the server's, by its newest answer to a POST
-	dpop  dpop.Memory  // nonces and clocks, by endpoint
+	dpop dpop.Memory // nonces, by endpoint, and the server's clock
 
 	mu        sync.Mutex // guards notBefore; never held across I/O
 	notBefore time.Time  // the server asked all its clients to wait until then

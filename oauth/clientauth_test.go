@@ -258,6 +258,25 @@ func TestAssertionsGoByTheServersClock(t *testing.T) {
 	}
 }
 
+// What the refusal of the proof told about the time holds for the assertion too.
+func TestProofAndAssertionGoByOneClock(t *testing.T) {
+	key := testKeys()["ES256"]
+	s := oauthtest.New(oauthtest.Config{Clients: []oauthtest.RegisteredClient{{
+		ID: oauthtest.DefaultClientID, Keys: map[string]crypto.PublicKey{"": key.Public()},
+	}}})
+	c := dpopClient(s, func(cfg *oauth.Config) {
+		cfg.ClientKey, cfg.Now = key, func() time.Time { return time.Now().Add(time.Hour) }
+	})
+	if _, err := c.Password(t.Context(), "alice", "wonderland"); err != nil || s.Requests(oauthtest.TokenEndpoint) != 2 {
+		t.Errorf("%d requests, error %v; want a second one that works", s.Requests(oauthtest.TokenEndpoint), err)
+	}
+	s.Script(oauthtest.Fault{Endpoint: oauthtest.TokenEndpoint, Status: 401, Body: `{"error":"invalid_client"}`})
+	_, err := c.Password(t.Context(), "alice", "wonderland")
+	if fail := failure(t, err); !strings.Contains(fail.Hint, "ClientKey") {
+		t.Errorf("got %v; want the hint for a client with a key", err)
+	}
+}
+
 func TestMistakesWithKeysAreReportedBeforeAnythingIsSent(t *testing.T) {
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	if err != nil {

@@ -82,6 +82,7 @@ func (c *Client) postProven(ctx context.Context, op, endpoint string, form url.V
 		if fail != nil {
 			return answer{}, fail
 		}
+		a.auth = c.cfg.ClientAuth
 		sent := hints
 		hints = c.dpop.Learn(endpoint, a.header, a.received)
 		if again || !isRefusal(a.status) || !dpop.Again(errorCode(a.fields()), sent, hints) {

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
+
+	"github.com/evertoken/evertoken/internal/challenge"
 )
 
 const opDiscoverResource = "discover_resource"
@@ -112,32 +113,13 @@ func resourceMetadataURLs(u *url.URL, header http.Header) []string {
 	if u.RawQuery != "" {
 		wellKnown += "?" + u.RawQuery
 	}
-	announced := challengeParam(header, "resource_metadata")
+	announced := challenge.Param(header, "resource_metadata")
 	target, err := url.Parse(announced)
 	if err != nil || announced == wellKnown || checkEndpoint("resource_metadata", announced) != nil ||
 		target.Scheme != u.Scheme || !strings.EqualFold(target.Host, u.Host) {
 		return []string{wellKnown}
 	}
 	return []string{announced, wellKnown}
-}
-
-// authParam is one name and value of a challenge (RFC 9110 section 11.2). Matching
-// them in order steps over what is inside quotes.
-var authParam = regexp.MustCompile("([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:\"((?:[^\"\\\\]|\\\\.)*)\"|([^ \t,\"]+))")
-
-var quotedPair = regexp.MustCompile(`\\(.)`)
-
-// challengeParam returns the first parameter of that name in the challenges of a
-// 401, whatever their scheme, or "".
-func challengeParam(header http.Header, name string) string {
-	for _, line := range header.Values("WWW-Authenticate") {
-		for _, param := range authParam.FindAllStringSubmatch(line, -1) {
-			if strings.EqualFold(param[1], name) {
-				return quotedPair.ReplaceAllString(param[2], "$1") + param[3]
-			}
-		}
-	}
-	return ""
 }
 
 var (

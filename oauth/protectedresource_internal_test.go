@@ -59,31 +59,6 @@ func TestChallengeLeadsToMetadataOnTheSameOriginOnly(t *testing.T) {
 	}
 }
 
-func TestChallengeParametersAreRead(t *testing.T) {
-	for name, tt := range map[string]struct {
-		lines []string
-		want  string
-	}{
-		"alone":                {[]string{`Bearer resource_metadata="https://a.test/m"`}, "https://a.test/m"},
-		"among others":         {[]string{`Bearer realm="x", error="invalid_token", resource_metadata="m", scope="a b"`}, "m"},
-		"in another challenge": {[]string{`Basic realm="x", DPoP algs="ES256", resource_metadata="m"`}, "m"},
-		"in another line":      {[]string{`Negotiate`, `Bearer resource_metadata="m"`}, "m"},
-		"after credentials":    {[]string{`Negotiate abc==, Bearer resource_metadata="m"`}, "m"},
-		"without quotes":       {[]string{`Bearer resource_metadata=https://a.test/m`}, "https://a.test/m"},
-		"in capitals":          {[]string{`bearer Resource_Metadata = "m"`}, "m"},
-		"escaped":              {[]string{`Bearer realm="a\"b", resource_metadata="m\"n\\o"`}, `m"n\o`},
-		"inside quotes":        {[]string{`Bearer error_description="see resource_metadata=evil, resource_metadata=worse", resource_metadata="m"`}, "m"},
-		"as part of a name":    {[]string{`Bearer x_resource_metadata="evil"`}, ""},
-		"first of two":         {[]string{`Bearer resource_metadata="m", resource_metadata="n"`}, "m"},
-		"none":                 {[]string{`Bearer realm="x"`}, ""},
-		"no header":            {nil, ""},
-	} {
-		if got := challengeParam(http.Header{"Www-Authenticate": tt.lines}, "resource_metadata"); got != tt.want {
-			t.Errorf("%s: got %q; want %q", name, got, tt.want)
-		}
-	}
-}
-
 func FuzzResourceMetadataURLs(f *testing.F) {
 	f.Add(`Bearer resource_metadata="https://api.test/meta"`)
 	f.Add(`Bearer resource_metadata="https://evil.test/meta"`)

@@ -47,7 +47,7 @@ func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values)
 	})
 	if fail == nil {
 		a.auth = c.cfg.ClientAuth
-		c.ahead.Store(int64(a.skew()))
+		c.dpop.Learn(endpoint, a.header, a.received)
 	}
 	return a, fail
 }
@@ -97,7 +97,7 @@ func (c *Client) newRequest(ctx context.Context, endpoint string, form url.Value
 	case AuthNone, AuthMTLS, AuthSelfSignedMTLS:
 		form.Set("client_id", id)
 	case AuthPrivateKeyJWT:
-		if err := c.addAssertion(form); err != nil {
+		if err := c.addAssertion(endpoint, form); err != nil {
 			return nil, err
 		}
 	case AuthPost:

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/evertoken/evertoken/internal/challenge"
 	"github.com/evertoken/evertoken/internal/dpop"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -78,7 +79,7 @@ func proofError(resp *http.Response) string {
 	if resp.StatusCode != http.StatusUnauthorized {
 		return ""
 	}
-	code := challengeFor(resp.Header, "DPoP")["error"]
+	code := challenge.Params(resp.Header, "DPoP")["error"]
 	if strings.EqualFold(code, "use_dpop_nonce") || strings.EqualFold(code, "invalid_dpop_proof") {
 		return code
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/evertoken/evertoken/internal/challenge"
 	"github.com/evertoken/evertoken/internal/thishost"
 	"github.com/evertoken/evertoken/oauth"
 )
@@ -173,9 +174,9 @@ func (t *Transport) rejected(resp *http.Response, s *snapshot) bool {
 	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
 		return false
 	}
-	challenge := challengeFor(resp.Header, s.pair.Type())
-	if strings.EqualFold(challenge["error"], "insufficient_scope") {
-		t.m.wantsScope(challenge["scope"], s)
+	params := challenge.Params(resp.Header, s.pair.Type())
+	if strings.EqualFold(params["error"], "insufficient_scope") {
+		t.m.wantsScope(params["scope"], s)
 		return false
 	}
 	if s.pair.Type() == "DPoP" && proofError(resp) != "" {

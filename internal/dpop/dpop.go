@@ -1,6 +1,6 @@
-// Package dpop remembers what servers say about DPoP proofs (RFC 9449), for
-// those who make them: package oauth at the token endpoint, package refresh at
-// APIs.
+// Package dpop remembers what servers say about DPoP proofs (RFC 9449) and the
+// time, for those who make proofs and assertions: package oauth at the
+// authorization server, package refresh at APIs.
 package dpop
 
 import (
@@ -19,23 +19,30 @@ type Hints struct {
 	Clocked bool
 }
 
-// A Memory keeps the hints of each server. The zero value is empty and ready; it
-// is safe for concurrent use.
+// A Memory keeps the nonce of each server and the clock of each origin: the
+// endpoints of one server have one clock, but nonces of their own. The zero value
+// is empty and ready; it is safe for concurrent use.
 type Memory struct {
-	mu      sync.Mutex // guards servers
-	servers map[string]Hints
+	mu     sync.Mutex // guards both
+	nonces map[string]string
+	clocks map[string]time.Duration // how far ours is ahead
 }
 
 // maxServers bounds what a program that calls ever new hosts makes us remember.
 // Forgetting costs one more request to each.
 const maxServers = 256
 
-// Recall returns what is known of a server, which its callers name as they like:
-// an origin, an endpoint.
+// Recall returns what is known of a server, which is named by its origin or by the
+// address of an endpoint.
 func (m *Memory) Recall(server string) Hints {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.servers[server]
+	return m.recallLocked(server)
+}
+
+func (m *Memory) recallLocked(server string) Hints {
+	skew, clocked := m.clocks[originOf(server)]
+	return Hints{Nonce: m.nonces[server], Skew: skew, Clocked: clocked}
 }
 
 // Learn takes in the header of an answer that came at now, and returns what is
@@ -44,18 +51,31 @@ func (m *Memory) Recall(server string) Hints {
 func (m *Memory) Learn(server string, h http.Header, now time.Time) Hints {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	hints := m.servers[server]
 	if nonce := h.Get("DPoP-Nonce"); usableNonce(nonce) {
-		hints.Nonce = nonce
+		m.nonces = keep(m.nonces, server, nonce)
 	}
 	if skew, told := Skew(h, now); told {
-		hints.Skew, hints.Clocked = skew, true
+		m.clocks = keep(m.clocks, originOf(server), skew)
 	}
-	if m.servers == nil || len(m.servers) >= maxServers {
-		m.servers = make(map[string]Hints)
+	return m.recallLocked(server)
+}
+
+// keep returns known with the value for name in it.
+func keep[V any](known map[string]V, name string, value V) map[string]V {
+	if _, old := known[name]; known == nil || !old && len(known) >= maxServers {
+		known = make(map[string]V)
 	}
-	m.servers[server] = hints
-	return hints
+	known[name] = value
+	return known
+}
+
+// originOf returns scheme, host and port of an address.
+func originOf(address string) string {
+	scheme, rest, _ := strings.Cut(address, "://")
+	if end := strings.IndexAny(rest, "/?"); end >= 0 {
+		rest = rest[:end]
+	}
+	return scheme + "://" + rest
 }
 
 // usableNonce reports whether a nonce has the syntax of section 8.1, and a length

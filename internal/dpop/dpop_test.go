@@ -55,6 +55,37 @@ func TestSkewIsLearnedFromDate(t *testing.T) {
 	}
 }
 
+func TestEndpointsOfOneOriginShareItsClockAndNoNonce(t *testing.T) {
+	m := new(dpop.Memory)
+	m.Learn("https://as.test/par", header("n", now.Add(-time.Hour)), now)
+	for server, told := range map[string]bool{
+		"https://as.test/token": true, "https://as.test?tenant=1": true, "https://as.test": true,
+		"https://as.test:8443/par": false, "http://as.test/par": false, "https://other.test/par": false,
+	} {
+		want := dpop.Hints{}
+		if told {
+			want = dpop.Hints{Skew: time.Hour, Clocked: true}
+		}
+		if got := m.Recall(server); got != want {
+			t.Errorf("%s: %+v; want %+v", server, got, want)
+		}
+	}
+}
+
+func TestKnownServersDoNotPushOutOthers(t *testing.T) {
+	m := new(dpop.Memory)
+	for range 2 {
+		for i := range 256 {
+			m.Learn(fmt.Sprint(i), header("n", time.Time{}), now)
+		}
+	}
+	for i := range 256 {
+		if m.Recall(fmt.Sprint(i)).Nonce == "" {
+			t.Fatalf("server %d of 256 was forgotten", i)
+		}
+	}
+}
+
 func TestServersAreForgottenBeforeTheyAreTooMany(t *testing.T) {
 	m := new(dpop.Memory)
 	for i := range 10_000 {

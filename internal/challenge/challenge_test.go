@@ -1,4 +1,4 @@
-package refresh
+package challenge
 
 import (
 	"maps"
@@ -42,11 +42,36 @@ func TestBearerChallengeIsFoundAmongOthers(t *testing.T) {
 		{"no text at all", []string{`"`, `=`, `,`, `\`}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := bearerChallenge(http.Header{"Www-Authenticate": tt.lines})
+			got := Params(http.Header{"Www-Authenticate": tt.lines}, "Bearer")
 			if (got == nil) != (tt.want == nil) || !maps.Equal(got, tt.want) {
 				t.Errorf("challenge %v; want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestParameterIsFoundInAnyChallenge(t *testing.T) {
+	for name, tt := range map[string]struct {
+		lines []string
+		want  string
+	}{
+		"alone":                {[]string{`Bearer resource_metadata="https://a.test/m"`}, "https://a.test/m"},
+		"among others":         {[]string{`Bearer realm="x", error="invalid_token", resource_metadata="m", scope="a b"`}, "m"},
+		"in another challenge": {[]string{`Basic realm="x", DPoP algs="ES256", resource_metadata="m"`}, "m"},
+		"in another line":      {[]string{`Negotiate`, `Bearer resource_metadata="m"`}, "m"},
+		"after credentials":    {[]string{`Negotiate abc==, Bearer resource_metadata="m"`}, "m"},
+		"without quotes":       {[]string{`Bearer resource_metadata=https://a.test/m`}, "https://a.test/m"},
+		"in capitals":          {[]string{`bearer Resource_Metadata = "m"`}, "m"},
+		"escaped":              {[]string{`Bearer realm="a\"b", resource_metadata="m\"n\\o"`}, `m"n\o`},
+		"inside quotes":        {[]string{`Bearer error_description="see resource_metadata=evil, resource_metadata=worse", resource_metadata="m"`}, "m"},
+		"as part of a name":    {[]string{`Bearer x_resource_metadata="evil"`}, ""},
+		"first of two":         {[]string{`Bearer resource_metadata="m", resource_metadata="n"`}, "m"},
+		"none":                 {[]string{`Bearer realm="x"`}, ""},
+		"no header":            {nil, ""},
+	} {
+		if got := Param(http.Header{"Www-Authenticate": tt.lines}, "resource_metadata"); got != tt.want {
+			t.Errorf("%s: got %q; want %q", name, got, tt.want)
+		}
 	}
 }
 
@@ -57,7 +82,7 @@ func FuzzChallenge(f *testing.F) {
 	f.Add(`" ,=`, "")
 	f.Add("Negotiate YII==,\tBearer\x00=\xff", "=")
 	f.Fuzz(func(t *testing.T, line, value string) {
-		for _, c := range parseChallenges(line) {
+		for _, c := range parse(line) {
 			for name := range c.params {
 				if name == "" || name != strings.ToLower(name) || strings.ContainsAny(name, " \t\",=") {
 					t.Errorf("parameter %q of %q; want a name in lower case", name, line)
@@ -65,14 +90,14 @@ func FuzzChallenge(f *testing.F) {
 			}
 		}
 		// A line that is not understood must not hide the next one.
-		if bearerChallenge(http.Header{"Www-Authenticate": {line, "Bearer"}}) == nil {
+		if Params(http.Header{"Www-Authenticate": {line, "Bearer"}}, "Bearer") == nil {
 			t.Errorf("%q hides the Bearer challenge on the next line", line)
 		}
 		if !utf8.ValidString(value) {
 			return
 		}
 		quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
-		got := bearerChallenge(http.Header{"Www-Authenticate": {"Bearer scope=" + quoted + ", error=x"}})
+		got := Params(http.Header{"Www-Authenticate": {"Bearer scope=" + quoted + ", error=x"}}, "Bearer")
 		if got["scope"] != value || got["error"] != "x" {
 			t.Errorf("quoted value %q came back as %q (error %q)", value, got["scope"], got["error"])
 		}

@@ -1,39 +1,56 @@
-package refresh
+// Package challenge reads what a server wants of those whom it refuses, in the
+// WWW-Authenticate headers of a 401 or 403 (RFC 9110 section 11.6.1). It takes
+// malformed headers for what can be read of them: APIs send such.
+package challenge
 
 import (
 	"net/http"
 	"strings"
 )
 
-// A challenge is one challenge of a WWW-Authenticate header (RFC 9110 section
-// 11.6.1). Parameter names are in lower case.
+// A challenge is one challenge of a header line. Parameter names are in lower case.
 type challenge struct {
 	scheme string
 	params map[string]string
 }
 
-// bearerChallenge returns the parameters of the Bearer challenge in a response,
-// however many header lines and other challenges there are, or nil. It takes
-// malformed headers for what can be read of them: APIs send such.
-func bearerChallenge(h http.Header) map[string]string { return challengeFor(h, "Bearer") }
-
-// challengeFor is bearerChallenge for any scheme.
-func challengeFor(h http.Header, scheme string) map[string]string {
-	for _, line := range h.Values("WWW-Authenticate") {
-		for _, c := range parseChallenges(line) {
-			if strings.EqualFold(c.scheme, scheme) {
-				return c.params
-			}
+// Params returns the parameters of the first challenge of the given scheme, however
+// many header lines and other challenges there are, by their names in lower case.
+// Nil means that there is no such challenge.
+func Params(h http.Header, scheme string) map[string]string {
+	for _, c := range all(h) {
+		if strings.EqualFold(c.scheme, scheme) {
+			return c.params
 		}
 	}
 	return nil
 }
 
-// parseChallenges reads a header line. A word before "=" names a parameter of the
+// Param returns the named parameter of the first challenge that has it, of
+// whatever scheme, or "". The name must be in lower case.
+func Param(h http.Header, name string) string {
+	for _, c := range all(h) {
+		if value, found := c.params[name]; found {
+			return value
+		}
+	}
+	return ""
+}
+
+// all returns the challenges of all header lines, in order.
+func all(h http.Header) []challenge {
+	var list []challenge
+	for _, line := range h.Values("WWW-Authenticate") {
+		list = append(list, parse(line)...)
+	}
+	return list
+}
+
+// parse reads a header line. A word before "=" names a parameter of the
 // challenge before it; a word right after a scheme is credentials, as of
 // Negotiate; any other word is the scheme of a new challenge. The commas between
 // parameters are not needed: some APIs leave them out.
-func parseChallenges(line string) []challenge {
+func parse(line string) []challenge {
 	var list []challenge
 	afterScheme := false
 	for p := (scanner{line}); !p.atEnd(); {
@@ -44,7 +61,7 @@ func parseChallenges(line string) []challenge {
 		case p.skip('='):
 			value := p.value()
 			if word != "" && len(list) > 0 {
-				list[len(list)-1].params[strings.ToLower(word)] = value
+				list[len(list)-1].set(strings.ToLower(word), value)
 			}
 			afterScheme = false
 		case p.skip(','):
@@ -60,6 +77,14 @@ func parseChallenges(line string) []challenge {
 		}
 	}
 	return list
+}
+
+// set keeps a parameter. A name must not repeat (RFC 9110 section 11.2); if it
+// does, what came first counts.
+func (c challenge) set(name, value string) {
+	if _, repeated := c.params[name]; !repeated {
+		c.params[name] = value
+	}
 }
 
 // A scanner reads a header line from left to right.
