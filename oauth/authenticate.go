@@ -163,7 +163,7 @@ func (l *login) readPastes(ctx context.Context) {
 		if err != nil || ctx.Err() != nil {
 			return
 		}
-		query, err := parsePasted(text)
+		query, err := parsePasted(text, l.req.RedirectURL)
 		if err == nil && !l.req.answeredBy(query) {
 			err = errState
 		}
@@ -185,11 +185,16 @@ func (l *login) notify(ctx context.Context, notice string) {
 var errPaste = errors.New("this is not the address of the login's last page")
 
 // parsePasted reads what a person copied: the address the browser ended on, or
-// its query. White space inside comes from terminals that wrap lines.
-func parsePasted(text string) (url.Values, error) {
+// its query. White space inside comes from terminals that wrap lines. An address
+// with another path than the redirect URL's is that of another login: with a path
+// for each server, of a login there (RFC 9700 section 4.4.2.2).
+func parsePasted(text, redirectURL string) (url.Values, error) {
 	text = strings.Trim(strings.Join(strings.Fields(text), ""), `"'<>`)
 	text, _, _ = strings.Cut(text, "#")
-	if _, query, found := strings.Cut(text, "?"); found {
+	if address, query, found := strings.Cut(text, "?"); found {
+		if address != "" && pathOf(address) != pathOf(redirectURL) {
+			return nil, errPaste
+		}
 		text = query
 	}
 	query, err := url.ParseQuery(text)
@@ -197,6 +202,16 @@ func parsePasted(text string) (url.Values, error) {
 		return nil, errPaste
 	}
 	return query, nil
+}
+
+// pathOf returns the path of an address, which may lack its scheme: browsers do not
+// show it.
+func pathOf(address string) string {
+	if _, rest, found := strings.Cut(address, "://"); found {
+		address = rest
+	}
+	_, path, _ := strings.Cut(address, "/")
+	return path
 }
 
 // warnWithoutRefreshToken tells the person now what would surprise him when the

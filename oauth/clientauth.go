@@ -30,6 +30,9 @@ func (cfg Config) keysPresent() string {
 	return text
 }
 
+// usesSecret reports whether the method is one by Config.ClientSecret.
+func (a ClientAuth) usesSecret() bool { return a == AuthBasic || a == AuthBasicRaw || a == AuthPost }
+
 // hint says what to check when the server does not accept the client. other is
 // for clients with a secret or without one.
 func (a ClientAuth) hint(other string) string {

@@ -34,7 +34,7 @@ var codes = map[string]meaning{
 	"temporarily_unavailable": {kind: ErrTransient},
 	"server_error":            {kind: ErrTransient},
 	"slow_down":               {kind: ErrTransient},
-	"use_dpop_nonce":          {kind: ErrTransient}, // twice in a row: its nonces change too fast for us
+	errCodeDPoPNonce:          {kind: ErrTransient}, // twice in a row: its nonces change too fast for us
 	errCodeDPoPProof:          {kind: ErrMisconfigured, hint: "check this machine's clock, and that Config.TokenURL is the address by which the server knows itself"},
 	"authorization_pending":   {kind: ErrTransient},
 }

@@ -53,6 +53,10 @@ type Config struct {
 	ClientID string
 	// ClientSecret is empty for public clients, such as programs people install.
 	ClientSecret string
+	// ClientSecretExpiresAt is when the secret ends, by the server's clock (RFC 7591
+	// section 3.2.1). Zero: not known, or never. It is tried in any case; a server
+	// that refuses it later than that is [ErrClientSecretExpired].
+	ClientSecretExpiresAt time.Time
 	// ClientKey signs the assertions of AuthPrivateKeyJWT: RSA, ECDSA on P-256,
 	// P-384 or P-521, or Ed25519. Sign is called for every request, by several
 	// goroutines at once; it may ask a device or service, and must return by
@@ -99,6 +103,11 @@ type Config struct {
 	// RedirectURL is where a login returns to. For Authenticate, empty means
 	// http://127.0.0.1 on a free port; set it (with a port) for servers that want
 	// a registered one. For AuthCodeURL it is the program's own callback.
+	//
+	// A program that logs in to several servers, one of which sends no iss (see
+	// RequireIss), gives each of them one with a path of its own, such as
+	// http://127.0.0.1/acme/callback: an answer on another's path is not taken (RFC
+	// 9700 section 4.4.2.2).
 	RedirectURL string
 	// Scopes are asked for at login. They are not sent on refresh, unless Preset
 	// says so: some servers end the session over a scope they do not like.

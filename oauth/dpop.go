@@ -5,15 +5,21 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/challenge"
 	"github.com/evertoken/evertoken/internal/dpop"
 )
 
 var errDPoPKeyLost = errors.New("the DPoP key that the refresh token is bound to is not in the pair")
 
-// errCodeDPoPProof is the code for a proof that is no good (RFC 9449 section 5).
-const errCodeDPoPProof = "invalid_dpop_proof"
+// Error codes that are about the proof alone: it is no good (RFC 9449 section 5),
+// or lacks the server's nonce (sections 8 and 9).
+const (
+	errCodeDPoPProof = "invalid_dpop_proof"
+	errCodeDPoPNonce = "use_dpop_nonce"
+)
 
 // loginKey returns the key for a login's tokens: a new one, or none if
 // Config.DPoP is off.
@@ -60,33 +66,70 @@ func keepRefreshToken(t, answer *TokenPair) *TokenPair {
 	return kept
 }
 
-// postProven is post with a proof of key. A proof that is refused for the lack of
-// a nonce, or for a clock that turns out to be wrong, is made anew and the request
-// sent once more: the server has not looked at what it asks for (RFC 9449 section
-// 8). skew is how wrong our clock was when the pair at hand came.
+// postProven is post with a proof of key. skew is how wrong our clock was when the
+// pair at hand came.
 func (c *Client) postProven(ctx context.Context, op, endpoint string, form url.Values, key DPoPKey, skew time.Duration) (answer, *Error) {
+	a, fail := c.sendProven(ctx, op, endpoint, proving{key: key, skew: skew}, func(ctx context.Context) (*http.Request, error) {
+		return c.newRequest(ctx, endpoint, form)
+	})
+	return c.authenticated(a), fail
+}
+
+// A proving is what the proofs for one request are made from.
+type proving struct {
+	key    DPoPKey
+	access string        // the access token that goes with the request, or ""
+	skew   time.Duration // how wrong our clock is, unless we have learned better
+}
+
+// sendProven is send with a proof in the request that build makes. A proof that is
+// refused for the lack of a nonce, or for a clock that turns out to be wrong, is
+// made anew and the request sent once more: the server has not looked at what it
+// asks for (RFC 9449 sections 8 and 9).
+func (c *Client) sendProven(ctx context.Context, op, endpoint string, p proving, build func(context.Context) (*http.Request, error)) (answer, *Error) {
 	hints := c.dpop.Recall(endpoint)
 	if !hints.Clocked {
-		hints.Skew = skew
+		hints.Skew = p.skew
 	}
 	for again := false; ; again = true {
 		a, fail := c.send(ctx, op, func(ctx context.Context) (*http.Request, error) {
-			req, err := c.newRequest(ctx, endpoint, form)
+			req, err := build(ctx)
 			if err != nil {
 				return nil, err
 			}
-			proof, err := key.Proof(req.Method, req.URL, "", hints.Nonce, c.cfg.Now().Add(-hints.Skew))
+			proof, err := p.key.Proof(req.Method, req.URL, p.access, hints.Nonce, c.cfg.Now().Add(-hints.Skew))
 			req.Header.Set("DPoP", proof)
 			return req, err
 		})
 		if fail != nil {
 			return answer{}, fail
 		}
-		a.auth = c.cfg.ClientAuth
 		sent := hints
 		hints = c.dpop.Learn(endpoint, a.header, a.received)
-		if again || !isRefusal(a.status) || !dpop.Again(errorCode(a.fields()), sent, hints) {
+		if again || !dpop.Again(p.refusal(a), sent, hints) {
 			return a, nil
 		}
 	}
+}
+
+// refusal returns the error code of a refusal: in the body at the token endpoint
+// (RFC 9449 section 8), in the challenge where a token is presented (section 9).
+func (p proving) refusal(a answer) string {
+	switch {
+	case p.access != "":
+		return a.proofError()
+	case isRefusal(a.status):
+		return errorCode(a.fields())
+	}
+	return ""
+}
+
+// proofError returns the error code by which a 401 refuses a proof, and not the
+// token, or "".
+func (a answer) proofError() string {
+	code := strings.ToLower(challenge.Params(a.header, "DPoP")["error"])
+	if a.status == http.StatusUnauthorized && (code == errCodeDPoPNonce || code == errCodeDPoPProof) {
+		return code
+	}
+	return ""
 }

@@ -38,6 +38,10 @@ var (
 	// ErrDowngraded: the server answered with a token that anybody can use though
 	// Config.DPoP asked for one that is bound to a key (RFC 9449 section 5).
 	ErrDowngraded = errors.New("the token is not bound to the DPoP key")
+	// ErrClientSecretExpired: the server does not accept the client, and its secret
+	// has ended (Config.ClientSecretExpiresAt). It comes with ErrMisconfigured; no
+	// login helps, and no session is lost by it.
+	ErrClientSecretExpired = errors.New("client secret expired")
 	// ErrCodeExpired: the device code ended before the person entered it
 	// (RFC 8628 section 3.5).
 	ErrCodeExpired = errors.New("code expired")

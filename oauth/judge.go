@@ -26,6 +26,8 @@ type answer struct {
 	received time.Time
 	fallback time.Duration // Config.DefaultLifetime
 	auth     ClientAuth    // how the client authenticated, if it did
+	// secretEnds is Config.ClientSecretExpiresAt, zero if the secret does not end.
+	secretEnds time.Time
 }
 
 var (
@@ -75,6 +77,9 @@ func (a answer) failure(fields map[string]json.RawMessage) *Error {
 		}
 		if code == "invalid_client" {
 			fail.Hint = a.auth.hint(fail.Hint)
+			if a.secretEnded() {
+				fail.Err, fail.Hint = ErrClientSecretExpired, "update the registration (Registration.Update), or register again"
+			}
 		}
 		fail.RetryAt = a.retryAt()
 		return fail
@@ -234,6 +239,12 @@ func (a answer) retryAt() time.Time {
 		return time.Time{}
 	}
 	return a.received.Round(0).Add(min(wait, maxRetryAfter))
+}
+
+// secretEnded reports whether the client authenticated by a secret that was no good
+// any more, by the server's clock, when the answer came.
+func (a answer) secretEnded() bool {
+	return a.auth.usesSecret() && !a.secretEnds.IsZero() && !a.serverTime().Before(a.secretEnds)
 }
 
 // serverTime is the server's clock when it answered, or ours if it did not say.

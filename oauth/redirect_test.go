@@ -133,6 +133,8 @@ func FuzzJudgeRedirect(f *testing.F) {
 	})
 }
 
+const testRedirect = "http://127.0.0.1/callback"
+
 func TestPastedAddressIsRead(t *testing.T) {
 	for _, text := range []string{
 		"http://127.0.0.1:4321/callback?code=c%2F1&state=s",
@@ -142,19 +144,22 @@ func TestPastedAddressIsRead(t *testing.T) {
 		"http://127.0.0.1:4321/callback?code=c%2F1\n   &state=s",
 		"http://127.0.0.1:4321/callback?code=c%2F1&state=s#",
 		"http://127.0.0.1:4321/callback?code=c%2F1&state=s#_=_",
+		"127.0.0.1:4321/callback?code=c%2F1&state=s",
+		"http://localhost/callback?code=c%2F1&state=s",
 		"?code=c%2F1&state=s",
 		"code=c%2F1&state=s",
 	} {
-		query, err := parsePasted(text)
+		query, err := parsePasted(text, testRedirect)
 		if err != nil || query.Get("code") != "c/1" || query.Get("state") != "s" {
 			t.Errorf("%q gives %v, %v", text, query, err)
 		}
 	}
-	if query, err := parsePasted("http://127.0.0.1/callback?error=access_denied&state=s"); err != nil || query.Get("error") != "access_denied" {
+	if query, err := parsePasted("http://127.0.0.1/callback?error=access_denied&state=s", testRedirect); err != nil || query.Get("error") != "access_denied" {
 		t.Errorf("a refusal gives %v, %v", query, err)
 	}
-	for _, text := range []string{"", "  \n", "hello", "http://127.0.0.1/callback", "http://127.0.0.1/callback?state=s", "code=", "?code=%zz", planted, "#code=c&state=s"} {
-		if query, err := parsePasted(text); err == nil || query != nil || strings.Contains(err.Error(), "PLANTED") {
+	for _, text := range []string{"", "  \n", "hello", "http://127.0.0.1/callback", "http://127.0.0.1/callback?state=s", "code=", "?code=%zz", planted, "#code=c&state=s",
+		"http://127.0.0.1/callback/other?code=c&state=s", "http://127.0.0.1/?code=c&state=s", "127.0.0.1?code=c&state=s"} {
+		if query, err := parsePasted(text, testRedirect); err == nil || query != nil || strings.Contains(err.Error(), "PLANTED") {
 			t.Errorf("%q gives %v, %v; want an error", text, query, err)
 		}
 	}
@@ -165,14 +170,14 @@ func FuzzParsePasted(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		query, err := parsePasted(text)
+		query, err := parsePasted(text, testRedirect)
 		if (query == nil) == (err == nil) {
 			t.Fatalf("query %v and error %v; want exactly one", query, err)
 		}
 		if err == nil && query.Get("code") == "" && query.Get("error") == "" {
 			t.Errorf("%q holds no answer but was accepted", text)
 		}
-		if padded, _ := parsePasted(" \n" + text + "\t "); err == nil && padded.Encode() != query.Encode() {
+		if padded, _ := parsePasted(" \n"+text+"\t ", testRedirect); err == nil && padded.Encode() != query.Encode() {
 			t.Errorf("white space around changes the meaning: %v, %v", query, padded)
 		}
 	})

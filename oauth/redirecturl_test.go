@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -97,6 +98,27 @@ func TestRedirectURLIsTakenAsRegistered(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The second server has been made to answer a login at the first: mix-up.
+func TestAnswerOnAnotherIssuersPathIsNotTaken(t *testing.T) {
+	s := server(t, oauthtest.Config{})
+	texts, reading := pastes()
+	a := authenticate(t, s, reading, func(cfg *oauth.Config) { cfg.RedirectURL, cfg.Issuer = "http://127.0.0.1/acme/callback", "" })
+	if !strings.HasSuffix(a.callback, "/acme/callback") {
+		t.Fatalf("returns to %s", a.callback)
+	}
+	query := newPerson(s, nil).callback(t, a.url)
+	elsewhere := strings.Replace(a.callback, "/acme/", "/other/", 1) + "?" + query.Encode()
+	if shown := a.do(http.MethodGet, elsewhere); shown.status != http.StatusNotFound {
+		t.Errorf("HTTP %d; want 404", shown.status)
+	}
+	a.paste(texts, elsewhere)
+	a.paste(texts, a.callback+"?"+query.Encode()) // is still asked for
+	if _, err := a.end(); err != nil {
+		t.Error(err)
+	}
+	wantNoMistakes(t, s)
 }
 
 func TestRedirectURLMustReachThisProgram(t *testing.T) {

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -47,6 +48,11 @@ func (c *Client) RefreshToken(ctx context.Context, refreshToken string) (*TokenP
 // another subject than t's ID token is not the session's: it is dropped whole,
 // with an error that matches [ErrIDToken] and ErrTransient and is Unknown.
 func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) {
+	return c.refresh(ctx, t, "")
+}
+
+// refresh is Refresh for an access token of less scope, unless narrowed is empty.
+func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*TokenPair, error) {
 	if t == nil || t.RefreshToken == "" {
 		return nil, &Error{Op: opRefresh, Kind: ErrLoginRequired, Err: ErrRefreshTokenRequired}
 	}
@@ -61,7 +67,7 @@ func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) 
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {t.RefreshToken},
 	}
-	if scope := c.refreshScope(); scope != "" {
+	if scope := cmp.Or(narrowed, c.refreshScope()); scope != "" {
 		form.Set("scope", scope)
 	}
 	next, err := c.requestPair(ctx, opRefresh, form, key, t.Skew)
@@ -71,6 +77,9 @@ func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) 
 	}
 	if err := c.checkRenewed(ctx, next, t); err != nil {
 		return nil, err
+	}
+	if next.Scope == "" {
+		next.Scope = narrowed // RFC 6749 section 5.1: left out means as asked
 	}
 	next = next.Keeping(t)
 	if fail := c.checkBound(opRefresh, next); fail != nil {

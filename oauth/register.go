@@ -58,11 +58,12 @@ type Registration struct {
 	// differently than asked.
 	ClientAuth ClientAuth `json:"token_endpoint_auth_method"`
 	// IssuedAt is when, and SecretExpiresAt until when the secret is good, by the
-	// server's clock. Zero: not told, and for ever. After it, register again.
+	// server's clock. Zero: not told, and for ever. After it, Update the registration,
+	// or register again.
 	IssuedAt        time.Time `json:"issued_at,omitzero"`
 	SecretExpiresAt time.Time `json:"secret_expires_at,omitzero"`
-	// AccessToken and ManagementURL read and change the registration at the server
-	// (RFC 7592). Both are empty where it offers no such thing.
+	// AccessToken and ManagementURL are for Read, Update and Delete (RFC 7592). Both
+	// are empty where the server offers no such thing.
 	AccessToken   string `json:"registration_access_token,omitempty"`
 	ManagementURL string `json:"registration_client_uri,omitempty"`
 	// RedirectURIs and GrantTypes are as registered.
@@ -82,11 +83,12 @@ func (r Registration) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, r.S
 // LogValue implements slog.LogValuer.
 func (r Registration) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
-// Config returns cfg with the registered client in it: issuer, ID, secret, way of
-// authenticating, and, where cfg names none and only one was registered that is
+// Config returns cfg with the registered client in it: issuer, ID, secret and its
+// end, way of authenticating, and, where cfg names none and only one was registered that is
 // complete, the redirect URL. Give it to [Discover] or [NewClient].
 func (r *Registration) Config(cfg Config) Config {
 	cfg.ClientID, cfg.ClientSecret, cfg.ClientAuth = r.ClientID, r.ClientSecret, r.ClientAuth
+	cfg.ClientSecretExpiresAt = r.SecretExpiresAt
 	if cfg.Issuer == "" {
 		cfg.Issuer = r.Issuer
 	}
@@ -104,7 +106,7 @@ func (r *Registration) Config(cfg Config) Config {
 //
 // Every call makes another client. So register once, keep the [Registration], and
 // begin anew only after Registration.SecretExpiresAt, or when the server no longer
-// knows the client (invalid_client).
+// knows the client (invalid_client; [ErrClientSecretExpired] tells the two apart).
 //
 // Of cfg only RegistrationURL, HTTPClient, Timeout and Now are used; it needs no
 // ClientID. Errors are of type [*Error], never ErrLoginRequired:
@@ -112,7 +114,7 @@ func (r *Registration) Config(cfg Config) Config {
 // It sends one POST, never repeated, and before it at most two requests for
 // metadata.
 func Register(ctx context.Context, issuer string, m ClientMetadata, cfg Config) (*Registration, error) {
-	body, err := m.withDefaults().encode()
+	body, err := m.withDefaults().encode(registeredAs{})
 	if err != nil {
 		return nil, misconfigured(opRegister, err)
 	}
@@ -122,7 +124,7 @@ func Register(ctx context.Context, issuer string, m ClientMetadata, cfg Config) 
 		return nil, fail
 	}
 	a, fail := c.send(ctx, opRegister, func(ctx context.Context) (*http.Request, error) {
-		return newJSONRequest(ctx, endpoint, body)
+		return newJSONRequest(ctx, http.MethodPost, endpoint, body)
 	})
 	if fail != nil {
 		return nil, fail
@@ -153,10 +155,10 @@ func (c *Client) registrationEndpoint(ctx context.Context, issuer string) (strin
 	return endpoint, nil
 }
 
-// newJSONRequest builds a POST that, like those of newRequest, net/http cannot
+// newJSONRequest builds a request that, like those of newRequest, net/http cannot
 // send again on its own.
-func newJSONRequest(ctx context.Context, endpoint string, body []byte) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, struct{ io.Reader }{bytes.NewReader(body)})
+func newJSONRequest(ctx context.Context, method, endpoint string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, endpoint, struct{ io.Reader }{bytes.NewReader(body)})
 	if err != nil {
 		return nil, err
 	}
@@ -202,8 +204,15 @@ func isPortless(uri string) bool {
 	return err == nil && u.Scheme == "http" && thishost.Is(u.Hostname()) && u.Port() == ""
 }
 
+// registeredAs is what tells the server which client metadata is for, if it knows
+// the client already (RFC 7592 section 2.2).
+type registeredAs struct {
+	ClientID     string `json:"client_id,omitempty"`
+	ClientSecret string `json:"client_secret,omitempty"`
+}
+
 // encode returns the request's body.
-func (m ClientMetadata) encode() ([]byte, error) {
+func (m ClientMetadata) encode(client registeredAs) ([]byte, error) {
 	if m.ClientAuth == AuthBasicRaw {
 		return nil, errors.New("ClientMetadata.ClientAuth must be a registered name; say how Basic is encoded in Config")
 	}
@@ -218,6 +227,7 @@ func (m ClientMetadata) encode() ([]byte, error) {
 		responses = []string{"code"}
 	}
 	return json.Marshal(struct {
+		registeredAs
 		RedirectURIs    []string   `json:"redirect_uris"`
 		ClientName      string     `json:"client_name,omitempty"`
 		ClientURI       string     `json:"client_uri,omitempty"`
@@ -229,7 +239,7 @@ func (m ClientMetadata) encode() ([]byte, error) {
 		SoftwareID      string     `json:"software_id,omitempty"`
 		SoftwareVersion string     `json:"software_version,omitempty"`
 	}{
-		m.RedirectURIs, m.ClientName, m.ClientURI, strings.Join(m.Scopes, " "), m.GrantTypes, responses,
+		client, m.RedirectURIs, m.ClientName, m.ClientURI, strings.Join(m.Scopes, " "), m.GrantTypes, responses,
 		m.ClientAuth, m.ApplicationType, m.SoftwareID, m.SoftwareVersion,
 	})
 }
@@ -247,7 +257,37 @@ var registrationHints = map[string]string{
 // error. asked is how the client wanted to authenticate.
 func judgeRegistration(a answer, asked ClientAuth) (*Registration, *Error) {
 	fields := metadata(a.fields())
-	r := &Registration{
+	r := readRegistration(fields)
+	r.settle(asked)
+	if isSuccess(a.status) && usableToken(r.ClientID) {
+		return r, nil
+	}
+	return nil, a.registrationFailure(fields, registerHints)
+}
+
+// registerHints say what a refusal means whose code says nothing.
+var registerHints = map[int]string{
+	http.StatusUnauthorized: "the server does not register everybody; register the client by hand and set Config.ClientID",
+	http.StatusForbidden:    "the server does not register everybody; register the client by hand and set Config.ClientID",
+}
+
+// registrationFailure is inquiryFailure for requests about a client. hints are for
+// refusals whose code says nothing, by status.
+func (a answer) registrationFailure(fields metadata, hints map[int]string) *Error {
+	fail := a.inquiryFailure(fields)
+	hint, known := registrationHints[fail.Code]
+	if !known {
+		hint, known = hints[a.status]
+	}
+	if known && isRefusal(a.status) && !fail.Page {
+		fail.Kind, fail.Hint = ErrMisconfigured, hint
+	}
+	return fail
+}
+
+// readRegistration reads what the server says of a client, as it says it.
+func readRegistration(fields metadata) *Registration {
+	return &Registration{
 		ClientID:        textField(fields, "client_id"),
 		ClientSecret:    textField(fields, "client_secret"),
 		ClientAuth:      ClientAuth(textField(fields, "token_endpoint_auth_method")),
@@ -258,17 +298,6 @@ func judgeRegistration(a answer, asked ClientAuth) (*Registration, *Error) {
 		RedirectURIs:    fields.list("redirect_uris"),
 		GrantTypes:      fields.list("grant_types"),
 	}
-	r.settle(asked)
-	if isSuccess(a.status) && usableToken(r.ClientID) {
-		return r, nil
-	}
-	fail := a.inquiryFailure(fields)
-	if hint, known := registrationHints[fail.Code]; known && isRefusal(a.status) {
-		fail.Kind, fail.Hint = ErrMisconfigured, hint
-	} else if !fail.Page && (a.status == http.StatusUnauthorized || a.status == http.StatusForbidden) {
-		fail.Kind, fail.Hint = ErrMisconfigured, "the server does not register everybody; register the client by hand and set Config.ClientID"
-	}
-	return nil, fail
 }
 
 // settle decides how the client authenticates, where the server's answer does not

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -103,4 +104,70 @@ func FuzzJudgeRegistration(f *testing.F) {
 			t.Errorf("the client cannot be used: %v", c.err)
 		}
 	})
+}
+
+func TestManagedRegistrationKeepsWhatTheAnswerOmits(t *testing.T) {
+	old := &Registration{
+		Issuer: testIssuer, ClientID: "c", ClientSecret: "s", ClientAuth: AuthPost, IssuedAt: time.Unix(1, 0), SecretExpiresAt: time.Unix(2, 0),
+		AccessToken: "a", ManagementURL: "https://auth.test/c", RedirectURIs: []string{"https://app.test/"}, GrantTypes: []string{"g"},
+	}
+	for name, tt := range map[string]struct {
+		body  string
+		asked ClientAuth
+		edit  func(*Registration)
+	}{
+		"all":                                   {`{"client_id":"c"}`, AuthPost, func(*Registration) {}},
+		"a new token alone":                     {`{"client_id":"c","registration_access_token":"b"}`, AuthPost, func(r *Registration) { r.AccessToken = "b" }},
+		"an address where no token may be sent": {`{"client_id":"c","registration_client_uri":"http://auth.test/c"}`, AuthPost, func(*Registration) {}},
+		"the rest": {`{"client_id":"c","client_secret":"t","client_id_issued_at":3,"registration_client_uri":"https://auth.test/d","redirect_uris":["x"],
+			"grant_types":["h"],"token_endpoint_auth_method":"client_secret_basic"}`, AuthPost, func(r *Registration) {
+			r.ClientSecret, r.SecretExpiresAt, r.IssuedAt, r.ManagementURL = "t", time.Time{}, time.Unix(3, 0), "https://auth.test/d"
+			r.RedirectURIs, r.GrantTypes, r.ClientAuth = []string{"x"}, []string{"h"}, AuthBasic
+		}},
+		"a secret that is given up": {`{"client_id":"c"}`, AuthNone, func(r *Registration) {
+			r.ClientSecret, r.SecretExpiresAt, r.ClientAuth = "", time.Time{}, AuthNone
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := *old
+			tt.edit(&want)
+			got, fail := judgeManaged(answered(opUpdateRegistration, 200, tt.body), old, tt.asked)
+			if fail != nil || !reflect.DeepEqual(*got, want) {
+				t.Errorf("got %v %#v, want %#v", fail, (*plainRegistration)(got), plainRegistration(want))
+			}
+		})
+	}
+}
+
+// plainRegistration prints with its secrets.
+type plainRegistration Registration
+
+func TestRefusedManagementOfRegistrations(t *testing.T) {
+	old := &Registration{ClientID: "c", ClientAuth: AuthNone}
+	for _, tt := range []struct {
+		name   string
+		status int
+		body   string
+		want   error
+		hint   string
+	}{
+		{"another client", 200, `{"client_id":"d"}`, ErrMisconfigured, ""},
+		{"no client", 200, `{}`, ErrTransient, ""},
+		{"a page", 200, html, ErrTransient, ""},
+		{"gone", 401, oauthError("invalid_token"), ErrMisconfigured, "register again"},
+		{"metadata", 400, oauthError("invalid_client_metadata"), ErrMisconfigured, "ClientMetadata"},
+		{"forbidden", 403, "", ErrMisconfigured, "does not let"},
+		{"a firewall", 403, html, ErrTransient, ""},
+		{"not supported", 405, "", ErrMisconfigured, "does not let"},
+		{"a dead something", 400, oauthError("invalid_grant"), ErrTransient, ""},
+		{"trouble", 503, oauthError("invalid_client_metadata"), ErrTransient, ""},
+		{"elsewhere", 307, "", ErrMisconfigured, "redirects"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, fail := judgeManaged(answered(opReadRegistration, tt.status, tt.body), old, AuthNone)
+			if r != nil || !errors.Is(fail, tt.want) || !strings.Contains(fail.Hint, tt.hint) {
+				t.Errorf("got %v, %v; want %v with a hint about %q", r, fail, tt.want, tt.hint)
+			}
+		})
+	}
 }

@@ -46,26 +46,37 @@ func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values)
 		return c.newRequest(ctx, endpoint, form)
 	})
 	if fail == nil {
-		a.auth = c.cfg.ClientAuth
 		c.dpop.Learn(endpoint, a.header, a.received)
 	}
-	return a, fail
+	return c.authenticated(a), fail
+}
+
+// authenticated returns a as the answer to a request with the client's
+// authentication.
+func (c *Client) authenticated(a answer) answer {
+	a.auth, a.secretEnds = c.cfg.ClientAuth, c.cfg.ClientSecretExpiresAt
+	return a
 }
 
 // get asks for endpoint with one GET and the given Authorization header, which
 // may be empty. Otherwise it is like post.
 func (c *Client) get(ctx context.Context, op, endpoint, authorization string) (answer, *Error) {
 	return c.send(ctx, op, func(ctx context.Context) (*http.Request, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
-		if err != nil {
-			return nil, err
-		}
-		req.Header.Set("Accept", "application/json")
-		if authorization != "" {
-			req.Header.Set("Authorization", authorization)
-		}
-		return req, nil
+		return newBodiless(ctx, http.MethodGet, endpoint, authorization)
 	})
+}
+
+// newBodiless builds a request without a body. authorization may be empty.
+func newBodiless(ctx context.Context, method, endpoint, authorization string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, endpoint, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	return req, nil
 }
 
 // send sends the request that build makes, within Config.Timeout.

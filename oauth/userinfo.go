@@ -29,20 +29,16 @@ type Userinfo struct {
 // must be the one in the answer (section 5.3.2).
 //
 // It sends one request and does not renew t: the Client of a refresh.Manager
-// carries a fresh token. Errors are of type [*Error], never ErrLoginRequired; a
+// carries a fresh token. A token that is bound to a DPoP key goes with a proof; if
+// that is refused for the lack of a nonce or for a wrong clock, the request is sent
+// once more (RFC 9449 sections 7 and 9). Errors are of type [*Error], never ErrLoginRequired; a
 // rejected access token is [ErrTransient] with Status 401. Signed answers are not
 // supported ([ErrMisconfigured]). t is not modified. Safe for concurrent use.
 func (c *Client) Userinfo(ctx context.Context, t *TokenPair) (*Userinfo, error) {
 	if err := c.ready(opUserinfo, "Config.UserinfoURL", c.cfg.UserinfoURL); err != nil {
 		return nil, err
 	}
-	if t == nil || !usableToken(t.AccessToken) {
-		return nil, misconfigured(opUserinfo, errors.New("there is no access token"))
-	}
-	if t.Type() != "Bearer" {
-		return nil, misconfigured(opUserinfo, errors.New("only Bearer tokens can be presented"))
-	}
-	a, fail := c.get(ctx, opUserinfo, c.cfg.UserinfoURL, "Bearer "+t.AccessToken)
+	a, fail := c.present(ctx, opUserinfo, c.cfg.UserinfoURL, t)
 	if fail != nil {
 		return nil, fail
 	}
@@ -78,7 +74,7 @@ func judgeUserinfo(a answer, subject string) (*Userinfo, *Error) {
 	}
 	fail := a.inquiryFailure(fields)
 	if a.status == http.StatusUnauthorized {
-		fail.Kind, fail.Hint = ErrTransient, "the access token was rejected; renew it"
+		a.explainRejection(fail)
 	}
 	if kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type")); isSuccess(a.status) && kind == "application/jwt" {
 		fail.Kind, fail.Err = ErrMisconfigured, errSignedUserinfo

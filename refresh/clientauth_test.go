@@ -101,3 +101,31 @@ func TestSessionOfAClientWithAKeyLives(t *testing.T) {
 		}
 	})
 }
+
+// A session that was renewed with a secret is refused when the secret has ended.
+// That is about the client, however often it is repeated.
+func TestExpiredClientSecretIsNoVerdictOnTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told failures
+		end := time.Now().Add(time.Hour)
+		f := newFixture(t, oauthtest.Config{Clients: []oauthtest.RegisteredClient{
+			{ID: oauthtest.DefaultClientID, Secret: "s", SecretExpiresAt: end},
+		}}, told.use, func(cfg *refresh.Config) {
+			client := cfg.OAuthClient.(*oauth.Client).Config()
+			client.ClientSecret, client.ClientAuth, client.ClientSecretExpiresAt = "s", oauth.AuthBasic, end
+			cfg.OAuthClient = oauth.NewClient(client)
+		}).start(t)
+		time.Sleep(time.Hour - time.Second)
+		f.inState(t, refresh.StateValid)
+		time.Sleep(5 * time.Hour)
+		f.inState(t, refresh.StateMisconfigured)
+		events := f.events.of(refresh.EventMisconfigured)
+		if len(events) != 1 || !errors.Is(events[0].Err, oauth.ErrClientSecretExpired) || len(told.heard()) != 0 {
+			t.Errorf("events %v, OnRefreshFail %v; want the expired secret, once, and no login", events, told.heard())
+		}
+		if rec := f.record(t); rec.Dead != nil || rec.Refused != nil {
+			t.Errorf("the session is marked %v, %v", rec.Dead, rec.Refused)
+		}
+		f.clean(t)
+	})
+}

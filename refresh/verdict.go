@@ -29,6 +29,8 @@ func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 			err = withKind(err, oauth.ErrLoginRequired, errAnswerLost)
 		}
 		return m.condemn(ctx, pair, err)
+	case errors.Is(err, oauth.ErrClientSecretExpired):
+		return m.misconfigured(err) // the one refusal after success that has another known cause
 	case refused(err) && (m.refreshedBefore() || errors.Is(err, oauth.ErrTokenInvalid)):
 		return m.refusal(ctx, pair, err)
 	case errors.Is(err, oauth.ErrMisconfigured) && !m.refreshedBefore():

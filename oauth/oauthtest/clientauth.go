@@ -42,7 +42,7 @@ func (s *Server) authenticate(r *http.Request) (RegisteredClient, *answer) {
 	if !known {
 		return RegisteredClient{}, s.cfg.Quirks.UnknownClient.instead(invalidClient())
 	}
-	if !c.accepts(method) || !equal(c.Secret, secret) {
+	if !c.accepts(method) || !equal(c.Secret, secret) || c.secretEnded(s.now()) {
 		return RegisteredClient{}, invalidClient()
 	}
 	return c, nil

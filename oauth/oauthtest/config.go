@@ -120,6 +120,10 @@ type Config struct {
 	RequirePushedAuth     bool
 	PushedRequestLifetime time.Duration
 
+	// ClientSecretLifetime is how long secrets are good of clients that register
+	// themselves. An update after that gives another one. Zero means for ever.
+	ClientSecretLifetime time.Duration
+
 	// ExactRedirectPort compares the port of loopback redirects too, unlike RFC
 	// 8252 section 7.3. It has an effect for clients with RedirectURIs.
 	ExactRedirectPort bool
@@ -140,6 +144,8 @@ type RegisteredClient struct {
 	ID string
 	// Secret is empty for public clients.
 	Secret string
+	// SecretExpiresAt is when the secret ends. Zero: never.
+	SecretExpiresAt time.Time
 	// RedirectURIs are compared exactly, except for the port of loopback
 	// addresses (RFC 8252 section 7.3). Nil allows every http URL of the loopback
 	// interface (127.0.0.1, [::1], localhost).

@@ -27,7 +27,7 @@
 // flow (RFC 8628), password, client credentials and refresh grants, token exchange
 // (RFC 8693), revocation (RFC 7009), introspection (RFC 7662), userinfo, logout in
 // the browser (OpenID Connect RP-Initiated Logout), dynamic client registration
-// (RFC 7591), and a protected resource that answers the challenges of RFC 6750 and
+// (RFC 7591, RFC 7592), and a protected resource that answers the challenges of RFC 6750 and
 // publishes its metadata (RFC 9728).
 //
 // Clients authenticate by secret, by an assertion that a registered key signs (RFC

@@ -100,8 +100,10 @@ func (e Endpoint) methods() []string {
 	case TokenEndpoint, LoginEndpoint, DeviceAuthorizationEndpoint, RevocationEndpoint, IntrospectionEndpoint,
 		PushedAuthorizationEndpoint:
 		return []string{http.MethodPost}
-	case AuthorizeEndpoint, DeviceEndpoint, UserinfoEndpoint, EndSessionEndpoint, RegistrationEndpoint:
+	case AuthorizeEndpoint, DeviceEndpoint, UserinfoEndpoint, EndSessionEndpoint:
 		return []string{http.MethodGet, http.MethodPost}
+	case RegistrationEndpoint:
+		return []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}
 	case ResourceEndpoint:
 		return nil // all
 	}

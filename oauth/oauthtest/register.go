@@ -3,16 +3,19 @@ package oauthtest
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A dynamicClient is one that registered itself. Server.mu guards it.
 type dynamicClient struct {
 	RegisteredClient
+	issued time.Time
 	access string         // hash of its registration access token
 	fields map[string]any // what it was told
 }
@@ -47,22 +50,33 @@ type clientMetadata struct {
 	Scope           string   `json:"scope"`
 }
 
-// serveRegistration is RFC 7591 by POST, for everybody, and by GET with the
-// registration access token the reading part of RFC 7592.
+// serveRegistration is RFC 7591 by POST, for everybody, and by the other methods,
+// with the registration access token, RFC 7592.
 func (s *Server) serveRegistration(r *http.Request) *answer {
-	if r.Method == http.MethodGet {
-		return s.readRegistration(r)
+	switch r.Method {
+	case http.MethodPost:
+		return s.register(r)
+	case http.MethodPut:
+		return s.updateRegistration(r)
+	case http.MethodDelete:
+		return s.deleteRegistration(r)
 	}
+	return s.readRegistration(r)
+}
+
+// readMetadata returns the metadata that a request carries, or a refusal. into
+// receives the same members, if it is not nil.
+func readMetadata(r *http.Request, into any) (clientMetadata, *answer) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	body, err := io.ReadAll(r.Body)
 	m := clientMetadata{AuthMethod: authBasic, GrantTypes: []string{grantCode}, ResponseTypes: []string{"code"}, ApplicationType: "web"}
-	if kind != "application/json" || err != nil || json.Unmarshal(body, &m) != nil {
-		return badRequest("invalid_client_metadata", "the body is no JSON object of client metadata")
+	if kind != "application/json" || err != nil || json.Unmarshal(body, &m) != nil || into != nil && json.Unmarshal(body, into) != nil {
+		return m, badRequest("invalid_client_metadata", "the body is no JSON object of client metadata")
 	}
 	if code, description := m.problem(); code != "" {
-		return badRequest(code, description)
+		return m, badRequest(code, description)
 	}
-	return s.register(m)
+	return m, nil
 }
 
 // problem returns the error code for what is wrong with the metadata (RFC 7591
@@ -108,40 +122,123 @@ func (m clientMetadata) allowsRegistering(u *url.URL) bool {
 }
 
 // register makes a client and tells it so.
-func (s *Server) register(m clientMetadata) *answer {
-	c := RegisteredClient{ID: "dynamic-" + randomID(8), RedirectURIs: m.RedirectURIs, AuthMethod: m.AuthMethod, GrantTypes: m.GrantTypes}
-	access, endpoint := randomID(24), s.Endpoint(RegistrationEndpoint)
-	fields := map[string]any{
-		"client_id": c.ID, "client_id_issued_at": s.now().Unix(),
+func (s *Server) register(r *http.Request) *answer {
+	m, refusal := readMetadata(r, nil)
+	if refusal != nil {
+		return refusal
+	}
+	c := &dynamicClient{RegisteredClient: RegisteredClient{ID: "dynamic-" + randomID(8)}, issued: s.now()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dynamic[c.ID] = c
+	return jsonAnswer(http.StatusCreated, s.describeLocked(c, m))
+}
+
+// describeLocked makes c a client with this metadata, with a new access token and,
+// if it has none that is good, a new secret, and returns what it is told.
+func (s *Server) describeLocked(c *dynamicClient, m clientMetadata) map[string]any {
+	access := randomID(24)
+	c.access = hashOf(access)
+	c.RedirectURIs, c.AuthMethod, c.GrantTypes = m.RedirectURIs, m.AuthMethod, m.GrantTypes
+	c.fields = map[string]any{
+		"client_id": c.ID, "client_id_issued_at": c.issued.Unix(),
 		"registration_access_token": access,
-		"registration_client_uri":   endpoint + "?client_id=" + url.QueryEscape(c.ID),
+		"registration_client_uri":   s.Endpoint(RegistrationEndpoint) + "?client_id=" + url.QueryEscape(c.ID),
 		"redirect_uris":             m.RedirectURIs, "grant_types": m.GrantTypes, "response_types": m.ResponseTypes,
 		"token_endpoint_auth_method": m.AuthMethod, "application_type": m.ApplicationType,
 	}
 	if m.ClientName != "" {
-		fields["client_name"] = m.ClientName
+		c.fields["client_name"] = m.ClientName
 	}
 	if m.Scope != "" {
-		fields["scope"] = m.Scope
+		c.fields["scope"] = m.Scope
 	}
-	if m.AuthMethod != authNone {
+	s.giveSecret(c)
+	return maps.Clone(c.fields)
+}
+
+// giveSecret tells c its secret, a new one if it has none or that has ended.
+func (s *Server) giveSecret(c *dynamicClient) {
+	if c.AuthMethod == authNone {
+		c.Secret, c.SecretExpiresAt = "", time.Time{}
+		return
+	}
+	if life := s.cfg.ClientSecretLifetime; c.Secret == "" || c.secretEnded(s.now()) {
 		c.Secret = randomID(24)
-		fields["client_secret"], fields["client_secret_expires_at"] = c.Secret, 0
+		if life > 0 {
+			c.SecretExpiresAt = s.now().Add(life).Truncate(time.Second)
+		}
 	}
-	s.mu.Lock()
-	s.dynamic[c.ID] = &dynamicClient{RegisteredClient: c, access: hashOf(access), fields: fields}
-	s.mu.Unlock()
-	return jsonAnswer(http.StatusCreated, fields)
+	c.fields["client_secret"], c.fields["client_secret_expires_at"] = c.Secret, int64(0)
+	if !c.SecretExpiresAt.IsZero() {
+		c.fields["client_secret_expires_at"] = c.SecretExpiresAt.Unix()
+	}
+}
+
+// secretEnded reports whether the client's secret is no good any more.
+func (c RegisteredClient) secretEnded(now time.Time) bool {
+	return !c.SecretExpiresAt.IsZero() && !now.Before(c.SecretExpiresAt)
+}
+
+// managedLocked returns the client whose registration access token r carries, or a
+// refusal (RFC 7592 section 2).
+func (s *Server) managedLocked(r *http.Request) (*dynamicClient, *answer) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	c := s.dynamic[r.URL.Query().Get("client_id")]
+	if c == nil || !strings.EqualFold(scheme, "Bearer") || !equal(c.access, hashOf(token)) {
+		return nil, s.challenge(http.StatusUnauthorized, "invalid_token", "The registration access token is not the client's", "")
+	}
+	return c, nil
 }
 
 // readRegistration answers a client that asks about itself (RFC 7592 section 2.1).
 func (s *Server) readRegistration(r *http.Request) *answer {
-	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.dynamic[r.URL.Query().Get("client_id")]
-	if c == nil || !equal(c.access, hashOf(token)) {
-		return s.challenge(http.StatusUnauthorized, "invalid_token", "The registration access token is not the client's", "")
+	c, refusal := s.managedLocked(r)
+	if refusal != nil {
+		return refusal
 	}
-	return jsonAnswer(http.StatusOK, c.fields)
+	return jsonAnswer(http.StatusOK, maps.Clone(c.fields))
+}
+
+// updateRegistration replaces a client's metadata (RFC 7592 section 2.2), and its
+// registration access token with it.
+func (s *Server) updateRegistration(r *http.Request) *answer {
+	var told map[string]any
+	m, bad := readMetadata(r, &told)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, refusal := s.managedLocked(r)
+	switch {
+	case refusal != nil:
+		return refusal
+	case bad != nil:
+		return bad
+	case text(told, "client_id") != c.ID:
+		return badRequest("invalid_client_metadata", "client_id is not the client's")
+	case told["client_secret"] != nil && !equal(text(told, "client_secret"), c.Secret):
+		return badRequest("invalid_client_metadata", "client_secret is not the client's")
+	}
+	for _, name := range []string{"registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at"} {
+		if _, sent := told[name]; sent {
+			return badRequest("invalid_client_metadata", name+" must not be sent")
+		}
+	}
+	return jsonAnswer(http.StatusOK, s.describeLocked(c, m))
+}
+
+// deleteRegistration ends a client and its sessions (RFC 7592 section 2.3).
+func (s *Server) deleteRegistration(r *http.Request) *answer {
+	s.mu.Lock()
+	c, refusal := s.managedLocked(r)
+	if refusal == nil {
+		delete(s.dynamic, c.ID)
+	}
+	s.mu.Unlock()
+	if refusal != nil {
+		return refusal
+	}
+	s.endSessions(detached(r), func(se *session) bool { return se.Client == c.ID })
+	return &answer{status: http.StatusNoContent, header: http.Header{"Cache-Control": {"no-store"}}}
 }

@@ -11,11 +11,20 @@ import (
 
 func register(t *testing.T, s *oauthtest.Server, body string) result {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Endpoint(oauthtest.RegistrationEndpoint), strings.NewReader(body))
+	return manage(t, s, http.MethodPost, s.Endpoint(oauthtest.RegistrationEndpoint), "", body)
+}
+
+// manage sends a request about a client with its registration access token.
+func manage(t *testing.T, s *oauthtest.Server, method, address, token, body string) result {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
 	return send(s.Client(), r)
 }
 
@@ -61,6 +70,63 @@ func TestRegistrationAccessTokenReadsTheRegistration(t *testing.T) {
 	}
 }
 
+func TestUpdatedClientHasAnotherAccessToken(t *testing.T) {
+	s := oauthtest.New(oauthtest.Config{})
+	r := register(t, s, `{"redirect_uris":["https://app.test/"]}`)
+	id, address, token := r.text(t, "client_id"), r.text(t, "registration_client_uri"), r.text(t, "registration_access_token")
+	other := register(t, s, nativeClient).text(t, "registration_access_token")
+	body := func(members string) string {
+		return `{"client_id":"` + id + `","redirect_uris":["https://app.test/2"]` + members + `}`
+	}
+	manage(t, s, http.MethodPut, address, other, body("")).wantError(t, 401, "invalid_token")
+	manage(t, s, http.MethodPut, address, token, `{"redirect_uris":["https://app.test/2"]}`).wantError(t, 400, "invalid_client_metadata")
+	manage(t, s, http.MethodPut, address, token, `{"client_id":"`+id+`"}`).wantError(t, 400, "invalid_redirect_uri")
+	for _, members := range []string{
+		`,"client_secret":"x"`, `,"registration_access_token":"x"`, `,"registration_client_uri":"x"`,
+		`,"client_secret_expires_at":0`, `,"client_id_issued_at":1`,
+	} {
+		manage(t, s, http.MethodPut, address, token, body(members)).wantError(t, 400, "invalid_client_metadata")
+	}
+	updated := manage(t, s, http.MethodPut, address, token, body(`,"client_secret":"`+r.text(t, "client_secret")+`"`)).wantOK(t)
+	if updated.text(t, "client_secret") != r.text(t, "client_secret") || !strings.Contains(updated.body, "https://app.test/2") {
+		t.Errorf("got %s; want the same secret and the new address", updated.body)
+	}
+	manage(t, s, http.MethodGet, address, token, "").wantError(t, 401, "invalid_token")
+	manage(t, s, http.MethodGet, address, updated.text(t, "registration_access_token"), "").wantOK(t)
+}
+
+func TestDeletedClientIsUnknownAndItsSessionsEnd(t *testing.T) {
+	s := oauthtest.New(oauthtest.Config{})
+	r := register(t, s, nativeClient)
+	id, address, token := r.text(t, "client_id"), r.text(t, "registration_client_uri"), r.text(t, "registration_access_token")
+	access := logInto(t, s, id).text(t, "access_token")
+	if got := manage(t, s, http.MethodDelete, address, "x", ""); got.status != 401 {
+		t.Errorf("with another token: HTTP %d; want 401", got.status)
+	}
+	get(t.Context(), s.Client(), s.Resource(), access).wantOK(t)
+	if got := manage(t, s, http.MethodDelete, address, token, ""); got.status != http.StatusNoContent {
+		t.Errorf("HTTP %d; want 204", got.status)
+	}
+	get(t.Context(), s.Client(), s.Resource(), access).wantError(t, 401, "invalid_token")
+	manage(t, s, http.MethodDelete, address, token, "").wantError(t, 401, "invalid_token")
+	f := form("grant_type", "refresh_token", "refresh_token", "x")
+	f.Set("client_id", id)
+	post(t.Context(), s.Client(), s.Endpoint(oauthtest.TokenEndpoint), f).wantError(t, 401, "invalid_client")
+}
+
+// logInto logs alice in with a public client.
+func logInto(t *testing.T, s *oauthtest.Server, id string) result {
+	t.Helper()
+	location, err := s.Allow(t.Context(), authURL(s, "client_id", id, "redirect_uri", callback), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := query(t, location).Get("code")
+	f := form("grant_type", "authorization_code", "code", code, "code_verifier", verifier, "redirect_uri", callback)
+	f.Set("client_id", id)
+	return post(t.Context(), s.Client(), s.Endpoint(oauthtest.TokenEndpoint), f).wantOK(t)
+}
+
 func TestClientIsHeldToItsGrantTypes(t *testing.T) {
 	s := oauthtest.New(oauthtest.Config{})
 	id := register(t, s, nativeClient).text(t, "client_id") // authorization_code alone
@@ -68,14 +134,7 @@ func TestClientIsHeldToItsGrantTypes(t *testing.T) {
 	f.Set("client_id", id)
 	post(t.Context(), s.Client(), s.Endpoint(oauthtest.TokenEndpoint), f).wantError(t, 400, "unauthorized_client")
 
-	location, err := s.Allow(t.Context(), authURL(s, "client_id", id, "redirect_uri", callback), "alice")
-	if err != nil {
-		t.Fatal(err)
-	}
-	code := query(t, location).Get("code")
-	f = form("grant_type", "authorization_code", "code", code, "code_verifier", verifier, "redirect_uri", callback)
-	f.Set("client_id", id)
-	r := post(t.Context(), s.Client(), s.Endpoint(oauthtest.TokenEndpoint), f).wantOK(t)
+	r := logInto(t, s, id)
 	if _, given := r.field(t, "refresh_token").(string); given {
 		t.Error("a refresh token for a client that did not register for it")
 	}
