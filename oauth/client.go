@@ -24,6 +24,8 @@ type Client struct {
 	err  error     // what makes cfg unusable; reported by every call
 	meta *Metadata // what Discover found; nil without discovery, never modified
 
+	resource *http.Transport // see ResourceTransport; nil without a certificate
+
 	dpop dpop.Memory // nonces, by endpoint, and the server's clock
 
 	mu        sync.Mutex // guards notBefore; never held across I/O
@@ -39,7 +41,11 @@ func NewClient(cfg Config) *Client {
 	if wrong := cfg.check(); wrong != nil {
 		err = wrong
 	}
-	return &Client{cfg: cfg, http: requestClient(hc), err: err}
+	c := &Client{cfg: cfg, http: requestClient(hc), err: err}
+	if err == nil {
+		c.resource = cfg.resourceTransport()
+	}
+	return c
 }
 
 // Config returns a copy of the client's configuration, with defaults and

@@ -48,19 +48,29 @@ func presenting(hc *http.Client, cert *tls.Certificate) (*http.Client, error) {
 	if hc != nil {
 		c = *hc
 	}
-	base := c.Transport
+	t, err := certificateTransport(c.Transport, cert)
+	if err != nil {
+		return hc, err
+	}
+	// See defaultTransport. Besides, nobody else could close idle connections of
+	// this transport.
+	t.DisableKeepAlives = true
+	c.Transport = t
+	return &c, nil
+}
+
+// certificateTransport returns a copy of base, or of http.DefaultTransport, that
+// presents the certificate to servers that ask for one.
+func certificateTransport(base http.RoundTripper, cert *tls.Certificate) (*http.Transport, error) {
 	if base == nil {
 		base = http.DefaultTransport
 	}
 	t, ok := base.(*http.Transport)
 	//lint:ignore SA1019 programs still set DialTLS, and then no configuration of ours is used
 	if !ok || t.DialTLSContext != nil || t.DialTLS != nil {
-		return hc, errOwnTransport
+		return nil, errOwnTransport
 	}
 	t = t.Clone()
-	// See defaultTransport. Besides, nobody else could close idle connections of
-	// this transport.
-	t.DisableKeepAlives = true
 	if t.TLSClientConfig == nil {
 		t.TLSClientConfig = new(tls.Config)
 	}
@@ -69,8 +79,7 @@ func presenting(hc *http.Client, cert *tls.Certificate) (*http.Client, error) {
 	t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
 	// A session of the caller's resumed here would be one without the certificate.
 	t.TLSClientConfig.ClientSessionCache = nil
-	c.Transport = t
-	return &c, nil
+	return t, nil
 }
 
 // certificateAlerts are those by which a server says what it thinks of a client's

@@ -81,7 +81,7 @@ type Config struct {
 	// for AuthMTLS, and to have tokens bound to it. Nil means none but those that
 	// HTTPClient presents. It needs an HTTPClient that is nil or has a
 	// *http.Transport, of which a copy is used, with a new connection for each
-	// request. Resource servers see it only if the program's own client has it.
+	// request. APIs see it through [Client.ResourceTransport].
 	ClientCertificate *tls.Certificate
 
 	// Endpoints. Discover fills in those that are empty; TokenURL is required

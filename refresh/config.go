@@ -141,7 +141,9 @@ type setup struct {
 	configID string
 	// tokenless: OAuthClient renews pairs that have no refresh token.
 	tokenless bool
-	proofs    dpop.Memory // what APIs say about DPoP proofs, by origin; it has a lock of its own
+	// certificate is what OAuthClient presents and APIs may want to see, if anything.
+	certificate certificate
+	proofs      dpop.Memory // what APIs say about DPoP proofs, by origin; it has a lock of its own
 }
 
 func newSetup(cfg Config) *setup {
@@ -158,6 +160,7 @@ func newSetup(cfg Config) *setup {
 	if c, ok := s.OAuthClient.(interface{ RefreshIdleLimit() time.Duration }); ok && s.RefreshIdleLimit == 0 {
 		s.RefreshIdleLimit = c.RefreshIdleLimit()
 	}
+	s.certificate = certificateOf(s.OAuthClient)
 	return s
 }
 

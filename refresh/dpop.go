@@ -35,7 +35,7 @@ func (t *Transport) presentOther(req *http.Request, s *snapshot) (*http.Response
 			closeBody(req)
 			return nil, err
 		}
-		resp, err := t.roundTripper().RoundTrip(proven)
+		resp, err := t.carrier().RoundTrip(proven)
 		if err != nil {
 			return nil, err
 		}

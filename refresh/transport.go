@@ -34,13 +34,19 @@ import (
 // A DPoP token goes with a proof of the pair's key, new for each request, and with
 // the nonces that each origin wants (RFC 9449 sections 7 and 9). Such a proof names
 // the request's URL: base must not change it.
+//
+// A token that is bound to a client certificate (RFC 8705 section 3) is good only on
+// connections that present it. Without a base, requests with the token travel by the
+// ResourceTransport of the OAuthClient, which does, if that has a certificate; those
+// without the token travel by http.DefaultTransport.
 type Transport struct {
 	m        *Manager
 	base     http.RoundTripper
 	resource string
 }
 
-// Transport returns a RoundTripper over base; nil means http.DefaultTransport.
+// Transport returns a RoundTripper over base; nil means http.DefaultTransport, or
+// what presents the client's certificate.
 func (m *Manager) Transport(base http.RoundTripper) *Transport {
 	return &Transport{m: m, base: base}
 }
@@ -84,7 +90,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // present sends req with the token s.
 func (t *Transport) present(req *http.Request, s *snapshot) (*http.Response, error) {
 	if s.pair.Type() == "Bearer" {
-		return t.roundTripper().RoundTrip(withToken(req, s))
+		return t.carrier().RoundTrip(withToken(req, s))
 	}
 	return t.presentOther(req, s)
 }
@@ -107,6 +113,7 @@ func (t *Transport) again(req *http.Request, resp *http.Response, s *snapshot) (
 		c := t.m.hold()
 		c.distrust.Store(&until)
 		c.release()
+		t.explainRejection(next)
 	}
 	return resp, err
 }
@@ -263,8 +270,10 @@ func (t *Transport) roundTripper() http.RoundTripper {
 
 // CloseIdleConnections passes the call on, for http.Client.CloseIdleConnections.
 func (t *Transport) CloseIdleConnections() {
-	if c, ok := t.roundTripper().(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
+	for _, rt := range []http.RoundTripper{t.roundTripper(), t.carrier()} {
+		if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
 	}
 }
 

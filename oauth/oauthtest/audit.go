@@ -39,7 +39,7 @@ const (
 	// ProofReplayed: a DPoP proof was sent a second time.
 	ProofReplayed MistakeKind = "sent twice"
 	// PresentedBare: an access token that is bound to a key was sent without a
-	// proof.
+	// proof, or one that is bound to a certificate without any.
 	PresentedBare MistakeKind = "presented without a proof"
 )
 

@@ -165,6 +165,10 @@ type RegisteredClient struct {
 	SubjectDN string
 	// Certificates are the client's own, whoever signed them (RFC 8705 section 2.2).
 	Certificates []*x509.Certificate
+	// CertificateBound binds the client's access tokens to the certificate of the
+	// connection that they were asked for on, however the client authenticates (RFC
+	// 8705 section 3). A token request without a certificate is refused.
+	CertificateBound bool
 	// AuthMethod, if set, is the only accepted way to authenticate, by its
 	// registered name. Empty accepts private_key_jwt from a client with Keys,
 	// else mutual TLS from one with SubjectDN or Certificates, else basic and post

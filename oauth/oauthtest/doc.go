@@ -27,12 +27,13 @@
 // flow (RFC 8628), password, client credentials and refresh grants, token exchange
 // (RFC 8693), revocation (RFC 7009), introspection (RFC 7662), userinfo, logout in
 // the browser (OpenID Connect RP-Initiated Logout), dynamic client registration
-// (RFC 7591, RFC 7592), and a protected resource that answers the challenges of RFC 6750 and
-// publishes its metadata (RFC 9728).
+// (RFC 7591, RFC 7592), and a protected resource that answers the challenges of
+// RFC 6750 and publishes its metadata (RFC 9728).
 //
 // Clients authenticate by secret, by an assertion that a registered key signs (RFC
 // 7523), or after NewTLSServer by certificate (RFC 8705). Each assertion counts
-// once. Tokens are bound to the key of clients that send DPoP proofs (RFC 9449).
+// once. Tokens are bound to the key of clients that send DPoP proofs (RFC 9449),
+// and to the certificate of those with RegisteredClient.CertificateBound.
 //
 // [Server.Allow] and [Server.AllowDevice] play the person who signs in and gives
 // consent, by the same pages that a browser gets.

@@ -55,24 +55,30 @@ func mayRefresh(r *http.Request, c RegisteredClient, se *session) bool {
 	return c.Secret != "" || se.JKT == "" || se.JKT == thumbprintIn(r.Context())
 }
 
-// bind makes the new access token in fields one of the key with this thumbprint.
-func bind(fields map[string]any, claims *accessClaims, thumbprint string) {
-	if thumbprint != "" {
+// bind binds the new access token in fields to the key and the certificate of the
+// token request, if it showed them.
+func bind(ctx context.Context, fields map[string]any, claims *accessClaims) {
+	c := confirmation{JKT: thumbprintIn(ctx), Certificate: certificateIn(ctx)}
+	if c.JKT != "" {
 		fields["token_type"] = "DPoP"
-		claims.Confirmation = &confirmation{thumbprint}
+	}
+	if c != (confirmation{}) {
+		claims.Confirmation = &c
 	}
 }
 
-// A confirmation is what RFC 9449 section 6.1 adds to a bound access token.
+// A confirmation is what RFC 9449 section 6.1 and RFC 8705 section 3.1 add to a
+// bound access token.
 type confirmation struct {
-	JKT string `json:"jkt"`
+	JKT         string `json:"jkt,omitempty"`
+	Certificate string `json:"x5t#S256,omitempty"`
 }
 
 // checkBinding refuses a living access token that is not presented as it has to
 // be (RFC 9449 section 7), or returns nil.
 func (s *Server) checkBinding(r *http.Request, token string, claims *accessClaims) *answer {
 	const status = http.StatusUnauthorized
-	bound := claims.Confirmation != nil
+	bound := claims.Confirmation != nil && claims.Confirmation.JKT != ""
 	switch proving := usesDPoP(r); {
 	case bound != proving:
 		if bound {

@@ -44,6 +44,7 @@ func (s *Server) addClientAuth(fields map[string]any) {
 		methods = append([]string{authPrivateKeyJWT}, methods...)
 		if s.certificate != nil {
 			methods = append(methods, authMTLS, authSelfSignedMTLS)
+			fields["tls_client_certificate_bound_access_tokens"] = true
 		}
 		fields[endpoint+"_endpoint_auth_methods_supported"] = methods
 		fields[endpoint+"_endpoint_auth_signing_alg_values_supported"] = assertionAlgs

@@ -27,6 +27,9 @@ func (s *Server) bearer(r *http.Request) (*accessClaims, *answer) {
 	if refusal := s.checkBinding(r, token, claims); refusal != nil {
 		return nil, refusal
 	}
+	if refusal := s.checkCertificate(r, token, claims); refusal != nil {
+		return nil, refusal
+	}
 	s.noteUse(claims)
 	return claims, nil
 }

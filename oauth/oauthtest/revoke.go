@@ -9,13 +9,9 @@ import (
 // serveRevocation is RFC 7009. Revoking a refresh token ends its session;
 // revoking an access token ends that token only.
 func (s *Server) serveRevocation(r *http.Request) *answer {
-	c, refusal := s.authenticate(r)
+	c, token, refusal := s.askedAbout(r)
 	if refusal != nil {
 		return refusal
-	}
-	token := r.PostForm.Get("token")
-	if token == "" {
-		return badRequest("invalid_request", "token is missing")
 	}
 	ctx := detached(r)
 	known := s.revokeRefresh(ctx, c, token)
@@ -27,6 +23,17 @@ func (s *Server) serveRevocation(r *http.Request) *answer {
 	}
 	// Section 2.2: an unknown token is as good as revoked.
 	return &answer{status: http.StatusOK, header: http.Header{"Cache-Control": {"no-store"}}}
+}
+
+// askedAbout returns the token that a request is about, and the client that sent it,
+// or a refusal.
+func (s *Server) askedAbout(r *http.Request) (RegisteredClient, string, *answer) {
+	c, refusal := s.authenticate(r)
+	token := r.PostForm.Get("token")
+	if refusal == nil && token == "" {
+		refusal = badRequest("invalid_request", "token is missing")
+	}
+	return c, token, refusal
 }
 
 // revokeRefresh reports whether token is a refresh token of c, and ends it.
@@ -83,13 +90,9 @@ func (s *Server) revokeAccess(ctx context.Context, c RegisteredClient, token str
 // serveIntrospection is RFC 7662, for the client that a token was given to. It
 // does not spend refresh tokens.
 func (s *Server) serveIntrospection(r *http.Request) *answer {
-	c, refusal := s.authenticate(r)
+	c, token, refusal := s.askedAbout(r)
 	if refusal != nil {
 		return refusal
-	}
-	token := r.PostForm.Get("token")
-	if token == "" {
-		return badRequest("invalid_request", "token is missing")
 	}
 	if claims := s.liveAccess(token); claims != nil && claims.ClientID == c.ID {
 		fields := map[string]any{
@@ -97,8 +100,11 @@ func (s *Server) serveIntrospection(r *http.Request) *answer {
 			"aud": claims.Audience, "client_id": claims.ClientID, "scope": claims.Scope, "jti": claims.ID,
 			"iat": claims.IssuedAt.Unix(), "exp": claims.ExpiresAt.Unix(),
 		}
-		if claims.Confirmation != nil { // RFC 9449 section 6.2
-			fields["token_type"], fields["cnf"] = "DPoP", claims.Confirmation
+		if claims.Confirmation != nil { // RFC 9449 section 6.2, RFC 8705 section 3.2
+			fields["cnf"] = claims.Confirmation
+			if claims.Confirmation.JKT != "" {
+				fields["token_type"] = "DPoP"
+			}
 		}
 		return jsonAnswer(http.StatusOK, fields)
 	}

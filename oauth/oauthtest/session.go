@@ -155,7 +155,7 @@ func (s *Server) mintAccess(ctx context.Context, se *session, scope string, reso
 		"expires_in": int64(s.cfg.AccessTokenLifetime / time.Second),
 		"scope":      scope,
 	}
-	bind(fields, &claims, thumbprintIn(ctx))
+	bind(ctx, fields, &claims)
 	fields["access_token"] = s.keys.sign("at+jwt", claims)
 	s.keepMint(se, now, fields, asked...)
 	return fields

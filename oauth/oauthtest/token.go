@@ -27,6 +27,9 @@ func (s *Server) serveToken(r *http.Request) *answer {
 		s.punish(r)
 		return refusal
 	}
+	if r, refusal = withCertificate(r, c); refusal != nil {
+		return refusal
+	}
 	if !areResources(r.PostForm["resource"]) {
 		return invalidTarget("a resource must be an absolute URI without fragment")
 	}
