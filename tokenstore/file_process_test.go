@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/internal/testdir"
+	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -131,23 +132,7 @@ func newPair(label string) *oauth.TokenPair {
 	return &oauth.TokenPair{AccessToken: "access-" + label, RefreshToken: "refresh-" + label}
 }
 
-func mustSet(t *testing.T, s tokenstore.Store, name string, rec *tokenstore.Record) uint64 {
-	t.Helper()
-	version, err := s.Set(t.Context(), name, rec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return version
-}
-
-func mustGet(t *testing.T, s tokenstore.Store, name string) *tokenstore.Record {
-	t.Helper()
-	rec, err := s.Get(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rec
-}
+var mustSet, mustGet = teststore.Set, teststore.Get
 
 func glob(t *testing.T, dir, pattern string) []string {
 	t.Helper()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -85,29 +86,16 @@ const (
 	countEach      = 20
 )
 
-// countLocked counts up a number under the session's lock. A conflict is an
-// error: under the lock nobody else may save.
+// countLocked counts up a number under the session's lock.
 func countLocked(ctx context.Context, f *tokenstore.File) error {
-	for range countEach {
-		lease, err := f.Lock(ctx, "default")
-		if err != nil {
-			return err
-		}
-		if err := countUp(ctx, f); err != nil {
-			return err
-		}
-		if err := lease.Unlock(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return teststore.CountLocked(ctx, f, "default", countEach)
 }
 
 // countComparing counts up without the lock, starting over after a conflict.
 func countComparing(ctx context.Context, f *tokenstore.File) error {
 	for range countEach {
 		for {
-			err := countUp(ctx, f)
+			err := teststore.CountUp(ctx, f, "default")
 			if err == nil {
 				break
 			}
@@ -117,20 +105,6 @@ func countComparing(ctx context.Context, f *tokenstore.File) error {
 		}
 	}
 	return nil
-}
-
-func countUp(ctx context.Context, f *tokenstore.File) error {
-	rec, err := f.Get(ctx, "default")
-	if err != nil {
-		return err
-	}
-	n, err := strconv.Atoi(rec.RefreshedBy)
-	if err != nil {
-		return err
-	}
-	rec.RefreshedBy = strconv.Itoa(n + 1)
-	_, err = f.Set(ctx, "default", rec)
-	return err
 }
 
 // writeForEver saves a record of 64 KiB again and again, holding the lock, and

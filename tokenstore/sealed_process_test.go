@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/evertoken/evertoken/internal/testdir"
+	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -25,28 +26,7 @@ func countSealed(ctx context.Context, f *tokenstore.File) error {
 	if _, err := s.Get(ctx, "earlier"); err != nil {
 		return err
 	}
-	for range countEach {
-		lease, err := s.Lock(ctx, "default")
-		if err != nil {
-			return err
-		}
-		rec, err := s.Get(ctx, "default")
-		if err != nil {
-			return err
-		}
-		n, err := strconv.Atoi(rec.RefreshedBy)
-		if err != nil {
-			return err
-		}
-		rec.RefreshedBy = strconv.Itoa(n + 1)
-		if _, err := s.Set(ctx, "default", rec); err != nil {
-			return err
-		}
-		if err := lease.Unlock(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return teststore.CountLocked(ctx, s, "default", countEach)
 }
 
 func keysFromEnv() tokenstore.KeyFunc {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/internal/testdir"
+	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/evertoken/evertoken/tokenstore/keyring"
@@ -96,23 +97,7 @@ func large(label string, size int) *tokenstore.Record {
 	return rec
 }
 
-func mustSet(t *testing.T, s tokenstore.Store, name string, rec *tokenstore.Record) uint64 {
-	t.Helper()
-	version, err := s.Set(t.Context(), name, rec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return version
-}
-
-func mustGet(t *testing.T, s tokenstore.Store, name string) *tokenstore.Record {
-	t.Helper()
-	rec, err := s.Get(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rec
-}
+var mustSet, mustGet = teststore.Set, teststore.Get
 
 // wantErr requires that err matches the sentinel, none of the other ones, and not
 // that the session is absent, and that it tells no secret.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/evertoken/evertoken/tokenstore/keyring"
 )
@@ -207,34 +208,12 @@ const (
 	countEach      = 5
 )
 
-// count counts up a number in the keyring itself, under the session's lock. A
-// conflict is an error: nobody else may save then.
+// count counts up a number in the keyring itself, under the session's lock.
 func count(args []string) error {
 	ctx := context.Background()
 	store, err := keyring.OpenDirectReal(ctx, keyring.Config{Service: args[2], Dir: args[1], Timeout: soon}, args[0])
 	if err != nil {
 		return err
 	}
-	for range countEach {
-		lease, err := store.Lock(ctx, "default")
-		if err != nil {
-			return err
-		}
-		rec, err := store.Get(ctx, "default")
-		if err != nil {
-			return err
-		}
-		n, err := strconv.Atoi(rec.RefreshedBy)
-		if err != nil {
-			return err
-		}
-		rec.RefreshedBy = strconv.Itoa(n + 1)
-		if _, err := store.Set(ctx, "default", rec); err != nil {
-			return err
-		}
-		if err := lease.Unlock(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return teststore.CountLocked(ctx, store, "default", countEach)
 }
