@@ -38,6 +38,10 @@
 // holds more than the public half. The method goes with every POST, and is never
 // guessed: a wrong guess can cost the refresh token.
 //
+// Servers may bind tokens to the certificate (RFC 8705 section 3). APIs want to see
+// it then, too, which they do by [Client.ResourceTransport] and through a
+// refresh.Manager. Config.DPoP binds tokens without one.
+//
 // # Errors
 //
 // Errors answer "what can the caller do now?". Match them with errors.Is:

@@ -80,6 +80,9 @@ func FuzzResourceMetadataURLs(f *testing.F) {
 
 func TestResourceMetadataIsJudgedByContent(t *testing.T) {
 	const api = "https://api.test/mcp"
+	hints := map[error]string{ // what to do about it
+		errNoServer: "ask the API's maker", errOtherResource: "spelling", errNoResourceMetadata: "ask the API's maker", errRedirect: "redirects to",
+	}
 	for _, tt := range []struct {
 		name    string
 		status  int
@@ -111,6 +114,9 @@ func TestResourceMetadataIsJudgedByContent(t *testing.T) {
 			}
 			if r != nil || !errors.Is(fail, tt.kind) || !errors.Is(fail.Err, tt.cause) || strings.Contains(fail.Error(), "PLANTED") {
 				t.Errorf("got %+v, %v; want %v, %v", r, fail, tt.kind, tt.cause)
+			}
+			if !strings.Contains(fail.Hint, hints[tt.cause]) {
+				t.Errorf("hint %q; want one about %q", fail.Hint, hints[tt.cause])
 			}
 		})
 	}

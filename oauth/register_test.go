@@ -90,7 +90,7 @@ func TestRegistrationSaysWhatTheProgramIs(t *testing.T) {
 			t.Errorf("sent %s; want %s", body, want)
 		}
 		sent := w.requests()
-		if len(sent) != 1 || sent[0].Method != http.MethodPost || sent[0].Header.Get("Content-Type") != "application/json" || sent[0].Header.Get("Authorization") != "" {
+		if len(sent) != 1 || sent[0].Method != http.MethodPost || sent[0].Header.Get("Content-Type") != "application/json" || sent[0].Header.Get("Accept") != "application/json" || sent[0].Header.Get("Authorization") != "" {
 			t.Errorf("%d requests; want one POST of JSON without credentials", len(sent))
 		}
 	}
@@ -115,6 +115,9 @@ func TestRegisterReportsWhatCannotBe(t *testing.T) {
 		r, err := oauth.Register(t.Context(), issuer, tc.m, oauth.Config{HTTPClient: &http.Client{Transport: w}})
 		if r != nil || !errors.Is(err, oauth.ErrMisconfigured) {
 			t.Errorf("%s: got %v, %v; want ErrMisconfigured", name, r, err)
+		}
+		if fail := failure(t, err); strings.HasSuffix(name, "registration") && !strings.Contains(fail.Hint, "by hand") {
+			t.Errorf("%s: hint %q; want what to do", name, fail.Hint)
 		}
 		for _, sent := range w.requests() {
 			if sent.Method == http.MethodPost {
