@@ -72,7 +72,8 @@ func TestDialectRequestsLookLikeTheBackendWantsThem(t *testing.T) {
 		{name: "sanic-jwt edited", op: "refresh", dialect: sanicEdited, path: "/auth/refresh", header: http.Header{"Authorization": {"JWT old.access"}, "X-Refresh": {`r:+/="&<`}}},
 		{name: "gin-jwt", op: "refresh", dialect: oauth.GinJWTDialect(), path: "/refresh", kind: asJSON, body: `{"refresh_token":"r:+/=\"\u0026\u003c"}`},
 		{name: "gin-jwt form", op: "refresh", dialect: ginForm, path: "/refresh", kind: asForm, body: "refresh_token=r%3A%2B%2F%3D%22%26%3C"},
-		{name: "gin-jwt cookie", op: "revoke", dialect: oauth.GinJWTDialect().InCookie("rt"), path: "/logout", header: http.Header{"Cookie": {`rt=r:+/="&<`}}},
+		{name: "gin-jwt cookie", op: "revoke", dialect: oauth.GinJWTDialect().InCookie("rt"), path: "/logout", header: http.Header{"Authorization": {"Bearer old.access"}, "Cookie": {`rt=r:+/="&<`}}},
+		{name: "gin-jwt", op: "revoke", dialect: oauth.GinJWTDialect(), path: "/logout", kind: asJSON, body: `{"refresh_token":"r:+/=\"\u0026\u003c"}`, header: http.Header{"Authorization": {"Bearer old.access"}}},
 		{name: "aspnet", op: "refresh", dialect: oauth.ASPNETDialect(), path: "/refresh-token", kind: asJSON, body: `"r:+/=\"\u0026\u003c"`},
 		{name: "aspnet", op: "revoke", dialect: oauth.ASPNETDialect(), path: "/logout", kind: asJSON, body: `"r:+/=\"\u0026\u003c"`},
 		{name: "aspnet in a cookie", op: "refresh", dialect: oauth.ASPNETDialect().InCookie("rt"), path: "/refresh-token", header: http.Header{"Cookie": {`rt=r:+/="&<`}}},
@@ -251,6 +252,8 @@ func TestLogoutOfADeadSessionIsDone(t *testing.T) {
 		{oauth.ASPNETDialect(), 204, ``, nil},
 		{oauth.ASPNETDialect(), 401, ``, nil},
 		{oauth.ASPNETDialect(), 401, `<html>`, oauth.ErrTransient},
+		{oauth.GinJWTDialect(), 200, `{"code":200}`, nil},
+		{oauth.GinJWTDialect(), 401, `{"code":401,"message":"token is expired"}`, oauth.ErrTransient}, // the access token
 		{oauth.SanicJWTDialect(), 200, ``, oauth.ErrMisconfigured},
 	} {
 		s := &scribe{status: tt.status, body: tt.body}

@@ -52,14 +52,20 @@ func SanicJWTDialect() Dialect {
 }
 
 // GinJWTDialect is that of github.com/appleboy/gin-jwt/v3: refresh tokens rotate,
-// and travel in a JSON body (set EncodeForm for a form, or see Dialect.InCookie).
-// It refuses with 401 and {"code":401,"message"}, which holds no error code.
+// and travel in a JSON body (set EncodeForm for a form; for versions that read a
+// cookie, see Dialect.InCookie). It refuses with 401 and {"code":401,"message"},
+// which holds no error code.
+//
+// Its README has the logout at /auth/logout: edit Logout.Path. There it wants an
+// access token that lives, so refresh before a logout; what it refuses is that
+// token, and the session lives on.
 func GinJWTDialect() Dialect {
 	return Dialect{
 		Name:    "gin-jwt",
 		Login:   DialectRequest{Path: "/login", Fields: nameAndPassword(), Errors: wrongPassword()},
 		Refresh: DialectRequest{Path: "/refresh", Fields: refreshTokenInBody(), Errors: unauthorized()},
-		Logout:  DialectRequest{Path: "/logout", Fields: refreshTokenInBody(), Errors: unauthorized()},
+		// No Errors: of a dead refresh token it says nothing.
+		Logout: DialectRequest{Path: "/logout", Fields: append(refreshTokenInBody(), DialectField{DialectAccessToken, InAuthorization, "Bearer"})},
 	}
 }
 

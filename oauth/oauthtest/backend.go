@@ -1,6 +1,7 @@
 package oauthtest
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -23,7 +24,8 @@ const (
 	// SanicJWTBackend speaks oauth.SanicJWTDialect. It never rotates.
 	SanicJWTBackend Backend = "/sanic-jwt"
 	// GinJWTBackend speaks oauth.GinJWTDialect, by JSON, form and cookie. The
-	// original detects no reuse: see Config.NoReuseDetection.
+	// original detects no reuse: see Config.NoReuseDetection. It answers every
+	// logout alike, and a token that is not live ends nothing.
 	GinJWTBackend Backend = "/gin-jwt"
 	// ASPNETBackend speaks oauth.ASPNETDialect.
 	ASPNETBackend Backend = "/aspnet"
@@ -73,6 +75,9 @@ type speech struct {
 	shows func(s *Server, a *answer)
 	// refuses says in the backend's words what is wrong.
 	refuses func(refusal) *answer
+	// shrugs tells that it answers a logout alike whether that ended a session or
+	// not, and that a spent refresh token ends none.
+	shrugs bool
 	// loggedOut says that the session has ended.
 	loggedOut func() *answer
 }
@@ -88,6 +93,7 @@ const (
 	expiredToken
 	reusedToken
 	storeDown
+	noNewSession // the store is down at a login
 )
 
 func (b Backend) spoken() speech {
@@ -160,7 +166,7 @@ func (s *Server) backendLogin(sp speech, r *http.Request, body []byte) *answer {
 	}
 	a, err := s.begin(detached(r), s.newGrant(user, s.cfg.ClientID, ""))
 	if err != nil {
-		return sp.refuses(storeDown)
+		return sp.refuses(noNewSession)
 	}
 	sp.shows(s, a)
 	return a
@@ -227,6 +233,12 @@ func (s *Server) whyDead(raw string) refusal {
 
 func (s *Server) backendLogout(sp speech, r *http.Request, body []byte) *answer {
 	raw := sp.refreshToken(r, body, r.PostForm)
+	if sp.shrugs {
+		if s.isLive(detached(r), raw) {
+			s.revokeRefresh(detached(r), s.clients[s.cfg.ClientID], raw)
+		}
+		return sp.loggedOut()
+	}
 	if raw == "" {
 		return sp.refuses(noToken)
 	}
@@ -235,6 +247,14 @@ func (s *Server) backendLogout(sp speech, r *http.Request, body []byte) *answer 
 		return sp.refuses(why)
 	}
 	return sp.loggedOut()
+}
+
+// isLive reports whether a refresh token can be spent.
+func (s *Server) isLive(ctx context.Context, raw string) bool {
+	se := s.sessionOf(ctx, raw)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return se != nil && se.live[hashOf(raw)]
 }
 
 // jsonOrForm returns a string field of a request, or "".

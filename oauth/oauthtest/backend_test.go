@@ -1,7 +1,9 @@
 package oauthtest_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -147,11 +149,35 @@ func TestGinJWTBackend(t *testing.T) {
 	fourth := postJSON(t, s, b.RefreshEndpoint(), `{"refresh_token":"`+old+`"}`, "Cookie", "refresh_token="+third).wantOK(t).text(t, "refresh_token")
 	wantMistakes(t, s)
 	postJSON(t, s, b.RefreshEndpoint(), ``).want(t, 400, `{"code":400,"message":"missing refresh_token parameter"}`)
-	postJSON(t, s, b.RefreshEndpoint(), `{"refresh_token":"`+old+`"}`).want(t, 401, `{"code":401,"message":"invalid refresh token"}`)
+	postJSON(t, s, b.RefreshEndpoint(), `{"refresh_token":"`+old+`"}`).want(t, 401, `{"code":401,"message":"invalid or expired refresh token"}`)
 	wantMistakes(t, s, oauthtest.SpentTwice)
+	for _, idle := range []string{``, `{"refresh_token":"nonsense"}`, `{"refresh_token":"` + third + `"}`} {
+		postJSON(t, s, b.LogoutEndpoint(), idle).want(t, 200, `{"code":200}`)
+	}
+	if n := s.Sessions("alice"); n != 1 {
+		t.Errorf("%d sessions after logouts with no token of one; want 1", n)
+	}
 	postJSON(t, s, b.LogoutEndpoint(), `{"refresh_token":"`+fourth+`"}`).want(t, 200, `{"code":200}`)
 	if n := s.Sessions("alice"); n != 0 {
 		t.Errorf("%d sessions after logout", n)
+	}
+}
+
+// fullStore has no room for another refresh token.
+type fullStore struct{ oauthtest.RefreshTokenStore }
+
+func (fullStore) Set(context.Context, string, any, time.Time) error { return errors.New("full") }
+
+func TestLoginAtABackendWhoseStoreIsDownIsNoRefusal(t *testing.T) {
+	for b, body := range map[oauthtest.Backend]string{
+		oauthtest.KratosBackend:   `{"error":{"code":500,"message":"oauthtest: internal","reason":"INTERNAL"}}`,
+		oauthtest.SanicJWTBackend: `{"exception":"ServerError","reasons":["Internal Server Error"]}`,
+		oauthtest.GinJWTBackend:   `{"code":500,"message":"failed to create JWT Token"}`,
+		oauthtest.ASPNETBackend:   ``,
+		oauthtest.CookieBackend:   ``,
+	} {
+		s := oauthtest.New(oauthtest.Config{RefreshTokens: fullStore{new(oauthtest.MemoryRefreshTokens)}})
+		postJSON(t, s, b.LoginEndpoint(), goodLogin).want(t, 500, body)
 	}
 }
 

@@ -34,11 +34,12 @@ func kratosError(why refusal) *answer {
 		expiredToken: {http.StatusUnauthorized, "TOKEN_EXPIRED"},
 		reusedToken:  {http.StatusUnauthorized, "TOKEN_REUSED"},
 		storeDown:    {http.StatusInternalServerError, "INTERNAL"},
+		noNewSession: {http.StatusInternalServerError, "INTERNAL"},
 	}[why]
 	a := jsonAnswer(e.status, map[string]any{"error": map[string]any{
 		"code": e.status, "reason": e.reason, "message": "oauthtest: " + strings.ToLower(e.reason),
 	}})
-	a.refused = why != storeDown && why != noToken
+	a.refused = why != storeDown && why != noNewSession && why != noToken
 	return a
 }
 
@@ -77,7 +78,7 @@ func sanicGuard(s *Server, r *http.Request, raw string) *answer {
 }
 
 func sanicRefusal(why refusal) *answer {
-	if why == storeDown {
+	if why == storeDown || why == noNewSession {
 		return sanicError(http.StatusInternalServerError, "ServerError", "Internal Server Error")
 	}
 	a := sanicError(http.StatusUnauthorized, "AuthenticationFailed", "Authentication failed.")
@@ -100,14 +101,15 @@ func ginJWT() speech {
 		},
 		shows:     func(_ *Server, a *answer) { only(a, "access_token", "token_type", "expires_in", refreshField) },
 		refuses:   ginError,
+		shrugs:    true,
 		loggedOut: func() *answer { return jsonAnswer(http.StatusOK, map[string]any{"code": http.StatusOK}) },
 	}
 }
 
-// ginError has one status for a token that is no good and for a store that is
-// down. A client that asks again has not been told otherwise.
+// ginError has one status for a token that is no good and for a store that cannot
+// be asked for it. A client that asks again has not been told otherwise.
 func ginError(why refusal) *answer {
-	status, message := http.StatusUnauthorized, "invalid refresh token"
+	status, message := http.StatusUnauthorized, "invalid or expired refresh token"
 	switch why {
 	case badPassword, nobody:
 		message = "incorrect Username or Password"
@@ -115,9 +117,11 @@ func ginError(why refusal) *answer {
 		status, message = http.StatusBadRequest, "missing refresh_token parameter"
 	case storeDown:
 		message = "dial tcp: connection refused"
+	case noNewSession:
+		status, message = http.StatusInternalServerError, "failed to create JWT Token"
 	}
 	a := jsonAnswer(status, map[string]any{"code": status, "message": message})
-	a.header.Set("WWW-Authenticate", "JWT realm=oauthtest")
+	a.header.Set("WWW-Authenticate", `JWT realm="oauthtest"`)
 	return a
 }
 
@@ -149,7 +153,7 @@ func statusOnly(why refusal) *answer {
 	switch why {
 	case noToken:
 		status = http.StatusBadRequest
-	case storeDown:
+	case storeDown, noNewSession:
 		status = http.StatusInternalServerError
 	}
 	return &answer{status: status, header: http.Header{}}
