@@ -1,32 +1,15 @@
 package conformance
 
 import (
-	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/evertoken/evertoken/oauth"
 )
 
-// fositeProgram returns the path of the server in fosite, which is a module of its
-// own: the library has some eighty dependencies. All tests share one build.
-var fositeProgram = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "evertoken-fosite-")
-	if err != nil {
-		return "", err
-	}
-	atEnd(func() { _ = os.RemoveAll(dir) })
-	path := filepath.Join(dir, "fosite")
-	build := exec.Command("go", "build", "-o", path, ".")
-	build.Dir = "fosite"
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
+// fositeProgram returns the path of the server in fosite: the library has some
+// eighty dependencies.
+var fositeProgram = program("fosite")
 
 // startFosite starts the Go library ory/fosite. Its client authenticates by Basic,
 // form-encoded as RFC 6749 section 2.3.1 says, and returns to any port. Its

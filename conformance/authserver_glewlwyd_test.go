@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 )
@@ -70,8 +69,7 @@ func createGlewlwydDatabase(t *testing.T, path string) {
 	}
 }
 
-// launchGlewlwyd starts the server and waits until it listens. It takes no socket
-// from its parent, so the shell has to watch the pipe for it.
+// launchGlewlwyd starts the server and waits until it listens.
 func launchGlewlwyd(t *testing.T, path, dir, origin string) (*process, string) {
 	t.Helper()
 	addr := "127.0.0.1:" + freePort(t)
@@ -79,23 +77,7 @@ func launchGlewlwyd(t *testing.T, path, dir, origin string) (*process, string) {
 	if err := os.WriteFile(config, []byte(glewlwydConfig(dir, addr, origin)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := startProcess(t, exec.Command("sh", "-c",
-		`"$1" --config-file="$2" & server=$!; { read -r _ <&3; kill -9 $server; } & wait $server`, "sh", path, config))
-	deadline := time.Now().Add(stepLimit)
-	for time.Now().Before(deadline) {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-			return p, addr
-		}
-		select {
-		case <-p.ended:
-			t.Fatal("glewlwyd ended at once")
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	t.Fatal("glewlwyd does not listen")
-	return nil, ""
+	return startAt(t, addr, path, "--config-file="+config), addr
 }
 
 func glewlwydConfig(dir, addr, origin string) string {

@@ -22,7 +22,9 @@ func startOIDCProvider(t *testing.T, o serverOptions) *authServer {
 	s.api = s.origin() + "/me"
 	s.launch = func() (*process, string) {
 		return startListening(t, nodeCommand(t, "oidcprovider", "oidc-provider"), func(string) any {
-			return providerOptions{Issuer: s.origin(), AccessTokenLifetime: o.life, KeepRefreshToken: !o.rotate}
+			return providerOptions{
+				Issuer: s.origin(), AccessTokenLifetime: o.life, KeepRefreshToken: !o.rotate, Nonces: string(o.nonces), Keys: publicKeys(t),
+			}
 		})
 	}
 	// The page for the code, the confirmation, the login and the consent are forms.

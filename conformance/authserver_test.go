@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh"
 )
 
 // A product is somebody else's authorization server, set up in one way.
@@ -21,20 +22,33 @@ type product struct {
 	noRevocation      bool // there is no endpoint for it (RFC 7009)
 	noDevices         bool // no device authorization grant (RFC 8628)
 	forgets           bool // what it knows ends with its process
+	hardened          bool // DPoP (RFC 9449), pushed requests (RFC 9126), clients with keys (RFC 7523)
+	coarse            bool // access tokens of the same second are the same
 }
 
 // serverOptions are what tests change.
 type serverOptions struct {
 	rotate bool // refresh tokens are for one use
 	life   int  // of access tokens, in seconds
+	nonces nonces
 }
+
+// nonces tell what wants nonces in DPoP proofs (RFC 9449 sections 8 and 9).
+type nonces string
+
+const (
+	noncesNever      nonces = ""
+	noncesAtRefresh  nonces = "refresh"
+	noncesEverywhere nonces = "everything"
+)
 
 // An authServer is a running server behind a relay.
 type authServer struct {
 	*relay
 	config  oauth.Config // of the client that it knows
 	answers map[string]string
-	api     string // something that its tokens open
+	api     string         // something that its tokens open
+	dialect *oauth.Dialect // that it speaks instead of OAuth
 
 	// launch starts the process and returns its address.
 	launch  func() (*process, string)
@@ -91,9 +105,42 @@ func (s *authServer) client(t *testing.T, edit func(*oauth.Config)) *oauth.Clien
 	return c
 }
 
+// A renewer is what a manager needs of a client, and somebody who steals or ends
+// its session.
+type renewer interface {
+	refresh.Refresher
+	Revoke(ctx context.Context, t *oauth.TokenPair) error
+}
+
+// renewer returns the client that the server knows, in the language it speaks.
+func (s *authServer) renewer(t *testing.T, edit func(*oauth.Config)) renewer {
+	t.Helper()
+	if s.dialect == nil {
+		return s.client(t, edit)
+	}
+	return s.dialectClient(edit)
+}
+
+// dialectClient returns a client for a backend, with what a dialect has of the
+// configuration.
+func (s *authServer) dialectClient(edit func(*oauth.Config)) *oauth.DialectClient {
+	var cfg oauth.Config
+	if edit != nil {
+		edit(&cfg)
+	}
+	return oauth.NewDialectClient(*s.dialect, oauth.DialectConfig{BaseURL: s.origin(), Timeout: cfg.Timeout, Now: cfg.Now})
+}
+
 // login takes somebody who was never here before through a login.
 func (s *authServer) login(t *testing.T, edit func(*oauth.Config)) *oauth.TokenPair {
 	t.Helper()
+	if s.dialect != nil {
+		pair, err := s.dialectClient(edit).Login(t.Context(), s.answers["username"], s.answers["password"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair
+	}
 	h := newHandover(t)
 	login := authenticate(t, s.client(t, func(cfg *oauth.Config) {
 		cfg.OpenBrowser = h.open

@@ -5,10 +5,12 @@
 //   - oidc-provider, an npm package, with and without rotation of refresh tokens,
 //   - @node-oauth/oauth2-server, an npm package, with and without rotation,
 //   - fosite, the Go library of Ory, with rotation,
-//   - glewlwyd, in C, a Debian package, with and without rotation.
+//   - glewlwyd, in C, a Debian package, with and without rotation,
+//   - gin-jwt, a Go library that speaks a dialect of its own, with refresh tokens
+//     in memory and in Redis.
 //
 // It is a module of its own, so that nobody who uses Evertoken gets what only these
-// tests need; fosite is one once more, in the directory of that name.
+// tests need; fosite and gin-jwt are two more, in the directories fosite and ginjwt.
 //
 // [TestServers] plays the same scenarios with all of these servers, and prints a
 // table in Markdown: what came of them, and what a server does not offer. Where the

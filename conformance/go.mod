@@ -6,6 +6,7 @@ require (
 	github.com/benbjohnson/clock v1.3.5
 	github.com/chromedp/chromedp v0.22.1
 	github.com/evertoken/evertoken v0.0.0
+	github.com/go-jose/go-jose/v4 v4.1.8
 	golang.org/x/net v0.62.0
 )
 

@@ -29,7 +29,7 @@ func (s *authServer) keep(t *testing.T, store tokenstore.Store, pair *oauth.Toke
 	t.Helper()
 	k := &keeper{t: t, server: s, events: make(chan refresh.Event, 1024), failed: make(chan error, 16)}
 	cfg := refresh.Config{
-		OAuthClient:   s.client(t, nil),
+		OAuthClient:   s.renewer(t, nil),
 		Store:         store,
 		CheckInterval: checkInterval,
 		OnRefreshFail: func(err error) bool { k.failed <- err; return false },

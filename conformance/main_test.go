@@ -87,3 +87,22 @@ var command = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// program returns a function that returns the path of the server in a directory
+// that is a module of its own. All tests share one build.
+func program(name string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		dir, err := os.MkdirTemp("", "evertoken-"+name+"-")
+		if err != nil {
+			return "", err
+		}
+		atEnd(func() { _ = os.RemoveAll(dir) })
+		path := filepath.Join(dir, name)
+		build := exec.Command("go", "build", "-o", path, ".")
+		build.Dir = name
+		if out, err := build.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("go build: %w\n%s", err, out)
+		}
+		return path, nil
+	})
+}

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -9,11 +10,13 @@ import (
 
 // products are the servers that every scenario is played with.
 var products = []product{
-	{name: "oidc-provider", start: startOIDCProvider, reuseEndsSession: true, oldTokenLives: true, forgets: true},
+	{name: "oidc-provider", start: startOIDCProvider, hardened: true, reuseEndsSession: true, oldTokenLives: true, forgets: true},
 	{name: "@node-oauth", start: startNodeOAuth, noRevocation: true, noDevices: true},
 	{name: "fosite", start: startFosite, reuseEndsSession: true, noDevices: true, forgets: true},
 	{name: "glewlwyd", start: startGlewlwyd, reuseEndsSession: true, oldTokenLives: true},
-	{name: "oidc-provider, no rotation", start: startOIDCProvider, keepsRefreshToken: true, oldTokenLives: true, forgets: true},
+	{name: "gin-jwt", start: startGinJWT, oldTokenLives: true, noDevices: true, forgets: true, coarse: true},
+	{name: "gin-jwt, form, Redis", start: startGinJWTOnRedis, oldTokenLives: true, noDevices: true, coarse: true},
+	{name: "oidc-provider, no rotation", start: startOIDCProvider, hardened: true, keepsRefreshToken: true, oldTokenLives: true, forgets: true},
 	{name: "@node-oauth, no rotation", start: startNodeOAuth, keepsRefreshToken: true, oldTokenLives: true, noRevocation: true, noDevices: true},
 	{name: "glewlwyd, no rotation", start: startGlewlwyd, keepsRefreshToken: true, oldTokenLives: true},
 }
@@ -28,6 +31,8 @@ type scenario struct {
 	// life is that of access tokens, in seconds, if the story depends on it: it
 	// then gets a server of its own.
 	life int
+	// nonces are those that the story is about: the same.
+	nonces nonces
 }
 
 // scenarios are played in this order, with one server and a new login each.
@@ -47,7 +52,17 @@ var scenarios = []scenario{
 	{name: "connections refused", play: playRefused},
 	{name: "answer lost", play: playAnswerLost},
 	{name: "killed during a refresh", play: playKilled, offered: func(p product) bool { return !p.forgets }},
+	{name: "pushed login", play: playPushedLogin, offered: isHardened},
+	{name: "private_key_jwt", play: playPrivateKeyJWT, offered: isHardened},
+	{name: "DPoP", play: playDPoP, offered: isHardened},
+	{name: "DPoP, nonces everywhere", play: playDPoPNonces, offered: isHardened, nonces: noncesEverywhere},
+	{name: "DPoP, nonces at refresh", play: playDPoPNoncesAtRefresh, offered: isHardened, nonces: noncesAtRefresh},
+	{name: "DPoP, clock an hour ahead", play: playDPoPClockAhead, offered: isHardened},
+	{name: "DPoP, clock an hour behind", play: playDPoPClockBehind, offered: isHardened},
+	{name: "DPoP, another key", play: playDPoPAnotherKey, offered: isHardened},
 }
+
+func isHardened(p product) bool { return p.hardened }
 
 // defaultLife is the life of access tokens, in seconds, where it does not matter.
 const defaultLife = 900
@@ -55,7 +70,7 @@ const defaultLife = 900
 const (
 	cellOK      = "✓"
 	cellFailed  = "✗"
-	cellMissing = "–" // the server does not offer it
+	cellMissing = "–" // the server does not offer it, as it is set up here
 )
 
 // TestServers plays every scenario with every server and prints a table of what
@@ -74,7 +89,7 @@ func TestServers(t *testing.T) {
 
 // playAll plays the scenarios with one server.
 func playAll(t *testing.T, p product, results *matrix) {
-	shared := p.start(t, p.options(defaultLife))
+	shared := p.start(t, p.options(scenario{}))
 	for _, sc := range scenarios {
 		if sc.offered != nil && !sc.offered(p) {
 			results.note(p, sc, cellMissing)
@@ -83,8 +98,8 @@ func playAll(t *testing.T, p product, results *matrix) {
 		t.Run(sc.name, func(t *testing.T) {
 			results.note(p, sc, cellFailed)
 			server := shared
-			if sc.life != 0 {
-				server = p.start(t, p.options(sc.life))
+			if sc.life != 0 || sc.nonces != noncesNever {
+				server = p.start(t, p.options(sc))
 			}
 			if cell := sc.play(t, p, server); !t.Failed() {
 				results.note(p, sc, cell)
@@ -93,8 +108,8 @@ func playAll(t *testing.T, p product, results *matrix) {
 	}
 }
 
-func (p product) options(life int) serverOptions {
-	return serverOptions{rotate: !p.keepsRefreshToken, life: life}
+func (p product) options(sc scenario) serverOptions {
+	return serverOptions{rotate: !p.keepsRefreshToken, life: cmp.Or(sc.life, defaultLife), nonces: sc.nonces}
 }
 
 // A matrix is what came of all scenarios with all servers.
@@ -128,6 +143,6 @@ func (m *matrix) markdown() string {
 		}
 		b.WriteString("\n")
 	}
-	fmt.Fprintf(&b, "\n%s as it should be; %s the server does not offer it; %s failed\n\n", cellOK, cellMissing, cellFailed)
+	fmt.Fprintf(&b, "\n%s as it should be; %s the server does not offer it, as it is set up here; %s failed\n\n", cellOK, cellMissing, cellFailed)
 	return b.String()
 }

@@ -90,6 +90,29 @@ func startListening(t *testing.T, cmd *exec.Cmd, options func(addr string) any) 
 	return p, addr
 }
 
+// startAt starts a server that takes no socket from its parent, so that the shell
+// has to watch the pipe for it, and waits until it listens at addr.
+func startAt(t *testing.T, addr, path string, args ...string) *process {
+	t.Helper()
+	p := startProcess(t, exec.Command("sh", append([]string{"-c",
+		`"$0" "$@" & server=$!; { read -r _ <&3; kill -9 $server; } & wait $server`, path}, args...)...))
+	deadline := time.Now().Add(stepLimit)
+	for time.Now().Before(deadline) {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+			return p
+		}
+		select {
+		case <-p.ended:
+			t.Fatalf("%s ended at once", filepath.Base(path))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	t.Fatalf("%s does not listen", filepath.Base(path))
+	return nil
+}
+
 // listen opens a port for a child process.
 func listen(t *testing.T) (net.Listener, *os.File) {
 	t.Helper()

@@ -13,6 +13,8 @@ import (
 const (
 	publicClient  = "evertoken-cli"     // native, with any port of 127.0.0.1
 	serviceClient = "evertoken-service" // confidential, client credentials only
+	pushedClient  = "evertoken-pushed"  // native, whose logins must be pushed (RFC 9126)
+	keyClient     = "evertoken-"        // and an algorithm: native, with a key of its own
 )
 
 // providerOptions are those of oidcprovider/server.mjs.
@@ -22,6 +24,8 @@ type providerOptions struct {
 	AlwaysRefreshToken  bool   `json:"alwaysRefreshToken,omitempty"`
 	Secret              string `json:"secret,omitempty"`
 	KeepRefreshToken    bool   `json:"keepRefreshToken,omitempty"`
+	Nonces              string `json:"nonces,omitempty"`
+	Keys                any    `json:"keys,omitempty"`
 }
 
 // A provider is a running oidc-provider. It rotates refresh tokens, and ends the
@@ -76,15 +80,20 @@ type did struct {
 // did asks the provider what it has done.
 func (s *provider) did() did {
 	s.t.Helper()
+	return providerDid(s.t, s.issuer)
+}
+
+func providerDid(t *testing.T, issuer string) did {
+	t.Helper()
 	client := http.Client{Timeout: stepLimit}
-	resp, err := client.Get(s.issuer + "/events")
+	resp, err := client.Get(issuer + "/events")
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	var d did
 	if err := json.NewDecoder(resp.Body).Decode(&d); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return d
 }

@@ -47,7 +47,7 @@ func playLogout(t *testing.T, _ product, s *authServer) string {
 	if _, err := store.Get(t.Context(), "default"); !errors.Is(err, tokenstore.ErrNotFound) {
 		t.Errorf("after the logout the store says %v, want ErrNotFound", err)
 	}
-	if _, err := s.client(t, nil).Refresh(t.Context(), last); err == nil {
+	if _, err := s.renewer(t, nil).Refresh(t.Context(), last); err == nil {
 		t.Error("the session lives on at the server")
 	}
 	return cellOK
@@ -59,7 +59,7 @@ func playRevokedElsewhere(t *testing.T, _ product, s *authServer) string {
 	store := newStore(t)
 	k := s.keep(t, store, s.login(t, nil), nil)
 	last := k.refresh()
-	if err := s.client(t, nil).Revoke(t.Context(), last); err != nil {
+	if err := s.renewer(t, nil).Revoke(t.Context(), last); err != nil {
 		t.Fatal(err)
 	}
 	k.ends(store)

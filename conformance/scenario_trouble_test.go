@@ -14,7 +14,7 @@ func playReuse(t *testing.T, p product, s *authServer) string {
 	store, stolen := newStore(t), s.login(t, nil)
 	k := s.keep(t, store, stolen, nil)
 	k.refresh()
-	_, err := s.client(t, nil).Refresh(t.Context(), stolen)
+	_, err := s.renewer(t, nil).Refresh(t.Context(), stolen)
 	if accepted := err == nil; accepted != p.keepsRefreshToken {
 		t.Errorf("the server answers the thief with error %v", err)
 	}
@@ -32,8 +32,16 @@ func playReuse(t *testing.T, p product, s *authServer) string {
 	return "is refused, the session lives"
 }
 
+// same reports whether two pairs are from one answer.
+func (p product) same(a, b *oauth.TokenPair) bool {
+	if p.coarse {
+		return a.RefreshToken == b.RefreshToken
+	}
+	return a.AccessToken == b.AccessToken
+}
+
 // playRefused is an outage.
-func playRefused(t *testing.T, _ product, s *authServer) string {
+func playRefused(t *testing.T, p product, s *authServer) string {
 	k := s.keep(t, newStore(t), s.login(t, nil), nil)
 	last := k.refresh()
 	s.refuse()
@@ -48,8 +56,8 @@ func playRefused(t *testing.T, _ product, s *authServer) string {
 		}
 	}()
 	k.await(refresh.EventRefreshFailed)
-	if k.refresh().AccessToken == last.AccessToken {
-		t.Error("the access token is the one from before the outage")
+	if p.same(k.refresh(), last) {
+		t.Error("the pair is the one from before the outage")
 	}
 	k.well()
 	return cellOK
@@ -82,7 +90,7 @@ func playAnswerLost(t *testing.T, p product, s *authServer) string {
 
 // playKilled kills the server when it has got a refresh request and has not looked
 // at it.
-func playKilled(t *testing.T, _ product, s *authServer) string {
+func playKilled(t *testing.T, p product, s *authServer) string {
 	k := s.keep(t, newStore(t), s.login(t, nil), nil)
 	last := k.refresh()
 	s.stall()
@@ -104,8 +112,8 @@ func playKilled(t *testing.T, _ product, s *authServer) string {
 		}
 		k.refresh()
 	}
-	if k.GetTokens().AccessToken == last.AccessToken {
-		t.Error("the access token is the one from before the server died")
+	if p.same(k.GetTokens(), last) {
+		t.Error("the pair is the one from before the server died")
 	}
 	k.well()
 	return cellOK

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the conformance tests need: Chromium, glewlwyd, and npm packages
-# below the directories of the servers that are made of them; and compiles fosite,
-# so that no test has to wait for it. It may be run at any time, and does nothing
+# Installs what the conformance tests need: Chromium, glewlwyd, Redis, and npm
+# packages below the directories of the servers that are made of them; and compiles
+# those that are made of Go modules, so that no test has to wait for them. It may be run at any time, and does nothing
 # when everything is there.
 set -eu
 cd "$(dirname "$0")"
@@ -36,6 +36,7 @@ has_chromium || apt_install chromium || missing "there is no Chromium; install i
 has_node || apt_install nodejs npm || :
 # dbconfig-sqlite3 is the smallest of the packages that it can be configured with.
 want "glewlwyd sqlite3" glewlwyd dbconfig-sqlite3
+want "redis-server" redis-server
 if has_node; then
 	# npm wants a home for its cache.
 	[ -n "${HOME:-}" ] && [ -w "${HOME:-}" ] || export HOME="$scratch"
@@ -47,4 +48,6 @@ else
 fi
 
 # The first build takes a minute, and the rest find it in the cache.
-(cd fosite && limited 300 go build -o /dev/null .) || missing "fosite cannot be built"
+for server in fosite ginjwt; do
+	(cd "$server" && limited 300 go build -o /dev/null .) || missing "$server cannot be built"
+done

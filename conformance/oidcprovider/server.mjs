@@ -12,9 +12,12 @@
 //   alwaysRefreshToken     give a refresh token to logins without offline_access (false)
 //   keepRefreshToken       do not rotate refresh tokens (false)
 //   secret                 secret of the confidential client ("secret")
+//   nonces                 what wants nonces in DPoP proofs: "refresh", "everything" (nothing)
+//   keys                   public keys (JWK) by algorithm: of clients evertoken-ALGORITHM ({})
 //
 // GET /events returns what the server has done, for assertions.
 
+import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { Socket } from 'node:net';
 
@@ -27,19 +30,30 @@ const options = {
   alwaysRefreshToken: false,
   keepRefreshToken: false,
   secret: 'secret',
+  nonces: '',
+  keys: {},
   ...JSON.parse(process.env.OPTIONS),
+};
+
+const nativeClient = {
+  application_type: 'native',
+  token_endpoint_auth_method: 'none',
+  grant_types: ['authorization_code', 'refresh_token', deviceGrant],
+  response_types: ['code'],
+  redirect_uris: ['http://127.0.0.1/callback'],
 };
 
 const provider = new Provider(options.issuer, {
   clients: [
-    {
-      client_id: 'evertoken-cli',
-      application_type: 'native',
-      token_endpoint_auth_method: 'none',
-      grant_types: ['authorization_code', 'refresh_token', deviceGrant],
-      response_types: ['code'],
-      redirect_uris: ['http://127.0.0.1/callback'],
-    },
+    { ...nativeClient, client_id: 'evertoken-cli' },
+    { ...nativeClient, client_id: 'evertoken-pushed', require_pushed_authorization_requests: true },
+    ...Object.entries(options.keys).map(([alg, key]) => ({
+      ...nativeClient,
+      client_id: `evertoken-${alg}`,
+      token_endpoint_auth_method: 'private_key_jwt',
+      token_endpoint_auth_signing_alg: alg,
+      jwks: { keys: [key] },
+    })),
     {
       client_id: 'evertoken-service',
       client_secret: options.secret,
@@ -55,7 +69,15 @@ const provider = new Provider(options.issuer, {
     revocation: { enabled: true },
     introspection: { enabled: true },
     clientCredentials: { enabled: true },
+    pushedAuthorizationRequests: { enabled: true },
+    dPoP: {
+      enabled: true,
+      nonceSecret: options.nonces ? randomBytes(32) : undefined,
+      requireNonce: (ctx) => options.nonces === 'everything'
+        || (options.nonces === 'refresh' && ctx.oidc.params?.grant_type === 'refresh_token'),
+    },
   },
+  enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
   rotateRefreshToken: !options.keepRefreshToken,
   issueRefreshToken: (ctx, client, code) => client.grantTypeAllowed('refresh_token')
     && (options.alwaysRefreshToken || code.scopes.has('offline_access')),

@@ -1,0 +1,62 @@
+package conformance
+
+import (
+	"os/exec"
+	"testing"
+
+	"github.com/evertoken/evertoken/oauth"
+)
+
+// ginJWTProgram returns the path of the backend in ginjwt.
+var ginJWTProgram = program("ginjwt")
+
+// ginJWTPassword is alice's at the backend.
+const ginJWTPassword = `p:w%2F+ /&="~'\`
+
+// startGinJWT starts the Go library appleboy/gin-jwt, which speaks no OAuth. Its
+// dialect goes in JSON, and its refresh tokens are in memory.
+func startGinJWT(t *testing.T, o serverOptions) *authServer {
+	t.Helper()
+	return newGinJWT(t, oauth.GinJWTDialect(), o, "")
+}
+
+// startGinJWTOnRedis starts it once more in its other ways: refreshes by form,
+// logout where its README puts it, and refresh tokens in Redis.
+func startGinJWTOnRedis(t *testing.T, o serverOptions) *authServer {
+	t.Helper()
+	d := oauth.GinJWTDialect()
+	d.Login.Encoding, d.Refresh.Encoding, d.Logout.Encoding = oauth.EncodeForm, oauth.EncodeForm, oauth.EncodeForm
+	d.Logout.Path = "/auth/logout"
+	return newGinJWT(t, d, o, startRedis(t))
+}
+
+func newGinJWT(t *testing.T, d oauth.Dialect, o serverOptions, redis string) *authServer {
+	t.Helper()
+	path, err := ginJWTProgram()
+	if err != nil {
+		missing(t, "gin-jwt cannot be built: "+err.Error())
+	}
+	s := newAuthServer(t)
+	s.dialect = &d
+	s.answers = map[string]string{"username": "alice", "password": ginJWTPassword}
+	s.api = s.origin() + "/auth/hello"
+	s.launch = func() (*process, string) {
+		return startListening(t, exec.Command(path), func(string) any {
+			return map[string]any{"accessTokenLifetime": o.life, "password": ginJWTPassword, "redis": redis}
+		})
+	}
+	s.run()
+	return s
+}
+
+// startRedis starts an empty Redis and returns its address.
+func startRedis(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		missing(t, "there is no redis-server")
+	}
+	addr := "127.0.0.1:" + freePort(t)
+	startAt(t, addr, path, "--bind", "127.0.0.1", "--port", addr[len("127.0.0.1:"):], "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	return addr
+}
