@@ -17,7 +17,7 @@ const ginJWTPassword = `p:w%2F+ /&="~'\`
 // dialect goes in JSON, and its refresh tokens are in memory.
 func startGinJWT(t *testing.T, o serverOptions) *authServer {
 	t.Helper()
-	return newGinJWT(t, oauth.GinJWTDialect(), o, "")
+	return newGinJWT(t, oauth.GinJWTDialect(), o, ginJWTStore{})
 }
 
 // startGinJWTOnRedis starts it once more in its other ways: refreshes by form,
@@ -27,10 +27,23 @@ func startGinJWTOnRedis(t *testing.T, o serverOptions) *authServer {
 	d := oauth.GinJWTDialect()
 	d.Login.Encoding, d.Refresh.Encoding, d.Logout.Encoding = oauth.EncodeForm, oauth.EncodeForm, oauth.EncodeForm
 	d.Logout.Path = "/auth/logout"
-	return newGinJWT(t, d, o, startRedis(t))
+	return newGinJWT(t, d, o, ginJWTStore{redis: startRedis(t)})
 }
 
-func newGinJWT(t *testing.T, d oauth.Dialect, o serverOptions, redis string) *authServer {
+// startGinJWTOnOurs starts it with refresh tokens in Redis by the store of the
+// package tokenstore/refreshtoken/redis.
+func startGinJWTOnOurs(t *testing.T, o serverOptions) *authServer {
+	t.Helper()
+	return newGinJWT(t, oauth.GinJWTDialect(), o, ginJWTStore{redis: startRedis(t), ours: true})
+}
+
+// A ginJWTStore is where gin-jwt keeps refresh tokens; the zero value is memory.
+type ginJWTStore struct {
+	redis string // its address
+	ours  bool   // by our store instead of its own
+}
+
+func newGinJWT(t *testing.T, d oauth.Dialect, o serverOptions, store ginJWTStore) *authServer {
 	t.Helper()
 	path, err := ginJWTProgram()
 	if err != nil {
@@ -42,7 +55,9 @@ func newGinJWT(t *testing.T, d oauth.Dialect, o serverOptions, redis string) *au
 	s.api = s.origin() + "/auth/hello"
 	s.launch = func() (*process, string) {
 		return startListening(t, exec.Command(path), func(string) any {
-			return map[string]any{"accessTokenLifetime": o.life, "password": ginJWTPassword, "redis": redis}
+			return map[string]any{
+				"accessTokenLifetime": o.life, "password": ginJWTPassword, "redis": store.redis, "ours": store.ours,
+			}
 		})
 	}
 	s.run()

@@ -21,12 +21,16 @@ import (
 	"github.com/appleboy/gin-jwt/v3/store"
 	"github.com/gin-gonic/gin"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/redis/go-redis/v9"
+
+	refreshtokens "github.com/evertoken/evertoken/tokenstore/refreshtoken/redis"
 )
 
 type options struct {
 	AccessTokenLifetime int    `json:"accessTokenLifetime"` // seconds
 	Password            string `json:"password"`            // of alice
 	Redis               string `json:"redis"`               // host:port; empty keeps refresh tokens in memory
+	Ours                bool   `json:"ours"`                // keep them in Redis by Evertoken's store
 }
 
 func main() {
@@ -50,7 +54,7 @@ func main() {
 }
 
 func newHandler(o options) (http.Handler, error) {
-	tokens, err := newTokenStore(o.Redis)
+	tokens, err := newTokenStore(o)
 	if err != nil {
 		return nil, err
 	}
@@ -78,13 +82,17 @@ func newHandler(o options) (http.Handler, error) {
 	return r, nil
 }
 
-// newTokenStore returns the library's own store of either kind.
-func newTokenStore(redis string) (core.TokenStore, error) {
-	if redis == "" {
+// newTokenStore returns the library's own store of either kind, or ours.
+func newTokenStore(o options) (core.TokenStore, error) {
+	switch {
+	case o.Redis == "":
 		return store.NewInMemoryRefreshTokenStore(), nil
+	case o.Ours:
+		client := redis.NewClient(&redis.Options{Addr: o.Redis})
+		return refreshtokens.New(refreshtokens.Config{Client: client, NotFound: core.ErrRefreshTokenNotFound}), nil
 	}
 	cfg := store.DefaultRedisConfig()
-	cfg.Addr = redis
+	cfg.Addr = o.Redis
 	return store.NewRedisRefreshTokenStore(cfg)
 }
 
