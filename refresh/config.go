@@ -123,7 +123,8 @@ type Config struct {
 	OnInsufficientScope func(scope string)
 
 	// Clock drives the manager, for programs and tests that run on a fake one.
-	// Nil means real time.
+	// Nil means real time, as does clock.New; any other clock is looked at for
+	// every token that is handed out.
 	Clock clock.Clock
 	// Logger receives decisions, never traffic or secrets. Nil means silence.
 	Logger *slog.Logger
@@ -135,12 +136,12 @@ type Config struct {
 // not modified, so that the sessions of a pool can share one.
 type setup struct {
 	Config
-	base     time.Time          // a reading of Clock, from which others are counted
 	locker   tokenstore.Locker  // Store, if it is one
 	stamper  tokenstore.Stamper // Store, if it is one
 	configID string
 	// tokenless: OAuthClient renews pairs that have no refresh token.
 	tokenless bool
+	lagging   *laggingClock // spares readers the look at the clock; nil on a fake one
 	// certificate is what OAuthClient presents and APIs may want to see, if anything.
 	certificate certificate
 	proofs      dpop.Memory // what APIs say about DPoP proofs, by origin; it has a lock of its own
@@ -148,8 +149,8 @@ type setup struct {
 
 func newSetup(cfg Config) *setup {
 	s := &setup{Config: cfg.withDefaults()}
-	s.base = s.Clock.Now()
 	s.locker, _ = s.Store.(tokenstore.Locker)
+	s.lagging = laggingBehind(s.Clock)
 	s.stamper, _ = s.Store.(tokenstore.Stamper)
 	if c, ok := s.OAuthClient.(interface{ ConfigID() string }); ok {
 		s.configID = c.ConfigID()

@@ -12,12 +12,9 @@ import (
 // importing it. It waits like TokenContext. DPoP tokens are refused as
 // oauth.ErrMisconfigured: gRPC leaves no room for their proofs.
 func (m *Manager) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
-	s := m.cur.Load()
-	if !s.alive(m.now()) {
-		var err error
-		if s, err = m.await(ctx, ""); err != nil {
-			return nil, err
-		}
+	s, err := m.current(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if s.pair.Type() == "DPoP" {
 		return nil, fmt.Errorf("%w: %w", errDPoPGRPC, oauth.ErrMisconfigured)

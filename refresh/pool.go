@@ -247,7 +247,9 @@ func (p *Pool) setupOf(name string) *setup {
 	cfg := p.cfg.Config
 	p.configure(name, &cfg)
 	cfg.Clock, cfg.CheckInterval = p.cfg.Clock, p.cfg.CheckInterval
-	return newSetup(cfg)
+	own := newSetup(cfg)
+	own.lagging = p.cfg.lagging
+	return own
 }
 
 // Stop ends the pool and all of its sessions, as [Manager.Stop] does for one. It

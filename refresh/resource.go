@@ -61,7 +61,7 @@ func (r *Resource) TokenContext(ctx context.Context) (*oauth.TokenPair, error) {
 
 // Transport is [Manager.Transport] with the resource's token.
 func (r *Resource) Transport(base http.RoundTripper) *Transport {
-	return &Transport{m: r.m, base: base, resource: r.uri}
+	return &Transport{m: r.m, base: base, resource: r.uri, current: r.current}
 }
 
 // String describes the resource without tokens.
@@ -74,8 +74,13 @@ func (r *Resource) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, r.Stri
 
 // current serves a living token; one that is due for renewal is renewed behind.
 func (r *Resource) current(ctx context.Context) (*snapshot, error) {
-	s, now := r.cur.Load(), r.m.now()
-	if !s.alive(now) {
+	s, lagging := r.cur.Load(), r.m.cfg.lagging
+	lead := s.lead()
+	if lagging.sure(s, lead) {
+		return s, nil
+	}
+	now := r.m.now()
+	if !lagging.exact(s, now, lead) {
 		return r.m.await(ctx, r.uri)
 	}
 	if s.isDue(now) {

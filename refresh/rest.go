@@ -117,7 +117,7 @@ type stamp struct {
 
 // An outlook is what a look needs to know of a session at rest. Its times are
 // those of a snapshot, by both witnesses: nanoseconds since 1970, and since
-// setup.base by the clock that nobody sets. What never comes is far away.
+// epoch by the clock that nobody sets. What never comes is far away.
 type outlook struct {
 	dueWall, dueElapsed int64
 	stamp               stamp
@@ -130,7 +130,7 @@ func (m *managed) outlook(s *snapshot) outlook {
 	plan := func(wall, next time.Time) {
 		if !wall.IsZero() && wall.Sub(now) < maxLife {
 			o.dueWall = min(o.dueWall, wall.UnixNano())
-			o.dueElapsed = min(o.dueElapsed, int64(now.Sub(m.cfg.base)+next.Sub(now.Round(0))))
+			o.dueElapsed = min(o.dueElapsed, elapsed(now)+int64(next.Sub(now.Round(0))))
 		}
 	}
 	plan(s.due, s.dueAt(now))
@@ -141,8 +141,8 @@ func (m *managed) outlook(s *snapshot) outlook {
 }
 
 // untilDue is how long it is until the session wants attention.
-func (o outlook) untilDue(now time.Time, elapsed time.Duration) time.Duration {
-	return time.Duration(min(o.dueWall-now.UnixNano(), o.dueElapsed-int64(elapsed)))
+func (o outlook) untilDue(now time.Time) time.Duration {
+	return time.Duration(min(o.dueWall-now.UnixNano(), o.dueElapsed-elapsed(now)))
 }
 
 // glance looks at a session at rest and returns when to look again. It reports
@@ -155,7 +155,7 @@ func (m *Manager) glance(r *run) (at time.Time, ok bool) {
 		return at, false
 	}
 	o, now := unpackOutlook(rest), m.now()
-	wait := o.untilDue(now, now.Sub(m.cfg.base))
+	wait := o.untilDue(now)
 	if wait <= 0 {
 		return at, false
 	}
@@ -182,13 +182,9 @@ type restOf struct {
 // pack returns the session as one string. Nobody holds it, and it is quiet.
 func (m *managed) pack() string {
 	s := m.cur.Load()
-	until := int64(never)
-	if s.left < never {
-		until = int64(s.seen.Sub(m.cfg.base) + s.left)
-	}
 	return restOf{
 		outlook:    m.outlook(s),
-		until:      until,
+		until:      s.until,
 		generation: m.generation,
 		renewed:    m.state.Load().renewed,
 		notified:   m.announced(s),
@@ -209,8 +205,6 @@ func (m *Manager) unpack(packed string) (*managed, *snapshot) {
 	}
 	s := newSnapshot(rest.rec.Tokens, m.timing(rest.rec.Tokens), now)
 	s.generation = rest.generation
-	if rest.until < never {
-		s.left = min(s.left, time.Duration(rest.until)-now.Sub(m.cfg.base))
-	}
+	s.until = min(s.until, rest.until)
 	return c, s
 }

@@ -20,14 +20,22 @@ type snapshot struct {
 	due           time.Time
 	ending        time.Time // when to announce the refresh token's end
 
-	// The token is alive while the wall clock is before expires, and while less
-	// than left has passed on the clock of seen. The second witness is needed
-	// when the wall clock is set back: it must not make a token immortal.
-	expires int64 // nanoseconds since 1970
-	seen    time.Time
-	left    time.Duration
+	// The token is alive while the wall clock is before expires, and elapsed time
+	// before until. The second witness is needed when the wall clock is set back:
+	// it must not make a token immortal.
+	expires int64       // nanoseconds since 1970
+	until   int64       // nanoseconds since epoch
 	died    atomic.Bool // a token found dead stays so, wherever the clocks go
+	bearer  bool        // the token's type, which every request asks for
 }
+
+// epoch is where elapsed time counts from. Any moment does: only differences
+// matter, and times without a monotonic reading have those of the wall clock.
+var epoch = time.Now()
+
+// elapsed returns the nanoseconds since epoch, by the monotonic clock if now has
+// a reading of it.
+func elapsed(now time.Time) int64 { return int64(now.Sub(epoch)) }
 
 // newSnapshot returns a pair for readers. The pair becomes the snapshot's: nobody
 // else may know it yet.
@@ -41,18 +49,19 @@ func newSnapshot(pair *oauth.TokenPair, t timing, now time.Time) *snapshot {
 		due:           t.due(),
 		ending:        t.endingNotice(),
 		expires:       math.MaxInt64,
-		seen:          now,
-		left:          math.MaxInt64,
+		until:         math.MaxInt64,
+		bearer:        pair.Type() == "Bearer",
 	}
 	if pair.AccessToken == "" {
-		s.expires, s.left = 0, 0
+		s.expires, s.until = 0, elapsed(now)
 		s.due = now
 	} else if !pair.ExpiresAt.IsZero() && pair.ExpiresAt.Sub(now) < maxLife {
 		s.expires = pair.ExpiresAt.UnixNano()
-		s.left = pair.ExpiresAt.Sub(now.Round(0))
+		left := pair.ExpiresAt.Sub(now.Round(0))
 		if life, known := pair.Lifetime(); known {
-			s.left = min(s.left, life) // issued "in the future": our clock went back
+			left = min(left, life) // issued "in the future": our clock went back
 		}
+		s.until = elapsed(now) + int64(max(left, 0))
 	}
 	return s
 }
@@ -76,25 +85,37 @@ func (s *snapshot) same(other *snapshot) bool {
 
 // alive reports whether the access token can be used.
 func (s *snapshot) alive(now time.Time) bool {
-	if s == nil || s.died.Load() {
-		return false
-	}
-	if now.UnixNano() < s.expires && now.Sub(s.seen) < s.left {
+	if s.outlives(now.UnixNano(), elapsed(now), 0) {
 		return true
 	}
-	s.died.Store(true)
+	if s != nil {
+		s.died.Store(true)
+	}
 	return false
+}
+
+// outlives reports whether the access token can be used for longer than margin
+// after a moment, which is given by the wall clock and by elapsed time.
+func (s *snapshot) outlives(wall, elapsed int64, margin time.Duration) bool {
+	return s != nil && wall < s.expires-int64(margin) && elapsed < s.until-int64(margin) && !s.died.Load()
 }
 
 // dueAt returns when a refresh is due as seen from now: by the wall clock, or
 // by the time that has passed since the pair was seen, if that says earlier.
 func (s *snapshot) dueAt(now time.Time) time.Time {
-	if s.due.IsZero() || s.left == math.MaxInt64 {
+	if s.due.IsZero() || s.until == math.MaxInt64 {
 		return s.due
 	}
-	lead := time.Unix(0, s.expires).Sub(s.due)
-	byElapsed := now.Round(0).Add(s.left - lead - now.Sub(s.seen))
+	byElapsed := now.Round(0).Add(time.Duration(s.until-elapsed(now)) - s.lead())
 	return earliest(s.due, byElapsed)
+}
+
+// lead is how long before the token's end a refresh is due, or zero if none is.
+func (s *snapshot) lead() time.Duration {
+	if s == nil || s.due.IsZero() {
+		return 0
+	}
+	return time.Unix(0, s.expires).Sub(s.due)
 }
 
 // isDue reports whether a refresh is due.

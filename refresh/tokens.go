@@ -16,35 +16,38 @@ import (
 // oauth2.TokenSource. It is TokenContext without a context: it waits at most
 // Config.MaxWait. The token is shared and must not be modified.
 func (m *Manager) Token() (*oauth2.Token, error) {
-	s := m.cur.Load()
-	if !s.alive(m.now()) {
-		var err error
-		if s, err = m.await(context.Background(), ""); err != nil {
-			return nil, err
-		}
+	s, err := m.current(context.Background())
+	if err != nil {
+		return nil, err
 	}
 	return s.oauth2(), nil
 }
 
 // TokenContext returns the current pair. While its access token lives, that costs
-// an atomic load and a look at the clock, whatever the refresher is going through.
-// Otherwise it waits for a refresh, through failed attempts if need be, until
-// ctx ends or Config.MaxWait is over; it returns at once with the reason when
-// waiting cannot help: an error that matches oauth.ErrLoginRequired,
-// oauth.ErrMisconfigured, or oauth.ErrTransient for a server that wants to be
-// left alone for longer. Without a living token a manager that is not running
-// returns ErrStopped.
+// a few atomic loads, and a look at the clock for those who ask seldom, whatever
+// the refresher is going through. Otherwise it waits for a refresh, through failed
+// attempts if need be, until ctx ends or Config.MaxWait is over; it returns at once
+// with the reason when waiting cannot help: an error that matches
+// oauth.ErrLoginRequired, oauth.ErrMisconfigured, or oauth.ErrTransient for a server
+// that wants to be left alone for longer. Without a living token a manager that is
+// not running returns ErrStopped.
 //
 // The pair is shared and must not be modified; see GetTokens for a copy.
 func (m *Manager) TokenContext(ctx context.Context) (*oauth.TokenPair, error) {
-	s := m.cur.Load()
-	if !s.alive(m.now()) {
-		var err error
-		if s, err = m.await(ctx, ""); err != nil {
-			return nil, err
-		}
+	s, err := m.current(ctx)
+	if err != nil {
+		return nil, err
 	}
 	return s.pair, nil
+}
+
+// current returns the session's token if it lives, or else waits for one.
+func (m *Manager) current(ctx context.Context) (*snapshot, error) {
+	s := m.cur.Load()
+	if m.cfg.lagging.sure(s, 0) || m.cfg.lagging.exact(s, m.now(), 0) {
+		return s, nil
+	}
+	return m.await(ctx, "")
 }
 
 // await waits for a living token.

@@ -43,12 +43,13 @@ type Transport struct {
 	m        *Manager
 	base     http.RoundTripper
 	resource string
+	current  func(context.Context) (*snapshot, error) // of m, or of its Resource
 }
 
 // Transport returns a RoundTripper over base; nil means http.DefaultTransport, or
 // what presents the client's certificate.
 func (m *Manager) Transport(base http.RoundTripper) *Transport {
-	return &Transport{m: m, base: base}
+	return &Transport{m: m, base: base, current: m.current}
 }
 
 // Client returns an http.Client whose requests carry a fresh token.
@@ -73,12 +74,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !carry {
 		return t.roundTripper().RoundTrip(req)
 	}
-	s := t.m.currentFor(t.resource)
-	if !s.alive(t.m.now()) {
-		if s, err = t.m.await(req.Context(), t.resource); err != nil {
-			closeBody(req)
-			return nil, err
-		}
+	s, err := t.current(req.Context())
+	if err != nil {
+		closeBody(req)
+		return nil, err
 	}
 	resp, err := t.present(req, s)
 	if err != nil || !t.rejected(resp, s) {
