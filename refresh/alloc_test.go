@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -14,9 +16,10 @@ import (
 )
 
 // startLiving starts a manager whose token needs nothing for an hour.
-func startLiving(t *testing.T) *refresh.Manager {
+func startLiving(t *testing.T, origins ...string) *refresh.Manager {
 	t.Helper()
 	m := refresh.NewManager(refresh.Config{
+		AllowedOrigins: origins,
 		OAuthClient: refresh.RefresherFunc(func(context.Context, *oauth.TokenPair) (*oauth.TokenPair, error) {
 			return nil, errors.New("nothing was to be refreshed")
 		}),
@@ -65,6 +68,54 @@ func TestTransportAllocatesTheCopyOfTheRequestAndNothingElse(t *testing.T) {
 	}
 }
 
+// Where the token may go is decided without an allocation, and the copy is no
+// larger than the least that could be correct.
+func TestTransportAllocatesNoMoreThanTheLeastLegalCopy(t *testing.T) {
+	origins := []string{"https://first.test", "https://api.long-enough-for-the-heap.test", "http://127.0.0.1:8080"}
+	for _, tt := range []struct {
+		url     string
+		origins []string
+	}{
+		{"https://api.test/v1/things", nil},
+		{"https://api.test:8443/v1/things", nil},
+		{"http://127.0.0.1:8080/v1/things", nil},
+		{"http://[::1]:8080/v1/things", nil},
+		{"http://localhost/v1/things", nil},
+		{"https://api.long-enough-for-the-heap.test/v1/things", origins},
+		{"https://api.long-enough-for-the-heap.test:443/v1/things", origins},
+		{"http://127.0.0.1:8080/v1/things", origins},
+	} {
+		answer := sink{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}}
+		transport := startLiving(t, tt.origins...).Transport(answer)
+		req, err := http.NewRequest(http.MethodGet, tt.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", "application/json")
+		value := []string{"Bearer a"}
+		least := func() error { return leastCopy(answer, req, value) }
+		ours := func() error { _, err := transport.RoundTrip(req); return err }
+		if got, want := allocations(t, ours), allocations(t, least); got > want {
+			t.Errorf("%s, allowed %v: %v allocations; want at most %v", tt.url, tt.origins, got, want)
+		}
+		if got, want := allocated(t, ours), allocated(t, least); got > want {
+			t.Errorf("%s, allowed %v: %d bytes; want at most %d", tt.url, tt.origins, got, want)
+		}
+	}
+}
+
+// leastCopy is the least that a RoundTripper must do to add a header. It is not
+// inlined, so that base may keep the copy, for all the compiler knows.
+//
+//go:noinline
+func leastCopy(base http.RoundTripper, req *http.Request, authorization []string) error {
+	clone := *req
+	clone.Header = maps.Clone(req.Header)
+	clone.Header["Authorization"] = authorization
+	_, err := base.RoundTrip(&clone) //nolint:bodyclose // it has none
+	return err
+}
+
 // sink answers every request with the same response.
 type sink struct{ answer *http.Response }
 
@@ -79,4 +130,20 @@ func allocations(t *testing.T, f func() error) float64 {
 			t.Fatal(err)
 		}
 	})
+}
+
+// allocated returns how many bytes f allocates on average, in steps of eight: less
+// than that is the manager's own goroutine.
+func allocated(t *testing.T, f func() error) uint64 {
+	t.Helper()
+	const runs = 1000
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		if err := f(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	return (after.TotalAlloc - before.TotalAlloc) / runs / 8 * 8
 }

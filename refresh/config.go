@@ -141,7 +141,8 @@ type setup struct {
 	configID string
 	// tokenless: OAuthClient renews pairs that have no refresh token.
 	tokenless bool
-	lagging   *laggingClock // spares readers the look at the clock; nil on a fake one
+	origins   []allowedOrigin // Config.AllowedOrigins
+	lagging   *laggingClock   // spares readers the look at the clock; nil on a fake one
 	// certificate is what OAuthClient presents and APIs may want to see, if anything.
 	certificate certificate
 	proofs      dpop.Memory // what APIs say about DPoP proofs, by origin; it has a lock of its own
@@ -150,6 +151,7 @@ type setup struct {
 func newSetup(cfg Config) *setup {
 	s := &setup{Config: cfg.withDefaults()}
 	s.locker, _ = s.Store.(tokenstore.Locker)
+	s.origins = allowOrigins(s.AllowedOrigins)
 	s.lagging = laggingBehind(s.Clock)
 	s.stamper, _ = s.Store.(tokenstore.Stamper)
 	if c, ok := s.OAuthClient.(interface{ ConfigID() string }); ok {

@@ -24,7 +24,7 @@ func (t *Transport) presentOther(req *http.Request, s *snapshot) (*http.Response
 		closeBody(req)
 		return nil, cannotPresent(s.pair)
 	}
-	server := origin(req.URL)
+	server := originOf(req.URL).String()
 	hints := t.m.cfg.proofs.Recall(server)
 	if !hints.Clocked {
 		hints.Skew = s.pair.Skew

@@ -6,13 +6,9 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/evertoken/evertoken/internal/challenge"
-	"github.com/evertoken/evertoken/internal/thishost"
-	"github.com/evertoken/evertoken/oauth"
 )
 
 // A Transport is an http.RoundTripper whose requests carry a fresh token. Get it
@@ -88,7 +84,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // present sends req with the token s.
 func (t *Transport) present(req *http.Request, s *snapshot) (*http.Response, error) {
-	if s.pair.Type() == "Bearer" {
+	if s.bearer {
 		return t.carrier().RoundTrip(withToken(req, s))
 	}
 	return t.presentOther(req, s)
@@ -224,42 +220,6 @@ func (m *Manager) wantsScope(scope string, s *snapshot) {
 	}
 }
 
-// mayCarry decides whether the token may go with req. A redirect that leaves the
-// allowed origins travels bare; a request that the program itself directs there
-// is a mistake, and an error.
-func (t *Transport) mayCarry(req *http.Request) (bool, error) {
-	allowed, redirected := t.m.cfg.AllowedOrigins, req.Response != nil
-	switch {
-	case len(allowed) > 0 && !slices.ContainsFunc(allowed, func(o string) bool { return sameOrigin(o, req.URL) }):
-		if redirected {
-			return false, nil
-		}
-		return false, fmt.Errorf("refresh: %s is not among Config.AllowedOrigins: %w", origin(req.URL), oauth.ErrMisconfigured)
-	case len(allowed) == 0 && redirected && !fromSameOrigin(req):
-		return false, nil
-	case req.URL.Scheme != "https" && !thishost.Is(req.URL.Hostname()):
-		if redirected {
-			return false, nil
-		}
-		return false, fmt.Errorf("refresh: a token is not sent over plain HTTP: %w", oauth.ErrMisconfigured)
-	}
-	return true, nil
-}
-
-// fromSameOrigin reports whether a redirected request goes to the origin of the
-// request that the program made. http.Client links each request to the response
-// that caused it; a response that does not know its request leaves the origin
-// open, and so says no.
-func fromSameOrigin(req *http.Request) bool {
-	first := req
-	for first.Response != nil {
-		if first = first.Response.Request; first == nil {
-			return false
-		}
-	}
-	return origin(first.URL) == origin(req.URL)
-}
-
 func (t *Transport) roundTripper() http.RoundTripper {
 	if t.base == nil {
 		return http.DefaultTransport
@@ -292,19 +252,4 @@ func closeBody(req *http.Request) {
 	if req.Body != nil {
 		_ = req.Body.Close()
 	}
-}
-
-// origin is scheme, host and port of a URL, with the scheme's default port
-// written out.
-func origin(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
-}
-
-func sameOrigin(allowed string, u *url.URL) bool {
-	a, err := url.Parse(allowed)
-	return err == nil && origin(a) == origin(u)
 }

@@ -207,6 +207,20 @@ func TestAllowedOriginsBoundTheToken(t *testing.T) {
 	}
 }
 
+func TestAllowedOriginsThatAreNoneAllowNothing(t *testing.T) {
+	for _, allowed := range []string{"", "api.test", "https://[api.test", "https://api.test:port", "%"} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, oauthtest.Config{}, withOrigins(allowed)).start(t)
+			_, w := f.wired()
+			req, _ := post(t, "https://api.test/")
+			_, err := f.Transport(w).RoundTrip(req) //nolint:bodyclose // it fails
+			if !errors.Is(err, oauth.ErrMisconfigured) || len(w.requests()) != 0 {
+				t.Errorf("%q allowed: error %v, %d requests", allowed, err, len(w.requests()))
+			}
+		})
+	}
+}
+
 func TestRedirectBetweenAllowedOriginsCarriesTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, oauthtest.Config{}, withOrigins("https://api.test", "https://eu.test")).start(t)

@@ -3,12 +3,16 @@
 package thishost
 
 import (
-	"net"
+	"net/netip"
 	"strings"
 )
 
-// Is reports whether host, without a port, is localhost or a loopback address.
+// Is reports whether host, without a port, is localhost or a loopback address. An
+// address with a zone is not. It allocates nothing if the answer is yes.
 func Is(host string) bool {
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Zone() == "" && ip.Unmap().IsLoopback()
 }
