@@ -132,6 +132,7 @@ func hot(t *testing.T, life time.Duration) (*Manager, *jumpyClock) {
 		t.Fatal(err)
 	}
 	m.Stop()
+	m.hold() // and it does not rest
 	return m, clocks
 }
 
