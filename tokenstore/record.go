@@ -109,24 +109,34 @@ func (r *Record) Descends(refreshToken string) bool {
 // record without tokens that has unknown fields is never spent: the session is in
 // those, for somebody else to judge, as in a record of [Sealed].
 func (r *Record) Spent(now time.Time) bool {
+	at, ever := r.SpentAt()
+	return ever && !now.Before(at)
+}
+
+// SpentAt returns from when on the record is spent ([Record.Spent]) if nobody changes
+// it, and false if it never is. A store can keep it in an index for its Cleanup.
+func (r *Record) SpentAt() (at time.Time, ever bool) {
 	const quarantine = 30 * 24 * time.Hour
 	t := r.Tokens
 	if t == nil {
-		return len(r.Unknown) == 0
+		return time.Time{}, len(r.Unknown) == 0
 	}
 	if t.ExpiresAt.IsZero() && t.AccessToken != "" && r.Dead == nil {
-		return false // may be good for ever
+		return time.Time{}, false // may be good for ever
 	}
-	if now.Before(t.ExpiresAt) {
-		return false
+	if t.RefreshToken == "" {
+		return t.ExpiresAt, true
 	}
-	switch {
-	case t.RefreshToken == "":
-		return true
-	case !t.RefreshExpiresAt.IsZero() && !now.Before(t.RefreshExpiresAt):
-		return true
+	end, ever := t.RefreshExpiresAt, !t.RefreshExpiresAt.IsZero()
+	if r.Dead.On(t.RefreshToken) {
+		if dead := r.Dead.At.Add(quarantine); !ever || dead.Before(end) {
+			end, ever = dead, true
+		}
 	}
-	return r.Dead.On(t.RefreshToken) && now.Sub(r.Dead.At) >= quarantine
+	if end.Before(t.ExpiresAt) {
+		end = t.ExpiresAt
+	}
+	return end, ever
 }
 
 // Clone returns a copy that shares nothing with r. It returns nil for nil.

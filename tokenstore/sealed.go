@@ -33,11 +33,11 @@ var (
 // If the keys are lost, so are the sessions. To log in again under the same name,
 // delete the session from the other store.
 //
-// Sealed implements [Store], [Locker] and [Lister], and all methods are safe for
-// concurrent use. Comparing versions, durability and locks are the other store's.
-// Where that one is no Locker, locks hold among the goroutines that use this
-// Sealed; where it is no Lister, methods that need one fail with an error that
-// wraps [errors.ErrUnsupported]. An error of the [KeyFunc] is wrapped, and never
+// Sealed implements [Store], [Locker] and [Lister], and [Pager], [Stamper] and
+// [Watcher]; all methods are safe for concurrent use. Comparing versions, durability
+// and locks are the other store's. Where that one is no Locker, locks hold among the
+// goroutines that use this Sealed; where it is no Lister, Pager, Stamper or Watcher,
+// methods that need one fail with an error that wraps [errors.ErrUnsupported]. An error of the [KeyFunc] is wrapped, and never
 // matches an error of this package.
 type Sealed struct {
 	store  Store

@@ -20,6 +20,9 @@ var (
 	ErrLocked = errors.New("tokenstore: session is locked by another holder")
 	// ErrLeaseLost means that a lease ended before its holder released it.
 	ErrLeaseLost = errors.New("tokenstore: lease lost")
+	// ErrUnavailable means that the store cannot be reached: its server is down, or
+	// the way there is. Nothing is known about the session; try again.
+	ErrUnavailable = errors.New("tokenstore: the store cannot be reached")
 	// ErrInvalidName means that a session name cannot be used.
 	ErrInvalidName = errors.New("tokenstore: invalid session name")
 )

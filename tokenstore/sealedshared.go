@@ -1,0 +1,48 @@
+package tokenstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+var (
+	_ Pager   = (*Sealed)(nil)
+	_ Stamper = (*Sealed)(nil)
+	_ Watcher = (*Sealed)(nil)
+)
+
+// NamesAfter implements [Pager]. It needs no key.
+func (s *Sealed) NamesAfter(ctx context.Context, after string, limit int) ([]string, error) {
+	p, ok := s.store.(Pager)
+	if !ok {
+		return nil, s.unsupported("list sessions by the page")
+	}
+	return p.NamesAfter(ctx, after, limit)
+}
+
+// Stamp implements [Stamper]. It needs no key, and changes when a session is sealed
+// anew too.
+func (s *Sealed) Stamp(ctx context.Context, name string) (uint64, error) {
+	if err := check(ctx, "look at", name); err != nil {
+		return 0, err
+	}
+	st, ok := s.store.(Stamper)
+	if !ok {
+		return 0, s.unsupported("look at a session without reading it")
+	}
+	return st.Stamp(ctx, name)
+}
+
+// Watch implements [Watcher]. It needs no key.
+func (s *Sealed) Watch(ctx context.Context, changed func(name string)) error {
+	w, ok := s.store.(Watcher)
+	if !ok {
+		return s.unsupported("watch sessions")
+	}
+	return w.Watch(ctx, changed)
+}
+
+func (s *Sealed) unsupported(action string) error {
+	return fmt.Errorf("tokenstore: %s: a %T cannot do that: %w", action, s.store, errors.ErrUnsupported)
+}
