@@ -1,0 +1,130 @@
+package sqlstore
+
+import (
+	"regexp"
+	"strings"
+)
+
+// A Dialect is what kind of database a Store talks to.
+type Dialect int
+
+const (
+	// PostgreSQL is version 11 or newer, and what speaks its language.
+	PostgreSQL Dialect = iota
+	// SQLite is version 3.24 or newer, on a disk of this host.
+	SQLite
+)
+
+// String returns the dialect's name.
+func (d Dialect) String() string {
+	if d == SQLite {
+		return "SQLite"
+	}
+	return "PostgreSQL"
+}
+
+// maxTable leaves room for the longest suffix in PostgreSQL's 63 bytes, which are also
+// the limit of a channel's name.
+const maxTable = 48
+
+var tableName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*\.)?[A-Za-z_][A-Za-z0-9_]*$`)
+
+func validTable(name string) bool { return len(name) <= maxTable && tableName.MatchString(name) }
+
+// quoted returns name, which is valid, with the given suffix as SQL.
+func quoted(name, suffix string) string {
+	return `"` + strings.ReplaceAll(name, ".", `"."`) + suffix + `"`
+}
+
+// The database's clock in Unix milliseconds, at the moment the row is looked at: a
+// statement may have waited for another one's transaction.
+const (
+	postgresNow = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+	sqliteNow   = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+)
+
+// statements holds the SQL of a Store, in its dialect and with its tables.
+type statements struct {
+	get, stamp                           string
+	insert, update, mend, remove         string
+	names, namesAfter, count             string
+	spent, forget                        string
+	acquire, renew, release              string
+	begin, exclude, makeSchema           string
+	schemaVersion, setVersion, addSchema string
+	migrations                           [][]string
+	channel                              string
+}
+
+// newStatements writes the SQL for cfg, which is valid. Parameters are numbered, so
+// that both dialects can have them: name, then version, then what is particular.
+func newStatements(cfg Config) statements {
+	sql := dialect(cfg)
+	written := func(s string) string { return sql(notifying(cfg, s)) }
+	st := statements{
+		get:   sql(`SELECT version, record FROM {sessions} WHERE name = $1`),
+		stamp: sql(`SELECT version FROM {sessions} WHERE name = $1`),
+
+		insert: written(`INSERT INTO {sessions} (name, version, record, spent_at) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING`),
+		update: written(`UPDATE {sessions} SET version = $2, record = $3, spent_at = $4 WHERE name = $1 AND version = $5`),
+		mend:   written(`UPDATE {sessions} SET version = $2, damaged = record, record = $3, spent_at = $4 WHERE name = $1 AND version = $5`),
+		remove: written(`DELETE FROM {sessions} WHERE name = $1 AND version = $2`),
+
+		names:      sql(`SELECT name FROM {sessions} ORDER BY name`),
+		namesAfter: sql(`SELECT name FROM {sessions} WHERE name > $1 ORDER BY name LIMIT $2`),
+		count:      sql(`SELECT count(*) FROM {sessions}`),
+		spent:      sql(`SELECT name FROM {sessions} WHERE spent_at <= $1 AND name > $2 ORDER BY name LIMIT $3`),
+		forget:     sql(`DELETE FROM {leases} WHERE until <= {now}`),
+
+		acquire: sql(`INSERT INTO {leases} AS l (name, owner, until) VALUES ($1, $2, {now} + $3)
+			ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE l.until <= {now}`),
+		renew:   sql(`UPDATE {leases} SET until = {now} + $3 WHERE name = $1 AND owner = $2`),
+		release: sql(`DELETE FROM {leases} WHERE name = $1 AND owner = $2`),
+
+		begin:         "BEGIN",
+		exclude:       "SELECT pg_advisory_xact_lock($1)",
+		makeSchema:    sql(`CREATE TABLE IF NOT EXISTS {schema} (version integer NOT NULL)`),
+		schemaVersion: sql(`SELECT max(version) FROM {schema}`),
+		addSchema:     sql(`INSERT INTO {schema} (version) VALUES (0)`),
+		setVersion:    sql(`UPDATE {schema} SET version = $1`),
+
+		channel: cfg.Table,
+	}
+	if cfg.Dialect == SQLite {
+		st.begin, st.exclude = "BEGIN IMMEDIATE", ""
+	}
+	for _, step := range migrations {
+		var done []string
+		for _, s := range step {
+			done = append(done, sql(s))
+		}
+		st.migrations = append(st.migrations, done)
+	}
+	return st
+}
+
+// dialect returns what fills in the names of cfg and its dialect's words.
+func dialect(cfg Config) func(string) string {
+	words := []string{
+		"{sessions}", quoted(cfg.Table, ""),
+		"{leases}", quoted(cfg.Table, "_leases"),
+		"{schema}", quoted(cfg.Table, "_schema"),
+		"{spent}", quoted(cfg.Table[strings.IndexByte(cfg.Table, '.')+1:], "_spent_at"),
+	}
+	if cfg.Dialect == SQLite {
+		words = append(words, "{now}", sqliteNow, "{name}", "text", "{bytes}", "blob", "$", "?")
+	} else {
+		// Names sort by their bytes, as in Go, whatever the database's language.
+		words = append(words, "{now}", postgresNow, "{name}", `text COLLATE "C"`, "{bytes}", "bytea")
+	}
+	return strings.NewReplacer(words...).Replace
+}
+
+// notifying has a writing statement tell those who listen, in its own transaction
+// and with the same number of affected rows.
+func notifying(cfg Config, statement string) string {
+	if cfg.Listen == nil {
+		return statement
+	}
+	return "WITH written AS (" + statement + " RETURNING name) SELECT pg_notify('" + cfg.Table + "', name) FROM written"
+}

@@ -1,0 +1,101 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// Names implements [tokenstore.Lister]. With very many sessions, see NamesAfter.
+func (s *Store) Names(ctx context.Context) ([]string, error) {
+	names, err := s.query(ctx, s.sql.names)
+	return names, failed("list sessions", err)
+}
+
+// NamesAfter implements [tokenstore.Pager]. Each page is a short walk along the
+// primary key, wherever it begins. A limit of zero or less has no names.
+func (s *Store) NamesAfter(ctx context.Context, after string, limit int) ([]string, error) {
+	if limit <= 0 {
+		return nil, failed("list sessions", ctx.Err())
+	}
+	names, err := s.query(ctx, s.sql.namesAfter, after, limit)
+	return names, failed("list sessions", err)
+}
+
+// Count implements [tokenstore.Lister].
+func (s *Store) Count(ctx context.Context) (int, error) {
+	var n int
+	err := s.db.QueryRowContext(ctx, s.sql.count).Scan(&n)
+	return n, failed("count sessions", judge(ctx, err))
+}
+
+// cleanupPage is how many names Cleanup holds in memory at a time.
+const cleanupPage = 500
+
+// Cleanup implements [tokenstore.Lister]. It looks at those sessions only that an
+// index says are spent. It also removes what locks of killed processes have left.
+func (s *Store) Cleanup(ctx context.Context) (removed int, err error) {
+	for after := ""; ; {
+		names, err := s.query(ctx, s.sql.spent, time.Now().UnixMilli(), after, cleanupPage)
+		if err != nil {
+			return removed, failed("clean up", err)
+		}
+		for _, name := range names {
+			gone, err := s.cleanUp(ctx, name)
+			if gone {
+				removed++
+			}
+			if err != nil {
+				return removed, failed(about("clean up", name), err)
+			}
+		}
+		if len(names) < cleanupPage {
+			break
+		}
+		after = names[len(names)-1]
+	}
+	_, err = s.exec(ctx, s.sql.forget)
+	return removed, failed("clean up", err)
+}
+
+// cleanUp removes a session if it is spent and its lock is free. It looks again
+// under the lock: somebody may have renewed the session meanwhile.
+func (s *Store) cleanUp(ctx context.Context, name string) (gone bool, err error) {
+	l, err := s.acquire(ctx, name)
+	if l == nil || err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, l.release()) }()
+	rec, version, err := s.read(ctx, name)
+	if err == nil && rec.Spent(time.Now()) {
+		err = s.delete(ctx, name, version)
+		gone = err == nil
+	}
+	// What somebody changes or removes meanwhile, and what cannot be read, stays.
+	for _, fine := range []error{tokenstore.ErrNotFound, tokenstore.ErrConflict, tokenstore.ErrDamaged, tokenstore.ErrNewerFormat} {
+		if errors.Is(err, fine) {
+			return false, nil
+		}
+	}
+	return gone, err
+}
+
+// query returns the names that a statement selects.
+func (s *Store) query(ctx context.Context, statement string, args ...any) ([]string, error) {
+	rows, err := s.db.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return nil, judge(ctx, err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err tells
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, judge(ctx, err)
+		}
+		names = append(names, name)
+	}
+	return names, judge(ctx, rows.Err())
+}

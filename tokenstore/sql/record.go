@@ -1,0 +1,158 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// Get implements [tokenstore.Store].
+func (s *Store) Get(ctx context.Context, name string) (*tokenstore.Record, error) {
+	const action = "read"
+	if err := check(ctx, action, name); err != nil {
+		return nil, err
+	}
+	rec, _, err := s.read(ctx, name)
+	if err != nil {
+		return nil, failed(about(action, name), err)
+	}
+	return rec, nil
+}
+
+// read returns the record of name and its version. Of one that cannot be read it
+// returns the version.
+func (s *Store) read(ctx context.Context, name string) (*tokenstore.Record, uint64, error) {
+	var (
+		version int64
+		data    []byte
+	)
+	err := s.db.QueryRowContext(ctx, s.sql.get, name).Scan(&version, &data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, 0, tokenstore.ErrNotFound
+	}
+	if err != nil {
+		return nil, 0, judge(ctx, err)
+	}
+	rec := new(tokenstore.Record)
+	err = rec.UnmarshalJSON(data)
+	rec.Version = uint64(version)
+	switch {
+	case errors.Is(err, tokenstore.ErrNewerFormat):
+		return nil, rec.Version, err
+	case err != nil:
+		return nil, rec.Version, fmt.Errorf("%w: %w", tokenstore.ErrDamaged, err)
+	}
+	return rec, rec.Version, nil
+}
+
+// Set implements [tokenstore.Store]. If it fails with [tokenstore.ErrUnavailable], rec
+// may have been saved nevertheless.
+func (s *Store) Set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
+	const action = "save"
+	if err := check(ctx, action, name); err != nil {
+		return 0, err
+	}
+	if rec == nil {
+		return 0, failed(about(action, name), errNoRecord)
+	}
+	version, err := s.set(ctx, name, rec)
+	return version, failed(about(action, name), err)
+}
+
+func (s *Store) set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
+	version := tokenstore.NextVersion(rec.Version)
+	if rec.Version != 0 {
+		return version, s.write(ctx, s.sql.update, name, rec, version, int64(rec.Version))
+	}
+	err := s.write(ctx, s.sql.insert, name, rec, version)
+	if !errors.Is(err, tokenstore.ErrConflict) {
+		return version, err
+	}
+	_, found, damaged := s.read(ctx, name)
+	if !errors.Is(damaged, tokenstore.ErrDamaged) {
+		return 0, err
+	}
+	version = max(version, found+1)
+	return version, s.write(ctx, s.sql.mend, name, rec, version, int64(found))
+}
+
+// write saves rec by a statement, of which more are further arguments. If that
+// changes nothing, the error is ErrConflict.
+func (s *Store) write(ctx context.Context, statement, name string, rec *tokenstore.Record, version uint64, more ...any) error {
+	next := *rec
+	next.Version = version
+	data, err := next.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	args := append([]any{name, int64(version), data, spentAt(rec)}, more...)
+	done, err := s.exec(ctx, statement, args...)
+	if err == nil && !done {
+		return tokenstore.ErrConflict
+	}
+	return err
+}
+
+// spentAt returns when rec is spent, in Unix milliseconds; nil for never.
+func spentAt(rec *tokenstore.Record) any {
+	at, ever := rec.SpentAt()
+	if !ever {
+		return nil
+	}
+	return at.UnixMilli()
+}
+
+// Delete implements [tokenstore.Store]. It removes a damaged session too, and is then
+// content with ErrNotFound.
+func (s *Store) Delete(ctx context.Context, name string, version uint64) error {
+	const action = "delete"
+	if err := check(ctx, action, name); err != nil {
+		return err
+	}
+	return failed(about(action, name), s.delete(ctx, name, version))
+}
+
+func (s *Store) delete(ctx context.Context, name string, version uint64) error {
+	done, err := s.exec(ctx, s.sql.remove, name, int64(version))
+	if done || err != nil {
+		return err
+	}
+	switch _, found, err := s.read(ctx, name); {
+	case errors.Is(err, tokenstore.ErrDamaged):
+		if _, err := s.exec(ctx, s.sql.remove, name, int64(found)); err != nil {
+			return err
+		}
+		return tokenstore.ErrNotFound
+	case err == nil, errors.Is(err, tokenstore.ErrNewerFormat):
+		return tokenstore.ErrConflict
+	default:
+		return err
+	}
+}
+
+// Stamp implements [tokenstore.Stamper]. The stamp is the record's version.
+func (s *Store) Stamp(ctx context.Context, name string) (uint64, error) {
+	const action = "look at"
+	if err := check(ctx, action, name); err != nil {
+		return 0, err
+	}
+	var version int64
+	err := s.db.QueryRowContext(ctx, s.sql.stamp, name).Scan(&version)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, failed(about(action, name), tokenstore.ErrNotFound)
+	}
+	return uint64(version), failed(about(action, name), judge(ctx, err))
+}
+
+// exec runs a statement and reports whether it changed something.
+func (s *Store) exec(ctx context.Context, statement string, args ...any) (bool, error) {
+	result, err := s.db.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return false, judge(ctx, err)
+	}
+	n, err := result.RowsAffected()
+	return n > 0, judge(ctx, err)
+}
