@@ -39,13 +39,16 @@ resting: compiler ## run refresh's tests with sessions that rest whenever they c
 examples: compiler ## test the examples that are modules of their own
 	cd examples/grpc && $(GO) test -race $(TESTFLAGS) ./...
 
-# What only tests with the tag "real" cover: a real keyring, and Windows under Wine.
+# What only tests with the tag "real" cover: a real keyring, Windows under Wine, and
+# PostgreSQL servers.
 REAL := ./tokenstore/keyring ./examples/cli
 
-test-real: compiler ## test with a real OS keyring, and as Windows programs (installs what it needs)
+test-real: compiler ## test with a real OS keyring, as Windows programs, and with PostgreSQL (installs what it needs)
 	./tokenstore/keyring/setup.sh
 	$(GO) vet -tags real $(REAL)
 	$(GO) test -race -count=1 -tags real $(TESTFLAGS) $(REAL)
+	./tokenstore/sql/setup.sh
+	cd tokenstore/sql/drivertest && $(GO) test -race -count=1 -tags real $(TESTFLAGS) ./...
 	GOOS=windows $(GO) vet -tags real ./tokenstore/...
 	./internal/wine/test.sh -tags real $(TESTFLAGS) ./tokenstore ./tokenstore/keyring
 
@@ -66,8 +69,10 @@ vet: ## vet every module, and run the tests of bench
 	$(GO) vet ./...
 	cd conformance && $(GO) vet ./...
 	cd conformance/fosite && $(GO) vet ./...
-	cd conformance/ginjwt examples/grpc && $(GO) vet ./...
+	cd conformance/ginjwt && $(GO) vet ./...
+	cd examples/grpc && $(GO) vet ./...
 	cd bench && $(GO) vet ./... && $(GO) test ./...
+	cd tokenstore/sql/drivertest && $(GO) vet -tags real ./...
 
 lint: ## staticcheck, and a rule of our own
 	$(GO) run $(STATICCHECK) ./...
@@ -103,8 +108,10 @@ tidy: ## tidy every module
 	$(GO) mod tidy
 	cd conformance && $(GO) mod tidy
 	cd conformance/fosite && $(GO) mod tidy
-	cd conformance/ginjwt examples/grpc && $(GO) mod tidy
+	cd conformance/ginjwt && $(GO) mod tidy
+	cd examples/grpc && $(GO) mod tidy
 	cd bench && $(GO) mod tidy
+	cd tokenstore/sql/drivertest && $(GO) mod tidy
 
 clean: ## remove what was built
 	if [ -d .home ]; then chmod -R u+w .home; fi

@@ -1,0 +1,111 @@
+package drivertest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// wantLocked requires that the lock is busy, and nothing worse.
+func wantLocked(t *testing.T, s tokenstore.Locker) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	lease, err := s.Lock(ctx, "default")
+	if err == nil {
+		_ = lease.Unlock()
+	}
+	if !errors.Is(err, tokenstore.ErrLocked) || errors.Is(err, tokenstore.ErrUnavailable) {
+		t.Errorf("Lock: %v; want %v", err, tokenstore.ErrLocked)
+	}
+}
+
+// The call takes three times as long as the lease. It is renewed meanwhile.
+func TestF14_LeaseShorterThanTheCall(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		p.LeaseTime = time.Second
+		s, other := p.store(t), p.store(t)
+		lease := mustLock(t, s, "default")
+		end := func() int64 { return p.number(t, `SELECT until FROM "%s_leases"`) }
+		for first := end(); end() < first+3*time.Second.Milliseconds(); {
+			wantLocked(t, other)
+			if err := lease.Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := lease.Unlock(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestF15_F16_LockOfAnotherProcessIsRespectedUntilItDies(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		p.LeaseTime = time.Second
+		s, holder := p.store(t), startHelper(t, "hold", p, "")
+		holder.wants(t, "held")
+		wantLocked(t, s)
+		if n, err := s.Cleanup(t.Context()); n != 0 || err != nil {
+			t.Errorf("Cleanup: %d, %v", n, err)
+		}
+		holder.kill()
+		begun := time.Now()
+		if err := mustLock(t, s, "default").Unlock(); err != nil {
+			t.Error(err)
+		}
+		t.Logf("taken over after %v", time.Since(begun).Round(time.Millisecond))
+	})
+}
+
+// Somebody else has the lock, whatever the holder believes.
+func TestF18_HolderWhoLostItsLeaseLeavesTheNextOneAlone(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		p.LeaseTime = time.Second
+		s := p.store(t)
+		lease := mustLock(t, s, "default")
+		p.exec(t, `UPDATE "%s_leases" SET owner = 'another', until = until + 60000`)
+		await(t, "the loss of the lease", func() bool { return errors.Is(lease.Err(), tokenstore.ErrLeaseLost) })
+		if err := lease.Unlock(); err != nil {
+			t.Error(err)
+		}
+		wantLocked(t, s)
+	})
+}
+
+// A holder that was stopped for too long, and does not know it. Whoever took over has
+// announced a spend; neither the older holder's announcement nor its pair gets in.
+func TestF12_F19_HolderWithoutItsLockCannotSave(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		stopped, next := p.store(t), p.store(t)
+		mustSet(t, stopped, "default", &tokenstore.Record{Tokens: newPair("a")})
+		lost := mustLock(t, stopped, "default")
+		late := mustGet(t, stopped, "default")
+		p.exec(t, `UPDATE "%s_leases" SET until = 1`) // it has ended by the database's clock
+
+		lease := mustLock(t, next, "default")
+		rec := mustGet(t, next, "default")
+		rec.Pending = &tokenstore.Mark{Token: tokenstore.Fingerprint(rec.Tokens.RefreshToken), At: time.Now()}
+		version := mustSet(t, next, "default", rec)
+
+		late.Tokens = newPair("late")
+		if _, err := stopped.Set(t.Context(), "default", late); !errors.Is(err, tokenstore.ErrConflict) {
+			t.Errorf("the holder of before saves: %v; want %v", err, tokenstore.ErrConflict)
+		}
+		if err := stopped.Delete(t.Context(), "default", late.Version); !errors.Is(err, tokenstore.ErrConflict) {
+			t.Errorf("the holder of before deletes: %v; want %v", err, tokenstore.ErrConflict)
+		}
+		if got := mustGet(t, next, "default"); got.Version != version || got.Tokens.AccessToken != "access-a" {
+			t.Errorf("the record is %v", got)
+		}
+		if err := lost.Unlock(); err != nil {
+			t.Error(err)
+		}
+		wantLocked(t, p.store(t))
+		if err := errors.Join(lease.Err(), lease.Unlock()); err != nil {
+			t.Error(err)
+		}
+	})
+}
