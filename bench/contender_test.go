@@ -1,13 +1,20 @@
 package bench_test
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+)
 
 // The names of the contenders; package bench says what they stand for.
 const (
 	evertoken     = "evertoken"
-	evertokenPool = "evertoken-pool"
+	floor         = "floor"
 	xoauth2       = "x-oauth2"
 	cloudAuth     = "cloud-auth"
+	cloudAuthSync = "cloud-auth-sync"
+	awsSDK        = "aws"
+	msal          = "msal"
+	ticking       = "ticking"
 )
 
 // An op does a benchmark's work once and returns the token it got.
@@ -35,13 +42,14 @@ func measure(b *testing.B, contenders []contender) {
 	}
 }
 
-// measureParallel runs the contenders one after another, each on as many
-// goroutines as there are processors, all of which share what open returned.
+// measureParallel runs the contenders one after another, each on eight goroutines
+// (or one per processor, if that is more), all of which share what open returned.
 func measureParallel(b *testing.B, contenders []contender) {
 	for _, c := range contenders {
 		b.Run(c.name, func(b *testing.B) {
 			work := c.open(b)
 			b.ReportAllocs()
+			b.SetParallelism(max(1, 8/runtime.GOMAXPROCS(0)))
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {

@@ -88,15 +88,30 @@ func (s service) xoauth2() (context.Context, *oauth2.Config) {
 // An endpoint is the other end of an HTTP connection: it answers every token
 // request with a new pair at once and remembers nothing but their number, so that
 // time and memory are those of the client.
-type endpoint struct{ requests atomic.Int64 }
+type endpoint struct {
+	requests atomic.Int64
+	shape    tokenShape // of the pairs; nil means longTokens
+}
+
+// A tokenShape is what the nth pair of a server looks like.
+type tokenShape func(n int64) (access, refresh string)
+
+// opaqueTokens are 256 bits each, in base64url.
+func opaqueTokens(n int64) (access, refresh string) {
+	return fmt.Sprintf("access-%036d", n), fmt.Sprintf("refresh-%035d", n)
+}
+
+// longTokens has an access token of 1 KiB, which is a JWT with a few claims.
+func longTokens(n int64) (access, refresh string) {
+	return fmt.Sprintf("%01024d", n), fmt.Sprintf("refresh-%035d", n)
+}
 
 func (e *endpoint) service() service {
 	return service{tokenURL: "https://auth.test/token", client: &http.Client{Transport: e}}
 }
 
-// answer is what a large provider sends: a JWT, an opaque refresh token, a scope.
-var answer = `{"access_token":"` + strings.Repeat("a", 800) + `%[1]d","token_type":"Bearer","expires_in":3600,` +
-	`"refresh_token":"` + strings.Repeat("r", 64) + `%[1]d","scope":"openid profile offline_access"}`
+// answer is what a large provider sends.
+const answer = `{"access_token":"%s","token_type":"Bearer","expires_in":3600,"refresh_token":"%s","scope":"openid profile offline_access"}`
 
 // RoundTrip implements http.RoundTripper.
 func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -106,7 +121,12 @@ func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		r.Body.Close()
 	}
-	body := fmt.Appendf(nil, answer, e.requests.Add(1))
+	shape := e.shape
+	if shape == nil {
+		shape = longTokens
+	}
+	access, refresh := shape(e.requests.Add(1))
+	body := fmt.Appendf(nil, answer, access, refresh)
 	return &http.Response{
 		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header:        http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"no-store"}},

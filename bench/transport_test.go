@@ -20,6 +20,11 @@ func transports() []contender {
 			m, base := start(tb, refresh.Config{OAuthClient: neverRefresh}, livingPair()), newBase()
 			return sending(tb, m.Transport(base), base)
 		}},
+		{floor, func(tb testing.TB) op {
+			base, pair := newBase(), livingPair()
+			source := newFloorSource(nil, newFloorToken(pair.AccessToken, "", pair.ExpiresAt))
+			return sending(tb, &floorTransport{source, base}, base)
+		}},
 		{xoauth2, func(tb testing.TB) op {
 			base := newBase()
 			source := oauth2.ReuseTokenSource(livingPair().OAuth2(), noTokenSource{})
@@ -86,13 +91,13 @@ func TestTransportsAuthorizeTheRequest(t *testing.T) {
 	}
 }
 
-func TestTransportAllocatesNoMoreThanXOAuth2(t *testing.T) {
+func TestTransportAllocatesNoMoreThanTheFloor(t *testing.T) {
 	allocations := make(map[string]float64)
 	for _, c := range transports() {
 		work := c.open(t)
 		allocations[c.name] = testing.AllocsPerRun(1000, func() { mustWork(t, work) })
 	}
-	if allocations[evertoken] > allocations[xoauth2] {
+	if allocations[evertoken] > allocations[floor] {
 		t.Errorf("allocations per request: %v", allocations)
 	}
 }
