@@ -4,7 +4,6 @@ GO       ?= go
 ARGS     ?=
 FUZZTIME ?= 30s
 TESTFLAGS ?=
-COUNT    ?= 6
 SYSTEMS  := linux darwin windows freebsd
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -19,7 +18,7 @@ endif
 # No test may reach the keyring of the person who runs it.
 export DBUS_SESSION_BUS_ADDRESS := disabled:
 
-.PHONY: demo torture build test resting examples test-real compiler check fmt vet lint api cross fuzz bench conformance tidy clean help
+.PHONY: demo torture build test resting examples test-real compiler check fmt vet lint api cross fuzz bench bench-check conformance tidy clean help
 
 demo: ## watch a session stay alive (ARGS="--for 20s" for less)
 	@$(GO) run ./examples/cli demo $(ARGS)
@@ -96,8 +95,11 @@ fuzz: ## fuzz each target for FUZZTIME (30s, or 5000x)
 		done; \
 	done
 
-bench: ## compare with other libraries; ratios, median of COUNT runs
-	cd bench && for i in $$(seq $(COUNT)); do $(GO) test -run '^$$' -bench . -benchmem ./...; done | $(GO) run ./ratio
+bench: ## compare with other libraries: write bench/results.json and the README's table
+	cd bench && $(GO) run ./ratio
+
+bench-check: ## fail if a ratio is worse by a quarter than in bench/results.json
+	cd bench && $(GO) run ./ratio -check
 
 # Without a list of packages go shows what passing tests print: the table.
 conformance: compiler ## real browser, real authorization servers (installs what it needs)
@@ -118,4 +120,4 @@ clean: ## remove what was built
 	rm -rf bin .home conformance/*/node_modules
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | sort
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | sort

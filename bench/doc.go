@@ -3,19 +3,32 @@
 //
 //	make bench
 //
-// runs them all and prints medians and ratios (see the command in ratio/).
+// runs them all in turn, prints medians and ratios, and says which goals are
+// reached (see the command in ratio/);
+//
+//	make bench-check
+//
+// fails if a ratio has become worse than the one in results.json.
 //
 // # Contenders
 //
 // A benchmark's sub-benchmarks are named after the library that does the work:
 //
-//   - evertoken is this project's refresh.Manager.
+//   - evertoken is this project's refresh.Manager; in a Pool, where there are many.
+//   - floor is the least code that could be correct: see floorSource.
 //   - x-oauth2 is golang.org/x/oauth2: a TokenSource that reuses its token.
-//   - cloud-auth is cloud.google.com/go/auth: a cached TokenProvider.
+//   - cloud-auth is cloud.google.com/go/auth: a cached TokenProvider that renews
+//     in the background. cloud-auth-sync renews in its caller's time.
+//   - aws is the CredentialsCache of github.com/aws/aws-sdk-go-v2.
+//   - msal is github.com/AzureAD/microsoft-authentication-library-for-go: a
+//     confidential client, whose tokens a function provides.
+//   - ticking is x-oauth2 with a goroutine and a ticker for each session, which is
+//     how programs renew ahead of time.
 //
-// One that is missing from a benchmark has no such feature. In particular,
-// cloud-auth cannot begin with a saved access token, and its transport is part of
-// a package for Google's APIs that does much else.
+// One that is missing from a benchmark has no such feature. In particular, the
+// transports of cloud-auth, aws and msal are part of packages for one company's
+// APIs that do much else, and msal keeps the sessions of all its users in one
+// cache.
 //
 // # Fairness
 //

@@ -1,79 +1,111 @@
-// Command ratio reads the output of "go test -bench" and prints how evertoken
-// compares with the other libraries: for each benchmark and unit the median of
-// all runs of each contender, and the ratio of ours to theirs.
+// Command ratio runs the benchmarks and prints how evertoken compares with the
+// other libraries: for each benchmark and unit the median of all rounds of each
+// contender, and the ratio of ours to theirs, which is below 1 where ours is
+// better. Then it says which goals are reached.
 //
-//	go test -run '^$' -bench . -benchmem -count 6 | go run ./ratio
+//	go run ./ratio          # what make bench does: measure, write results.json and the README's table
+//	go run ./ratio -check   # what make bench-check does: fail if a ratio is worse than in results.json
 //
-// Several outputs may follow one another: on a machine that does other work too,
-// many short runs in turn compare better than the runs of one contender at a
-// stretch.
+// The rounds take turns: on a machine that does other work too, many short runs in
+// turn compare better than the runs of one contender at a stretch. A ratio is the
+// median of the rounds' ratios.
 //
-// A ratio below 1 is in our favour, for every unit in use here. It exits with
-// status 1 if the tests behind the output failed, which a pipe would hide, or if
-// there is nothing to compare.
+// It runs in the directory of package bench.
 package main
 
 import (
-	"bufio"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 )
 
+const (
+	resultsFile = "results.json"
+	readme      = "../README.md"
+)
+
 func main() {
-	if err := run(os.Stdin, os.Stdout); err != nil {
+	quick := flag.Bool("check", false, "compare with "+resultsFile+" instead of writing it")
+	flag.Parse()
+	if err := run(*quick, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "ratio:", err)
 		os.Exit(1)
 	}
 }
 
-// run prints the comparison of what it reads.
-func run(in io.Reader, out io.Writer) error {
-	var (
-		r        results
-		machine  []string
-		failures []string
-	)
-	lines := bufio.NewScanner(in)
-	for lines.Scan() {
-		line := lines.Text()
-		switch {
-		case strings.HasPrefix(line, "cpu: "):
-			if !slices.Contains(machine, line) {
-				machine = append(machine, line)
-			}
-		case failed(line):
-			failures = append(failures, line)
-		default:
-			r.add(line)
-		}
-	}
-	if err := lines.Err(); err != nil {
+func run(quick bool, out io.Writer) error {
+	program, clean, err := buildTests()
+	if err != nil {
 		return err
 	}
-	if len(failures) > 0 {
-		return fmt.Errorf("the benchmarks failed:\n%s", strings.Join(failures, "\n"))
+	defer clean()
+	r := &runner{exec: program, log: os.Stderr}
+	if quick {
+		return runCheck(r, out)
 	}
-	if len(r.rows) == 0 {
-		return errors.New("no benchmark in the input has a sub-benchmark named " + ours)
+	return runBench(r, out)
+}
+
+// runBench measures everything, and prints and keeps it.
+func runBench(r *runner, out io.Writer) error {
+	if err := r.run(plan, func(s step) int { return s.rounds }); err != nil {
+		return err
 	}
-	for _, line := range machine {
+	table := goalsTable(&r.results)
+	for _, line := range r.machine {
 		if _, err := fmt.Fprintln(out, line); err != nil {
 			return err
 		}
 	}
-	return r.print(out)
+	if err := r.results.print(out); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(out, "\n", table); err != nil {
+		return err
+	}
+	if err := r.results.save(r.machine).write(resultsFile); err != nil {
+		return err
+	}
+	return updateReadme(readme, table)
 }
 
-// failed reports whether a line of go test says that something went wrong.
-func failed(line string) bool {
-	for _, mark := range [...]string{"FAIL", "--- FAIL", "panic:", "fatal error:", "# "} {
-		if strings.HasPrefix(strings.TrimLeft(line, " "), mark) {
-			return true
+// attempts is how often a benchmark may be measured until it is as good as it was.
+const attempts = 3
+
+// runCheck measures what is quick, and fails if it is worse than what is checked
+// in. What is worse is measured again, anew, since a busy machine makes it worse
+// by chance.
+func runCheck(r *runner, out io.Writer) error {
+	before, err := readSaved(resultsFile)
+	if err != nil {
+		return err
+	}
+	steps := plan
+	for attempt := 1; ; attempt++ {
+		if err := r.run(steps, func(s step) int { return s.quick }); err != nil {
+			return err
+		}
+		worse := check(&r.results, before)
+		if len(worse) == 0 {
+			_, err := fmt.Fprintln(out, "no ratio is worse than in", resultsFile)
+			return err
+		}
+		var text strings.Builder
+		for _, w := range worse {
+			fmt.Fprintf(&text, "\n%s", w.text)
+		}
+		if attempt == attempts {
+			return errors.New("worse than in " + resultsFile + ":" + text.String())
+		}
+		if _, err := fmt.Fprintf(out, "measuring again:%s\n", text.String()); err != nil {
+			return err
+		}
+		steps = only(plan, benchmarksOf(worse))
+		for _, b := range benchmarksOf(worse) {
+			r.results.forget(b)
 		}
 	}
-	return false
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"fmt"
-	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 )
 
 // ours is the contender that the others are compared with.
@@ -62,44 +60,47 @@ func (r *results) put(at row, contender string, value float64) {
 	r.values[at][contender] = append(r.values[at][contender], value)
 }
 
-// print writes the table.
-func (r *results) print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	line := []string{"benchmark", "unit", "runs", ours}
-	for _, c := range r.contenders {
-		line = append(line, c, "ratio")
-	}
-	if _, err := fmt.Fprintln(w, strings.Join(line, "\t")); err != nil {
-		return err
-	}
-	for _, at := range r.rows {
-		own := r.values[at][ours]
-		line = append(line[:0], at.benchmark, at.unit, strconv.Itoa(len(own)), number(median(own)))
-		for _, c := range r.contenders {
-			line = append(line, compared(own, r.values[at][c])...)
-		}
-		if _, err := fmt.Fprintln(w, strings.Join(line, "\t")); err != nil {
-			return err
+// forget drops what was measured of a benchmark, to measure it anew.
+func (r *results) forget(benchmark string) {
+	for at := range r.values {
+		if at.benchmark == benchmark {
+			delete(r.values, at)
 		}
 	}
-	return w.Flush()
+	r.rows = slices.DeleteFunc(r.rows, func(at row) bool { return at.benchmark == benchmark })
 }
 
-// compared returns their median and the ratio of ours to it, or dashes.
-func compared(own, their []float64) []string {
-	if len(their) == 0 {
-		return []string{"-", "-"}
+// median returns a contender's median, or false if there is none.
+func (r *results) median(at row, contender string) (float64, bool) {
+	values := r.values[at][contender]
+	if len(values) == 0 {
+		return 0, false
 	}
-	mine, other := median(own), median(their)
-	switch {
-	case mine == other:
-		return []string{number(other), "1.00"}
-	case other == 0:
-		return []string{number(other), "-"} // there is no number of times nothing
-	case mine > 0 && mine/other < 0.005:
-		return []string{number(other), "<0.01"}
+	return median(values), true
+}
+
+// ratio returns the median of the rounds' ratios of ours to a contender's value,
+// or false if there is none. The two of a round were measured within a second or
+// so; a machine that is busy for a while is so for both.
+func (r *results) ratio(at row, contender string) (float64, bool) {
+	own, their := r.values[at][ours], r.values[at][contender]
+	n := min(len(own), len(their))
+	if n == 0 {
+		return 0, false
 	}
-	return []string{number(other), fmt.Sprintf("%.2f", mine/other)}
+	ratios := make([]float64, n)
+	for i := range n {
+		switch {
+		case own[i] == their[i]:
+			ratios[i] = 1
+		case their[i] == 0:
+			ratios[i] = math.Inf(1) // there is no number of times nothing
+		default:
+			ratios[i] = own[i] / their[i]
+		}
+	}
+	m := median(ratios)
+	return m, !math.IsInf(m, 0)
 }
 
 // median returns the middle value, or the mean of the two in the middle.
@@ -107,14 +108,6 @@ func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}
-
-// number prints a value with three digits that matter.
-func number(v float64) string {
-	if v >= 100 || v == float64(int64(v)) {
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	}
-	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
 // withoutProcs takes off the number of processors that go test adds to a name
