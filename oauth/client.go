@@ -70,6 +70,19 @@ func (c *Client) ConfigID() string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// Server names the authorization server by the origin of its token endpoint, for
+// those who have to know which sessions are at the same one.
+func (c *Client) Server() string { return serverOf(c.cfg.TokenURL) }
+
+// serverOf returns the origin of an address, or "" if it has none.
+func serverOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Host)
+}
+
 // String describes the client without its secret.
 func (c *Client) String() string { return "oauth.Client{" + c.cfg.String() + "}" }
 

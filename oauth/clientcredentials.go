@@ -51,3 +51,6 @@ func (r *ClientCredentialsRefresher) RenewsWithoutRefreshToken() bool { return t
 
 // ConfigID is that of the client: see [Client.ConfigID].
 func (r *ClientCredentialsRefresher) ConfigID() string { return r.client.ConfigID() }
+
+// Server names the authorization server; see [Client.Server].
+func (r *ClientCredentialsRefresher) Server() string { return r.client.Server() }

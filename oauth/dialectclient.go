@@ -130,6 +130,9 @@ func (c *DialectClient) ConfigID() string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// Server names the backend, like [Client.Server].
+func (c *DialectClient) Server() string { return serverOf(c.base) }
+
 // String describes the client.
 func (c *DialectClient) String() string {
 	return fmt.Sprintf("oauth.DialectClient{dialect:%q base:%q}", c.dialect.Name, withoutQuery(c.base))

@@ -189,3 +189,6 @@ func (r *TokenExchangeRefresher) RenewsWithoutRefreshToken() bool { return true 
 
 // ConfigID is that of the client: see [Client.ConfigID].
 func (r *TokenExchangeRefresher) ConfigID() string { return r.client.ConfigID() }
+
+// Server names the authorization server; see [Client.Server].
+func (r *TokenExchangeRefresher) Server() string { return r.client.Server() }

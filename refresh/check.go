@@ -43,11 +43,9 @@ func (m *managed) attention() time.Time {
 	if s == nil || h.ended() {
 		return time.Time{}
 	}
-	// A spend that nobody finished: its answer can be had again only soon. And
-	// what somebody wanted before its time is not given up either.
-	unfinished := m.rec != nil && m.rec.Pending.On(m.rec.Tokens.RefreshToken) && !m.cfg.Follower
-	if unfinished || h.failures > 0 || s.isDue(now) {
-		return later(now, h.next)
+	// What somebody wanted before its time is not given up either.
+	if m.lost() || h.failures > 0 || s.isDue(now) {
+		return later(later(now, h.next), m.deferred)
 	}
 	return s.dueAt(now)
 }

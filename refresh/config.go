@@ -42,7 +42,9 @@ const (
 // configuration it refreshes with; RenewsWithoutRefreshToken() bool tells that it
 // needs no refresh token (client credentials); RefreshIdleLimit() time.Duration is
 // the default of Config.RefreshIdleLimit; CanRevoke() bool and Revoke(ctx,
-// *oauth.TokenPair) error end a session at the server (Manager.Logout).
+// *oauth.TokenPair) error end a session at the server (Manager.Logout); Server()
+// string names the server that it asks, for the sessions of a Pool that have it in
+// common and for processes that share a Store.
 type Refresher interface {
 	Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error)
 }
@@ -105,6 +107,9 @@ type Config struct {
 	// MaxWait bounds how long a caller whose token is dead waits for a new one,
 	// and how long a refresh waits for the session's lock. Zero means 30 seconds.
 	MaxWait time.Duration
+	// Limits bound what the server of OAuthClient is asked. In a Pool, sessions with
+	// the same server share those of the session that was opened first.
+	Limits Limits
 	// RefreshIdleLimit is how long a refresh token lives without being used, for
 	// servers that end idle sessions without announcing it. Zero means what
 	// OAuthClient says by RefreshIdleLimit, negative means no limit.
@@ -139,6 +144,7 @@ type setup struct {
 	locker   tokenstore.Locker  // Store, if it is one
 	stamper  tokenstore.Stamper // Store, if it is one
 	configID string
+	server   *server
 	// tokenless: OAuthClient renews pairs that have no refresh token.
 	tokenless bool
 	origins   []allowedOrigin // Config.AllowedOrigins
@@ -164,7 +170,16 @@ func newSetup(cfg Config) *setup {
 		s.RefreshIdleLimit = c.RefreshIdleLimit()
 	}
 	s.certificate = certificateOf(s.OAuthClient)
+	s.server = newServer(serverName(s.OAuthClient), s.Limits, DefaultWorkers)
 	return s
+}
+
+// serverName returns what r calls its server, or "".
+func serverName(r Refresher) string {
+	if c, ok := r.(interface{ Server() string }); ok {
+		return c.Server()
+	}
+	return ""
 }
 
 // withDefaults returns a copy with the defaults filled in.

@@ -13,6 +13,9 @@ type want struct {
 	rejected bool      // an API does not take stale any more
 }
 
+// urgent reports whether somebody waits for what is wanted.
+func (w want) urgent() bool { return w.force || w.rejected }
+
 // A flight is one refresh shared by all who wait for it. err is written before
 // done closes.
 type flight struct {

@@ -34,6 +34,8 @@ type managed struct {
 	notified   time.Time          // refresh-token end that was announced
 	unchecked  verdict            // not yet checked against the Store
 	stamp      stamp              // of what was last read from the Store
+	deferred   time.Time          // until when a due refresh is put off; zero: it is not
+	ticket     bool               // it may begin then
 
 	// Guarded by Manager.mu.
 	users     int                // who hold it; see hold

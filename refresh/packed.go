@@ -21,6 +21,8 @@ const (
 	packedStamp     // the stamp is known
 	packedOurConfig // RefreshedBy is this configuration
 	packedOdd       // parts follow that few sessions have
+	packedDeferred  // a due refresh is put off
+	packedTicket    // and may begin then
 	packedPlain     // ancestors are fingerprints, which have half the length in binary
 )
 
@@ -36,14 +38,14 @@ func (r restOf) pack(configID string) string {
 		flag byte
 	}{
 		{r.notified, packedNotified}, {r.stamp.known, packedStamp}, {rec.RefreshedBy == configID, packedOurConfig},
-		{odd, packedOdd}, {plain, packedPlain},
+		{odd, packedOdd}, {plain, packedPlain}, {r.deferred, packedDeferred}, {r.ticket, packedTicket},
 	} {
 		if f.set {
 			flags |= f.flag
 		}
 	}
 	w := make(packer, 0, 160+len(t.AccessToken)+len(t.RefreshToken)+len(t.Scope)+16*len(rec.Ancestors))
-	w = append(w, flags)
+	w = append(w, flags, r.crowd)
 	w.fixed(uint64(r.dueWall))
 	w.fixed(uint64(r.dueElapsed))
 	w.fixed(r.stamp.value)
@@ -82,7 +84,8 @@ func unpackRest(packed, configID string) restOf {
 	r := unpacker(packed)
 	flags := r[0]
 	rest := restOf{outlook: unpackOutlook(packed), notified: flags&packedNotified != 0}
-	r = r[1+3*8:]
+	rest.deferred, rest.ticket = flags&packedDeferred != 0, flags&packedTicket != 0
+	r = r[2+3*8:]
 	rest.until = int64(r.fixed())
 	rest.generation = r.number()
 	rest.renewed = r.time()
@@ -110,9 +113,9 @@ func unpackRest(packed, configID string) restOf {
 // unpackOutlook reads the beginning of what pack has written.
 func unpackOutlook(packed string) outlook {
 	r := unpacker(packed)
-	flags := r[0]
-	r = r[1:]
-	o := outlook{dueWall: int64(r.fixed()), dueElapsed: int64(r.fixed())}
+	flags, crowd := r[0], r[1]
+	r = r[2:]
+	o := outlook{crowd: crowd, dueWall: int64(r.fixed()), dueElapsed: int64(r.fixed())}
 	o.stamp = stamp{r.fixed(), flags&packedStamp != 0}
 	return o
 }

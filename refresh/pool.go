@@ -53,6 +53,7 @@ type Pool struct {
 
 	mu       sync.Mutex // guards the fields below; never held across I/O or callbacks
 	run      *poolRun   // nil when stopped
+	servers  map[string]*server
 	sessions map[string]*Manager
 	opening  map[string]chan struct{} // closed when the session is open, or is not
 }
@@ -63,13 +64,32 @@ func NewPool(cfg PoolConfig) *Pool {
 	if cfg.Workers <= 0 {
 		cfg.Workers = DefaultWorkers
 	}
-	return &Pool{
+	p := &Pool{
 		cfg:       newSetup(cfg.Config),
 		configure: cfg.Configure,
 		workers:   cfg.Workers,
+		servers:   make(map[string]*server),
 		sessions:  make(map[string]*Manager),
 		opening:   make(map[string]chan struct{}),
 	}
+	p.cfg.server = p.serverOf(p.cfg)
+	return p
+}
+
+// serverOf returns what the sessions of one server share. Of a server without a name
+// nobody knows whether it is another one's, so its sessions have to be configured
+// alike.
+func (p *Pool) serverOf(cfg *setup) *server {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if name := cfg.server.name; name != "" && p.servers[name] != nil {
+		return p.servers[name]
+	}
+	s := newServer(cfg.server.name, cfg.Limits, p.workers)
+	if s.name != "" {
+		p.servers[s.name] = s
+	}
+	return s
 }
 
 // Start makes the pool ready for sessions; it opens none. The end of ctx has the
@@ -248,7 +268,7 @@ func (p *Pool) setupOf(name string) *setup {
 	p.configure(name, &cfg)
 	cfg.Clock, cfg.CheckInterval = p.cfg.Clock, p.cfg.CheckInterval
 	own := newSetup(cfg)
-	own.lagging = p.cfg.lagging
+	own.lagging, own.server = p.cfg.lagging, p.serverOf(own)
 	return own
 }
 

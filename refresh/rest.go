@@ -82,7 +82,7 @@ func (m *managed) cooled() {
 // about it, that is lost when it rests. Nobody holds it.
 func (m *managed) quiet() bool {
 	h, s := m.state.Load(), m.cur.Load()
-	if *h != (health{state: StateValid, renewed: h.renewed}) || s == nil || !s.alive(m.now()) || s.isDue(m.now()) {
+	if *h != (health{state: StateValid, renewed: h.renewed}) || s == nil || !s.alive(m.now()) || s.isDue(m.now()) && m.deferred.IsZero() {
 		return false
 	}
 	rec := m.rec
@@ -121,19 +121,25 @@ type stamp struct {
 type outlook struct {
 	dueWall, dueElapsed int64
 	stamp               stamp
+	crowd               uint8 // server.size, as the plan takes it into account
 }
 
 const never = math.MaxInt64
 
 func (m *managed) outlook(s *snapshot) outlook {
-	o, now := outlook{never, never, m.stamp}, m.now()
+	now := m.now()
+	o := outlook{dueWall: never, dueElapsed: never, stamp: m.stamp, crowd: m.cfg.server.size()}
 	plan := func(wall, next time.Time) {
 		if !wall.IsZero() && wall.Sub(now) < maxLife {
 			o.dueWall = min(o.dueWall, wall.UnixNano())
 			o.dueElapsed = min(o.dueElapsed, elapsed(now)+int64(next.Sub(now.Round(0))))
 		}
 	}
-	plan(s.due, s.dueAt(now))
+	if m.deferred.IsZero() {
+		plan(s.due, s.dueAt(now))
+	} else {
+		plan(m.deferred.Round(0), now.Round(0).Add(m.deferred.Sub(now)))
+	}
 	if !m.announced(s) {
 		plan(s.ending, s.ending)
 	}
@@ -156,7 +162,7 @@ func (m *Manager) glance(r *run) (at time.Time, ok bool) {
 	}
 	o, now := unpackOutlook(rest), m.now()
 	wait := o.untilDue(now)
-	if wait <= 0 {
+	if wait <= 0 || o.crowd != m.cfg.server.size() {
 		return at, false
 	}
 	if m.cfg.Store != nil {
@@ -175,6 +181,8 @@ type restOf struct {
 	generation uint64
 	renewed    time.Time
 	notified   bool   // of the refresh token's end
+	deferred   bool   // what is due is put off
+	ticket     bool   // as in managed
 	reported   string // as in managed
 	rec        *tokenstore.Record
 }
@@ -188,6 +196,8 @@ func (m *managed) pack() string {
 		generation: m.generation,
 		renewed:    m.state.Load().renewed,
 		notified:   m.announced(s),
+		deferred:   !m.deferred.IsZero(),
+		ticket:     m.ticket,
 		reported:   m.reported,
 		rec:        m.rec,
 	}.pack(m.cfg.configID)
@@ -200,6 +210,9 @@ func (m *Manager) unpack(packed string) (*managed, *snapshot) {
 	c.rec, c.account = rest.rec, rest.rec.Tokens
 	c.generation, c.stamp, c.reported = rest.generation, rest.stamp, rest.reported
 	c.state.Store(&health{state: StateValid, renewed: rest.renewed})
+	if rest.deferred {
+		c.deferred, c.ticket = now.Add(time.Duration(rest.dueElapsed-elapsed(now))), rest.ticket
+	}
 	if rest.notified {
 		c.notified = rest.rec.Tokens.RefreshExpiresAt
 	}

@@ -70,11 +70,13 @@ func TestRestKeepsEveryFieldOfASession(t *testing.T) {
 	for name, rec := range map[string]*tokenstore.Record{"full": rec, "plain ancestors": plain, "bare": bare} {
 		for _, config := range []string{"ours", rec.RefreshedBy} {
 			want := restOf{
-				outlook:    outlook{1 << 60, never, stamp{1 << 63, true}},
+				outlook:    outlook{1 << 60, never, stamp{1 << 63, true}, 20},
 				until:      -5,
 				generation: 300,
 				renewed:    time.Date(2026, 5, 6, 7, 8, 9, 10, time.Local),
 				notified:   true,
+				deferred:   true,
+				ticket:     true,
 				reported:   "hash",
 				rec:        rec,
 			}
@@ -86,8 +88,8 @@ func TestRestKeepsEveryFieldOfASession(t *testing.T) {
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: the session rested as\n%+v\nand woke as\n%+v", name, asJSON(t, want.rec), asJSON(t, got.rec))
 			}
-			want.notified, want.reported, want.stamp = false, "", stamp{}
-			if got := unpackRest(want.pack(config), config); got.notified || got.reported != "" || got.stamp.known {
+			want.notified, want.deferred, want.ticket, want.reported, want.stamp = false, false, false, "", stamp{}
+			if got := unpackRest(want.pack(config), config); got.notified || got.deferred || got.ticket || got.reported != "" || got.stamp.known {
 				t.Errorf("%s: woke with what was not set: %+v", name, got.outlook)
 			}
 		}

@@ -105,8 +105,8 @@ func TestASessionAtRestIsRenewedInTime(t *testing.T) {
 						t.Fatal("the token of a session at rest has died")
 					}
 				}
-				if n := c.server.Refreshes(); n < 10 || n > 14 {
-					t.Errorf("%d refreshes in two hours of 15-minute tokens; want about 12", n)
+				if n := c.server.Refreshes(); n < 10 || n > 17 {
+					t.Errorf("%d refreshes in two hours of 15-minute tokens; want 12 to 16", n)
 				}
 				c.clean(t)
 			})
@@ -150,8 +150,8 @@ func TestF53_ASessionAtRestIsRenewedInTimeWhereverTheClockGoes(t *testing.T) {
 						}
 						before := c.server.Refreshes()
 						time.Sleep(2 * time.Hour)
-						if n := c.server.Refreshes() - before; n < 10 || n > 14 {
-							t.Errorf("%d refreshes in two hours after the step; want about 12", n)
+						if n := c.server.Refreshes() - before; n < 10 || n > 17 {
+							t.Errorf("%d refreshes in two hours after the step; want 12 to 16", n)
 						}
 						if _, err := m.TokenContext(t.Context()); err != nil {
 							t.Errorf("after the step: %v", err)

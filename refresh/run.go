@@ -78,6 +78,9 @@ func (m *Manager) newRunLocked(life context.Context) (*run, error) {
 			return nil, fmt.Errorf("refresh: start: the pool: %w", ErrStopped)
 		}
 		r.sched = r.pool.sched
+		if m.cfg.server.join() {
+			r.sched.replan()
+		}
 		if life == r.pool.ctx {
 			return r, nil // the pool ends its sessions itself
 		}
@@ -247,6 +250,7 @@ func (r *run) leave(err error) {
 	m.broadcastLocked()
 	m.mu.Unlock()
 	if r.pool != nil {
+		m.cfg.server.part()
 		r.pool.leave(err)
 	}
 	if begun {

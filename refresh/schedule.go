@@ -17,18 +17,32 @@ type timing struct {
 	threshold      time.Duration
 	idle           time.Duration // the refresh token dies unused after this; zero: it does not
 	jitter         float64       // in [0,1), fixed for a session in a process
+	latency        time.Duration // how long a refresh takes
+	crowd          time.Duration // how long it takes to refresh all sessions of the server
+	pooled         bool          // the session is one of many
 }
 
 // lead is how long before expiry a refresh is due: the threshold, or a third of
 // the token's life if that is less, so that a short token is not refreshed in a
-// loop. Jitter moves it earlier by at most a tenth; it never makes it later.
+// loop. A server that takes long to answer is asked earlier: twice as long before
+// expiry as its answers take.
+//
+// Jitter moves it earlier by at most a tenth; it never makes it later. The sessions
+// of a pool may expire all at once: they are spread over half the lead, or over as
+// much time as the permitted rate needs for all of them, but never over more than
+// half of what the token lives before that.
 func (t timing) lead() time.Duration {
-	lead := t.threshold
+	lead, life := t.threshold, maxLife
 	if !t.issued.IsZero() {
-		lead = min(lead, t.expires.Sub(t.issued)/3)
+		life = max(t.expires.Sub(t.issued), 0)
+		lead = min(max(min(lead, life/3), 2*t.latency), life/2)
 	}
 	lead = min(max(lead, 0), maxLife)
-	return lead + time.Duration(float64(lead)/10*t.jitter)
+	spread := lead / 10
+	if t.pooled {
+		spread = max(min(max(lead/2, t.crowd), (life-lead)/2), spread)
+	}
+	return lead + time.Duration(float64(spread)*t.jitter)
 }
 
 // seed makes the jitter of a session another one in each process.

@@ -102,15 +102,30 @@ func (s *scheduler) next() (wait time.Duration, planned bool) {
 	defer s.mu.Unlock()
 	now := s.clk.Now()
 	if stepped(s.last, now) {
-		for _, r := range s.plan { // all equal, so the order of the heap holds
-			r.at = now.Sub(s.base)
-		}
+		s.replanLocked(now)
 	}
 	s.last = now
 	if len(s.plan) == 0 {
 		return 0, false
 	}
 	return s.plan[0].at - now.Sub(s.base), true
+}
+
+// replan lets all runs look now, because what was planned says nothing any more.
+func (s *scheduler) replan() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replanLocked(s.clk.Now())
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+func (s *scheduler) replanLocked(now time.Time) {
+	for _, r := range s.plan { // all equal, so the order of the heap holds
+		r.at = now.Sub(s.base)
+	}
 }
 
 // stepped reports whether a clock was set, or its machine slept, between two
@@ -241,6 +256,19 @@ func (s slots) take(ctx context.Context) bool {
 	case s <- struct{}{}:
 		return true
 	case <-ctx.Done():
+		return false
+	}
+}
+
+// try takes a slot if there is one.
+func (s slots) try() bool {
+	if s == nil {
+		return true
+	}
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
 		return false
 	}
 }

@@ -229,6 +229,7 @@ func (m *managed) show(pair *oauth.TokenPair) {
 }
 
 func (m *Manager) timing(pair *oauth.TokenPair) timing {
+	crowd, latency := m.cfg.server.pace()
 	return timing{
 		issued:         pair.IssuedAt,
 		expires:        pair.ExpiresAt,
@@ -237,6 +238,9 @@ func (m *Manager) timing(pair *oauth.TokenPair) timing {
 		threshold:      m.cfg.RefreshThreshold,
 		idle:           m.cfg.RefreshIdleLimit,
 		jitter:         jitterOf(m.session),
+		latency:        latency,
+		crowd:          crowd,
+		pooled:         m.pool != nil,
 	}
 }
 
@@ -252,6 +256,10 @@ func (m *managed) renew(ctx context.Context, r *run, w want) error {
 	if err := m.barred(w); err != nil {
 		return err
 	}
+	if err := m.admit(ctx, r, w); err != nil {
+		return err
+	}
+	defer m.cfg.server.release()
 	lease, err := m.lease(ctx, r)
 	if r.isOver() && err != nil {
 		return ErrStopped
@@ -290,6 +298,12 @@ func (m *managed) renew(ctx context.Context, r *run, w want) error {
 func (m *managed) satisfied(w want) bool {
 	s, now := m.currentFor(w.resource), m.now()
 	return !s.same(w.stale) && s.alive(now) && !s.isDue(now)
+}
+
+// lost reports whether the answer to a spend is known to be lost: it can be had
+// again only soon.
+func (m *managed) lost() bool {
+	return m.rec != nil && m.rec.Pending.On(m.rec.Tokens.RefreshToken) && !m.cfg.Follower
 }
 
 // barred returns why no refresh token may be spent now, or nil.

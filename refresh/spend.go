@@ -89,11 +89,13 @@ func (m *managed) attempt(ctx context.Context, pair *oauth.TokenPair, w want) (n
 	if w.resource != "" {
 		ctx = oauth.WithResource(ctx, w.resource)
 	}
-	sent := m.now().Round(0)
+	begun := m.now()
+	sent := begun.Round(0)
 	err = guard("OAuthClient.Refresh", func() error {
 		next, err = m.cfg.OAuthClient.Refresh(ctx, pair.Clone())
 		return err
 	})
+	m.answered(ctx, err, begun)
 	if errors.Is(err, oauth.ErrDowngraded) && next != nil && next.RefreshToken != "" {
 		return next, err // the one error that comes with a pair
 	}
@@ -122,16 +124,23 @@ func (m *managed) pauseBeforeReplay(ctx context.Context, r *run, err error, dela
 	}
 	m.setHealth(func(h *health) { h.state, h.err, h.next = StateRetrying, err, until })
 	m.emit(Event{Kind: EventRefreshFailed, Err: err, NextAttempt: until.Round(0)})
-	timer, run := m.cfg.Clock.Timer(until.Sub(now)), r.context()
+	m.pause(ctx, r, until.Sub(now))
+	return true
+}
+
+// pause waits, and reports false if that ended with the run or with ctx.
+func (m *managed) pause(ctx context.Context, r *run, wait time.Duration) (over bool) {
+	timer, run := m.cfg.Clock.Timer(wait), r.context()
 	defer timer.Stop()
 	r.sched.slots.lend(func() {
 		select {
 		case <-timer.C:
+			over = true
 		case <-run.Done():
 		case <-ctx.Done():
 		}
 	})
-	return true
+	return over
 }
 
 // succeed saves the new pair, then shows it.

@@ -28,7 +28,7 @@ func (f *File) Names(ctx context.Context) ([]string, error) {
 		if !ok || !e.Type().IsRegular() {
 			continue
 		}
-		if name, ok := f.nameOf(base); ok {
+		if name, ok := f.nameOf(base); ok && !IsServerRecord(name) {
 			names = append(names, name)
 		}
 	}

@@ -2,6 +2,7 @@ package tokenstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -137,17 +138,17 @@ func (m *Memory) Names(ctx context.Context) ([]string, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Sorted(maps.Keys(m.records)), nil
+	names := slices.Sorted(maps.Keys(m.records))
+	return slices.DeleteFunc(names, IsServerRecord), nil
 }
 
 // Count implements [Lister].
 func (m *Memory) Count(ctx context.Context) (int, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, fmt.Errorf("tokenstore: count sessions: %w", err)
+	names, err := m.Names(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("tokenstore: count sessions: %w", errors.Unwrap(err))
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.records), nil
+	return len(names), nil
 }
 
 // Cleanup implements [Lister].

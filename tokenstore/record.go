@@ -119,7 +119,7 @@ func (r *Record) SpentAt() (at time.Time, ever bool) {
 	const quarantine = 30 * 24 * time.Hour
 	t := r.Tokens
 	if t == nil {
-		return time.Time{}, len(r.Unknown) == 0
+		return r.NotBefore, len(r.Unknown) == 0
 	}
 	if t.ExpiresAt.IsZero() && t.AccessToken != "" && r.Dead == nil {
 		return time.Time{}, false // may be good for ever

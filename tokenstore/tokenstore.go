@@ -78,7 +78,8 @@ type Lease interface {
 // A Lister is a Store that can be looked through. Every store in this module is
 // one.
 type Lister interface {
-	// Names returns the names of all sessions, sorted.
+	// Names returns the names of all sessions, sorted, and none of those that
+	// [IsServerRecord] knows.
 	Names(ctx context.Context) ([]string, error)
 	// Count returns how many sessions there are.
 	Count(ctx context.Context) (int, error)

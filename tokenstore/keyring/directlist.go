@@ -27,6 +27,9 @@ func (d *Direct) Names(ctx context.Context) ([]string, error) {
 	}
 	var names []string
 	for _, name := range listed {
+		if tokenstore.IsServerRecord(name) {
+			continue
+		}
 		_, err := d.values.client.get(ctx, sessionItem(name))
 		switch {
 		case errors.Is(err, errNoItem):

@@ -70,9 +70,9 @@ func newStatements(cfg Config) statements {
 		mend:   written(`UPDATE {sessions} SET version = $2, damaged = record, record = $3, spent_at = $4 WHERE name = $1 AND version = $5`),
 		remove: written(`DELETE FROM {sessions} WHERE name = $1 AND version = $2`),
 
-		names:      sql(`SELECT name FROM {sessions} ORDER BY name`),
-		namesAfter: sql(`SELECT name FROM {sessions} WHERE name > $1 ORDER BY name LIMIT $2`),
-		count:      sql(`SELECT count(*) FROM {sessions}`),
+		names:      sql(`SELECT name FROM {sessions} WHERE {aSession} ORDER BY name`),
+		namesAfter: sql(`SELECT name FROM {sessions} WHERE name > $1 AND {aSession} ORDER BY name LIMIT $2`),
+		count:      sql(`SELECT count(*) FROM {sessions} WHERE {aSession}`),
 		spent:      sql(`SELECT name FROM {sessions} WHERE spent_at <= $1 AND name > $2 ORDER BY name LIMIT $3`),
 		forget:     sql(`DELETE FROM {leases} WHERE until <= {now}`),
 
@@ -109,6 +109,7 @@ func dialect(cfg Config) func(string) string {
 		"{sessions}", quoted(cfg.Table, ""),
 		"{leases}", quoted(cfg.Table, "_leases"),
 		"{schema}", quoted(cfg.Table, "_schema"),
+		"{aSession}", "substr(name, 1, 17) <> 'evertoken:server:'", // tokenstore.IsServerRecord
 		"{spent}", quoted(cfg.Table[strings.IndexByte(cfg.Table, '.')+1:], "_spent_at"),
 	}
 	if cfg.Dialect == SQLite {

@@ -26,6 +26,20 @@ var listTests = []test{
 		},
 	},
 	{
+		"WordsAboutServersAreNotListed",
+		"Names and Count leave out what is kept about servers (tokenstore.ServerRecord), which Get returns",
+		func(c *check) {
+			c.lister()
+			about := tokenstore.ServerRecord("https://login.example.com")
+			c.set("a", record("1"))
+			c.set(about, &tokenstore.Record{NotBefore: time.Now().Add(time.Hour)})
+			c.wantNames("a")
+			if c.get(about).NotBefore.IsZero() {
+				c.Errorf("the record about a server has lost its NotBefore")
+			}
+		},
+	},
+	{
 		"DeletedSessionsAreNotListed",
 		"Names does not list a session after Delete",
 		func(c *check) {

@@ -1,0 +1,335 @@
+package refresh_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// An endpoint stands for authorization servers with many sessions. Tests say how
+// it answers; it notes when it was asked.
+type endpoint struct {
+	name  string
+	takes time.Duration
+	life  time.Duration
+
+	mu    sync.Mutex
+	fails error // instead of a token
+	asked []time.Time
+	now   int
+	most  int
+}
+
+func (e *endpoint) Server() string { return e.name }
+
+func (e *endpoint) Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error) {
+	e.mu.Lock()
+	e.asked = append(e.asked, time.Now())
+	e.now++
+	e.most = max(e.most, e.now)
+	fails := e.fails
+	e.mu.Unlock()
+	defer func() { e.mu.Lock(); e.now--; e.mu.Unlock() }()
+	select {
+	case <-time.After(e.takes):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if fails != nil {
+		return nil, fails
+	}
+	return e.pair(), nil
+}
+
+func (e *endpoint) pair() *oauth.TokenPair {
+	return &oauth.TokenPair{
+		AccessToken: strconv.Itoa(rand.Int()), RefreshToken: strconv.Itoa(rand.Int()),
+		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(e.life),
+	}
+}
+
+func (e *endpoint) fail(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.fails = err
+}
+
+// requests returns when the endpoint was asked since the last call.
+func (e *endpoint) requests() []time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	list := slices.Clone(e.asked)
+	e.asked = nil
+	return list
+}
+
+// densest returns the greatest number of requests within a span of time.
+func densest(times []time.Time, span time.Duration) (most int) {
+	for i := range times {
+		n, _ := slices.BinarySearchFunc(times[i:], times[i].Add(span), time.Time.Compare)
+		most = max(most, n)
+	}
+	return most
+}
+
+// manySessions opens n sessions at the endpoint whose tokens expire all at once.
+func manySessions(t *testing.T, e *endpoint, n int, edits ...func(*refresh.PoolConfig)) (*refresh.Pool, []*refresh.Manager) {
+	t.Helper()
+	cfg := refresh.PoolConfig{Config: refresh.Config{OAuthClient: e}}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	p := refresh.NewPool(cfg)
+	t.Cleanup(p.Stop)
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var managers []*refresh.Manager
+	for i := range n {
+		m, err := p.Add(t.Context(), fmt.Sprint(i), e.pair())
+		if err != nil {
+			t.Fatal(err)
+		}
+		managers = append(managers, m)
+	}
+	return p, managers
+}
+
+func alive(t *testing.T, managers []*refresh.Manager) {
+	t.Helper()
+	for _, m := range managers {
+		if m.GetRefreshStatus().TimeUntilExpiry <= 0 {
+			t.Fatal("a session's token has died")
+		}
+	}
+}
+
+func TestF54_ACrowdThatExpiresInOneSecondIsRenewedWithoutAHerdAndInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 3000
+		e := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: time.Hour}
+		_, managers := manySessions(t, e, n)
+		time.Sleep(55*minute + 30*time.Second)
+		alive(t, managers)
+		asked := e.requests()
+		if len(asked) != n {
+			t.Fatalf("%d of %d sessions renewed within the first half minute of the lead", len(asked), n)
+		}
+		// Half the lead is 150 seconds.
+		if most := densest(asked, time.Second); most > 3*n/150 {
+			t.Errorf("up to %d requests in a second; %d a second would do", most, n/150)
+		}
+	})
+}
+
+func TestARateIsKeptAndTheCrowdRenewedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, rate = 1000, 1.0 // 1,250 seconds and more are needed, the lead is 300
+		e := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: time.Hour}
+		_, managers := manySessions(t, e, n, func(cfg *refresh.PoolConfig) { cfg.Limits.Rate = rate })
+		for range 3 * 60 {
+			time.Sleep(minute)
+			alive(t, managers)
+		}
+		asked := e.requests()
+		if most := densest(asked, 10*time.Second); most > 11 {
+			t.Errorf("%d requests in ten seconds; one a second is permitted", most)
+		}
+		if len(asked) < 3*n || len(asked) > 6*n {
+			t.Errorf("%d refreshes of %d sessions in three hours", len(asked), n)
+		}
+	})
+}
+
+// Callers without a token do not stand in line behind a crowd that nobody waits for.
+func TestACallerComesBeforeTheCrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, rate = 500, 2.0
+		e := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: -time.Hour}
+		_, managers := manySessions(t, e, n, func(cfg *refresh.PoolConfig) { cfg.Limits.Rate = rate })
+		e.life = 10 * time.Hour
+		time.Sleep(10 * time.Second)
+		for i := n - 1; i > n-4; i-- {
+			begun := time.Now()
+			if _, err := managers[i].TokenContext(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if waited := time.Since(begun); waited > 6*time.Second {
+				t.Errorf("a caller waited for %v", waited)
+			}
+		}
+		time.Sleep(10 * minute)
+		asked := e.requests()
+		if most := densest(asked, 10*time.Second); most > 21 {
+			t.Errorf("%d requests in ten seconds; two a second are permitted", most)
+		}
+		if len(asked) != n {
+			t.Errorf("%d refreshes of %d sessions", len(asked), n)
+		}
+	})
+}
+
+func TestConcurrentBoundsTheRequestsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{name: "https://as", takes: time.Second, life: -time.Hour}
+		_, managers := manySessions(t, e, 300, func(cfg *refresh.PoolConfig) { cfg.Limits.Concurrent = 3 })
+		e.life = 10 * time.Hour
+		var wg sync.WaitGroup
+		for _, m := range managers[:5] {
+			wg.Go(func() {
+				if _, err := m.TokenContext(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		time.Sleep(10 * minute)
+		alive(t, managers)
+		if asked := e.requests(); e.most > 3 || len(asked) != 300 {
+			t.Errorf("%d refreshes, %d at a time; want 300, and 3", len(asked), e.most)
+		}
+	})
+}
+
+// One server hangs; the sessions of the other one do not notice.
+func TestAHangingServerHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs := &endpoint{name: "https://hangs", takes: 10 * time.Hour, life: -time.Hour}
+		works := &endpoint{name: "https://works", takes: 20 * time.Millisecond, life: -time.Hour}
+		p, managers := manySessions(t, hangs, 200, func(cfg *refresh.PoolConfig) {
+			cfg.Workers = 8
+			cfg.Limits.Concurrent = 4
+			cfg.Configure = func(session string, cfg *refresh.Config) {
+				if session[0] == 'w' {
+					cfg.OAuthClient = works
+				}
+			}
+		})
+		for i := range 100 {
+			m, err := p.Add(t.Context(), fmt.Sprint("w", i), works.pair())
+			if err != nil {
+				t.Fatal(err)
+			}
+			managers = append(managers, m)
+		}
+		works.life = 10 * time.Hour
+		time.Sleep(3 * minute)
+		alive(t, managers[200:])
+	})
+}
+
+var errTooMany = &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Sent: true, Status: 429}
+
+func retryAfter(d time.Duration) error {
+	err := *errTooMany
+	err.RetryAt = time.Now().Add(d)
+	return &err
+}
+
+func TestF38_RetryAfterHoldsForAllSessionsOfAServerAndForOtherProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(tokenstore.Memory)
+		e := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: -time.Hour}
+		here, managers := manySessions(t, e, 0, func(cfg *refresh.PoolConfig) { cfg.Store = store })
+		there, _ := manySessions(t, e, 0, func(cfg *refresh.PoolConfig) { cfg.Store = store })
+		e.fail(retryAfter(5 * minute))
+		for i := range 20 {
+			for _, p := range []*refresh.Pool{here, there} {
+				m, err := p.Add(t.Context(), fmt.Sprintf("%p %d", p, i), e.pair())
+				if err != nil {
+					t.Fatal(err)
+				}
+				managers = append(managers, m)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		// Each process may be told once, before it has heard of the other; and one
+		// session by itself is not a crowd yet.
+		if n := len(e.requests()); n > 3 {
+			t.Errorf("%d requests although the server wants to be left alone", n)
+		}
+		begun := time.Now()
+		_, err := managers[len(managers)-1].TokenContext(t.Context())
+		var fail *oauth.Error
+		if !errors.As(err, &fail) || !errors.Is(err, oauth.ErrTransient) || fail.RetryAt.IsZero() || time.Since(begun) > time.Second {
+			t.Errorf("a caller without a token got %v after %v; want to be told at once when to come again", err, time.Since(begun))
+		}
+		e.fail(nil)
+		e.life = 10 * time.Hour
+		time.Sleep(4 * minute)
+		if n := len(e.requests()); n != 0 {
+			t.Errorf("%d requests before the time is over", n)
+		}
+		time.Sleep(4 * minute)
+		alive(t, managers)
+		if names, err := store.Names(t.Context()); len(names) != len(managers) || err != nil {
+			t.Errorf("the store lists %d sessions of %d, %v", len(names), len(managers), err)
+		}
+	})
+}
+
+// An outage in which every session is due: the server is tried now and then, and
+// not by each of them.
+func TestF37_AServerThatIsDownIsTriedNowAndThenAndNotByEverySession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 1000
+		e := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: time.Hour}
+		p, managers := manySessions(t, e, n)
+		time.Sleep(51 * minute)
+		e.fail(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Sent: true, Status: 503})
+		e.requests()
+		time.Sleep(3 * minute)
+		if asked := len(e.requests()); asked > 100 {
+			t.Errorf("%d requests in three minutes of an outage", asked)
+		}
+		alive(t, managers)
+		e.fail(nil)
+		time.Sleep(5 * minute)
+		alive(t, managers)
+		for s := range p.Statuses() {
+			if s.State != refresh.StateValid {
+				t.Fatalf("after the outage: %+v", s)
+			}
+		}
+	})
+}
+
+// The server takes longer than the lead of its short tokens: the first expiry shows
+// it, and later ones stall nobody.
+func TestTheLeadLearnsHowLongRefreshingTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{takes: 25 * time.Second, life: 61 * time.Second}
+		m := refresh.NewManager(refresh.Config{OAuthClient: e})
+		first := e.pair()
+		first.ExpiresAt, first.IssuedAt = time.Now().Add(time.Second), time.Now().Add(-minute)
+		if err := m.Start(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		defer m.Stop()
+		time.Sleep(minute)
+		for range 3000 {
+			begun := time.Now()
+			if _, err := m.TokenContext(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if waited := time.Since(begun); waited > 0 {
+				t.Fatalf("a caller waited for %v", waited)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if e.most > 1 {
+			t.Errorf("%d refreshes at a time", e.most)
+		}
+	})
+}
