@@ -38,12 +38,13 @@ resting: compiler ## run refresh's tests with sessions that rest whenever they c
 examples: compiler ## test the examples that are modules of their own
 	cd examples/grpc && $(GO) test -race $(TESTFLAGS) ./...
 
-# What only tests with the tag "real" cover: a real keyring, Windows under Wine, and
-# PostgreSQL servers.
-REAL := ./tokenstore/keyring ./examples/cli
+# What only tests with the tag "real" cover: a real keyring, real Redis
+# and PostgreSQL servers, and Windows under Wine.
+REAL := ./tokenstore/keyring ./tokenstore/redis ./examples/cli
 
-test-real: compiler ## test with a real OS keyring, as Windows programs, and with PostgreSQL (installs what it needs)
+test-real: compiler ## test with a real OS keyring, Redis and PostgreSQL, and as Windows programs (installs what it needs)
 	./tokenstore/keyring/setup.sh
+	./tokenstore/redis/setup.sh
 	$(GO) vet -tags real $(REAL)
 	$(GO) test -race -count=1 -tags real $(TESTFLAGS) $(REAL)
 	./tokenstore/sql/setup.sh

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // Every bucket has an index of its names, a sorted set in which all have the same
@@ -53,7 +55,7 @@ func (s *Store) NamesAfter(ctx context.Context, after string, limit int) ([]stri
 		if err != nil {
 			return nil, failed("list sessions", err)
 		}
-		all = append(all, here...)
+		all = append(all, slices.DeleteFunc(here, tokenstore.IsServerRecord)...)
 		if more {
 			after = names[len(names)-1]
 		}
