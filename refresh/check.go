@@ -13,8 +13,12 @@ func (m *Manager) check(r *run) time.Time {
 	}
 	c := m.hold()
 	defer c.release()
-	defer c.cooled()
-	return c.check(r)
+	at := c.check(r)
+	c.cooled()
+	if c.unused() {
+		go m.pool.dropIdle(m)
+	}
+	return at
 }
 
 func (m *managed) check(r *run) time.Time {
@@ -44,10 +48,14 @@ func (m *managed) attention() time.Time {
 		return time.Time{}
 	}
 	// What somebody wanted before its time is not given up either.
-	if m.lost() || h.failures > 0 || s.isDue(now) {
-		return later(later(now, h.next), m.deferred)
+	switch {
+	case m.lost(), h.failures > 0:
+	case m.idle():
+		return time.Time{}
+	case !s.isDue(now):
+		return s.dueAt(now)
 	}
-	return s.dueAt(now)
+	return later(later(now, h.next), m.deferred)
 }
 
 // announceEnd tells once that the refresh token's end comes near.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/benbjohnson/clock"
@@ -82,6 +83,16 @@ type Config struct {
 	// Session is the session's name in Store. Empty means "default".
 	Session string
 
+	// LocalWhenUnavailable makes the manager go on by itself while a Store that hosts
+	// share cannot be reached (tokenstore.ErrUnavailable): it renews the session
+	// without the lock and saves it later. Two hosts may then spend one refresh token,
+	// for which strict servers end the session. By default a manager in that
+	// situation serves living tokens and spends nothing.
+	LocalWhenUnavailable bool
+
+	// Renewal says when the session is renewed. Empty means RenewAlways.
+	Renewal Renewal
+
 	// Follower makes the manager read and watch a session that another program
 	// keeps alive. It never spends a refresh token, logs in, or writes to Store,
 	// which is required; OAuthClient is not. A caller whose token is dead waits for
@@ -145,6 +156,7 @@ type setup struct {
 	stamper  tokenstore.Stamper // Store, if it is one
 	configID string
 	server   *server
+	watching *atomic.Bool // the Store says what changes
 	// tokenless: OAuthClient renews pairs that have no refresh token.
 	tokenless bool
 	origins   []allowedOrigin // Config.AllowedOrigins
@@ -170,6 +182,7 @@ func newSetup(cfg Config) *setup {
 		s.RefreshIdleLimit = c.RefreshIdleLimit()
 	}
 	s.certificate = certificateOf(s.OAuthClient)
+	s.watching = new(atomic.Bool)
 	s.server = newServer(serverName(s.OAuthClient), s.Limits, DefaultWorkers)
 	return s
 }

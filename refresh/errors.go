@@ -27,6 +27,10 @@ var (
 	// session that another program keeps alive.
 	ErrFollower = errors.New("a follower does not change the session")
 
+	// ErrPaused means that no living token is left and Config.Renewal says not to
+	// get one.
+	ErrPaused = errors.New("refresh: renewing is paused")
+
 	// errReplaced ends a flight whose session was replaced by a new login.
 	errReplaced = errors.New("refresh: replaced by a new login")
 	// errAnswerLost is the cause when a server with strict rotation ends a session

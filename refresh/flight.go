@@ -49,6 +49,25 @@ func (m *managed) fly(w want) (*flight, error) {
 	return f, nil
 }
 
+// flyAndWait waits for a flight that does not put the refresh off, or for the end
+// of ctx.
+func (m *managed) flyAndWait(ctx context.Context, w want) error {
+	for {
+		f, err := m.fly(w)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if f.err != errDeferred {
+			return f.err
+		}
+	}
+}
+
 // flyHere is fly for the scheduler's goroutine, which has the turn and a slot. If
 // a flight is waiting for the turn, it leaves the work to that.
 func (m *managed) flyHere(w want) {

@@ -52,7 +52,16 @@ func (e *endpoint) Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.Toke
 	return e.pair(), nil
 }
 
+// live sets how long tokens live from now on.
+func (e *endpoint) live(life time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.life = life
+}
+
 func (e *endpoint) pair() *oauth.TokenPair {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	return &oauth.TokenPair{
 		AccessToken: strconv.Itoa(rand.Int()), RefreshToken: strconv.Itoa(rand.Int()),
 		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(e.life),
@@ -158,7 +167,7 @@ func TestACallerComesBeforeTheCrowd(t *testing.T) {
 		const n, rate = 500, 2.0
 		e := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: -time.Hour}
 		_, managers := manySessions(t, e, n, func(cfg *refresh.PoolConfig) { cfg.Limits.Rate = rate })
-		e.life = 10 * time.Hour
+		e.live(10 * time.Hour)
 		time.Sleep(10 * time.Second)
 		for i := n - 1; i > n-4; i-- {
 			begun := time.Now()
@@ -184,7 +193,7 @@ func TestConcurrentBoundsTheRequestsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{name: "https://as", takes: time.Second, life: -time.Hour}
 		_, managers := manySessions(t, e, 300, func(cfg *refresh.PoolConfig) { cfg.Limits.Concurrent = 3 })
-		e.life = 10 * time.Hour
+		e.live(10 * time.Hour)
 		var wg sync.WaitGroup
 		for _, m := range managers[:5] {
 			wg.Go(func() {
@@ -223,7 +232,7 @@ func TestAHangingServerHoldsUpNoOther(t *testing.T) {
 			}
 			managers = append(managers, m)
 		}
-		works.life = 10 * time.Hour
+		works.live(10 * time.Hour)
 		time.Sleep(3 * minute)
 		alive(t, managers[200:])
 	})
@@ -266,7 +275,7 @@ func TestF38_RetryAfterHoldsForAllSessionsOfAServerAndForOtherProcesses(t *testi
 			t.Errorf("a caller without a token got %v after %v; want to be told at once when to come again", err, time.Since(begun))
 		}
 		e.fail(nil)
-		e.life = 10 * time.Hour
+		e.live(10 * time.Hour)
 		time.Sleep(4 * minute)
 		if n := len(e.requests()); n != 0 {
 			t.Errorf("%d requests before the time is over", n)

@@ -40,6 +40,7 @@ type managed struct {
 	// Guarded by Manager.mu.
 	users     int                // who hold it; see hold
 	warm      int                // looks that it stays for although nobody holds it
+	used      time.Time          // when somebody last asked for its token, as far as that is known
 	flights   map[string]*flight // by resource indicator; nil if none is under way
 	changed   chan struct{}      // closed when cur or state changes; nil if nobody waits
 	resources map[string]*Resource
@@ -47,7 +48,7 @@ type managed struct {
 }
 
 func newManaged(m *Manager) *managed {
-	c := &managed{Manager: m, turn: make(chan struct{}, 1)}
+	c := &managed{Manager: m, turn: make(chan struct{}, 1), used: m.now()}
 	c.state.Store(&noSession)
 	return c
 }

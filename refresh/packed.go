@@ -51,6 +51,7 @@ func (r restOf) pack(configID string) string {
 	w.fixed(r.stamp.value)
 	w.fixed(uint64(r.until))
 	w.number(r.generation)
+	w.signed(int64(r.used))
 	w.time(r.renewed)
 
 	w.text(t.AccessToken)
@@ -88,6 +89,7 @@ func unpackRest(packed, configID string) restOf {
 	r = r[2+3*8:]
 	rest.until = int64(r.fixed())
 	rest.generation = r.number()
+	rest.used = time.Duration(r.signed())
 	rest.renewed = r.time()
 
 	t := &oauth.TokenPair{AccessToken: r.text(), RefreshToken: r.text(), TokenType: r.text(), Scope: r.text()}

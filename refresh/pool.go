@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -31,6 +32,12 @@ type PoolConfig struct {
 	// several goroutines, and costs every session a Config of its own.
 	Configure func(session string, cfg *Config)
 
+	// IdleAfter is how long a session that is saved in Config.Store, and is not
+	// renewed unless somebody asks for its token (RenewOnUse, RenewNever), stays in
+	// memory without being asked for. After that it is dropped, as by Drop: get
+	// sessions from the pool each time they are needed. Zero or less: it stays.
+	IdleAfter time.Duration
+
 	// Workers bounds how many sessions are looked at and refreshed at a time, and
 	// so the requests that the pool makes at once. Zero or less means
 	// DefaultWorkers.
@@ -50,6 +57,7 @@ type Pool struct {
 	cfg       *setup
 	configure func(session string, cfg *Config)
 	workers   int
+	idleAfter time.Duration
 
 	mu       sync.Mutex // guards the fields below; never held across I/O or callbacks
 	run      *poolRun   // nil when stopped
@@ -68,6 +76,7 @@ func NewPool(cfg PoolConfig) *Pool {
 		cfg:       newSetup(cfg.Config),
 		configure: cfg.Configure,
 		workers:   cfg.Workers,
+		idleAfter: cfg.IdleAfter,
 		servers:   make(map[string]*server),
 		sessions:  make(map[string]*Manager),
 		opening:   make(map[string]chan struct{}),
@@ -124,7 +133,7 @@ func (p *Pool) Start(ctx context.Context) error {
 // Manager.Stop takes the session out of the pool's care until it is asked for
 // again.
 func (p *Pool) Session(ctx context.Context, name string) (*Manager, error) {
-	return p.open(ctx, name, nil)
+	return p.session(ctx, name, nil)
 }
 
 // Add makes tokens the named session, as after a login, and returns its manager,
@@ -134,7 +143,7 @@ func (p *Pool) Add(ctx context.Context, name string, tokens *oauth.TokenPair) (*
 	if tokens == nil {
 		return nil, errors.New("refresh: Pool.Add: no tokens")
 	}
-	return p.open(ctx, name, tokens)
+	return p.session(ctx, name, tokens)
 }
 
 // Restore opens all sessions of Config.Store, which must be a tokenstore.Lister,
@@ -142,27 +151,59 @@ func (p *Pool) Add(ctx context.Context, name string, tokens *oauth.TokenPair) (*
 // how many it opened. One that cannot be opened does not keep the others; the
 // errors are joined.
 func (p *Pool) Restore(ctx context.Context) (int, error) {
-	list, ok := p.cfg.Store.(tokenstore.Lister)
-	if !ok {
-		return 0, fmt.Errorf("refresh: Pool.Restore: the Store cannot list its sessions: %w", oauth.ErrMisconfigured)
-	}
-	names, err := list.Names(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("refresh: listing the sessions: %w", err)
-	}
 	opened := 0
 	var failed []error
-	for _, name := range names {
-		switch _, err := p.Session(ctx, name); {
-		case err == nil:
-			opened++
-		case ctx.Err() != nil, errors.Is(err, ErrStopped):
-			return opened, err
-		case !errors.Is(err, oauth.ErrLoginRequired): // not just deleted
-			failed = append(failed, err)
+	for page, err := range p.names(ctx) {
+		if err != nil {
+			return opened, errors.Join(append(failed, fmt.Errorf("refresh: listing the sessions: %w", err))...)
+		}
+		for _, name := range page {
+			switch _, err := p.Session(ctx, name); {
+			case err == nil:
+				opened++
+			case ctx.Err() != nil, errors.Is(err, ErrStopped):
+				return opened, err
+			case !errors.Is(err, oauth.ErrLoginRequired): // not just deleted
+				failed = append(failed, err)
+			}
 		}
 	}
 	return opened, errors.Join(failed...)
+}
+
+// names returns the names of all sessions in the Store, by the page if it can.
+func (p *Pool) names(ctx context.Context) iter.Seq2[[]string, error] {
+	const pageSize = 1000
+	return func(yield func([]string, error) bool) {
+		if pager, ok := p.cfg.Store.(tokenstore.Pager); ok {
+			for after := ""; ; {
+				page, err := pager.NamesAfter(ctx, after, pageSize)
+				if errors.Is(err, errors.ErrUnsupported) {
+					break
+				}
+				if !yield(page, err) || err != nil || len(page) < pageSize {
+					return
+				}
+				after = page[len(page)-1]
+			}
+		}
+		list, ok := p.cfg.Store.(tokenstore.Lister)
+		if !ok {
+			yield(nil, fmt.Errorf("the Store cannot list its sessions: %w", oauth.ErrMisconfigured))
+			return
+		}
+		yield(list.Names(ctx))
+	}
+}
+
+// dropIdle forgets a session that nobody uses.
+func (p *Pool) dropIdle(m *Manager) {
+	p.mu.Lock()
+	if p.sessions[m.session] == m && p.opening[m.session] == nil {
+		delete(p.sessions, m.session)
+	}
+	p.mu.Unlock()
+	m.halt()
 }
 
 // Drop stops a session and forgets it, here only: the Store keeps it. Its manager
@@ -182,15 +223,19 @@ func (p *Pool) Drop(ctx context.Context, name string) error {
 // Statuses returns how every open session fares, in no particular order.
 func (p *Pool) Statuses() iter.Seq[*RefreshStatus] {
 	return func(yield func(*RefreshStatus) bool) {
-		p.mu.Lock()
-		open := slices.Collect(maps.Values(p.sessions))
-		p.mu.Unlock()
-		for _, m := range open {
+		for _, m := range p.open() {
 			if !yield(m.GetRefreshStatus()) {
 				return
 			}
 		}
 	}
+}
+
+// open returns the open sessions, in no particular order.
+func (p *Pool) open() []*Manager {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Values(p.sessions))
 }
 
 // String describes the pool without tokens.
@@ -203,9 +248,9 @@ func (p *Pool) String() string {
 // Format implements fmt.Formatter: every verb prints what String returns.
 func (p *Pool) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, p.String()) }
 
-// open returns the named session's manager, after starting it if need be: once,
+// session returns the named session's manager, after starting it if need be: once,
 // however many ask.
-func (p *Pool) open(ctx context.Context, name string, tokens *oauth.TokenPair) (*Manager, error) {
+func (p *Pool) session(ctx context.Context, name string, tokens *oauth.TokenPair) (*Manager, error) {
 	for {
 		p.mu.Lock()
 		m, busy, r := p.sessions[name], p.opening[name], p.run
@@ -269,6 +314,9 @@ func (p *Pool) setupOf(name string) *setup {
 	cfg.Clock, cfg.CheckInterval = p.cfg.Clock, p.cfg.CheckInterval
 	own := newSetup(cfg)
 	own.lagging, own.server = p.cfg.lagging, p.serverOf(own)
+	if own.Store == p.cfg.Store {
+		own.watching = p.cfg.watching
+	}
 	return own
 }
 

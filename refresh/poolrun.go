@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 )
 
@@ -19,7 +17,8 @@ type poolRun struct {
 	finished chan struct{}
 	err      error // what was left unsaved; written before finished closes
 
-	running sync.WaitGroup // sessions; grows under p.mu while not ending
+	running  sync.WaitGroup // sessions; grows under p.mu while not ending
+	watching sync.WaitGroup // the one who hears of changes in the Store
 
 	// Guarded by p.mu.
 	ending  bool            // no more sessions
@@ -35,6 +34,7 @@ func (p *Pool) newRun(ctx context.Context) *poolRun {
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.values = context.WithoutCancel(ctx)
 	r.sched.start(p.cfg.CheckInterval)
+	r.watch()
 	context.AfterFunc(r.ctx, r.end)
 	return r
 }
@@ -71,12 +71,12 @@ func (r *poolRun) leave(err error) {
 func (r *poolRun) end() {
 	r.p.mu.Lock()
 	r.ending = true
-	open := slices.Collect(maps.Values(r.p.sessions))
 	r.p.mu.Unlock()
-	for _, m := range open {
+	for _, m := range r.p.open() {
 		m.halt()
 	}
 	r.running.Wait()
+	r.watching.Wait()
 	r.sched.stop()
 
 	r.p.mu.Lock()

@@ -42,6 +42,7 @@ func (m *Manager) use() *managed {
 	if woken {
 		c.warm = warmFor
 	}
+	c.used = m.now()
 	m.mu.Unlock()
 	if woken && r != nil {
 		r.sched.wakeBy(r, m.now().Add(m.cfg.CheckInterval)) // to rest again
@@ -69,7 +70,9 @@ func (m *managed) release() {
 var restAlone = false
 
 // rests reports whether a session may rest: a crowd of them has to.
-func (m *Manager) rests() bool { return m.pool != nil || restAlone }
+func (m *Manager) rests() bool {
+	return m.pool != nil || restAlone || m.cfg.Renewal == RenewOnUse // rest is how use is told
+}
 
 // cooled notes that a look is over.
 func (m *managed) cooled() {
@@ -82,7 +85,7 @@ func (m *managed) cooled() {
 // about it, that is lost when it rests. Nobody holds it.
 func (m *managed) quiet() bool {
 	h, s := m.state.Load(), m.cur.Load()
-	if *h != (health{state: StateValid, renewed: h.renewed}) || s == nil || !s.alive(m.now()) || s.isDue(m.now()) && m.deferred.IsZero() {
+	if *h != (health{state: StateValid, renewed: h.renewed}) || s == nil || m.wants(s) {
 		return false
 	}
 	rec := m.rec
@@ -96,6 +99,26 @@ func (m *managed) quiet() bool {
 		return false
 	}
 	return len(m.flights) == 0 && len(m.resources) == 0 && (m.stepUp.scopes == nil || m.stepUp.generation != m.generation)
+}
+
+// wants reports whether the session wants to be renewed now.
+func (m *managed) wants(s *snapshot) bool {
+	if m.cfg.onDemand() {
+		return false // it was not asked for
+	}
+	return !s.alive(m.now()) || s.isDue(m.now()) && m.deferred.IsZero()
+}
+
+// droppable reports whether the pool may forget the session when nobody uses it.
+func (m *Manager) droppable() bool {
+	return m.pool != nil && m.pool.idleAfter > 0 && m.cfg.Store != nil && m.cfg.onDemand()
+}
+
+// unused reports whether it is time for that. Nobody but the caller holds it.
+func (m *managed) unused() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.droppable() && m.users == 1 && m.warm == 0 && remaining(m.now(), m.used.Add(m.pool.idleAfter)) <= 0 && m.quiet()
 }
 
 // view returns how the session is, without waking it.
@@ -135,9 +158,15 @@ func (m *managed) outlook(s *snapshot) outlook {
 			o.dueElapsed = min(o.dueElapsed, elapsed(now)+int64(next.Sub(now.Round(0))))
 		}
 	}
-	if m.deferred.IsZero() {
+	switch {
+	case m.cfg.onDemand():
+		if m.droppable() {
+			in := m.used.Add(m.pool.idleAfter).Sub(now)
+			plan(now.Round(0).Add(in), now.Round(0).Add(in))
+		}
+	case m.deferred.IsZero() || !s.isDue(now):
 		plan(s.due, s.dueAt(now))
-	} else {
+	default:
 		plan(m.deferred.Round(0), now.Round(0).Add(m.deferred.Sub(now)))
 	}
 	if !m.announced(s) {
@@ -169,7 +198,11 @@ func (m *Manager) glance(r *run) (at time.Time, ok bool) {
 		if current := m.readStamp(r.background()); !current.known || current != o.stamp {
 			return at, false
 		}
-		wait = min(wait, m.cfg.CheckInterval)
+		interval := m.cfg.CheckInterval
+		if m.cfg.watching.Load() {
+			interval *= rarely
+		}
+		wait = min(wait, interval)
 	}
 	return now.Add(min(wait, maxLife)), true
 }
@@ -179,6 +212,7 @@ type restOf struct {
 	outlook
 	until      int64 // the snapshot's end by the clock that nobody sets; see outlook
 	generation uint64
+	used       time.Duration // since epoch
 	renewed    time.Time
 	notified   bool   // of the refresh token's end
 	deferred   bool   // what is due is put off
@@ -194,6 +228,7 @@ func (m *managed) pack() string {
 		outlook:    m.outlook(s),
 		until:      s.until,
 		generation: m.generation,
+		used:       time.Duration(elapsed(m.used)),
 		renewed:    m.state.Load().renewed,
 		notified:   m.announced(s),
 		deferred:   !m.deferred.IsZero(),
@@ -208,6 +243,7 @@ func (m *Manager) unpack(packed string) (*managed, *snapshot) {
 	rest, now := unpackRest(packed, m.cfg.configID), m.now()
 	c := newManaged(m)
 	c.rec, c.account = rest.rec, rest.rec.Tokens
+	c.used = now.Add(rest.used - time.Duration(elapsed(now)))
 	c.generation, c.stamp, c.reported = rest.generation, rest.stamp, rest.reported
 	c.state.Store(&health{state: StateValid, renewed: rest.renewed})
 	if rest.deferred {

@@ -73,6 +73,7 @@ func TestRestKeepsEveryFieldOfASession(t *testing.T) {
 				outlook:    outlook{1 << 60, never, stamp{1 << 63, true}, 20},
 				until:      -5,
 				generation: 300,
+				used:       -time.Hour,
 				renewed:    time.Date(2026, 5, 6, 7, 8, 9, 10, time.Local),
 				notified:   true,
 				deferred:   true,

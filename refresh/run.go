@@ -144,6 +144,7 @@ func (r *run) begin() {
 	r.m.mu.Unlock()
 	r.sched.wake(r)
 	if r.pool == nil {
+		r.watch()
 		r.sched.start(r.m.cfg.CheckInterval)
 	}
 	if r.isOver() {

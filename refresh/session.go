@@ -275,7 +275,7 @@ func (m *managed) renew(ctx context.Context, r *run, w want) error {
 	// A conflict means that somebody changed the record without the lock. Each
 	// round reads it again; three of them lost to others are a matter for later.
 	for range 3 {
-		if err = m.look(ctx); err != nil {
+		if err = m.look(ctx); err != nil && !m.alone(err) {
 			return m.failed(ctx, transient(fmt.Errorf("reading the session: %w", err)))
 		}
 		if m.satisfied(w) {
@@ -300,6 +300,11 @@ func (m *managed) satisfied(w want) bool {
 	return !s.same(w.stale) && s.alive(now) && !s.isDue(now)
 }
 
+// alone reports whether the manager is to go on although the Store failed.
+func (m *managed) alone(err error) bool {
+	return m.cfg.LocalWhenUnavailable && m.rec != nil && errors.Is(err, tokenstore.ErrUnavailable)
+}
+
 // lost reports whether the answer to a spend is known to be lost: it can be had
 // again only soon.
 func (m *managed) lost() bool {
@@ -314,6 +319,8 @@ func (m *managed) barred(w want) error {
 		return h.err
 	case m.rec == nil:
 		return loginRequired(ErrLoggedOut)
+	case m.cfg.Renewal == RenewNever:
+		return ErrPaused
 	case m.cfg.Follower:
 		return m.failed(context.Background(), transient(errOwnerLate))
 	case m.rec.Tokens.RefreshToken == "" && !m.cfg.tokenless:

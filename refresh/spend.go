@@ -75,7 +75,7 @@ func (m *managed) announce(ctx context.Context, pair *oauth.TokenPair, w want) e
 		return nil
 	case errors.Is(err, tokenstore.ErrConflict):
 		return tokenstore.ErrConflict
-	case m.cur.Load().alive(m.now()) && !w.rejected:
+	case m.cur.Load().alive(m.now()) && !w.rejected && !m.alone(err):
 		return m.failed(ctx, transient(fmt.Errorf("the refresh cannot be announced in the Store: %w", err)))
 	}
 	m.cfg.Logger.Warn("refreshing without announcing it in the Store", "session", m.session, "error", err)

@@ -107,7 +107,11 @@ func (m *managed) lease(ctx context.Context, r *run) (lease tokenstore.Lease, er
 			return err
 		})
 	})
-	if err == nil && lease == nil {
+	switch {
+	case m.alone(err):
+		m.cfg.Logger.Warn("refreshing without the session's lock", "session", m.session, "error", err)
+		return noLease{}, nil
+	case err == nil && lease == nil:
 		err = errors.New("the Store returned no lease")
 	}
 	return lease, err

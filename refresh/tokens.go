@@ -54,7 +54,10 @@ func (m *Manager) current(ctx context.Context) (*snapshot, error) {
 func (m *Manager) await(ctx context.Context, resource string) (*snapshot, error) {
 	c := m.use()
 	defer c.release()
-	if s := m.currentFor(resource); s.alive(m.now()) {
+	if s, now := m.currentFor(resource), m.now(); s.alive(now) {
+		if s.isDue(now) {
+			m.wakeUp() // nobody has renewed it because nobody asked
+		}
 		return s, nil // it was at rest
 	}
 	return c.await(ctx, resource)
@@ -78,6 +81,7 @@ func (m *managed) await(ctx context.Context, resource string) (*snapshot, error)
 			return nil, h.err // waiting cannot help
 		}
 		var retry <-chan time.Time
+		var f *flight
 		if pause > 0 {
 			if !m.IsRunning() {
 				return nil, errors.Join(ErrStopped, h.err)
@@ -86,14 +90,17 @@ func (m *managed) await(ctx context.Context, resource string) (*snapshot, error)
 			defer timer.Stop()
 			retry = timer.C
 		} else {
-			f, err := m.fly(want{stale: s, resource: resource, force: true})
-			if err != nil {
+			var err error
+			if f, err = m.fly(want{stale: s, resource: resource, force: true}); err != nil {
 				return nil, errors.Join(err, h.err)
 			}
 			changed = f.done
 		}
 		select {
 		case <-changed:
+			if f != nil && errors.Is(f.err, ErrPaused) {
+				return nil, f.err
+			}
 		case <-retry:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("refresh: waiting for a token: %w", context.Cause(ctx))
@@ -133,16 +140,10 @@ func (m *managed) lastResort(ctx context.Context, resource string) (*snapshot, e
 func (m *Manager) ForceRefresh(ctx context.Context) error {
 	c := m.hold()
 	defer c.release()
-	f, err := c.fly(want{stale: m.cur.Load(), force: true})
-	if err != nil {
+	if err := c.flyAndWait(ctx, want{stale: m.cur.Load(), force: true}); ctx.Err() == nil || !errors.Is(err, context.Cause(ctx)) {
 		return err
 	}
-	select {
-	case <-f.done:
-		return f.err
-	case <-ctx.Done():
-		return fmt.Errorf("refresh: waiting for a refresh: %w", context.Cause(ctx))
-	}
+	return fmt.Errorf("refresh: waiting for a refresh: %w", context.Cause(ctx))
 }
 
 // UpdateTokens makes a new login the session: it is saved, shown to callers, and

@@ -156,14 +156,12 @@ func (m *Manager) renewRejected(ctx context.Context, resource string, s *snapsho
 		m.wakeUp() // the Store may know more
 		return nil
 	}
-	f, err := c.fly(want{stale: s, resource: resource, rejected: true})
-	if err != nil || !wait {
+	w := want{stale: s, resource: resource, rejected: true}
+	if !wait {
+		_, _ = c.fly(w)
 		return nil
 	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-	}
+	_ = c.flyAndWait(ctx, w) // what counts is the token there is then
 	if cur := m.currentFor(resource); !cur.same(s) && cur.alive(m.now()) {
 		return cur
 	}
