@@ -28,7 +28,10 @@
 //
 // A [Pool] keeps the sessions of many users alive with one scheduler and a bounded
 // number of workers. Each of them is a Manager with everything it promises, and has
-// no goroutine and no timer of its own while it rests.
+// no goroutine and no timer of its own while it rests. They share what their server
+// permits ([Limits]): crowds are spread, a Retry-After holds for all, and a server
+// that is down is tried now and then. [Renewal] says whether sessions that nobody uses
+// are renewed.
 //
 // # Several processes
 //
