@@ -8,12 +8,17 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"sync"
 )
 
 //go:embed page.html
 var pageHTML string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+// pageTemplate parses the page at the first login: most programs that start have
+// none.
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Parse(pageHTML))
+})
 
 // A page is what the person sees in the browser when a login returns. Nothing of
 // the request gets into it.
@@ -58,7 +63,7 @@ func outcomePage(err error) page {
 // nowhere; the code in its address must reach nobody else.
 func (p page) write(w http.ResponseWriter) {
 	var b bytes.Buffer
-	if err := pageTemplate.Execute(&b, p); err != nil {
+	if err := pageTemplate().Execute(&b, p); err != nil {
 		http.Error(w, p.Title, p.status)
 		return
 	}

@@ -6,13 +6,17 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"sync"
 )
 
 //go:embed pages
 var pageFiles embed.FS
 
-// pages is parsed once and never changed.
-var pages = template.Must(template.ParseFS(pageFiles, "pages/pages.html"))
+// pages parses the templates when the first page is shown: programs that have a
+// server for one of their commands do not pay for it in the others.
+var pages = sync.OnceValue(func() *template.Template {
+	return template.Must(template.ParseFS(pageFiles, "pages/pages.html"))
+})
 
 // A pageData is what the templates show. They escape all of it.
 type pageData struct {
@@ -30,7 +34,7 @@ func (s *Server) showPage(name string, d pageData) *answer {
 	d.Style = s.base + string(styleEndpoint)
 	setDefault(&d.status, http.StatusOK)
 	var b bytes.Buffer
-	if err := pages.ExecuteTemplate(&b, name, d); err != nil {
+	if err := pages().ExecuteTemplate(&b, name, d); err != nil {
 		return textAnswer(http.StatusInternalServerError, "oauthtest: the page cannot be shown")
 	}
 	h := http.Header{}

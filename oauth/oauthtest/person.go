@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Allow does what a person does who signs in as user and allows the access: it
@@ -126,19 +127,24 @@ func (p *person) decide(page shownPage, decision string) (shownPage, error) {
 	return p.submit(page, url.Values{"decision": {decision}})
 }
 
-// The pages are our own, so expressions suffice to read them.
+// The pages are our own, so expressions suffice to read them. Like the templates,
+// they are compiled when somebody reads one.
 var (
-	formAction  = regexp.MustCompile(`<form method="post" action="([^"]*)"`)
-	hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`)
-	pageTitle   = regexp.MustCompile(`<h1>([^<]*)</h1>`)
+	formAction  = expression(`<form method="post" action="([^"]*)"`)
+	hiddenField = expression(`<input type="hidden" name="([^"]*)" value="([^"]*)"`)
+	pageTitle   = expression(`<h1>([^<]*)</h1>`)
 )
+
+func expression(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
 
 // submit sends the page's form.
 func (p *person) submit(page shownPage, fields url.Values) (shownPage, error) {
-	for _, field := range hiddenField.FindAllStringSubmatch(page.html, -1) {
+	for _, field := range hiddenField().FindAllStringSubmatch(page.html, -1) {
 		fields.Set(field[1], html.UnescapeString(field[2]))
 	}
-	action := formAction.FindStringSubmatch(page.html)
+	action := formAction().FindStringSubmatch(page.html)
 	if action == nil {
 		return page, page.refusal()
 	}
@@ -174,7 +180,7 @@ func (p *person) open(r *http.Request) (shownPage, error) {
 // refusal is the error for a page that leads no further.
 func (page shownPage) refusal() error {
 	title := "no title"
-	if m := pageTitle.FindStringSubmatch(page.html); m != nil {
+	if m := pageTitle().FindStringSubmatch(page.html); m != nil {
 		title = html.UnescapeString(m[1])
 	}
 	return fmt.Errorf("oauthtest: the server shows a page that leads no further: %q (HTTP %d)", title, page.status)
