@@ -54,7 +54,7 @@ trouble (try again), 5 misconfigured.`
 
 // run is the whole command. It returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, openKeyring: openKeyring, closeLimit: closeLimit}
+	a := newApp(stdin, stdout, stderr, getenv)
 	if len(args) == 0 {
 		args = []string{"help"}
 	}
@@ -66,14 +66,24 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case err != nil:
 		return a.report(usage(err))
 	}
-	a.profile = cmp.Or(line.Profile, getenv("EVERTOKEN_PROFILE"), defaultProfile)
-	a.dir = cmp.Or(line.Dir, getenv("EVERTOKEN_DIR"))
-	a.quiet, a.verbose = line.Quiet, line.Verbose
-	if err := checkProfileName(a.profile); err != nil {
+	if err := a.choose(&line); err != nil {
 		return a.report(usage(err))
 	}
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	return a.report(kctx.Run(a))
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) *app {
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, openKeyring: openKeyring, closeLimit: closeLimit}
+}
+
+// choose takes over what all commands share of the command line, and what the
+// environment says instead.
+func (a *app) choose(line *cli) error {
+	a.profile = cmp.Or(line.Profile, a.getenv("EVERTOKEN_PROFILE"), defaultProfile)
+	a.dir = cmp.Or(line.Dir, a.getenv("EVERTOKEN_DIR"))
+	a.quiet, a.verbose = line.Quiet, line.Verbose
+	return checkProfileName(a.profile)
 }
 
 // parse reads the command line. It reports done when that asked for help, which

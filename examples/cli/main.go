@@ -48,6 +48,14 @@ import (
 )
 
 func main() {
+	a := newApp(os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+	if answer := a.quick(os.Args[1:]); answer != nil {
+		// Nothing is under way, so a signal may end the process as usual; only of
+		// writes to nobody the message tells, as it does below. No other program is
+		// started any more to which this could pass on.
+		signal.Ignore(syscall.SIGPIPE)
+		os.Exit(answer())
+	}
 	ctx, stop := untilSignal()
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 	stop()

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/evertoken/evertoken/oauth"
@@ -50,12 +49,13 @@ type profile struct {
 	KeepOld bool `json:"keep_old,omitempty"`
 }
 
-// profileName is narrow, so that a name is a file's name everywhere: two names
-// that differ in case would be one file on macOS and Windows.
-var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9._@-]{0,63}$`)
+const lettersAndDigits = "abcdefghijklmnopqrstuvwxyz0123456789"
 
+// checkProfileName is narrow, so that a name is a file's name everywhere: two names
+// that differ in case would be one file on macOS and Windows. Every command checks
+// a name, and compiling an expression for it takes longer than printing a token.
 func checkProfileName(name string) error {
-	if !profileName.MatchString(name) {
+	if name == "" || len(name) > 64 || !strings.Contains(lettersAndDigits, name[:1]) || strings.Trim(name, lettersAndDigits+"._@-") != "" {
 		return fmt.Errorf("profile name %q: use up to 64 small letters, digits and . _ @ -, beginning with a letter or digit", name)
 	}
 	return nil

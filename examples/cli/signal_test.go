@@ -14,9 +14,8 @@ import (
 	"testing"
 )
 
-// command starts the command as a process of its own, by the name that TestMain
-// knows it by.
-func command(t *testing.T, args ...string) (*exec.Cmd, *bufio.Reader) {
+// program returns the path of the command, under the name that TestMain knows it by.
+func program(t *testing.T) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -26,7 +25,13 @@ func command(t *testing.T, args ...string) (*exec.Cmd, *bufio.Reader) {
 	if err := os.Symlink(self, link); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(link, args...)
+	return link
+}
+
+// command starts the command as a process of its own.
+func command(t *testing.T, args ...string) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
+	cmd := exec.Command(program(t), args...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

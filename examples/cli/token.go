@@ -39,16 +39,18 @@ func (c *tokenCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if c.enough(rec.Tokens) {
-		return a.print("%s", rec.Tokens.AccessToken) // the usual case needs no manager
+		return c.show(a, rec.Tokens) // the usual case needs no manager
 	}
 	return s.with(ctx, c.Wait, func(m *refresh.Manager) error {
 		pair, err := c.renewed(ctx, a, m)
 		if err != nil {
 			return err
 		}
-		return a.print("%s", pair.AccessToken)
+		return c.show(a, pair)
 	})
 }
+
+func (*tokenCmd) show(a *app, t *oauth.TokenPair) error { return a.print("%s", t.AccessToken) }
 
 // enough reports whether a token lives long enough not to be renewed.
 func (c *tokenCmd) enough(t *oauth.TokenPair) bool {
