@@ -23,8 +23,10 @@ func (cfg Config) checkCertificate() error {
 // checkMutualTLS returns an error if the client authenticates by certificate, but
 // the endpoint is one without TLS.
 func (cfg Config) checkMutualTLS(name, endpoint string) error {
-	u, err := url.Parse(endpoint)
-	if err == nil && cfg.ClientAuth.mutualTLS() && u.Scheme != "https" {
+	if !cfg.ClientAuth.mutualTLS() {
+		return nil
+	}
+	if u, err := url.Parse(endpoint); err == nil && u.Scheme != "https" {
 		return fmt.Errorf("%s must be https: %s is a certificate of the TLS connection", name, cfg.ClientAuth)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/evertoken/evertoken/internal/dpop"
+	"github.com/evertoken/evertoken/internal/rawjson"
 )
 
 // An answer is what came back for a token request, with everything that judging
@@ -95,13 +96,13 @@ func (a answer) failure(fields map[string]json.RawMessage) *Error {
 	return fail
 }
 
-// fields returns the members of the JSON object in the body, or nil.
+// fields returns the members of the JSON object in the body, or nil. They share
+// the body's memory.
 func (a answer) fields() map[string]json.RawMessage {
-	var fields map[string]json.RawMessage
-	if !a.whole || json.Unmarshal(a.body, &fields) != nil {
+	if !a.whole {
 		return nil
 	}
-	return fields
+	return rawjson.Object(a.body)
 }
 
 // page reports whether the body is markup.

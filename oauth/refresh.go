@@ -81,7 +81,7 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 	if next.Scope == "" {
 		next.Scope = narrowed // RFC 6749 section 5.1: left out means as asked
 	}
-	next = next.Keeping(t)
+	next.keep(t)
 	if fail := c.checkBound(opRefresh, next); fail != nil {
 		return keepRefreshToken(t, next), fail
 	}
@@ -94,9 +94,14 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 // what has not changed.
 func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
 	next := t.Clone()
-	if old == nil {
-		return next
+	if old != nil {
+		next.keep(old)
 	}
+	return next
+}
+
+// keep is Keeping for a pair that nobody else has.
+func (next *TokenPair) keep(old *TokenPair) {
 	if next.RefreshToken == "" {
 		next.RefreshToken = old.RefreshToken
 	}
@@ -121,7 +126,6 @@ func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
 		maps.Copy(extra, next.Extra)
 		next.Extra = extra
 	}
-	return next
 }
 
 // mustWait is the error for a request that is not sent because the server has

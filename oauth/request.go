@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // maxBody bounds what is read of an answer. Token responses with large ID tokens
@@ -81,8 +83,11 @@ func newBodiless(ctx context.Context, method, endpoint, authorization string) (*
 
 // send sends the request that build makes, within Config.Timeout.
 func (c *Client) send(ctx context.Context, op string, build func(context.Context) (*http.Request, error)) (answer, *Error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
+	if end, bounded := ctx.Deadline(); !bounded || time.Until(end) > c.cfg.Timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
+		defer cancel()
+	}
 	var trace sendTrace
 	req, err := build(trace.watch(ctx))
 	if err != nil {
@@ -118,12 +123,13 @@ func (c *Client) newRequest(ctx context.Context, endpoint string, form url.Value
 	// A body that is no *strings.Reader leaves req.GetBody nil, without which
 	// net/http cannot send the request a second time on its own. HTTP/1 and
 	// HTTP/2 both would in some cases after a connection broke.
-	body := struct{ io.Reader }{strings.NewReader(form.Encode())}
+	text := encodeForm(form)
+	body := struct{ io.Reader }{strings.NewReader(text)}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, body)
 	if err != nil {
 		return nil, err
 	}
-	req.ContentLength = int64(len(form.Encode()))
+	req.ContentLength = int64(len(text))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	switch c.cfg.ClientAuth {
@@ -135,16 +141,46 @@ func (c *Client) newRequest(ctx context.Context, endpoint string, form url.Value
 	return req, nil
 }
 
+// encodeForm is form.Encode in one piece of memory: it has a token in it.
+func encodeForm(form url.Values) string {
+	var order [16]string
+	names, size := order[:0], 0
+	for name, values := range form {
+		names = append(names, name)
+		for _, v := range values {
+			size += len(name) + len(v) + len(v)/8 + len("=&") // few characters are escaped
+		}
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	b.Grow(size)
+	for _, name := range names {
+		for _, v := range form[name] {
+			if b.Len() > 0 {
+				b.WriteByte('&')
+			}
+			b.WriteString(url.QueryEscape(name))
+			b.WriteByte('=')
+			b.WriteString(url.QueryEscape(v))
+		}
+	}
+	return b.String()
+}
+
 // A sendTrace finds out whether a request that failed may have reached the
 // server.
-type sendTrace struct{ dialing, writing atomic.Bool }
+type sendTrace struct {
+	dialing, writing atomic.Bool
+	hooks            httptrace.ClientTrace
+}
 
 func (t *sendTrace) watch(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	t.hooks = httptrace.ClientTrace{
 		GetConn:          func(string) { t.dialing.Store(true) },
 		WroteHeaderField: func(string, []string) { t.writing.Store(true) },
 		WroteHeaders:     func() { t.writing.Store(true) },
-	})
+	}
+	return httptrace.WithClientTrace(ctx, &t.hooks)
 }
 
 // mayHaveSent is false only when it is certain that nothing was sent: the

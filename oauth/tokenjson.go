@@ -1,12 +1,16 @@
 package oauth
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"math"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/rawjson"
 )
 
 // storedPair is the JSON form of a TokenPair: the field names of RFC 6749
@@ -68,8 +72,8 @@ func (t TokenPair) MarshalJSON() ([]byte, error) {
 // know go to Extra. Without an access token it fails, naming no content, and so
 // it does with a DPoP key that it cannot read: to go on without would lose it.
 func (t *TokenPair) UnmarshalJSON(data []byte) error {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(data, &fields); err != nil || fields == nil {
+	fields := rawjson.Object(data)
+	if fields == nil {
 		return errors.New("oauth: stored token pair is not a JSON object")
 	}
 	p := TokenPair{
@@ -107,7 +111,8 @@ func timeOrNil(t time.Time) *time.Time {
 	return &t
 }
 
-// without returns the fields not named in known, or nil if there are none.
+// without returns the fields not named in known, or nil if there are none. They
+// have memory of their own: they are kept, and what they were read from is not.
 func without(fields map[string]json.RawMessage, known []string) map[string]json.RawMessage {
 	for _, k := range known {
 		delete(fields, k)
@@ -115,17 +120,15 @@ func without(fields map[string]json.RawMessage, known []string) map[string]json.
 	if len(fields) == 0 {
 		return nil
 	}
+	for k, v := range fields {
+		fields[k] = bytes.Clone(v)
+	}
 	return fields
 }
 
 // textField returns a string field, or "" if it is absent or of another type.
 func textField(fields map[string]json.RawMessage, name string) string {
-	raw, found := fields[name]
-	var s string
-	if !found || json.Unmarshal(raw, &s) != nil {
-		return ""
-	}
-	return s
+	return rawjson.Text(fields[name])
 }
 
 // scopeField reads scope as the space-separated string of RFC 6749 section 3.3
@@ -134,8 +137,9 @@ func scopeField(fields map[string]json.RawMessage) string {
 	if s := textField(fields, "scope"); s != "" {
 		return s
 	}
+	raw, found := fields["scope"]
 	var list []string
-	if json.Unmarshal(fields["scope"], &list) != nil {
+	if !found || json.Unmarshal(raw, &list) != nil {
 		return ""
 	}
 	return strings.Join(list, " ")
@@ -143,7 +147,7 @@ func scopeField(fields map[string]json.RawMessage) string {
 
 func timeField(fields map[string]json.RawMessage, name string) time.Time {
 	var t time.Time
-	if json.Unmarshal(fields[name], &t) != nil {
+	if raw, found := fields[name]; !found || json.Unmarshal(raw, &t) != nil {
 		return time.Time{}
 	}
 	if year := t.UTC().Year(); year < 1 || year > 9999 {
@@ -156,10 +160,11 @@ func timeField(fields map[string]json.RawMessage, name string) time.Time {
 // them as a string. Fractions are dropped, values beyond int64 saturate. It
 // reports false when the field is absent or not a number.
 func secondsField(fields map[string]json.RawMessage, name string) (int64, bool) {
-	text := strings.TrimSpace(string(fields[name]))
-	if s := textField(fields, name); s != "" {
-		text = strings.TrimSpace(s)
+	raw, found := fields[name]
+	if !found {
+		return 0, false
 	}
+	text := strings.TrimSpace(cmp.Or(rawjson.Text(raw), string(raw)))
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, true
 	}

@@ -41,8 +41,11 @@ func (m *Memory) Recall(server string) Hints {
 }
 
 func (m *Memory) recallLocked(server string) Hints {
-	skew, clocked := m.clocks[originOf(server)]
-	return Hints{Nonce: m.nonces[server], Skew: skew, Clocked: clocked}
+	known := Hints{Nonce: m.nonces[server]}
+	if len(m.clocks) > 0 {
+		known.Skew, known.Clocked = m.clocks[originOf(server)]
+	}
+	return known
 }
 
 // Learn takes in the header of an answer that came at now, and returns what is
@@ -51,7 +54,8 @@ func (m *Memory) recallLocked(server string) Hints {
 func (m *Memory) Learn(server string, h http.Header, now time.Time) Hints {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if nonce := h.Get("DPoP-Nonce"); usableNonce(nonce) {
+	// DPoP-Nonce as net/http spells it: to convert it for each answer would cost.
+	if nonce := h.Get("Dpop-Nonce"); usableNonce(nonce) {
 		m.nonces = keep(m.nonces, server, nonce)
 	}
 	if skew, told := Skew(h, now); told {
@@ -93,7 +97,11 @@ func usableNonce(nonce string) bool {
 // and whether the answer told (Date). Date has whole seconds and the answer took
 // its time, so differences below two seconds are noise.
 func Skew(h http.Header, now time.Time) (time.Duration, bool) {
-	date, err := http.ParseTime(h.Get("Date"))
+	told := h.Get("Date")
+	if told == "" {
+		return 0, false
+	}
+	date, err := http.ParseTime(told)
 	if err != nil {
 		return 0, false
 	}
