@@ -15,24 +15,18 @@ import (
 // whose sessions may end with them. Its zero value is an empty store; do not
 // copy it after first use.
 //
-// It keeps records in their stored form, so that it treats them exactly like
-// the stores that outlive a process: what it returns is the caller's own, times
-// are wall-clock times in UTC, and a record that could not be saved elsewhere
-// is refused here too.
+// It keeps records as the stores that outlive a process would read them back
+// after writing them: what it returns is the caller's own, times are wall-clock
+// times in UTC, and a record that could not be saved elsewhere is refused here too.
 //
 // Memory implements [Store], [Locker], [Lister] and [Stamper]. Locks are granted in the
 // order in which they were asked for. All methods are safe for concurrent use.
 type Memory struct {
-	mu      sync.Mutex // guards records and newest; never held while waiting
-	records map[string]memoryRecord
-	newest  uint64 // greatest version handed out, so that none is used twice
+	mu      sync.Mutex         // guards records and newest; never held while waiting
+	records map[string]*Record // as asStored returned them; never modified
+	newest  uint64             // greatest version handed out, so that none is used twice
 
 	leases queue
-}
-
-type memoryRecord struct {
-	version uint64
-	data    []byte // as encode returned it; never modified
 }
 
 var (
@@ -53,7 +47,7 @@ func (m *Memory) Get(ctx context.Context, name string) (*Record, error) {
 	if !ok {
 		return nil, failed("read", name, ErrNotFound)
 	}
-	return decode(r.data)
+	return r.Clone(), nil
 }
 
 // Set implements [Store].
@@ -66,7 +60,7 @@ func (m *Memory) Set(ctx context.Context, name string, rec *Record) (uint64, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.records[name].version != rec.Version {
+	if old := m.records[name]; old == nil && rec.Version != 0 || old != nil && old.Version != rec.Version {
 		return 0, failed("save", name, ErrConflict)
 	}
 	version := NextVersion(rec.Version)
@@ -75,14 +69,14 @@ func (m *Memory) Set(ctx context.Context, name string, rec *Record) (uint64, err
 		// part alone would leave a chance of repeating a version.
 		version = max(version, m.newest+1)
 	}
-	data, err := encode(rec, version)
+	stored, err := asStored(rec, version)
 	if err != nil {
 		return 0, failed("save", name, err)
 	}
 	if m.records == nil {
-		m.records = make(map[string]memoryRecord)
+		m.records = make(map[string]*Record)
 	}
-	m.records[name] = memoryRecord{version, data}
+	m.records[name] = stored
 	m.newest = max(m.newest, version)
 	return version, nil
 }
@@ -98,7 +92,7 @@ func (m *Memory) Delete(ctx context.Context, name string, version uint64) error 
 	switch {
 	case !ok:
 		return failed("delete", name, ErrNotFound)
-	case r.version != version:
+	case r.Version != version:
 		return failed("delete", name, ErrConflict)
 	}
 	delete(m.records, name)
@@ -128,7 +122,7 @@ func (m *Memory) Stamp(ctx context.Context, name string) (uint64, error) {
 	if !ok {
 		return 0, failed("read", name, ErrNotFound)
 	}
-	return r.version, nil
+	return r.Version, nil
 }
 
 // Names implements [Lister].

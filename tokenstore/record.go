@@ -73,8 +73,11 @@ func Fingerprint(refreshToken string) string {
 	if refreshToken == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(refreshToken))
-	return hex.EncodeToString(sum[:16])
+	var buf [512]byte // most tokens fit, and need no memory then
+	sum := sha256.Sum256(append(buf[:0], refreshToken...))
+	var name [32]byte
+	hex.Encode(name[:], sum[:16])
+	return string(name[:])
 }
 
 // maxAncestors bounds Ancestors. Sixteen renewals cover a process that slept
@@ -86,10 +89,12 @@ const maxAncestors = 16
 // joins the ancestors and the marks on it are cleared.
 func (r *Record) Supersede(next *oauth.TokenPair) {
 	if r.Tokens != nil && r.Tokens.RefreshToken != next.RefreshToken && r.Tokens.RefreshToken != "" {
-		r.Ancestors = append(slices.Clone(r.Ancestors), Fingerprint(r.Tokens.RefreshToken))
-		if n := len(r.Ancestors); n > maxAncestors {
-			r.Ancestors = slices.Delete(r.Ancestors, 1, 1+n-maxAncestors)
+		ancestors := append(make([]string, 0, len(r.Ancestors)+1), r.Ancestors...) // r may be a copy that shares them
+		ancestors = append(ancestors, Fingerprint(r.Tokens.RefreshToken))
+		if n := len(ancestors); n > maxAncestors {
+			ancestors = slices.Delete(ancestors, 1, 1+n-maxAncestors)
 		}
+		r.Ancestors = ancestors
 	}
 	r.Tokens = next
 	r.Pending, r.Refused, r.Dead = nil, nil, nil

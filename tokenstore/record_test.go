@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,11 @@ func TestSupersede(t *testing.T) {
 	}
 	if len(shared) != 1 {
 		t.Errorf("Supersede wrote to a slice that others hold")
+	}
+	copied, before := *rec, slices.Clone(rec.Ancestors)
+	copied.Supersede(newPair("40"))
+	if !slices.Equal(rec.Ancestors, before) {
+		t.Errorf("Supersede of a copy changed the ancestors of the record")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/evertoken/evertoken/internal/rawjson"
 	"github.com/evertoken/evertoken/oauth"
 )
 
@@ -112,8 +113,8 @@ func (r *Record) checkTokens() error {
 // It fails with [ErrNewerFormat] for a format beyond this version's, and with
 // another error for what holds no record. Errors quote no content.
 func (r *Record) UnmarshalJSON(data []byte) error {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil || fields == nil {
+	fields := rawjson.Object(data)
+	if fields == nil {
 		return errors.New("tokenstore: it is not a JSON object")
 	}
 	if err := checkFormat(fields["format"]); err != nil {
@@ -126,11 +127,8 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 		Dead:        markField(fields["dead"]),
 		NotBefore:   timeField(fields["not_before"]),
 		RefreshedAt: timeField(fields["refreshed_at"]),
-		RefreshedBy: field[string](fields["refreshed_by"]),
-		Ancestors:   field[[]string](fields["ancestors"]),
-	}
-	if len(rec.Ancestors) == 0 {
-		rec.Ancestors = nil
+		RefreshedBy: rawjson.Text(fields["refreshed_by"]),
+		Ancestors:   rawjson.Texts(fields["ancestors"]),
 	}
 	if err := rec.readTokens(fields); err != nil {
 		return err
@@ -147,7 +145,8 @@ func (r *Record) readTokens(fields map[string]json.RawMessage) error {
 	}
 	switch {
 	case present(tokens):
-		if err := json.Unmarshal(tokens, &r.Tokens); err != nil {
+		r.Tokens = new(oauth.TokenPair)
+		if err := r.Tokens.UnmarshalJSON(tokens); err != nil {
 			return fmt.Errorf("tokenstore: %w", err)
 		}
 	case present(fields["access_token"]) || present(fields["refresh_token"]):
@@ -163,6 +162,9 @@ func (r *Record) readTokens(fields map[string]json.RawMessage) error {
 		return errors.New("tokenstore: it holds no token pair")
 	}
 	if len(fields) > 0 {
+		for name, raw := range fields { // they are kept, and data is the caller's
+			fields[name] = bytes.Clone(raw)
+		}
 		r.Unknown = fields
 	}
 	return nil
@@ -200,7 +202,7 @@ func present(raw json.RawMessage) bool {
 // type.
 func field[T any](raw json.RawMessage) T {
 	var v T
-	if json.Unmarshal(raw, &v) != nil {
+	if len(raw) == 0 || json.Unmarshal(raw, &v) != nil {
 		return *new(T)
 	}
 	return v
@@ -209,6 +211,9 @@ func field[T any](raw json.RawMessage) T {
 // timeField reads a time, in UTC. It ignores those that could not be written
 // again because their year, in UTC, has not four digits.
 func timeField(raw json.RawMessage) time.Time {
+	if len(raw) == 0 {
+		return time.Time{}
+	}
 	t := field[time.Time](raw).UTC()
 	if t.Year() < 0 || t.Year() > 9999 {
 		return time.Time{}

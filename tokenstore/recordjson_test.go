@@ -84,6 +84,18 @@ func TestRecordWithoutTokensIsARecordOnlyInOurFormat(t *testing.T) {
 	}
 }
 
+func TestUnknownFieldsHaveMemoryOfTheirOwn(t *testing.T) {
+	data := []byte(`{"format":1,"tokens":{"access_token":"a","team":"red"},"color":"blue"}`)
+	var rec tokenstore.Record
+	if err := rec.UnmarshalJSON(data); err != nil {
+		t.Fatal(err)
+	}
+	clear(data)
+	if string(rec.Unknown["color"]) != `"blue"` || string(rec.Tokens.Extra["team"]) != `"red"` || rec.Tokens.AccessToken != "a" {
+		t.Errorf("unknown %q, extra %q: they changed with the memory they were read from", rec.Unknown, rec.Tokens.Extra)
+	}
+}
+
 func TestBareTokenResponseKeepsWhatItHolds(t *testing.T) {
 	var rec tokenstore.Record
 	content := `{"access_token":"a","refresh_token":"r","expires_at":"2026-03-04T05:06:07Z","account":{"id":1},"version":7}`

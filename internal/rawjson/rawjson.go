@@ -51,6 +51,45 @@ func Text(raw json.RawMessage) string {
 	return s
 }
 
+// Texts returns the strings of the array that raw is in JSON, or nil if it is none
+// or has none.
+func Texts(raw json.RawMessage) []string {
+	if list, ok := plainTexts(raw); ok {
+		return list
+	}
+	var list []string
+	if len(raw) == 0 || json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+// plainTexts is Texts for an array without space, of strings that stand for
+// themselves. They share memory.
+func plainTexts(raw []byte) (list []string, ok bool) {
+	if len(raw) < len(`[""]`) || raw[0] != '[' || raw[len(raw)-1] != ']' {
+		return nil, false
+	}
+	text := string(raw)
+	list = make([]string, 0, strings.Count(text, ",")+1)
+	for i := 1; ; i++ { // at the first quote of an element
+		if raw[i] != '"' {
+			return nil, false
+		}
+		length := strings.IndexByte(text[i+1:], '"')
+		if length < 0 || !plain(raw[i:i+length+2]) {
+			return nil, false
+		}
+		list = append(list, text[i+1:i+1+length])
+		switch i += length + 2; {
+		case i == len(raw)-1:
+			return list, true
+		case raw[i] != ',':
+			return nil, false
+		}
+	}
+}
+
 // plain reports whether raw is a string that stands for itself: printable ASCII
 // without escapes.
 func plain(raw []byte) bool {

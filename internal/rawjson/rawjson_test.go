@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,13 +54,21 @@ func checkText(t *testing.T, raw []byte) {
 	if got := rawjson.Text(raw); got != want {
 		t.Errorf("Text(%q) = %q; encoding/json says %q", raw, got, want)
 	}
+	var list []string
+	if json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+		list = nil
+	}
+	if got := rawjson.Texts(raw); !slices.Equal(got, list) || (got == nil) != (list == nil) {
+		t.Errorf("Texts(%q) = %q; encoding/json says %q", raw, got, list)
+	}
 }
 
 func TestEveryObjectIsReadAsEncodingJSONReadsIt(t *testing.T) {
 	for _, text := range objects {
 		checkObject(t, []byte(text))
 	}
-	for _, text := range []string{`"plain"`, `""`, `"`, ` "spaced" `, `"a"b"`, `"a\"`, `"\u0041"`, `"é"`, `12`, `x`, `nullx`} {
+	for _, text := range []string{`"plain"`, `""`, `"`, ` "spaced" `, `"a"b"`, `"a\"`, `"\u0041"`, `"é"`, `12`, `x`, `nullx`,
+		`[]`, `["a"]`, `["a","b",""]`, `["a" ,"b"]`, `["a",]`, `["a"`, `["a"]]`, `["a",1]`, `["\u0041","é"]`, `[null,"a"]`, `[","]`, `["]`, `["a""b"]`, `["a","`} {
 		checkText(t, []byte(text))
 	}
 }
