@@ -33,19 +33,7 @@ func (m *managed) fly(w want) (*flight, error) {
 		return f, err
 	}
 	m.hold()
-	go func() {
-		f.err = m.withTurn(f.ctx, func() error {
-			if !r.sched.slots.take(r.context()) {
-				return ErrStopped
-			}
-			defer r.sched.slots.free()
-			return m.pilot(f, r, w)
-		})
-		m.land(f, w.resource)
-		m.release()
-		r.sched.wake(r)
-		r.landing.Done()
-	}()
+	go m.flight(f, r, w)
 	return f, nil
 }
 
@@ -66,6 +54,39 @@ func (m *managed) flyAndWait(ctx context.Context, w want) error {
 			return f.err
 		}
 	}
+}
+
+// flyAlong is fly for a caller who cannot leave: the flight is over when it
+// returns, and the caller's goroutine does the work unless another one does.
+func (m *managed) flyAlong(w want) error {
+	for {
+		f, r, err := m.board(w)
+		if err != nil {
+			return err
+		}
+		if r != nil {
+			m.hold()
+			m.flight(f, r, w)
+		}
+		if <-f.done; f.err != errDeferred {
+			return f.err
+		}
+	}
+}
+
+// flight waits for the turn and a slot, and brings the flight to its end.
+func (m *managed) flight(f *flight, r *run, w want) {
+	f.err = m.withTurn(f.ctx, func() error {
+		if !r.sched.slots.take(r.context()) {
+			return ErrStopped
+		}
+		defer r.sched.slots.free()
+		return m.pilot(f, r, w)
+	})
+	m.land(f, w.resource)
+	m.release()
+	r.sched.wake(r)
+	r.landing.Done()
 }
 
 // flyHere is fly for the scheduler's goroutine, which has the turn and a slot. If
@@ -117,9 +138,7 @@ func (m *managed) pilot(f *flight, r *run, w want) error {
 // next caller starts a new one.
 func (m *managed) land(f *flight, resource string) {
 	m.mu.Lock()
-	if delete(m.flights, resource); len(m.flights) == 0 {
-		m.flights = nil
-	}
+	delete(m.flights, resource)
 	m.mu.Unlock()
 	f.cancel(nil)
 	close(f.done)

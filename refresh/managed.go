@@ -41,7 +41,7 @@ type managed struct {
 	users     int                // who hold it; see hold
 	warm      int                // looks that it stays for although nobody holds it
 	used      time.Time          // when somebody last asked for its token, as far as that is known
-	flights   map[string]*flight // by resource indicator; nil if none is under way
+	flights   map[string]*flight // those under way, by resource indicator
 	changed   chan struct{}      // closed when cur or state changes; nil if nobody waits
 	resources map[string]*Resource
 	stepUp    stepUps

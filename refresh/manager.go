@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -168,6 +169,9 @@ func (m *Manager) wakeUp() {
 // emit hands an event to the program. A panicking OnEvent is the program's
 // mistake; it must not take the session with it.
 func (m *Manager) emit(e Event) {
+	if m.cfg.OnEvent == nil && !m.logs(e) {
+		return
+	}
 	e.Session, e.Time = m.session, m.now().Round(0)
 	if s := m.cur.Load(); s != nil {
 		e.ExpiresAt = s.pair.ExpiresAt
@@ -183,20 +187,48 @@ func (m *Manager) emit(e Event) {
 
 // log writes decisions, each at the level at which somebody should look.
 func (m *Manager) log(e Event) {
+	if !m.logs(e) {
+		return
+	}
+	ctx, level := context.Background(), e.level()
 	log := m.cfg.Logger.With("session", e.Session)
 	switch e.Kind {
-	case EventChecked:
 	case EventRefreshFailed, EventSaveFailed, EventScopeReduced, EventRefreshTokenEnding:
-		log.Warn(string(e.Kind), "error", e.Err, "next_attempt", e.NextAttempt, "expires", e.ExpiresAt)
+		log.Log(ctx, level, string(e.Kind), "error", e.Err, "next_attempt", e.NextAttempt, "expires", e.ExpiresAt)
 	case EventLoginRequired, EventMisconfigured, EventReauthenticateFailed:
-		log.Error(string(e.Kind), "error", e.Err)
+		log.Log(ctx, level, string(e.Kind), "error", e.Err)
 	case EventRefreshing:
-		log.Debug(string(e.Kind))
+		log.Log(ctx, level, string(e.Kind))
 	default:
-		if e.Err != nil && !errors.Is(e.Err, context.Canceled) {
-			log.Warn(string(e.Kind), "error", e.Err)
+		if level == slog.LevelWarn {
+			log.Log(ctx, level, string(e.Kind), "error", e.Err)
 			return
 		}
-		log.Info(string(e.Kind), "expires", e.ExpiresAt)
+		log.Log(ctx, level, string(e.Kind), "expires", e.ExpiresAt)
 	}
+}
+
+// logs reports whether an event is written, which is asked before one is put
+// together. A Logger that panics is none.
+func (m *Manager) logs(e Event) (enabled bool) {
+	_ = guard("Logger", func() error {
+		enabled = e.Kind != EventChecked && m.cfg.Logger.Enabled(context.Background(), e.level())
+		return nil
+	})
+	return enabled
+}
+
+func (e Event) level() slog.Level {
+	switch e.Kind {
+	case EventRefreshFailed, EventSaveFailed, EventScopeReduced, EventRefreshTokenEnding:
+		return slog.LevelWarn
+	case EventLoginRequired, EventMisconfigured, EventReauthenticateFailed:
+		return slog.LevelError
+	case EventRefreshing:
+		return slog.LevelDebug
+	}
+	if e.Err != nil && !errors.Is(e.Err, context.Canceled) {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
 }

@@ -31,7 +31,8 @@ type run struct {
 
 // A liveRun is a run's context, for what is done while it lasts.
 type liveRun struct {
-	context.Context // ends with Stop, Close, or the context of Start
+	context.Context                 // ends with Stop, Close, or the context of Start
+	values          context.Context // what it carries, without its end
 	cancel          context.CancelFunc
 	unhook          func() bool // from the context of Start; nil if that never ends
 }
@@ -95,6 +96,7 @@ func (m *Manager) newRunLocked(life context.Context) (*run, error) {
 func newLiveRun(life context.Context) *liveRun {
 	l := new(liveRun)
 	l.Context, l.cancel = context.WithCancel(life)
+	l.values = context.WithoutCancel(life)
 	return l
 }
 
@@ -126,7 +128,7 @@ func (r *run) backgroundLocked() context.Context {
 	if r.live == nil {
 		return r.pool.values
 	}
-	return context.WithoutCancel(r.live)
+	return r.live.values
 }
 
 // endLocked returns the run's end, for those who wait for it.

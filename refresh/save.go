@@ -75,8 +75,8 @@ func (m *managed) save(ctx context.Context) error {
 		m.emit(Event{Kind: EventSaveFailed, Err: err, NextAttempt: m.state.Load().saveAt.Round(0)})
 		return err
 	}
-	m.setHealth(func(h *health) { h.unsaved, h.saves, h.saveAt = nil, 0, time.Time{} })
 	if before != nil {
+		m.setHealth(func(h *health) { h.unsaved, h.saves, h.saveAt = nil, 0, time.Time{} })
 		m.emit(Event{Kind: EventSaved})
 	}
 	return nil
@@ -148,6 +148,13 @@ func (m *managed) supersedes(stored *tokenstore.Record) bool {
 		}
 	}
 	return false
+}
+
+// edit returns a copy of rec whose fields can be replaced. What they refer to is
+// shared, and modified by nobody.
+func edit(rec *tokenstore.Record) *tokenstore.Record {
+	c := *rec
+	return &c
 }
 
 // retrySave saves again what could not be saved, if it is time.

@@ -66,7 +66,7 @@ func (m *managed) announce(ctx context.Context, pair *oauth.TokenPair, w want) e
 	if m.unsaved.store {
 		return nil // the Store could not be written a moment ago
 	}
-	rec := m.rec.Clone()
+	rec := edit(m.rec)
 	rec.Pending = &tokenstore.Mark{Token: tokenstore.Fingerprint(pair.RefreshToken), At: m.now().Round(0).UTC()}
 	err := m.set(ctx, rec)
 	switch {
@@ -152,7 +152,7 @@ func (m *managed) succeed(ctx context.Context, pair, next *oauth.TokenPair, w wa
 		session = pair.Clone()
 		session.RefreshToken, session.RefreshExpiresAt = next.RefreshToken, next.RefreshExpiresAt
 	}
-	rec := m.rec.Clone()
+	rec := edit(m.rec)
 	rec.Supersede(session)
 	rec.RefreshedAt, rec.RefreshedBy = m.now().Round(0).UTC(), m.cfg.configID
 	m.rec = rec
@@ -175,7 +175,7 @@ func (m *managed) succeed(ctx context.Context, pair, next *oauth.TokenPair, w wa
 	if rejected != nil {
 		m.emit(Event{Kind: EventIDTokenRejected, Err: rejected})
 	}
-	if w.resource == "" && lessScope(pair.Scope, next.Scope) {
+	if w.resource == "" && pair.Scope != next.Scope && lessScope(pair.Scope, next.Scope) {
 		m.emit(Event{Kind: EventScopeReduced})
 	}
 	if !m.currentFor(w.resource).alive(m.now()) {

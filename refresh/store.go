@@ -23,10 +23,10 @@ func (m *managed) get(ctx context.Context) (rec *tokenstore.Record, err error) {
 		}
 		return m.rec.Clone(), nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
+	call := newStoreCall(ctx, nil, storeTimeout)
+	defer call.finish()
 	err = guard("Store.Get", func() error {
-		rec, err = m.cfg.Store.Get(ctx, m.session)
+		rec, err = m.cfg.Store.Get(call, m.session)
 		return err
 	})
 	if err == nil && (rec == nil || rec.Tokens == nil) {
@@ -41,10 +41,10 @@ func (m *Manager) readStamp(ctx context.Context) (s stamp) {
 	if m.cfg.stamper == nil {
 		return stamp{}
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
+	call := newStoreCall(ctx, nil, storeTimeout)
+	defer call.finish()
 	err := guard("Store.Stamp", func() (err error) {
-		s.value, err = m.cfg.stamper.Stamp(ctx, m.session)
+		s.value, err = m.cfg.stamper.Stamp(call, m.session)
 		return err
 	})
 	s.known = err == nil
@@ -58,10 +58,10 @@ func (m *Manager) set(ctx context.Context, rec *tokenstore.Record) error {
 		rec.Version++
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
+	call := newStoreCall(context.WithoutCancel(ctx), nil, storeTimeout)
+	defer call.finish()
 	return guard("Store.Set", func() error {
-		version, err := m.cfg.Store.Set(ctx, m.session, rec)
+		version, err := m.cfg.Store.Set(call, m.session, rec)
 		if err == nil {
 			rec.Version = version
 		}
@@ -98,12 +98,11 @@ func (m *managed) lease(ctx context.Context, r *run) (lease tokenstore.Lease, er
 	if m.cfg.locker == nil {
 		return noLease{}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.cfg.MaxWait)
-	defer cancel()
-	defer context.AfterFunc(r.context(), cancel)()
+	call := newStoreCall(ctx, r.context(), m.cfg.MaxWait)
+	defer call.finish()
 	r.sched.slots.lend(func() {
 		err = guard("Store.Lock", func() error {
-			lease, err = m.cfg.locker.Lock(ctx, m.session)
+			lease, err = m.cfg.locker.Lock(call, m.session)
 			return err
 		})
 	})

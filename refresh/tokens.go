@@ -140,7 +140,11 @@ func (m *managed) lastResort(ctx context.Context, resource string) (*snapshot, e
 func (m *Manager) ForceRefresh(ctx context.Context) error {
 	c := m.hold()
 	defer c.release()
-	if err := c.flyAndWait(ctx, want{stale: m.cur.Load(), force: true}); ctx.Err() == nil || !errors.Is(err, context.Cause(ctx)) {
+	w := want{stale: m.cur.Load(), force: true}
+	if ctx.Done() == nil {
+		return c.flyAlong(w)
+	}
+	if err := c.flyAndWait(ctx, w); ctx.Err() == nil || !errors.Is(err, context.Cause(ctx)) {
 		return err
 	}
 	return fmt.Errorf("refresh: waiting for a refresh: %w", context.Cause(ctx))

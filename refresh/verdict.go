@@ -173,13 +173,13 @@ func notSpent(err error) bool {
 
 // mark edits what the record says about attempts. It is advice to other
 // processes: if it cannot be written, the session goes on without.
-func (m *managed) mark(ctx context.Context, edit func(rec *tokenstore.Record)) {
+func (m *managed) mark(ctx context.Context, change func(rec *tokenstore.Record)) {
 	for range 3 {
 		if m.rec == nil {
 			return
 		}
-		rec := m.rec.Clone()
-		edit(rec)
+		rec := edit(m.rec)
+		change(rec)
 		if rec.NotBefore.Equal(m.rec.NotBefore) && sameMark(rec.Pending, m.rec.Pending) &&
 			sameMark(rec.Refused, m.rec.Refused) && sameMark(rec.Dead, m.rec.Dead) {
 			return
