@@ -38,7 +38,7 @@
 // that is claimed: they are what makes the numbers comparable.
 //
 // Where the work cannot be made the same, because one library does more (a
-// refresh of ours announces and saves what it does) or less, the benchmark says so.
+// refresh of ours in a store announces and saves what it does) or less, the benchmark says so.
 //
 // The benchmarks open no socket. Those with a server call it in process, and its
 // time is part of everybody's numbers.

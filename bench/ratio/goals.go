@@ -89,6 +89,7 @@ var works = []work{
 	}},
 	{"one refresh, beyond the network", []goal{
 		{"Refresh", perCall, 1.2, xoauth2},
+		{"Refresh", allocs, 1.2, xoauth2},
 	}},
 	{"one refresh saved in files (floor: two files written and synced)", []goal{
 		{"RefreshSaved", perCall, 2, floor}, // at least half of it is fsync

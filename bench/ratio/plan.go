@@ -23,7 +23,7 @@ type step struct {
 // comes out the same, to the byte.
 var plan = []step{
 	{benchmarks: []string{"Token", "TokenParallel", "TokenContext", "Transport"}, time: "100ms", rounds: 8, quick: 6},
-	{benchmarks: []string{"Refresh", "RefreshSaved", "ColdStart", "CommandPlain", "CommandSealed"}, time: "200ms", rounds: 6, quick: 4},
+	{benchmarks: []string{"Refresh", "RefreshShared", "RefreshSaved", "ColdStart", "CommandPlain", "CommandSealed"}, time: "200ms", rounds: 6, quick: 4},
 	{benchmarks: []string{"Renewal", "Outage", "RetryAfter", "SlowServer", "Crowd", "Deadline"}, time: "1x", rounds: 6, quick: 1},
 	{benchmarks: []string{"Sessions", "SessionsJWT"}, time: "1x", rounds: 1, quick: 1},
 	{test: "TestSessionsAtRestUseNoProcessor", sessions: "100000", rounds: 1},
