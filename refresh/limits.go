@@ -296,8 +296,9 @@ func (m *managed) answered(ctx context.Context, err error, begun time.Time) {
 func (m *managed) heldBack(until time.Time, err error) {
 	m.setHealth(func(h *health) {
 		if h.err == nil {
-			h.state, h.err, h.failed = StateRetrying, err, m.now()
+			h.state, h.err = StateRetrying, err
 		}
+		h.failed = m.now() // or callers would ask again at once
 		h.next = later(h.next, until)
 		h.firm = h.firm || !retryAt(err).IsZero()
 	})
