@@ -203,9 +203,8 @@ func (s *server) release() {
 	s.slots.free()
 }
 
-// answered notes how an attempt ended, and returns until when the server wants no
-// session to ask, or zero.
-func (s *server) answered(err error, now time.Time, took, interval time.Duration, jitter float64) time.Time {
+// answered notes how an attempt ended, and returns what other processes should know.
+func (s *server) answered(err error, now time.Time, took, interval time.Duration, jitter float64) (n notice) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
@@ -217,23 +216,30 @@ func (s *server) answered(err error, now time.Time, took, interval time.Duration
 		s.down++
 		s.failed = now
 		s.probeAt = now.Add(backoff(s.down-downAfter+1, interval, jitter))
+		if s.sessions > 1 && s.down >= downAfter {
+			n.down = s.probeAt.Round(0)
+		}
 	} else {
 		s.down = 0
 		s.latency = max(took, s.latency-s.latency/8)
 	}
 	if at := retryAt(err); !at.IsZero() && busy(err) {
 		s.notBefore = later(s.notBefore, now.Add(at.Sub(now.Round(0))))
-		return at
+		n.notBefore = at
 	}
-	return time.Time{}
+	return n
 }
 
-// heed makes a wish that another process has heard this one's too.
-func (s *server) heed(until, now time.Time) {
+// heed makes what another process knows this one's too.
+func (s *server) heed(n notice, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if wait := until.Sub(now.Round(0)); wait > 0 && wait <= maxAsked {
+	if wait := n.notBefore.Sub(now.Round(0)); wait > 0 && wait <= maxAsked {
 		s.notBefore = later(s.notBefore, now.Add(wait))
+	}
+	if wait := n.down.Sub(now.Round(0)); wait > 0 && wait <= maxAsked {
+		s.down = max(s.down, downAfter)
+		s.probeAt = later(s.probeAt, now.Add(wait))
 	}
 }
 
@@ -286,9 +292,8 @@ func (m *managed) admit(ctx context.Context, r *run, w want) error {
 // answered notes how an attempt ended, for all sessions of the server.
 func (m *managed) answered(ctx context.Context, err error, begun time.Time) {
 	now := m.now()
-	until := m.cfg.server.answered(err, now, now.Sub(begun), m.cfg.CheckInterval, rand.Float64())
-	if !until.IsZero() {
-		m.postNotice(context.WithoutCancel(ctx), until)
+	if n := m.cfg.server.answered(err, now, now.Sub(begun), m.cfg.CheckInterval, rand.Float64()); n != (notice{}) {
+		m.postNotice(context.WithoutCancel(ctx), n)
 	}
 }
 

@@ -1,12 +1,15 @@
 package refresh_test
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
 )
 
 var errDown = &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Sent: true, Status: 503}
@@ -62,5 +65,42 @@ func TestACallerLearnsSoonThatAServerIsBack(t *testing.T) {
 		if waited := time.Since(back); waited > 20*time.Second {
 			t.Errorf("a caller waited for %v after the server was back", waited)
 		}
+	})
+}
+
+// What one process finds out, others that share its store need not.
+func TestF37_OtherProcessesHearThatAServerIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(tokenstore.Memory)
+		shared := func(cfg *refresh.PoolConfig) { cfg.Store = store }
+		here := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: time.Hour}
+		there := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: time.Hour}
+		here.fail(errDown)
+		there.fail(errDown)
+		p, _ := manySessions(t, here, 0, shared)
+		q, _ := manySessions(t, there, 0, shared)
+		add := func(p *refresh.Pool, e *endpoint, n int) (managers []*refresh.Manager) {
+			for i := range n {
+				pair := e.pair()
+				pair.ExpiresAt = pair.IssuedAt.Add(-time.Hour)
+				m, err := p.Add(t.Context(), fmt.Sprintf("%p %d", e, i), pair)
+				if err != nil {
+					t.Fatal(err)
+				}
+				managers = append(managers, m)
+			}
+			return managers
+		}
+		add(p, here, 200)
+		time.Sleep(5 * minute)
+		managers := add(q, there, 200)
+		time.Sleep(2 * time.Second)
+		if n := len(there.requests()); n > 2 {
+			t.Errorf("%d requests of a process that could have heard that the server is down", n)
+		}
+		here.fail(nil)
+		there.fail(nil)
+		time.Sleep(5 * minute)
+		alive(t, managers)
 	})
 }

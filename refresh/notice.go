@@ -8,9 +8,23 @@ import (
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// What a server asked of one process, to be left alone for a while, holds for all
-// that share the Store. It is kept there in a record of its own, without tokens
-// (tokenstore.ServerRecord).
+// A notice is what processes that share a Store tell each other about a server. It
+// is kept there in a record of its own, without tokens (tokenstore.ServerRecord).
+type notice struct {
+	notBefore time.Time // until when it wants to be left alone; zero: it does not
+	down      time.Time // it does not answer, and is to be tried again then; zero: it does
+}
+
+// noticeDown is the code of the mark that says that a server is down.
+const noticeDown = "unavailable"
+
+func noticeOf(rec *tokenstore.Record) notice {
+	n := notice{notBefore: rec.NotBefore}
+	if rec.Refused != nil && rec.Refused.Code == noticeDown {
+		n.down = rec.Refused.At
+	}
+	return n
+}
 
 // heedEvery is how old what the Store says about a server may be.
 const heedEvery = time.Second
@@ -31,13 +45,13 @@ func (m *managed) heedNotice(ctx context.Context) {
 	if fresh {
 		return
 	}
-	if rec := m.notice(ctx); rec != nil {
-		srv.heed(rec.NotBefore, now)
+	if rec := m.serverRecord(ctx); rec != nil {
+		srv.heed(noticeOf(rec), now)
 	}
 }
 
-// notice returns the server's record, or nil.
-func (m *managed) notice(ctx context.Context) (rec *tokenstore.Record) {
+// serverRecord returns the server's record, or nil.
+func (m *managed) serverRecord(ctx context.Context) (rec *tokenstore.Record) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err := guard("Store.Get", func() (err error) {
@@ -50,23 +64,27 @@ func (m *managed) notice(ctx context.Context) (rec *tokenstore.Record) {
 	return rec
 }
 
-// postNotice tells other processes until when the server wants to be left alone. It
-// is advice: what cannot be written is found out by each for itself.
-func (m *managed) postNotice(ctx context.Context, until time.Time) {
+// postNotice tells other processes what became known. It is advice: what cannot be
+// written is found out by each for itself.
+func (m *managed) postNotice(ctx context.Context, n notice) {
 	if m.cfg.locker == nil || m.cfg.server.name == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	for range 3 {
-		rec := m.notice(ctx)
-		switch {
-		case rec == nil:
+		rec := m.serverRecord(ctx)
+		if rec == nil {
 			rec = new(tokenstore.Record)
-		case !until.After(rec.NotBefore):
+		}
+		known := noticeOf(rec)
+		if !n.notBefore.After(known.notBefore) && !n.down.After(known.down) {
 			return
 		}
-		rec.NotBefore = until.Round(0).UTC()
+		rec.NotBefore = later(known.notBefore, n.notBefore.Round(0).UTC())
+		if n.down.After(known.down) {
+			rec.Refused = &tokenstore.Mark{Token: m.cfg.server.name, At: n.down.UTC(), Code: noticeDown}
+		}
 		err := guard("Store.Set", func() error {
 			_, err := m.cfg.Store.Set(ctx, tokenstore.ServerRecord(m.cfg.server.name), rec)
 			return err
