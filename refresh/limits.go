@@ -262,9 +262,10 @@ func busy(err error) bool {
 // it. release is to be called when the refresh is over.
 func (m *managed) admit(ctx context.Context, r *run, w want) error {
 	m.heedNotice(ctx)
-	for {
+	for waited := false; ; waited = true {
 		now := m.now()
-		q := question{now: now, urgent: w.urgent() || m.lost(), ticket: m.ticket, window: m.cfg.CheckInterval / 2}
+		q := question{now: now, urgent: w.urgent() || m.lost(), window: m.cfg.CheckInterval / 2}
+		q.ticket = waited || m.ticket && remaining(now, m.deferred) <= 0
 		if s := m.cur.Load(); s.alive(now) && s.until < never {
 			q.window = min(q.window, time.Duration(s.until-elapsed(now))/2)
 		}
