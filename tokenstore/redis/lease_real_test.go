@@ -77,7 +77,7 @@ func TestALeaseIsLostBeforeAnybodyElseHasIt(t *testing.T) {
 // next renewal, and does not release what is not its own.
 func TestF18_ALockThatWasForgottenIsNotReleased(t *testing.T) {
 	server := startServer(t)
-	s, other, c := server.open("", short), server.open("", short), server.direct()
+	s, other, c := server.open("", short), server.open("", redis.Options{}), server.direct()
 	defer c.Close()
 	lease := lock(t, s, "default")
 	if n, err := c.Del(t.Context(), "evertoken:{de}:lock:default").Result(); n != 1 || err != nil {
@@ -87,7 +87,7 @@ func TestF18_ALockThatWasForgottenIsNotReleased(t *testing.T) {
 	eventually(t, "the holder notices", func() bool { return lease.Err() != nil })
 	is(t, "Err", lease.Err(), tokenstore.ErrLeaseLost)
 	is(t, "Unlock", lease.Unlock(), tokenstore.ErrLeaseLost)
-	third := server.open("", short)
+	third := server.open("", redis.Options{})
 	_, err := third.Lock(briefly(t), "default")
 	is(t, "Lock of a third", err, tokenstore.ErrLocked)
 	if err := next.Unlock(); err != nil {
