@@ -18,13 +18,17 @@ endif
 # No test may reach the keyring of the person who runs it.
 export DBUS_SESSION_BUS_ADDRESS := disabled:
 
-.PHONY: demo torture build test resting examples test-real compiler check fmt vet lint api cross fuzz bench bench-check conformance tidy clean help
+.PHONY: demo torture fleet build test resting examples test-real compiler check fmt vet lint api cross fuzz bench bench-check conformance tidy clean help
 
 demo: ## watch a session stay alive (ARGS="--for 20s" for less)
 	@$(GO) run ./examples/cli demo $(ARGS)
 
 torture: ## kill -9, full disks, moved clocks: count what is lost (ARGS="-quick")
 	@$(GO) run ./torture $(ARGS)
+
+fleet: ## hosts that share sessions in Redis and PostgreSQL while everything between them fails (ARGS="-quick")
+	./fleet/setup.sh
+	cd fleet && $(GO) run . $(ARGS)
 
 # Without C on Linux: loading its library takes a fifth of the time of "evertoken
 # token". Elsewhere C is not what names are resolved with, or the keyring needs it.
@@ -62,12 +66,13 @@ compiler:
 		{ echo "the race detector needs a C compiler: install gcc or clang"; exit 1; }
 
 check: fmt vet lint api test resting examples cross conformance test-real ## run what CI runs
+	$(MAKE) fleet ARGS=-quick
 	$(MAKE) fuzz FUZZTIME=5000x
 
 fmt: ## fail if a file is not formatted
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
 
-vet: ## vet every module, and run the tests of bench
+vet: ## vet every module, and run the tests of bench and fleet
 	$(GO) vet ./...
 	cd conformance && $(GO) vet ./...
 	cd conformance/fosite && $(GO) vet ./...
@@ -75,6 +80,7 @@ vet: ## vet every module, and run the tests of bench
 	cd examples/grpc && $(GO) vet ./...
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 	cd tokenstore/sql/drivertest && $(GO) vet -tags real ./...
+	cd fleet && $(GO) vet ./... && $(GO) test ./...
 
 lint: ## staticcheck, and a rule of our own
 	$(GO) run $(STATICCHECK) ./...
@@ -117,6 +123,7 @@ tidy: ## tidy every module
 	cd examples/grpc && $(GO) mod tidy
 	cd bench && $(GO) mod tidy
 	cd tokenstore/sql/drivertest && $(GO) mod tidy
+	cd fleet && $(GO) mod tidy
 
 clean: ## remove what was built
 	if [ -d .home ]; then chmod -R u+w .home; fi

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// Headers by which workers say who they are and when a request left them. A packet
+// that a broken network delivers late is not younger for that.
+const (
+	hostHeader = "Fleet-Host"
+	sentHeader = "Fleet-Sent"
+)
+
+// An authority is an authorization server with strict reuse detection and its API,
+// each on an address of its own, and the ledger of what refresh tokens came.
+type authority struct {
+	*oauthtest.Server
+	http *http.Server
+	ca   []byte // PEM
+
+	mu     sync.Mutex // guards ledger
+	ledger ledger
+}
+
+func newAuthority(cfg oauthtest.Config) *authority {
+	a := &authority{Server: oauthtest.New(cfg), ledger: newLedger(cfg.AccessTokenLifetime)}
+	a.http = &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)} // clients that vanish are no news
+	return a
+}
+
+// listen serves both addresses and returns where.
+func (a *authority) listen(authIP, apiIP string) (auth, api string, err error) {
+	cert, err := newCertificate(authIP, apiIP)
+	if err != nil {
+		return "", "", err
+	}
+	a.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
+	var addrs [2]string
+	for i, ip := range []string{authIP, apiIP} {
+		l, err := tls.Listen("tcp", net.JoinHostPort(ip, "0"), &tls.Config{Certificates: []tls.Certificate{cert}})
+		if err != nil {
+			return "", "", err
+		}
+		addrs[i] = l.Addr().String()
+		go func() { _ = a.http.Serve(l) }() // always ends with an error
+	}
+	return addrs[0], addrs[1], nil
+}
+
+func (a *authority) close() { _ = a.http.Close() }
+
+// login starts a session for the user.
+func (a *authority) login(user string) (*oauth.TokenPair, error) {
+	pair, err := a.Login(user)
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ledger.issue(hashOf(pair.RefreshToken), time.Now())
+	return pair, nil
+}
+
+// ServeHTTP enters what comes to the token endpoint into the ledger.
+func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != string(oauthtest.TokenEndpoint) {
+		a.Server.ServeHTTP(w, r)
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil {
+		panic(http.ErrAbortHandler) // half a request
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	form, _ := url.ParseQuery(string(body)) // what is no form has no refresh token
+	sp := spend{token: hashOf(form.Get("refresh_token")), arrived: time.Now()}
+	sp.host, _ = strconv.Atoi(r.Header.Get(hostHeader))
+	if ns, err := strconv.ParseInt(r.Header.Get(sentHeader), 10, 64); err == nil {
+		sp.sent = time.Unix(0, ns)
+	}
+	answer := &answerCopy{ResponseWriter: w}
+	a.Server.ServeHTTP(answer, r)
+	var fields struct {
+		RefreshToken string `json:"refresh_token"`
+	}
+	if json.Unmarshal(answer.body.Bytes(), &fields) == nil && fields.RefreshToken != "" {
+		sp.next = hashOf(fields.RefreshToken)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ledger.spends = append(a.ledger.spends, sp)
+}
+
+// An answerCopy keeps what is answered.
+type answerCopy struct {
+	http.ResponseWriter
+	body bytes.Buffer
+}
+
+func (c *answerCopy) Write(b []byte) (int, error) {
+	c.body.Write(b)
+	return c.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController find the connection.
+func (c *answerCopy) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// newCertificate makes a certificate that signs itself.
+func newCertificate(ips ...string) (tls.Certificate, error) {
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	for _, ip := range ips {
+		template.IPAddresses = append(template.IPAddresses, net.ParseIP(ip))
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+}
+
+// hashOf is by what the ledger knows a refresh token: the beginning of its SHA-256,
+// as the server's auditor writes it.
+func hashOf(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:6])
+}
+
+// expiryOf returns when an access token of the authority's ends, by its claims.
+func expiryOf(accessToken string) time.Time {
+	parts := strings.Split(accessToken, ".")
+	if len(parts) != 3 {
+		return time.Time{}
+	}
+	var claims struct {
+		ExpiresMilli int64 `json:"exp_ms"`
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(payload, &claims) != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(claims.ExpiresMilli)
+}
+
+// users are the names of n sessions.
+func users(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("user%06d", i)
+	}
+	return names
+}
+
+// fill logs everybody in and saves the pairs in the store.
+func (a *authority) fill(ctx context.Context, s tokenstore.Store, names []string) error {
+	for _, name := range names {
+		pair, err := a.login(name)
+		if err != nil {
+			return err
+		}
+		if _, err := s.Set(ctx, name, &tokenstore.Record{Tokens: pair}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

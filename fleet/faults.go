@@ -1,0 +1,74 @@
+package main
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// A trouble is one kind of thing that goes wrong.
+type trouble int
+
+const (
+	cutEngine    trouble = iota // a host cannot reach the engine
+	cutAuthority                // a host cannot reach the authorization server
+	cutBoth                     // a host can reach neither
+	restart                     // the engine is killed, and started again
+	pause                       // a process is stopped for longer than its leases last
+	troubles
+)
+
+func (t trouble) String() string {
+	return [...]string{"host cut off from the engine", "from the authorization server", "from both", "engine killed and restarted", "process stopped beyond its lease"}[t]
+}
+
+// A fault is one of them, from at until at+lasts since the run began. It is for one
+// host; a pause is for one of its processes.
+type fault struct {
+	trouble
+	at, lasts     time.Duration
+	host, process int
+}
+
+// plan draws the faults of a run by lot. Every kind comes in turn, in an order that
+// changes each time, and several overlap. No two are about the same thing at once:
+// what a fault ends must not be what another one needs.
+func (s size) plan(rand *rand.Rand) []fault {
+	var faults []fault
+	busy := make(map[any]time.Duration) // until when
+	for at := s.calm; ; {
+		for _, i := range rand.Perm(int(troubles)) {
+			f := fault{trouble: trouble(i), at: at, host: rand.IntN(s.hosts), process: rand.IntN(s.processes)}
+			f.lasts = s.lasts(f.trouble, rand)
+			if f.at+f.lasts > s.length-s.calm {
+				return faults
+			}
+			at += s.every/2 + time.Duration(rand.Int64N(int64(s.every)))
+			if key := f.about(); busy[key] <= f.at {
+				busy[key] = f.at + f.lasts
+				faults = append(faults, f)
+			}
+		}
+	}
+}
+
+// about is what only one fault may be about at a time.
+func (f fault) about() any {
+	switch f.trouble {
+	case restart:
+		return restart
+	case pause:
+		return [2]int{f.host, f.process}
+	}
+	return f.host // cut off in one way
+}
+
+func (s size) lasts(t trouble, rand *rand.Rand) time.Duration {
+	between := func(a, b time.Duration) time.Duration { return a + time.Duration(rand.Int64N(int64(b-a))) }
+	switch t {
+	case restart:
+		return between(s.lease/3, s.lease*2)
+	case pause:
+		return between(s.lease*5/4, s.lease*2)
+	}
+	return between(s.lease/2, min(s.lease*3, grace/2))
+}

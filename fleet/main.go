@@ -1,0 +1,140 @@
+// Command fleet has hosts share sessions while everything between them fails, and
+// counts what is lost.
+//
+//	make fleet
+//	make fleet ARGS="-quick"
+//	make fleet ARGS="-seed 7"
+//
+// Each host has several processes; in each of them a refresh.Pool keeps all sessions
+// alive, and uses their tokens. They share one Redis, then one PostgreSQL. The
+// authorization server is oauthtest's: it ends a session when a refresh token is
+// spent twice, beyond a grace window of thirty seconds. Hosts are network namespaces,
+// or process groups behind proxies where those are refused.
+//
+// Faults are drawn by lot from one seed, which is printed: hosts cut off from the
+// engine, from the authorization server, or from both; the engine killed and started
+// again; processes stopped for longer than their leases last. In half of the rows the
+// clocks of two hosts are off, one to either side, by a twelfth of an access token's
+// life: as far as five minutes are with tokens of an hour.
+//
+// # What is counted
+//
+// Every refresh token that arrives is a spend, and one of these:
+//
+//   - due: the first spend of a token whose access token had lived half its life or
+//     more, which is when pools begin to renew. There is one for each expiry.
+//   - early: the same before that. It is in order where the clock of who spends, or of
+//     who announced it and could not carry it out, is ahead of that of who obtained the
+//     pair: what is written by a clock that is behind has expired by one that is ahead.
+//   - replays: sent again before the successor was saved: an answer was lost on the
+//     way, or whoever had it was stopped. The server's grace window is for that.
+//   - reuses: sent again after the successor was saved, or at the same time. That must
+//     not be.
+//
+// When a request was sent counts, not when it arrived: a broken network may deliver
+// it late. That a pair is saved is the word of the process whose write the engine has
+// acknowledged.
+//
+// A session is lost when the server has ended it, or when the engine holds a refresh
+// token that was exchanged. Calls of the API are living if the token that the process
+// holds has more than a second to live, by the server's clock and by the host's own.
+// Those must be served at any time. Others wait for a new token, and are given up
+// when none can be had in time.
+//
+// Exit code 1 means that a promise is broken; the notes say which. It needs Linux,
+// redis-server and PostgreSQL (setup.sh).
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// Exit codes.
+const (
+	exitHolds  = 0
+	exitBroken = 1
+	exitUsage  = 2
+)
+
+func main() {
+	if isWorker() {
+		os.Exit(work(os.Stdin, os.Stdout))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// command parses the arguments, runs all rows and returns the exit code.
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("fleet", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	seed := flags.Uint64("seed", rand.Uint64N(1_000_000), "what random choices are drawn from")
+	quick := flags.Bool("quick", false, "seconds and few sessions instead of minutes and many")
+	skew := flags.Duration("skew", 0, "how far clocks are off; zero means a twelfth of a token's life")
+	measuring := flags.Bool("measure", false, "instead, count what sessions ask of the engines")
+	simulating := flags.Bool("simulate", false, "instead, compute what a million sessions do")
+	switch err := flags.Parse(args); {
+	case err == flag.ErrHelp:
+		return exitHolds
+	case err != nil || flags.NArg() > 0:
+		return exitUsage
+	}
+	if *simulating {
+		simulate(stdout, *seed)
+		return exitHolds
+	}
+	if *measuring {
+		if err := measure(ctx, stdout); err != nil {
+			fmt.Fprintln(stderr, "fleet:", err)
+			return exitBroken
+		}
+		return exitHolds
+	}
+	holds, err := runAll(ctx, *seed, *quick, *skew, stdout, stderr)
+	if err != nil {
+		fmt.Fprintln(stderr, "fleet:", err)
+	}
+	if err != nil || !holds {
+		return exitBroken
+	}
+	return exitHolds
+}
+
+// runAll runs every row, prints each when it is done, and the notes at the end.
+func runAll(ctx context.Context, seed uint64, quick bool, skew time.Duration, stdout, stderr io.Writer) (holds bool, err error) {
+	s, mode := fullSize, ""
+	if quick {
+		s, mode = quickSize, " -quick"
+	}
+	fmt.Fprintf(stdout, "fleet -seed %d%s\n\n", seed, mode)
+	printHeader(stdout)
+	random := rand.New(rand.NewPCG(seed, seed))
+	var rows []*row
+	holds = true
+	for _, k := range []kind{inRedis, inPostgres} {
+		for _, skew := range []time.Duration{0, cmp.Or(skew, s.skewOf())} {
+			r, err := runRow(ctx, random, s, k, skew)
+			if err != nil {
+				return false, fmt.Errorf("%s: %w", k, err)
+			}
+			r.print(stdout)
+			r.printProblems(stderr)
+			rows, holds = append(rows, r), holds && r.holds()
+		}
+	}
+	for _, r := range rows {
+		fmt.Fprintf(stdout, "\n%s: %s\n", r.What, r.Note)
+	}
+	return holds, nil
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// A row is the result of one run.
+type row struct {
+	What                               string
+	Hosts, Processes, Sessions, Faults int
+	tally
+	Lost            int // sessions that nobody can renew any more
+	Living, Served  int // calls with a living token, and those of them that were served
+	Waited, GivenUp int // calls with a dead one: served in the end, or not in time
+	Problems        []string
+	Note            string
+}
+
+func (r *row) holds() bool { return len(r.Problems) == 0 }
+
+// broken notes that a promise is broken.
+func (r *row) broken(format string, args ...any) {
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
+// note says what happened.
+func (r *row) note(f *run) {
+	var happened [troubles]int
+	for _, x := range f.faults {
+		happened[x.trouble]++
+	}
+	var parts []string
+	for t, n := range happened {
+		parts = append(parts, fmt.Sprintf("%d × %s", n, trouble(t)))
+	}
+	r.Note = fmt.Sprintf("%.0f s with access tokens of %.0f s: %.1f lives; leases of %s, a look every %s. Hosts are %s. %s.",
+		f.size.length.Seconds(), f.size.life.Seconds(), f.size.length.Seconds()/f.size.life.Seconds(),
+		f.size.lease, f.size.check, f.network, strings.Join(parts, ", "))
+}
+
+// columns are the headings of the table.
+var columns = []string{"engine", "processes", "sessions", "faults", "spends", "due", "early", "replays", "reuses", "lost", "living: served", "dead: served", "given up", "holds"}
+
+func printHeader(w io.Writer) {
+	fmt.Fprintf(w, "| %s |\n|---%s|\n", strings.Join(columns, " | "), strings.Repeat("|---:", len(columns)-1))
+}
+
+func (r *row) print(w io.Writer) {
+	holds := "yes"
+	if !r.holds() {
+		holds = "NO"
+	}
+	cells := []string{r.What, fmt.Sprintf("%d × %d", r.Hosts, r.Processes)}
+	spends := r.Due + r.Early + r.Replays + r.Reuses + r.Refused
+	for _, n := range []int{r.Sessions, r.Faults, spends, r.Due, r.Early, r.Replays, r.Reuses, r.Lost} {
+		cells = append(cells, strconv.Itoa(n))
+	}
+	cells = append(cells, fmt.Sprintf("%d/%d", r.Served, r.Living), strconv.Itoa(r.Waited), strconv.Itoa(r.GivenUp), holds)
+	fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
+}
+
+// enough is how many problems of a kind are told one by one.
+const enough = 3
+
+// printProblems tells what is broken, as soon as that is known. Problems whose texts
+// differ in numbers only are of one kind.
+func (r *row) printProblems(w io.Writer) {
+	told := make(map[string]int)
+	for _, p := range r.Problems {
+		kind := strings.Map(func(c rune) rune {
+			if strings.ContainsRune("0123456789.-µms", c) {
+				return -1
+			}
+			return c
+		}, p)
+		if told[kind]++; told[kind] <= enough {
+			fmt.Fprintf(w, "fleet: %s: BROKEN: %s\n", r.What, p)
+		}
+	}
+	if n := len(r.Problems); n > 0 {
+		fmt.Fprintf(w, "fleet: %s: %d in all\n", r.What, n)
+	}
+}
