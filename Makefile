@@ -66,7 +66,6 @@ compiler:
 		{ echo "the race detector needs a C compiler: install gcc or clang"; exit 1; }
 
 check: fmt vet lint api test resting examples cross conformance test-real ## run what CI runs
-	$(MAKE) fleet ARGS=-quick
 	$(MAKE) fuzz FUZZTIME=5000x
 
 fmt: ## fail if a file is not formatted
