@@ -19,8 +19,11 @@ func TestAServerThatIsDownIsTriedByOneSessionAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: -time.Hour}
 		e.fail(errDown)
-		_, managers := manySessions(t, e, 500)
+		p, managers := manySessions(t, e, 500)
 		time.Sleep(2 * minute)
+		if !p.Stats().Servers[0].Down {
+			t.Error("the statistics do not say that the server is down")
+		}
 		e.mu.Lock()
 		e.takes, e.most = 20*time.Second, 0
 		e.mu.Unlock()
@@ -38,6 +41,9 @@ func TestAServerThatIsDownIsTriedByOneSessionAtATime(t *testing.T) {
 		e.live(10 * time.Hour)
 		time.Sleep(5 * minute)
 		alive(t, managers)
+		if p.Stats().Servers[0].Down {
+			t.Error("a server that answers counts as down")
+		}
 	})
 }
 

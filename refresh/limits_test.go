@@ -250,44 +250,112 @@ func retryAfter(d time.Duration) error {
 	return &err
 }
 
-func TestF38_RetryAfterHoldsForAllSessionsOfAServerAndForOtherProcesses(t *testing.T) {
+func TestF38_RetryAfterHoldsForAllSessionsOfAServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := new(tokenstore.Memory)
 		e := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: -time.Hour}
-		here, managers := manySessions(t, e, 0, func(cfg *refresh.PoolConfig) { cfg.Store = store })
-		there, _ := manySessions(t, e, 0, func(cfg *refresh.PoolConfig) { cfg.Store = store })
 		e.fail(retryAfter(5 * minute))
-		for i := range 20 {
-			for _, p := range []*refresh.Pool{here, there} {
-				m, err := p.Add(t.Context(), fmt.Sprintf("%p %d", p, i), e.pair())
-				if err != nil {
-					t.Fatal(err)
-				}
-				managers = append(managers, m)
+		p, _ := manySessions(t, e, 0)
+		var managers []*refresh.Manager
+		for i := range 20 { // one after the other: those of one moment cannot know
+			m, err := p.Add(t.Context(), fmt.Sprint(i), e.pair())
+			if err != nil {
+				t.Fatal(err)
 			}
-			time.Sleep(2 * time.Second)
+			managers = append(managers, m)
+			time.Sleep(time.Second)
 		}
-		// Each process may be told once, before it has heard of the other; and one
-		// session by itself is not a crowd yet.
-		if n := len(e.requests()); n > 3 {
+		time.Sleep(100 * time.Second)
+		if n := len(e.requests()); n > 2 { // one session by itself is no crowd yet
 			t.Errorf("%d requests although the server wants to be left alone", n)
 		}
+		if s := p.Stats().Servers[0]; s.NotBefore.IsZero() || s.Down {
+			t.Errorf("statistics of a server that wants to be left alone: %+v", s)
+		}
 		begun := time.Now()
-		_, err := managers[len(managers)-1].TokenContext(t.Context())
+		_, err := managers[7].TokenContext(t.Context())
 		var fail *oauth.Error
 		if !errors.As(err, &fail) || !errors.Is(err, oauth.ErrTransient) || fail.RetryAt.IsZero() || time.Since(begun) > time.Second {
 			t.Errorf("a caller without a token got %v after %v; want to be told at once when to come again", err, time.Since(begun))
 		}
 		e.fail(nil)
 		e.live(10 * time.Hour)
-		time.Sleep(4 * minute)
+		time.Sleep(150 * time.Second)
 		if n := len(e.requests()); n != 0 {
 			t.Errorf("%d requests before the time is over", n)
 		}
 		time.Sleep(4 * minute)
 		alive(t, managers)
-		if names, err := store.Names(t.Context()); len(names) != len(managers) || err != nil {
-			t.Errorf("the store lists %d sessions of %d, %v", len(names), len(managers), err)
+	})
+}
+
+func TestF38_OtherProcessesHearOfARetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(tokenstore.Memory)
+		shared := func(cfg *refresh.PoolConfig) { cfg.Store = store }
+		here := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: -time.Hour}
+		there := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: -time.Hour}
+		p, managers := manySessions(t, there, 2, shared)
+		there.live(time.Hour)
+		time.Sleep(minute) // they are well, and there are several
+		alive(t, managers)
+		there.requests()
+
+		here.fail(retryAfter(5 * minute))
+		there.fail(retryAfter(5 * minute))
+		q, _ := manySessions(t, here, 0, shared)
+		for i := range 20 {
+			if _, err := q.Add(t.Context(), fmt.Sprint("q", i), here.pair()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		there.live(-time.Hour)
+		for i := range 20 {
+			if _, err := p.Add(t.Context(), fmt.Sprint("p", i), there.pair()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(2 * minute)
+		if n := len(there.requests()); n != 0 {
+			t.Errorf("%d requests of a process that could have heard that the server wants to be left alone", n)
+		}
+		if names, err := store.Names(t.Context()); len(names) != 42 || err != nil {
+			t.Errorf("the store lists %d sessions of 42, %v", len(names), err)
+		}
+	})
+}
+
+// Sessions that are due at the start, and have little time left, are renewed in it.
+func TestACrowdWithLittleTimeLeftIsRenewedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: 15 * time.Second}
+		_, managers := manySessions(t, e, 1000, func(cfg *refresh.PoolConfig) {
+			cfg.Configure = func(_ string, cfg *refresh.Config) { cfg.RefreshIdleLimit = time.Second } // due at once
+		})
+		e.live(10 * time.Hour)
+		time.Sleep(14 * time.Second)
+		if n := len(e.requests()); n != 1000 {
+			t.Errorf("%d of 1000 sessions renewed a second before their tokens die", n)
+		}
+		alive(t, managers)
+	})
+}
+
+// Sessions that came first were planned for a small crowd.
+func TestPlansAreMadeAnewWhenTheCrowdGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: time.Hour}
+		_, managers := manySessions(t, e, 1000, func(cfg *refresh.PoolConfig) { cfg.Limits.Rate = 1 })
+		// For 256 sessions the last six minutes before the lead would do.
+		time.Sleep(time.Hour - 5*minute - 7*minute)
+		early := 0
+		for _, m := range managers[:256] {
+			if !m.GetLastRefreshAt().IsZero() {
+				early++
+			}
+		}
+		if early < 64 {
+			t.Errorf("%d of the first 256 sessions were renewed as early as a thousand need it", early)
 		}
 	})
 }

@@ -59,6 +59,22 @@ func TestASessionRenewedOnUseStallsNobodyWhoUsesIt(t *testing.T) {
 	})
 }
 
+// A session that was at rest while it was due is renewed behind its first user.
+func TestTheFirstUserOfADueSessionHasItRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{name: "https://as", takes: time.Second, life: 90 * time.Second}
+		_, managers := manySessions(t, e, 1, renewing(refresh.RenewOnUse))
+		time.Sleep(75 * time.Second)
+		for _, wait := range []time.Duration{0, 16 * time.Second} { // the token lives for 15 more
+			time.Sleep(wait)
+			begun := time.Now()
+			if _, err := managers[0].TokenContext(t.Context()); err != nil || time.Since(begun) > 0 {
+				t.Errorf("a user waited for %v and got %v", time.Since(begun), err)
+			}
+		}
+	})
+}
+
 func TestAPausedSessionServesItsTokenAndRenewsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPooled(t, oauthtest.Config{}, renewing(refresh.RenewNever))

@@ -123,3 +123,15 @@ func TestASessionAtRestIsSmall(t *testing.T) {
 		t.Errorf("a Manager and its run take %d bytes; there are a million of them", got)
 	}
 }
+
+// Which of two equal tokens is the newer one, only the generation tells.
+func TestASessionWakesWithTheGenerationItRestedWith(t *testing.T) {
+	m := newManager(newSetup(Config{}), "default", nil)
+	m.awake.generation = 7
+	m.awake.rec = &tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a", RefreshToken: "r"}}
+	m.awake.show(m.awake.rec.Tokens)
+	c, s := m.unpack(m.awake.pack())
+	if c.generation != 7 || s.generation != 7 {
+		t.Errorf("woke with generations %d and %d; want 7", c.generation, s.generation)
+	}
+}

@@ -53,8 +53,19 @@ func TestASessionAtRestTellsHowItFaresAndStaysAtRest(t *testing.T) {
 // Handing out a token leaves no trace, so a session in use rests now and then.
 func TestASessionInUseStaysAwakeForAWhileAndRestsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newPooled(t, oauthtest.Config{AccessTokenLifetime: 24 * time.Hour})
-		m := c.rested(t, "alice")
+		c := newPooled(t, oauthtest.Config{AccessTokenLifetime: 24 * time.Hour}, noStore)
+		first, err := c.server.Login("alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := c.Add(t.Context(), "alice", first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !m.AtRest() {
+			t.Fatal("a session that nobody works on is not at rest")
+		}
 		want, err := m.TokenContext(t.Context())
 		if err != nil {
 			t.Fatal(err)

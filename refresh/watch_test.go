@@ -17,14 +17,15 @@ import (
 type tellingStore struct {
 	countingStore
 	written chan string
-	deaf    chan struct{}
+	deaf    atomic.Bool
+	broken  chan struct{}
 	watches atomic.Int64
 }
 
 func newTellingStore() *tellingStore {
 	return &tellingStore{
 		countingStore: countingStore{Memory: new(tokenstore.Memory)},
-		written:       make(chan string, 100), deaf: make(chan struct{}),
+		written:       make(chan string, 100), broken: make(chan struct{}),
 	}
 }
 
@@ -37,13 +38,15 @@ func (s *tellingStore) Set(ctx context.Context, name string, rec *tokenstore.Rec
 }
 
 func (s *tellingStore) Watch(ctx context.Context, changed func(string)) error {
-	s.watches.Add(1)
+	if s.watches.Add(1); s.deaf.Load() {
+		return errors.New("no connection")
+	}
 	changed("")
 	for {
 		select {
 		case name := <-s.written:
 			changed(name)
-		case <-s.deaf:
+		case <-s.broken:
 			return errors.New("connection lost")
 		case <-ctx.Done():
 			return ctx.Err()
@@ -93,7 +96,8 @@ func TestASessionAtRestIsLookedAtRarelyWhileTheStoreSaysWhatChanges(t *testing.T
 		if n := store.stamps.Load() - before; n < 9 || n > 11 {
 			t.Errorf("%d looks in a hundred minutes; want ten", n)
 		}
-		close(store.deaf) // from now on every Watch fails at once
+		store.deaf.Store(true) // from now on every Watch fails at once
+		store.broken <- struct{}{}
 		time.Sleep(11 * minute)
 		before = store.stamps.Load()
 		time.Sleep(100 * minute)
@@ -102,6 +106,28 @@ func TestASessionAtRestIsLookedAtRarelyWhileTheStoreSaysWhatChanges(t *testing.T
 		}
 		if n := store.watches.Load(); n < 100 || n > 130 {
 			t.Errorf("listened %d times in 111 minutes; want once a minute", n)
+		}
+	})
+}
+
+// What was written while nobody listened is found the moment somebody does again.
+func TestNewsThatNobodyHeardIsLookedForAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTellingStore()
+		c := newPooled(t, oauthtest.Config{AccessTokenLifetime: 24 * time.Hour}, func(cfg *refresh.PoolConfig) {
+			cfg.Store, cfg.CheckInterval = store, time.Hour
+		})
+		c.store = store
+		m := c.rested(t, "alice")
+		time.Sleep(3 * time.Hour)
+		store.broken <- struct{}{}
+		synctest.Wait() // the next try is an hour away
+		fresh := c.login(t, "alice")
+		<-store.written
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := m.GetTokens(); got.AccessToken != fresh.AccessToken {
+			t.Error("what was written meanwhile was not adopted when the store could be heard again")
 		}
 	})
 }
@@ -161,6 +187,9 @@ func TestNothingIsSpentWhileTheStoreIsAwayUnlessToldSo(t *testing.T) {
 				if _, err := f.TokenContext(t.Context()); err != nil {
 					t.Fatalf("local %v: a living token: %v", local, err)
 				}
+			}
+			if n := f.server.Refreshes(); (n > 0) != local {
+				t.Errorf("local %v: %d refreshes while the token lives", local, n)
 			}
 			time.Sleep(2 * minute)
 			_, err := f.TokenContext(t.Context())
