@@ -150,6 +150,7 @@ type Config struct {
 	VerifyIDToken func(ctx context.Context, check IDTokenCheck) error
 
 	// Preset is what this server does without telling, such as PresetGoogle().
+	// oauthtest.Like makes a server to test against that does the same.
 	Preset Preset
 	// DefaultLifetime is an access token's life when the server does not tell.
 	// Zero: derived from the token if it is a JWT, otherwise unknown.

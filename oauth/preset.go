@@ -17,7 +17,30 @@ type Preset struct {
 	// ScopeOnRefresh sends Config.Scopes with every refresh. They must not be more
 	// than what the person has agreed to (RFC 6749 section 6).
 	ScopeOnRefresh bool
+	// Rotation is what a refresh makes of the refresh token.
+	Rotation Rotation
+	// Grace is how long a refresh token that was spent is taken again. It has no
+	// effect with RotationNone. A refresh.Manager whose answer got lost asks again
+	// until that is nearly over, for a minute at a time. Zero means that it is not
+	// known, or that there is none: then it asks again for fifteen seconds.
+	Grace time.Duration
+	// RevokesOldAccess says that a refresh ends the earlier access token, too. It is
+	// for oauthtest.Like; a refresh.Transport needs no telling.
+	RevokesOldAccess bool
 }
+
+// A Rotation is what a refresh makes of the refresh token (RFC 6749 section 6).
+// Answers are judged by what they hold, whatever a preset says.
+type Rotation uint8
+
+const (
+	// RotationUnknown: not known, or a matter of the client's registration.
+	RotationUnknown Rotation = iota
+	// RotationNone: it stays the same.
+	RotationNone
+	// RotationOnUse: each refresh gives another one.
+	RotationOnUse
+)
 
 const day = 24 * time.Hour
 
@@ -31,7 +54,9 @@ const day = 24 * time.Hour
 //
 // Source: learn.microsoft.com/entra/identity-platform/refresh-tokens, and
 // learn.microsoft.com/answers/questions/192699.
-func PresetEntraID() Preset { return Preset{RefreshIdleLimit: 90 * day, ScopeOnRefresh: true} }
+func PresetEntraID() Preset {
+	return Preset{RefreshIdleLimit: 90 * day, ScopeOnRefresh: true, Rotation: RotationOnUse, Grace: 90 * day}
+}
 
 // PresetGoogle is for Google accounts. The refresh token stays the same, and ends
 // after six months without use. (Of a project that is in the state "testing" it
@@ -39,18 +64,56 @@ func PresetEntraID() Preset { return Preset{RefreshIdleLimit: 90 * day, ScopeOnR
 //
 // Source: developers.google.com/identity/protocols/oauth2, "Refresh token
 // expiration".
-func PresetGoogle() Preset { return Preset{RefreshIdleLimit: 180 * day} }
+func PresetGoogle() Preset { return Preset{RefreshIdleLimit: 180 * day, Rotation: RotationNone} }
 
 // PresetAtlassian is for Atlassian's OAuth 2.0 (3LO). Refresh tokens rotate, end
 // after 90 days without use, and a year after the login in any case. One that was
 // spent can be sent again for ten minutes.
 //
 // Source: community.developer.atlassian.com/t/54172.
-func PresetAtlassian() Preset { return Preset{RefreshIdleLimit: 90 * day} }
+func PresetAtlassian() Preset {
+	return Preset{RefreshIdleLimit: 90 * day, Rotation: RotationOnUse, Grace: 10 * time.Minute}
+}
+
+// PresetGitHubApp is for the user access tokens of GitHub Apps that let them
+// expire. A refresh ends the refresh token and the access token before. When the
+// new refresh token ends, the answer tells.
+//
+// Source: docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens.
+func PresetGitHubApp() Preset { return Preset{Rotation: RotationOnUse, RevokesOldAccess: true} }
+
+// PresetGitLab is for GitLab, of whoever runs it. A refresh ends the refresh token
+// and the access token before.
+//
+// Source: docs.gitlab.com/api/oauth2, "Authorization code flow".
+func PresetGitLab() Preset { return Preset{Rotation: RotationOnUse, RevokesOldAccess: true} }
+
+// PresetOkta is for clients of Okta's whose refresh tokens rotate, which is the
+// default of single-page apps. One that was spent can be sent again for thirty
+// seconds, unless the client is registered with another leeway: then change Grace.
+//
+// Source: developer.okta.com/docs/guides/refresh-tokens, and the property "leeway"
+// in github.com/okta/okta-sdk-dotnet, OpenIdConnectApplicationSettingsRefreshToken.
+func PresetOkta() Preset { return Preset{Rotation: RotationOnUse, Grace: 30 * time.Second} }
+
+// PresetXero is for Xero. Refresh tokens rotate, and end after 30 days without
+// use. One that was spent can be sent again for half an hour.
+//
+// Source: community.xero.com/developer/discussion/105714701, the official reply.
+func PresetXero() Preset {
+	return Preset{RefreshIdleLimit: 30 * day, Rotation: RotationOnUse, Grace: 30 * time.Minute}
+}
 
 // RefreshIdleLimit is that of Config.Preset. It tells a refresh.Manager how long a
 // refresh token lives without being used.
 func (c *Client) RefreshIdleLimit() time.Duration { return c.cfg.Preset.RefreshIdleLimit }
+
+// RefreshGrace is Preset.Grace of Config.Preset, if it is known and something
+// rotates. It tells a refresh.Manager how long to ask again for a lost answer.
+func (c *Client) RefreshGrace() (grace time.Duration, known bool) {
+	p := c.cfg.Preset
+	return p.Grace, p.Grace > 0 && p.Rotation != RotationNone
+}
 
 // refreshScope is the scope that refreshes name, or empty.
 func (c *Client) refreshScope() string {
