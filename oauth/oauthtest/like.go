@@ -1,0 +1,22 @@
+package oauthtest
+
+import "github.com/evertoken/evertoken/oauth"
+
+// Like returns the configuration of a server that does what p says, so that a
+// program can be tested against the manners of the server that it will meet. Give
+// the client the same p in oauth.Config.Preset.
+//
+// A refresh token lives for p.RefreshIdleLimit from its last use, unannounced. What
+// p does not tell is as in a Config without it: strict, so that reuse after p.Grace
+// ends the user's sessions. Change what the test needs in the result.
+func Like(p oauth.Preset) Config {
+	stays := p.Rotation == oauth.RotationNone
+	return Config{
+		RefreshTokenLifetime: p.RefreshIdleLimit,
+		NoRotation:           stays,
+		SlidingRefresh:       stays,
+		ScopeOnRefresh:       p.ScopeOnRefresh,
+		Grace:                p.Grace,
+		RevokeOldAccess:      p.RevokesOldAccess,
+	}
+}

@@ -1,0 +1,52 @@
+package oauthtest_test
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+)
+
+func TestLikeTakesOverWhatThePresetSays(t *testing.T) {
+	for name, tt := range map[string]struct {
+		preset oauth.Preset
+		want   oauthtest.Config
+	}{
+		"nothing":  {oauth.Preset{}, oauthtest.Config{}},
+		"rotates":  {oauth.Preset{Rotation: oauth.RotationOnUse}, oauthtest.Config{}},
+		"stays":    {oauth.Preset{Rotation: oauth.RotationNone}, oauthtest.Config{NoRotation: true, SlidingRefresh: true}},
+		"grace":    {oauth.Preset{Grace: time.Minute}, oauthtest.Config{Grace: time.Minute}},
+		"old dies": {oauth.Preset{RevokesOldAccess: true}, oauthtest.Config{RevokeOldAccess: true}},
+		"idle":     {oauth.Preset{RefreshIdleLimit: time.Hour}, oauthtest.Config{RefreshTokenLifetime: time.Hour}},
+		"scope":    {oauth.Preset{ScopeOnRefresh: true}, oauthtest.Config{ScopeOnRefresh: true}},
+	} {
+		if got := oauthtest.Like(tt.preset); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %+v; want %+v", name, got, tt.want)
+		}
+	}
+}
+
+// A program that will meet Google in production is tested against its manners.
+func ExampleLike() {
+	preset := oauth.PresetGoogle()
+	server := oauthtest.New(oauthtest.Like(preset))
+	cfg := server.OAuthConfig()
+	cfg.Preset = preset
+
+	tokens, err := server.Login("alice")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	renewed, err := oauth.NewClient(cfg).Refresh(context.Background(), tokens)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("the refresh token stays:", renewed.RefreshToken == tokens.RefreshToken)
+	// Output: the refresh token stays: true
+}
