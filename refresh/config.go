@@ -42,10 +42,13 @@ const (
 // More methods are heeded if it has them: ConfigID() string identifies the
 // configuration it refreshes with; RenewsWithoutRefreshToken() bool tells that it
 // needs no refresh token (client credentials); RefreshIdleLimit() time.Duration is
-// the default of Config.RefreshIdleLimit; CanRevoke() bool and Revoke(ctx,
-// *oauth.TokenPair) error end a session at the server (Manager.Logout); Server()
-// string names the server that it asks, for the sessions of a Pool that have it in
-// common and for processes that share a Store.
+// the default of Config.RefreshIdleLimit; RefreshGrace() (time.Duration, bool) tells
+// how long the server takes a spent refresh token again, if that is known, and so
+// how long an attempt goes on asking for an answer that got lost: until the grace
+// is nearly over, a minute at most, and fifteen seconds if it is not known;
+// CanRevoke() bool and Revoke(ctx, *oauth.TokenPair) error end a session at the
+// server (Manager.Logout); Server() string names the server that it asks, for the
+// sessions of a Pool that have it in common and for processes that share a Store.
 type Refresher interface {
 	Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error)
 }
@@ -156,7 +159,8 @@ type setup struct {
 	stamper  tokenstore.Stamper // Store, if it is one
 	configID string
 	server   *server
-	watching *atomic.Bool // the Store says what changes
+	watching *atomic.Bool  // the Store says what changes
+	grace    time.Duration // what OAuthClient says by RefreshGrace; zero: not known
 	// tokenless: OAuthClient renews pairs that have no refresh token.
 	tokenless bool
 	origins   []allowedOrigin // Config.AllowedOrigins
@@ -180,6 +184,13 @@ func newSetup(cfg Config) *setup {
 	}
 	if c, ok := s.OAuthClient.(interface{ RefreshIdleLimit() time.Duration }); ok && s.RefreshIdleLimit == 0 {
 		s.RefreshIdleLimit = c.RefreshIdleLimit()
+	}
+	if c, ok := s.OAuthClient.(interface {
+		RefreshGrace() (time.Duration, bool)
+	}); ok {
+		if grace, known := c.RefreshGrace(); known {
+			s.grace = grace
+		}
 	}
 	s.certificate = certificateOf(s.OAuthClient)
 	s.watching = new(atomic.Bool)

@@ -146,8 +146,31 @@ const (
 
 // replayDelays are the waits before a token whose outcome is unknown is sent
 // again: the first well inside the shortest grace windows, all of them within
-// fifteen seconds.
+// fifteen seconds. Where a longer grace window is known, the last one repeats.
 var replayDelays = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+
+// replayWait is how long to wait before the replay with this number, from 0, of a
+// refresh token whose outcome is unknown, this long after it was sent first. It
+// reports false when there is to be no more in the flight.
+//
+// grace is how long the server takes a token again that it has spent; zero: not
+// known. Replays go on until a tenth of it is left, and no longer, since after
+// that they may count as theft. The first is made in any case: the answer may have
+// taken long because the request did.
+func replayWait(replay int, since, grace time.Duration) (wait time.Duration, again bool) {
+	last := len(replayDelays) - 1
+	wait = replayDelays[min(replay, last)]
+	switch {
+	case since > replayWindow:
+		return 0, false
+	case grace <= 0:
+		return wait, replay <= last
+	case replay == 0:
+		return wait, true
+	}
+	left := min(grace-grace/10, replayWindow) - since
+	return min(wait, left), left >= replayDelays[0]
+}
 
 // backoff is the wait after the given number of failures in a row: doubling from
 // backoffBase up to limit, and of that between a half and the whole, as jitter in

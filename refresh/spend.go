@@ -33,6 +33,7 @@ func (m *managed) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 			return m.failed(ctx, transient(err))
 		}
 		next, err := m.attempt(ctx, pair, w)
+		wait, again := replayWait(replay, m.now().Sub(begun), m.cfg.grace)
 		switch {
 		case err == nil:
 			return m.succeed(ctx, pair, next, w)
@@ -40,11 +41,11 @@ func (m *managed) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 			return m.keepDowngraded(ctx, next, err)
 		case ctx.Err() != nil:
 			return errReplaced
-		case !outcomeUnknown(err) || last || replay == len(replayDelays) || m.now().Sub(begun) > replayWindow:
+		case !outcomeUnknown(err) || last || !again:
 			return m.judge(ctx, pair, err, lost)
 		}
 		lost = true
-		if !m.pauseBeforeReplay(ctx, r, err, replayDelays[replay]) {
+		if !m.pauseBeforeReplay(ctx, r, err, wait) {
 			return m.judge(ctx, pair, err, lost)
 		}
 		if ctx.Err() != nil {
