@@ -101,30 +101,30 @@ func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
 }
 
 // keep is Keeping for a pair that nobody else has.
-func (next *TokenPair) keep(old *TokenPair) {
-	if next.RefreshToken == "" {
-		next.RefreshToken = old.RefreshToken
+func (t *TokenPair) keep(old *TokenPair) {
+	if t.RefreshToken == "" {
+		t.RefreshToken = old.RefreshToken
 	}
-	if next.RefreshExpiresAt.IsZero() && next.RefreshToken == old.RefreshToken {
-		next.RefreshExpiresAt = old.RefreshExpiresAt
+	if t.RefreshExpiresAt.IsZero() && t.RefreshToken == old.RefreshToken {
+		t.RefreshExpiresAt = old.RefreshExpiresAt
 	}
-	if next.TokenType == "" {
-		next.TokenType = old.TokenType
+	if t.TokenType == "" {
+		t.TokenType = old.TokenType
 	}
-	if next.DPoPKey.IsZero() {
-		next.DPoPKey = old.DPoPKey
+	if t.DPoPKey.IsZero() {
+		t.DPoPKey = old.DPoPKey
 	}
-	if next.Scope == "" {
-		next.Scope = old.Scope
+	if t.Scope == "" {
+		t.Scope = old.Scope
 	}
-	if next.IDToken == "" {
-		next.IDToken = old.IDToken
+	if t.IDToken == "" {
+		t.IDToken = old.IDToken
 	}
 	if len(old.Extra) > 0 {
-		extra := make(map[string]json.RawMessage, len(old.Extra)+len(next.Extra))
+		extra := make(map[string]json.RawMessage, len(old.Extra)+len(t.Extra))
 		maps.Copy(extra, old.Clone().Extra)
-		maps.Copy(extra, next.Extra)
-		next.Extra = extra
+		maps.Copy(extra, t.Extra)
+		t.Extra = extra
 	}
 }
 
