@@ -30,6 +30,13 @@ func startGinJWTOnRedis(t *testing.T, o serverOptions) *authServer {
 	return newGinJWT(t, d, o, ginJWTStore{redis: startRedis(t)})
 }
 
+// startGinJWTOnOurMemory starts it with refresh tokens in the memory store of
+// package oauthtest.
+func startGinJWTOnOurMemory(t *testing.T, o serverOptions) *authServer {
+	t.Helper()
+	return newGinJWT(t, oauth.GinJWTDialect(), o, ginJWTStore{ours: true})
+}
+
 // startGinJWTOnOurs starts it with refresh tokens in Redis by the store of the
 // package tokenstore/refreshtoken/redis.
 func startGinJWTOnOurs(t *testing.T, o serverOptions) *authServer {

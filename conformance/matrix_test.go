@@ -17,6 +17,7 @@ var products = []product{
 	{name: "gin-jwt", start: startGinJWT, oldTokenLives: true, noDevices: true, forgets: true, coarse: true},
 	{name: "gin-jwt, form, Redis", start: startGinJWTOnRedis, oldTokenLives: true, noDevices: true, coarse: true},
 	{name: "gin-jwt, our Redis store", start: startGinJWTOnOurs, oldTokenLives: true, noDevices: true, coarse: true},
+	{name: "gin-jwt, our memory store", start: startGinJWTOnOurMemory, oldTokenLives: true, noDevices: true, forgets: true, coarse: true},
 	{name: "oidc-provider, no rotation", start: startOIDCProvider, hardened: true, keepsRefreshToken: true, oldTokenLives: true, forgets: true},
 	{name: "@node-oauth, no rotation", start: startNodeOAuth, keepsRefreshToken: true, oldTokenLives: true, noRevocation: true, noDevices: true},
 	{name: "glewlwyd, no rotation", start: startGlewlwyd, keepsRefreshToken: true, oldTokenLives: true},

@@ -23,6 +23,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/evertoken/evertoken/oauth/oauthtest"
 	refreshtokens "github.com/evertoken/evertoken/tokenstore/refreshtoken/redis"
 )
 
@@ -30,7 +31,7 @@ type options struct {
 	AccessTokenLifetime int    `json:"accessTokenLifetime"` // seconds
 	Password            string `json:"password"`            // of alice
 	Redis               string `json:"redis"`               // host:port; empty keeps refresh tokens in memory
-	Ours                bool   `json:"ours"`                // keep them in Redis by Evertoken's store
+	Ours                bool   `json:"ours"`                // keep them by Evertoken's store of that kind
 }
 
 func main() {
@@ -85,6 +86,8 @@ func newHandler(o options) (http.Handler, error) {
 // newTokenStore returns the library's own store of either kind, or ours.
 func newTokenStore(o options) (core.TokenStore, error) {
 	switch {
+	case o.Redis == "" && o.Ours:
+		return &oauthtest.MemoryRefreshTokens{NotFound: core.ErrRefreshTokenNotFound}, nil
 	case o.Redis == "":
 		return store.NewInMemoryRefreshTokenStore(), nil
 	case o.Ours:
