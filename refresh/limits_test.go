@@ -345,11 +345,17 @@ func TestACrowdWithLittleTimeLeftIsRenewedInTime(t *testing.T) {
 func TestPlansAreMadeAnewWhenTheCrowdGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{name: "https://as", takes: 20 * time.Millisecond, life: time.Hour}
-		_, managers := manySessions(t, e, 1000, func(cfg *refresh.PoolConfig) { cfg.Limits.Rate = 1 })
+		p, managers := manySessions(t, e, 256, func(cfg *refresh.PoolConfig) { cfg.Limits.Rate = 1 })
+		time.Sleep(2 * minute)
+		for i := range 744 {
+			if _, err := p.Add(t.Context(), fmt.Sprint("late", i), e.pair()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		// For 256 sessions the last six minutes before the lead would do.
-		time.Sleep(time.Hour - 5*minute - 7*minute)
+		time.Sleep(time.Hour - 5*minute - 7*minute - 2*minute)
 		early := 0
-		for _, m := range managers[:256] {
+		for _, m := range managers {
 			if !m.GetLastRefreshAt().IsZero() {
 				early++
 			}
