@@ -84,7 +84,7 @@ func TestF12_F19_ProcessesSpendOncePerExpiry(t *testing.T) {
 // F20: those who wait while the holder takes its time get what it brings.
 func TestF20_WaitersAdoptWhatASlowHolderBrings(t *testing.T) {
 	onEach(t, func(t *testing.T, p place) {
-		p.LeaseTime = time.Second
+		p.LeaseTime = 2 * time.Second
 		c := newCrowd(t, p)
 		c.server.Script(oauthtest.Fault{Endpoint: oauthtest.TokenEndpoint, Delay: 4 * time.Second})
 		c.expire()
@@ -98,7 +98,7 @@ func TestF20_WaitersAdoptWhatASlowHolderBrings(t *testing.T) {
 // sends the same refresh token.
 func TestF16_ProcessesGoOnWhenHoldersAreKilled(t *testing.T) {
 	onEach(t, func(t *testing.T, p place) {
-		p.LeaseTime = time.Second
+		p.LeaseTime = 2 * time.Second
 		c := newCrowd(t, p)
 		for i := range 20 {
 			before := c.server.Requests(oauthtest.TokenEndpoint)
