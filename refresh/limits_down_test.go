@@ -24,19 +24,15 @@ func TestAServerThatIsDownIsTriedByOneSessionAtATime(t *testing.T) {
 		if !p.Stats().Servers[0].Down {
 			t.Error("the statistics do not say that the server is down")
 		}
-		e.mu.Lock()
-		e.takes, e.most = 20*time.Second, 0
-		e.mu.Unlock()
+		e.slow(20 * time.Second)
 		for _, m := range managers[:20] {
 			go func() { _, _ = m.TokenContext(t.Context()) }()
 		}
 		time.Sleep(10 * minute)
-		if e.most > 1 {
-			t.Errorf("%d attempts at a time at a server that is down", e.most)
+		if n := e.atATime(); n > 1 {
+			t.Errorf("%d attempts at a time at a server that is down", n)
 		}
-		e.mu.Lock()
-		e.takes = 20 * time.Millisecond
-		e.mu.Unlock()
+		e.slow(20 * time.Millisecond)
 		e.fail(nil)
 		e.live(10 * time.Hour)
 		time.Sleep(5 * minute)

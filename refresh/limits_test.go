@@ -20,11 +20,11 @@ import (
 // An endpoint stands for authorization servers with many sessions. Tests say how
 // it answers; it notes when it was asked.
 type endpoint struct {
-	name  string
+	name string
+
+	mu    sync.Mutex // guards the fields below while a pool uses them
 	takes time.Duration
 	life  time.Duration
-
-	mu    sync.Mutex
 	fails error // instead of a token
 	asked []time.Time
 	now   int
@@ -38,11 +38,11 @@ func (e *endpoint) Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.Toke
 	e.asked = append(e.asked, time.Now())
 	e.now++
 	e.most = max(e.most, e.now)
-	fails := e.fails
+	fails, takes := e.fails, e.takes
 	e.mu.Unlock()
 	defer func() { e.mu.Lock(); e.now--; e.mu.Unlock() }()
 	select {
-	case <-time.After(e.takes):
+	case <-time.After(takes):
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -50,6 +50,20 @@ func (e *endpoint) Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.Toke
 		return nil, fails
 	}
 	return e.pair(), nil
+}
+
+// slow sets how long answers take from now on, and forgets how many it gave at a time.
+func (e *endpoint) slow(takes time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.takes, e.most = takes, 0
+}
+
+// atATime returns how many it was asked for at a time, at most.
+func (e *endpoint) atATime() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.most
 }
 
 // live sets how long tokens live from now on.
@@ -209,8 +223,8 @@ func TestConcurrentBoundsTheRequestsUnderWay(t *testing.T) {
 		wg.Wait()
 		time.Sleep(10 * minute)
 		alive(t, managers)
-		if asked := e.requests(); e.most > 3 || len(asked) != 300 {
-			t.Errorf("%d refreshes, %d at a time; want 300, and 3", len(asked), e.most)
+		if asked := e.requests(); e.atATime() > 3 || len(asked) != 300 {
+			t.Errorf("%d refreshes, %d at a time; want 300, and 3", len(asked), e.atATime())
 		}
 	})
 }
@@ -415,8 +429,8 @@ func TestTheLeadLearnsHowLongRefreshingTakes(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		if e.most > 1 {
-			t.Errorf("%d refreshes at a time", e.most)
+		if n := e.atATime(); n > 1 {
+			t.Errorf("%d refreshes at a time", n)
 		}
 	})
 }
