@@ -36,6 +36,8 @@ type server struct {
 	slots  slots
 	clump  int // how many may begin at once where no rate is set
 
+	heeding chan struct{} // held (by sending) by whoever reads what others say of it
+
 	mu        sync.Mutex
 	sessions  int
 	notBefore time.Time // the server asked for it
@@ -62,7 +64,7 @@ const (
 )
 
 func newServer(name string, limits Limits, workers int) *server {
-	s := &server{name: name, limits: limits, clump: workers}
+	s := &server{name: name, limits: limits, clump: workers, heeding: make(chan struct{}, 1)}
 	if limits.Concurrent > 0 {
 		s.slots = make(slots, limits.Concurrent)
 	}
@@ -234,6 +236,7 @@ func (s *server) answered(err error, now time.Time, took, interval time.Duration
 func (s *server) heed(n notice, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.heeded = now
 	if wait := n.notBefore.Sub(now.Round(0)); wait > 0 && wait <= maxAsked {
 		s.notBefore = later(s.notBefore, now.Add(wait))
 	}

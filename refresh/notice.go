@@ -29,25 +29,39 @@ func noticeOf(rec *tokenstore.Record) notice {
 // heedEvery is how old what the Store says about a server may be.
 const heedEvery = time.Second
 
-// heedNotice reads what other processes have left about the server.
+// heedNotice reads what other processes have left about the server. Sessions that
+// come while one of them reads wait for what it learns.
 func (m *managed) heedNotice(ctx context.Context) {
 	srv := m.cfg.server
 	if m.cfg.locker == nil || srv.name == "" {
 		return // nobody shares the Store, or the server has no name
 	}
-	now := m.now()
-	srv.mu.Lock()
-	fresh := srv.sessions <= 1 || !srv.heeded.IsZero() && remaining(now, srv.heeded.Add(heedEvery)) > 0
-	if !fresh {
-		srv.heeded = now
-	}
-	srv.mu.Unlock()
-	if fresh {
+	if srv.heededLately(m.now()) {
 		return
 	}
-	if rec := m.serverRecord(ctx); rec != nil {
-		srv.heed(noticeOf(rec), now)
+	select {
+	case srv.heeding <- struct{}{}:
+		defer func() { <-srv.heeding }()
+	case <-ctx.Done():
+		return
 	}
+	now := m.now()
+	if srv.heededLately(now) {
+		return
+	}
+	var n notice
+	if rec := m.serverRecord(ctx); rec != nil {
+		n = noticeOf(rec)
+	}
+	srv.heed(n, now)
+}
+
+// heededLately reports whether there is nothing to ask the Store. A session alone
+// has its own record to tell it.
+func (s *server) heededLately(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions <= 1 || !s.heeded.IsZero() && remaining(now, s.heeded.Add(heedEvery)) > 0
 }
 
 // serverRecord returns the server's record, or nil.
