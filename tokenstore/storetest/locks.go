@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -161,18 +162,31 @@ func (c *check) unlock(lease tokenstore.Lease) {
 	}
 }
 
-// wantLocked requires that the lock of name cannot be had.
+// wantLocked requires that the lock of name cannot be had. A store that could not ask
+// in time whether it can has more time.
 func (c *check) wantLocked(l tokenstore.Locker, name string) {
 	c.Helper()
-	ctx, cancel := context.WithTimeout(c.ctx, shortWait)
+	var err error
+	for wait := shortWait; c.ctx.Err() == nil; wait *= 2 {
+		if err = c.tryLock(l, name, wait); !errors.Is(err, tokenstore.ErrUnavailable) {
+			break
+		}
+	}
+	c.wantErr("Lock of a held lock", err, tokenstore.ErrLocked)
+	c.wantErr("Lock of a held lock", err, context.DeadlineExceeded)
+}
+
+// tryLock waits for a lock that is held, and returns why it did not get it.
+func (c *check) tryLock(l tokenstore.Locker, name string, wait time.Duration) error {
+	c.Helper()
+	ctx, cancel := context.WithTimeout(c.ctx, wait)
 	defer cancel()
 	lease, err := l.Lock(ctx, name)
 	if err == nil {
 		_ = lease.Unlock()
 		c.Fatalf("Lock(%q) took a lock that is held", name)
 	}
-	c.wantErr("Lock of a held lock", err, tokenstore.ErrLocked)
-	c.wantErr("Lock of a held lock", err, context.DeadlineExceeded)
+	return err
 }
 
 // exclude lets goroutines take the lock in turns, through the given lockers, and
