@@ -33,12 +33,12 @@ var (
 // If the keys are lost, so are the sessions. To log in again under the same name,
 // delete the session from the other store.
 //
-// Sealed implements [Store], [Locker] and [Lister], and [Pager], [Stamper] and
-// [Watcher]; all methods are safe for concurrent use. Comparing versions, durability
-// and locks are the other store's. Where that one is no Locker, locks hold among the
-// goroutines that use this Sealed; where it is no Lister, Pager, Stamper or Watcher,
-// methods that need one fail with an error that wraps [errors.ErrUnsupported]. An error of the [KeyFunc] is wrapped, and never
-// matches an error of this package.
+// Sealed implements [Store], [Locker] and [Lister], and [Pager], [Stamper], [Watcher]
+// and [Timekeeper]; all methods are safe for concurrent use. Comparing versions,
+// durability and locks are the other store's. Where that one is no Locker, locks hold
+// among the goroutines that use this Sealed; what else it does not implement fails
+// with an error that wraps [errors.ErrUnsupported]. An error of the [KeyFunc] is
+// wrapped, and never matches an error of this package.
 type Sealed struct {
 	store  Store
 	keys   keySource

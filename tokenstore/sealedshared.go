@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 var (
-	_ Pager   = (*Sealed)(nil)
-	_ Stamper = (*Sealed)(nil)
-	_ Watcher = (*Sealed)(nil)
+	_ Pager      = (*Sealed)(nil)
+	_ Stamper    = (*Sealed)(nil)
+	_ Watcher    = (*Sealed)(nil)
+	_ Timekeeper = (*Sealed)(nil)
 )
 
 // NamesAfter implements [Pager]. It needs no key.
@@ -41,6 +43,15 @@ func (s *Sealed) Watch(ctx context.Context, changed func(name string)) error {
 		return s.unsupported("watch sessions")
 	}
 	return w.Watch(ctx, changed)
+}
+
+// Time implements [Timekeeper]. The times that are sealed are by that clock too.
+func (s *Sealed) Time(ctx context.Context) (time.Time, error) {
+	t, ok := s.store.(Timekeeper)
+	if !ok {
+		return time.Time{}, s.unsupported("tell the time")
+	}
+	return t.Time(ctx)
 }
 
 func (s *Sealed) unsupported(action string) error {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -29,6 +30,10 @@ func (sharedStore) Watch(_ context.Context, changed func(string)) error {
 	return errWatched
 }
 
+var itsTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func (sharedStore) Time(context.Context) (time.Time, error) { return itsTime, nil }
+
 func TestSealedCanWhatTheStoreBeneathCan(t *testing.T) {
 	var s tokenstore.Store = newSealed(sharedStore{new(tokenstore.Memory)}, tokenstore.NewKey())
 	if names, err := s.(tokenstore.Pager).NamesAfter(t.Context(), "a", 1); err != nil || !slices.Equal(names, []string{"a+"}) {
@@ -39,6 +44,9 @@ func TestSealedCanWhatTheStoreBeneathCan(t *testing.T) {
 	}
 	if _, err := s.(tokenstore.Stamper).Stamp(t.Context(), ""); !errors.Is(err, tokenstore.ErrInvalidName) {
 		t.Errorf("Stamp of no session: %v", err)
+	}
+	if now, err := s.(tokenstore.Timekeeper).Time(t.Context()); err != nil || !now.Equal(itsTime) {
+		t.Errorf("Time: %v, %v", now, err)
 	}
 	var told []string
 	err := s.(tokenstore.Watcher).Watch(t.Context(), func(name string) { told = append(told, name) })
@@ -52,6 +60,7 @@ func TestSealedBareStoreSaysWhatItCannotShare(t *testing.T) {
 	for what, call := range map[string]func(context.Context) error{
 		"NamesAfter": func(ctx context.Context) error { _, err := s.NamesAfter(ctx, "", 1); return err },
 		"Stamp":      func(ctx context.Context) error { _, err := s.Stamp(ctx, "default"); return err },
+		"Time":       func(ctx context.Context) error { _, err := s.Time(ctx); return err },
 		"Watch":      func(ctx context.Context) error { return s.Watch(ctx, nil) },
 	} {
 		if err := call(t.Context()); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "bareStore cannot") {

@@ -14,13 +14,17 @@ import (
 // one round trip. Those that Redis itself has removed when their time had come are
 // not counted.
 func (s *Store) Cleanup(ctx context.Context) (removed int, err error) {
+	now, err := s.Time(ctx)
+	if err != nil {
+		return 0, failed("clean up", err)
+	}
 	for after, more := "", true; more; {
 		var names []string
 		names, more, err = s.indexed(ctx, after, pageSize)
 		if err != nil {
 			return removed, failed("clean up", err)
 		}
-		n, err := s.cleanUp(ctx, names)
+		n, err := s.cleanUp(ctx, names, now)
 		removed += n
 		if err != nil {
 			return removed, failed("clean up", err)
@@ -32,7 +36,7 @@ func (s *Store) Cleanup(ctx context.Context) (removed int, err error) {
 	return removed, nil
 }
 
-func (s *Store) cleanUp(ctx context.Context, names []string) (removed int, err error) {
+func (s *Store) cleanUp(ctx context.Context, names []string, now time.Time) (removed int, err error) {
 	here, gone, err := s.divide(ctx, names)
 	for _, name := range gone {
 		if _, err := s.run(ctx, forgetScript, []string{s.recordKey(name), s.indexKey(bucketOf(name))}, name); err != nil {
@@ -40,13 +44,13 @@ func (s *Store) cleanUp(ctx context.Context, names []string) (removed int, err e
 		}
 	}
 	if err == nil {
-		here, err = s.spent(ctx, here)
+		here, err = s.spent(ctx, here, now)
 	}
 	if err != nil {
 		return 0, err
 	}
 	for _, name := range here {
-		done, err := s.removeSpent(ctx, name)
+		done, err := s.removeSpent(ctx, name, now)
 		if err != nil {
 			return removed, err
 		}
@@ -58,7 +62,7 @@ func (s *Store) cleanUp(ctx context.Context, names []string) (removed int, err e
 }
 
 // spent returns those of the sessions that nothing can renew.
-func (s *Store) spent(ctx context.Context, names []string) ([]string, error) {
+func (s *Store) spent(ctx context.Context, names []string, now time.Time) ([]string, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -79,7 +83,7 @@ func (s *Store) spent(ctx context.Context, names []string) ([]string, error) {
 	for i, fields := range records {
 		version, _ := fields[0].(string)
 		text, _ := fields[1].(string)
-		if rec, err := decode(version, text); err == nil && rec.Spent(time.Now()) {
+		if rec, err := decode(version, text); err == nil && rec.Spent(now) {
 			all = append(all, names[i])
 		}
 	}
@@ -87,14 +91,14 @@ func (s *Store) spent(ctx context.Context, names []string) ([]string, error) {
 }
 
 // removeSpent removes the session under its lock, if it is still spent.
-func (s *Store) removeSpent(ctx context.Context, name string) (bool, error) {
+func (s *Store) removeSpent(ctx context.Context, name string, now time.Time) (bool, error) {
 	lease, err := s.tryLock(ctx, name)
 	if lease == nil {
 		return false, err
 	}
 	rec, err := s.Get(ctx, name)
 	removed := false
-	if err == nil && rec.Spent(time.Now()) {
+	if err == nil && rec.Spent(now) {
 		err = s.Delete(ctx, name, rec.Version)
 		removed = err == nil
 	}

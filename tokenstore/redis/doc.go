@@ -57,6 +57,14 @@
 // wants silence calls Disable of github.com/redis/go-redis/v9/logging, or SetLogger of
 // go-redis with a logger of its own.
 //
+// # Whose time it is
+//
+// A record says when its token ends by the clock of Redis ([Store.Time]). A
+// refresh.Manager translates, so hosts may be minutes apart and still renew a session
+// when it is due, once. A program that reads or writes records itself does not have
+// that. After a failover to a Redis whose clock differs, what is stored is off by the
+// difference, until it is renewed.
+//
 // # What Redis must keep
 //
 // A record is as durable as the server makes it: with "appendonly yes" and

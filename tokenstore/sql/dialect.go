@@ -45,7 +45,7 @@ const (
 
 // statements holds the SQL of a Store, in its dialect and with its tables.
 type statements struct {
-	get, stamp                           string
+	get, stamp, time                     string
 	insert, update, mend, remove         string
 	names, namesAfter, count             string
 	spent, forget                        string
@@ -64,6 +64,7 @@ func newStatements(cfg Config) statements {
 	st := statements{
 		get:   sql(`SELECT version, record FROM {sessions} WHERE name = $1`),
 		stamp: sql(`SELECT version FROM {sessions} WHERE name = $1`),
+		time:  sql(`SELECT {now}`),
 
 		insert: written(`INSERT INTO {sessions} (name, version, record, spent_at) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING`),
 		update: written(`UPDATE {sessions} SET version = $2, record = $3, spent_at = $4 WHERE name = $1 AND version = $5`),

@@ -37,13 +37,17 @@ const cleanupPage = 500
 // Cleanup implements [tokenstore.Lister]. It looks at those sessions only that an
 // index says are spent. It also removes what locks of killed processes have left.
 func (s *Store) Cleanup(ctx context.Context) (removed int, err error) {
+	now, err := s.Time(ctx)
+	if err != nil {
+		return 0, failed("clean up", err)
+	}
 	for after := ""; ; {
-		names, err := s.query(ctx, s.sql.spent, time.Now().UnixMilli(), after, cleanupPage)
+		names, err := s.query(ctx, s.sql.spent, now.UnixMilli(), after, cleanupPage)
 		if err != nil {
 			return removed, failed("clean up", err)
 		}
 		for _, name := range names {
-			gone, err := s.cleanUp(ctx, name)
+			gone, err := s.cleanUp(ctx, name, now)
 			if gone {
 				removed++
 			}
@@ -62,14 +66,14 @@ func (s *Store) Cleanup(ctx context.Context) (removed int, err error) {
 
 // cleanUp removes a session if it is spent and its lock is free. It looks again
 // under the lock: somebody may have renewed the session meanwhile.
-func (s *Store) cleanUp(ctx context.Context, name string) (gone bool, err error) {
+func (s *Store) cleanUp(ctx context.Context, name string, now time.Time) (gone bool, err error) {
 	l, err := s.acquire(ctx, name)
 	if l == nil || err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, l.release()) }()
 	rec, version, err := s.read(ctx, name)
-	if err == nil && rec.Spent(time.Now()) {
+	if err == nil && rec.Spent(now) {
 		err = s.delete(ctx, name, version)
 		gone = err == nil
 	}

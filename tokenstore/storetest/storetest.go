@@ -56,6 +56,7 @@ func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Opt
 	_, locks := probe.(tokenstore.Locker)
 	_, lists := probe.(tokenstore.Lister)
 	stamps := offersStamps(probe)
+	times := offersTimes(probe)
 	for _, group := range []struct {
 		name    string
 		tests   []test
@@ -68,6 +69,7 @@ func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Opt
 		{"Locker", lockTests, locks},
 		{"Lister", listTests, lists},
 		{"Stamper", stampTests, stamps},
+		{"Timekeeper", timeTests, times},
 		{"Reopen", reopenTests, s.reopen != nil},
 	} {
 		if !group.applies {
