@@ -81,7 +81,8 @@ type Config struct {
 	TokenStore TokenStoreFunc
 	// Store, if set, holds the session for several runs or processes. If it is
 	// also a tokenstore.Locker, they coordinate: one of them refreshes, the
-	// others adopt. With both, Store is written first.
+	// others adopt. If it is a tokenstore.Timekeeper, times count by its clock, so
+	// that hosts whose clocks disagree agree. With both, Store is written first.
 	Store tokenstore.Store
 	// Session is the session's name in Store. Empty means "default".
 	Session string
@@ -157,6 +158,7 @@ type setup struct {
 	Config
 	locker   tokenstore.Locker  // Store, if it is one
 	stamper  tokenstore.Stamper // Store, if it is one
+	records  tokenstore.Store   // Store, for Get and Set: with times by the host's clock
 	configID string
 	server   *server
 	watching *atomic.Bool  // the Store says what changes
@@ -176,6 +178,7 @@ func newSetup(cfg Config) *setup {
 	s.origins = allowOrigins(s.AllowedOrigins)
 	s.lagging = laggingBehind(s.Clock)
 	s.stamper, _ = s.Store.(tokenstore.Stamper)
+	s.records = recordsOf(s.Config)
 	if c, ok := s.OAuthClient.(interface{ ConfigID() string }); ok {
 		s.configID = c.ConfigID()
 	}

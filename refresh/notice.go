@@ -69,7 +69,7 @@ func (m *managed) serverRecord(ctx context.Context) (rec *tokenstore.Record) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err := guard("Store.Get", func() (err error) {
-		rec, err = m.cfg.Store.Get(ctx, tokenstore.ServerRecord(m.cfg.server.name))
+		rec, err = m.cfg.records.Get(ctx, tokenstore.ServerRecord(m.cfg.server.name))
 		return err
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ func (m *managed) postNotice(ctx context.Context, n notice) {
 			rec.Refused = &tokenstore.Mark{Token: m.cfg.server.name, At: n.down.UTC(), Code: noticeDown}
 		}
 		err := guard("Store.Set", func() error {
-			_, err := m.cfg.Store.Set(ctx, tokenstore.ServerRecord(m.cfg.server.name), rec)
+			_, err := m.cfg.records.Set(ctx, tokenstore.ServerRecord(m.cfg.server.name), rec)
 			return err
 		})
 		if !errors.Is(err, tokenstore.ErrConflict) {

@@ -26,7 +26,7 @@ func (m *managed) get(ctx context.Context) (rec *tokenstore.Record, err error) {
 	call := newStoreCall(ctx, nil, storeTimeout)
 	defer call.finish()
 	err = guard("Store.Get", func() error {
-		rec, err = m.cfg.Store.Get(call, m.session)
+		rec, err = m.cfg.records.Get(call, m.session)
 		return err
 	})
 	if err == nil && (rec == nil || rec.Tokens == nil) {
@@ -61,7 +61,7 @@ func (m *Manager) set(ctx context.Context, rec *tokenstore.Record) error {
 	call := newStoreCall(context.WithoutCancel(ctx), nil, storeTimeout)
 	defer call.finish()
 	return guard("Store.Set", func() error {
-		version, err := m.cfg.Store.Set(call, m.session, rec)
+		version, err := m.cfg.records.Set(call, m.session, rec)
 		if err == nil {
 			rec.Version = version
 		}
