@@ -31,6 +31,7 @@ type store interface {
 	tokenstore.Lister
 	tokenstore.Stamper
 	tokenstore.Watcher
+	tokenstore.Timekeeper
 }
 
 // connections bounds those of one process to PostgreSQL, which has 200 for all.

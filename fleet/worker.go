@@ -17,8 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/benbjohnson/clock"
-
+	"github.com/evertoken/evertoken/internal/wrongclock"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -123,7 +122,7 @@ func (w *worker) open(ctx context.Context) error {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(w.cfg.CA)
 	w.api = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute}
-	clk := skewedClock{clock.New(), w.cfg.Skew}
+	clk := wrongclock.By(w.cfg.Skew)
 	cfg := refresh.Config{
 		OAuthClient: oauth.NewClient(oauth.Config{
 			ClientID: oauthtest.DefaultClientID, TokenURL: w.cfg.TokenURL, Now: clk.Now,

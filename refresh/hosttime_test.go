@@ -13,6 +13,7 @@ import (
 
 	"github.com/benbjohnson/clock"
 
+	"github.com/evertoken/evertoken/internal/wrongclock"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -37,18 +38,6 @@ func (s *timedStore) Time(context.Context) (time.Time, error) {
 }
 
 func (s *timedStore) use(cfg *refresh.Config) { cfg.Store = s }
-
-// A wrongClock is off by a constant.
-type wrongClock struct {
-	clock.Clock
-	by time.Duration
-}
-
-func wrongBy(d time.Duration) wrongClock { return wrongClock{clock.New(), d} }
-
-func (c wrongClock) Now() time.Time                  { return c.Clock.Now().Add(c.by) }
-func (c wrongClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
-func (c wrongClock) Until(t time.Time) time.Duration { return t.Sub(c.Now()) }
 
 // ages notes how old pairs are when they are renewed, by the true time.
 type ages struct {
@@ -88,9 +77,9 @@ func TestHostsWhoseClocksDisagreeRenewInTimeAndNotBefore(t *testing.T) {
 				for _, off := range []time.Duration{0, -5 * minute, 5 * minute, 5*minute + 900*time.Millisecond} {
 					hosts = append(hosts, newPooled(t, oauthtest.Config{AccessTokenLifetime: life}, func(cfg *refresh.PoolConfig) {
 						cfg.Store = store
-						drivenBy(wrongBy(off))(&cfg.Config)
+						drivenBy(wrongclock.By(off))(&cfg.Config)
 						if hosts != nil {
-							cfg.OAuthClient = clientOf(hosts[0].server, wrongBy(off))
+							cfg.OAuthClient = clientOf(hosts[0].server, wrongclock.By(off))
 						}
 						cfg.OAuthClient = ages.wrap(cfg.OAuthClient)
 					}))
@@ -151,7 +140,7 @@ func statusOf(t *testing.T, m *refresh.Manager, server *oauthtest.Server) int {
 func (f *fixture) hostAt(t *testing.T, off time.Duration) *refresh.Manager {
 	t.Helper()
 	cfg := refresh.Config{OAuthClient: oauth.NewClient(f.server.OAuthConfig()), Store: f.store}
-	drivenBy(wrongBy(off))(&cfg)
+	drivenBy(wrongclock.By(off))(&cfg)
 	through(dated)(&cfg)
 	m := refresh.NewManager(cfg)
 	if err := m.Start(t.Context(), nil); err != nil {
@@ -164,7 +153,7 @@ func (f *fixture) hostAt(t *testing.T, off time.Duration) *refresh.Manager {
 // newBehind returns a fixture whose host is behind by five minutes.
 func newBehind(t *testing.T, store *timedStore) *fixture {
 	t.Helper()
-	f := newFixture(t, oauthtest.Config{}, store.use, drivenBy(wrongBy(-5*minute)), through(dated))
+	f := newFixture(t, oauthtest.Config{}, store.use, drivenBy(wrongclock.By(-5*minute)), through(dated))
 	f.first.IssuedAt, f.first.ExpiresAt = f.first.IssuedAt.Add(-5*minute), f.first.ExpiresAt.Add(-5*minute)
 	return f.start(t)
 }
@@ -263,7 +252,7 @@ func TestTheTimeIsNotGuessedWhileTheStoreIsUnavailable(t *testing.T) {
 		store := newTimedStore()
 		away := fmt.Errorf("no route: %w", tokenstore.ErrUnavailable)
 		store.broken.Store(&away)
-		f := newFixture(t, oauthtest.Config{}, store.use, drivenBy(wrongBy(-5*minute)))
+		f := newFixture(t, oauthtest.Config{}, store.use, drivenBy(wrongclock.By(-5*minute)))
 		f.first.IssuedAt, f.first.ExpiresAt = f.first.IssuedAt.Add(-5*minute), f.first.ExpiresAt.Add(-5*minute)
 		f.start(t)
 		if _, err := store.Get(t.Context(), "default"); !errors.Is(err, tokenstore.ErrNotFound) {
