@@ -11,6 +11,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -46,6 +47,11 @@ func TestF13_TheLockIsWhereTheSessionIs(t *testing.T) {
 	_, err = apart.Get(t.Context(), "default")
 	is(t, "Get with another prefix", err, tokenstore.ErrNotFound)
 	_ = lock(t, apart, "default").Unlock()
+}
+
+func TestHostsCountByTheClockOfRedis(t *testing.T) {
+	server := startServer(t)
+	teststore.CountByOneClock(t, func() tokenstore.Store { return server.open("", redis.Options{}) })
 }
 
 // newManager starts a manager with a session that is saved in s.
