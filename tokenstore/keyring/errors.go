@@ -3,10 +3,8 @@ package keyring
 import (
 	"context"
 	"errors"
-	"strconv"
-	"strings"
 
-	"github.com/evertoken/evertoken/tokenstore"
+	"github.com/evertoken/evertoken/internal/storeerr"
 )
 
 // None of these matches [tokenstore.ErrNotFound]: a keyring that cannot be read
@@ -29,37 +27,17 @@ var (
 // errNoItem means that the keyring answers and has no such item.
 var errNoItem = errors.New("keyring: no such item")
 
-var errNoRecord = errors.New("no record was given")
-
-// An opError says what was being done when err happened.
-type opError struct {
-	action string
-	err    error
-}
+var errNoRecord = storeerr.ErrNoRecord
 
 // failed adds what was being done to err. A nil err stays nil.
 func failed(action string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &opError{action, err}
+	return storeerr.Failed("keyring", action, err, "keyring: ")
 }
-
-// Error names the package once, although the sentinels do so too.
-func (e *opError) Error() string {
-	cause := strings.TrimPrefix(e.err.Error(), "keyring: ")
-	return "keyring: " + e.action + ": " + strings.TrimPrefix(cause, "tokenstore: ")
-}
-
-func (e *opError) Unwrap() error { return e.err }
 
 // about names the session in an action.
-func about(action, name string) string { return action + " session " + strconv.Quote(name) }
+func about(action, name string) string { return storeerr.About(action, name) }
 
 // check refuses names that cannot be used, and calls whose context has ended.
 func check(ctx context.Context, action, name string) error {
-	if err := tokenstore.CheckName(name); err != nil {
-		return err
-	}
-	return failed(about(action, name), ctx.Err())
+	return storeerr.Check(ctx, "keyring", action, name)
 }

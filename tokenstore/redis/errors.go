@@ -4,49 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/evertoken/evertoken/internal/storeerr"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-var errNoRecord = errors.New("no record was given")
+var errNoRecord = storeerr.ErrNoRecord
 
 // errLost means that a session has gone and nobody has deleted it.
 var errLost = fmt.Errorf("%w: Redis has lost it", tokenstore.ErrDamaged)
 
-// An opError says what was being done when err happened.
-type opError struct {
-	action string
-	err    error
-}
-
 // failed adds what was being done to err. A nil err stays nil.
-func failed(action string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &opError{action, err}
-}
-
-// Error names the package once, although the sentinels name theirs.
-func (e *opError) Error() string {
-	return "redis: " + e.action + ": " + strings.TrimPrefix(e.err.Error(), "tokenstore: ")
-}
-
-func (e *opError) Unwrap() error { return e.err }
+func failed(action string, err error) error { return storeerr.Failed("redis", action, err) }
 
 // about names the session in an action.
-func about(action, name string) string { return action + " session " + strconv.Quote(name) }
+func about(action, name string) string { return storeerr.About(action, name) }
 
 // check refuses names that cannot be used, and calls whose context has ended.
 func check(ctx context.Context, action, name string) error {
-	if err := tokenstore.CheckName(name); err != nil {
-		return err
-	}
-	return failed(about(action, name), ctx.Err())
+	return storeerr.Check(ctx, "redis", action, name)
 }
 
 // judgeError turns an error of go-redis into one of ours. All that is not an answer

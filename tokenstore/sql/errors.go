@@ -5,44 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
+	"github.com/evertoken/evertoken/internal/storeerr"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-var errNoRecord = errors.New("no record was given")
-
-// An opError says what was being done when err happened.
-type opError struct {
-	action string
-	err    error
-}
+var errNoRecord = storeerr.ErrNoRecord
 
 // failed adds what was being done to err. A nil err stays nil.
-func failed(action string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &opError{action, err}
-}
-
-// Error names the package once, although the sentinels do so too.
-func (e *opError) Error() string {
-	return "sqlstore: " + e.action + ": " + strings.TrimPrefix(e.err.Error(), "tokenstore: ")
-}
-
-func (e *opError) Unwrap() error { return e.err }
+func failed(action string, err error) error { return storeerr.Failed("sqlstore", action, err) }
 
 // about names the session in an action.
-func about(action, name string) string { return action + " session " + strconv.Quote(name) }
+func about(action, name string) string { return storeerr.About(action, name) }
 
 // check refuses names that cannot be used, and calls whose context has ended.
 func check(ctx context.Context, action, name string) error {
-	if err := tokenstore.CheckName(name); err != nil {
-		return err
-	}
-	return failed(about(action, name), ctx.Err())
+	return storeerr.Check(ctx, "sqlstore", action, name)
 }
 
 // judge says what an error of a call with ctx means: either the database could not

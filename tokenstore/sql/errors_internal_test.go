@@ -57,3 +57,16 @@ func TestJudge(t *testing.T) {
 		t.Error("no error is one")
 	}
 }
+
+func TestErrorsNameThePackageOnce(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for want, err := range map[string]error{
+		`sqlstore: read session "a": no such session`:  failed(about("read", "a"), tokenstore.ErrNotFound),
+		`sqlstore: save session "a": context canceled`: check(ended, "save", "a"),
+	} {
+		if got := err.Error(); got != want {
+			t.Errorf("text %q; want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,21 @@
+package redis
+
+import (
+	"context"
+	"testing"
+
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+func TestErrorsNameThePackageOnce(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for want, err := range map[string]error{
+		`redis: read session "a": no such session`:  failed(about("read", "a"), tokenstore.ErrNotFound),
+		`redis: save session "a": context canceled`: check(ended, "save", "a"),
+	} {
+		if got := err.Error(); got != want {
+			t.Errorf("text %q; want %q", got, want)
+		}
+	}
+}
