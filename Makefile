@@ -96,10 +96,13 @@ cross: ## build and vet for every system we claim
 # A count, unlike a time, cannot end in the middle of minimizing an input, which
 # Go reports as a failure.
 fuzz: ## fuzz each target for FUZZTIME (30s, or 5000x)
-	@for pkg in $$($(GO) list ./...); do \
-		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-			echo "$$pkg $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg || exit 1; \
+	@for module in . examples/grpc; do \
+		cd "$(CURDIR)/$$module" || exit 1; \
+		for pkg in $$($(GO) list ./...); do \
+			for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+				echo "$$pkg $$target"; \
+				$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg || exit 1; \
+			done; \
 		done; \
 	done
 
