@@ -56,6 +56,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/workers"
 )
 
 // Exit codes.
@@ -66,7 +68,7 @@ const (
 )
 
 func main() {
-	if isWorker() {
+	if workers.Inside() {
 		os.Exit(work(os.Stdin, os.Stdout))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -1,30 +1,26 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/workers"
 )
 
 // A process is a worker, seen from here.
 type process struct {
+	*workers.Process
 	host  int
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
 	ready chan struct{} // closed when its sessions are open
-	ended chan struct{} // closed when it has said all
 
-	mu       sync.Mutex // guards what follows; read freely once ended is closed
+	mu       sync.Mutex // guards what follows; read freely once it has ended
 	counts   counts
 	done     bool
 	failures []string // why calls with a living token were not served
@@ -33,35 +29,18 @@ type process struct {
 
 // start starts a worker on a host of the network.
 func start(n network, a *authority, cfg workerConfig, self string) (*process, error) {
-	env, err := json.Marshal(cfg)
-	if err != nil {
-		return nil, err
-	}
+	p := &process{host: cfg.Host, ready: make(chan struct{})}
 	cmd := n.command(cfg.Host, self)
-	cmd.Env = append(os.Environ(), workerEnv+"="+string(env), "GORACE=atexit_sleep_ms=0", "GOMEMLIMIT=256MiB")
+	cmd.Env = append(os.Environ(), "GOMEMLIMIT=256MiB")
 	cmd.Stderr = os.Stderr
-	// Ctrl-C is for the command, which then ends its workers in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	stdin, err := cmd.StdinPipe()
+	var err error
+	p.Process, err = workers.Start(cmd, cfg, func(line string) {
+		what, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		p.hear(a, what, rest)
+	})
 	if err != nil {
 		return nil, err
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start a worker: %w", err)
-	}
-	p := &process{host: cfg.Host, cmd: cmd, stdin: stdin, ready: make(chan struct{}), ended: make(chan struct{})}
-	go func() {
-		defer close(p.ended)
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			what, rest, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")
-			p.hear(a, what, rest)
-		}
-		_ = cmd.Wait() // whether it was done is in what it said
-	}()
 	return p, nil
 }
 
@@ -103,7 +82,7 @@ func (p *process) await(ctx context.Context) error {
 	select {
 	case <-p.ready:
 		return nil
-	case <-p.ended:
+	case <-p.Ended():
 		return fmt.Errorf("a worker ended: %q", p.trouble)
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for a worker: %w", context.Cause(ctx))
@@ -112,24 +91,16 @@ func (p *process) await(ctx context.Context) error {
 
 // finish has the worker end in order.
 func (p *process) finish(ctx context.Context) error {
-	if _, err := io.WriteString(p.stdin, "end\n"); err != nil {
+	if err := p.Say("end"); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
-	select {
-	case <-p.ended:
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for a worker to end: %w", context.Cause(ctx))
+	if _, err := p.Wait(ctx); err != nil {
+		return err
 	}
 	if !p.done {
 		return errors.New("a worker ended before its time")
 	}
 	return nil
-}
-
-// kill ends a worker that may be gone.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	<-p.ended
 }

@@ -142,7 +142,7 @@ func (f *run) all() func(yield func(*process) bool) {
 
 func (f *run) tearDown() {
 	for p := range f.all() {
-		p.kill()
+		p.Kill()
 	}
 	if f.engine != nil {
 		f.engine.kill()
@@ -192,7 +192,7 @@ func (f *run) happen(ctx context.Context, x fault) error {
 		_ = sleep(ctx, x.lasts) // an interrupted run is reported elsewhere
 		return f.engine.start(ctx)
 	case pause:
-		p := f.processes[x.host][x.process].cmd.Process
+		p := f.processes[x.host][x.process]
 		if err := p.Signal(syscall.SIGSTOP); err != nil {
 			return err
 		}

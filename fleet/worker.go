@@ -11,21 +11,18 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/workers"
 	"github.com/evertoken/evertoken/internal/wrongclock"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
 )
-
-// workerEnv makes this program a worker. It holds a workerConfig as JSON.
-const workerEnv = "EVERTOKEN_FLEET_WORKER"
 
 // A workerConfig tells a worker what to be.
 type workerConfig struct {
@@ -57,13 +54,11 @@ const (
 // with one that did not.
 type counts struct{ Living, LivingServed, Dead, DeadServed int }
 
-func isWorker() bool { return os.Getenv(workerEnv) != "" }
-
 // work is the main function of a worker. It ends with its standard input: with a line
 // it closes its pool and reports, without one it just ends.
 func work(stdin io.Reader, stdout io.Writer) int {
 	w := &worker{out: stdout}
-	if err := json.Unmarshal([]byte(os.Getenv(workerEnv)), &w.cfg); err != nil {
+	if err := workers.Config(&w.cfg); err != nil {
 		w.say(saidError, err)
 		return exitUsage
 	}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/evertoken/evertoken/internal/workers"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -206,7 +207,7 @@ func crashAt(t *testing.T, step string, cfg oauthtest.Config) (*scene, string) {
 		s.srv.expire()
 		err = p.ask(t.Context(), cmdCall)
 	}
-	if !errors.Is(err, errEnded) {
+	if !errors.Is(err, workers.ErrEnded) {
 		t.Fatalf("the process that was to die says: %v", err)
 	}
 	if err := s.srv.quiet(t.Context()); err != nil {

@@ -91,7 +91,7 @@ func (t *torture) diskFullOn(ctx context.Context, d *disk) (*row, error) {
 		return nil, err
 	}
 	p := crowd[0]
-	defer p.kill()
+	defer p.Kill()
 	s.callAll(ctx, crowd) // with room, once
 
 	if err := d.fill(ctx, p); err != nil {
@@ -119,7 +119,7 @@ func (t *torture) diskFullOn(ctx context.Context, d *disk) (*row, error) {
 	if err := p.await(ctx, string(refresh.EventSaved), 1); err != nil {
 		r.broken("not saved although there is room again: %v", err)
 	}
-	p.kill() // what is saved must be enough
+	p.Kill() // what is saved must be enough
 	if crowd, err = s.crowd(ctx, 1); err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func (l *lane) run(ctx context.Context, t *torture, c client, r *row, rounds int
 	if l.now, err = l.start(); err != nil {
 		return err
 	}
-	defer func() { l.now.kill() }()
+	defer func() { l.now.Kill() }()
 	if err := l.open(ctx, l.now); err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (l *lane) round(ctx context.Context) error {
 	}
 	victim := l.now
 	l.now = next
-	defer victim.kill()
+	defer victim.Kill()
 	before, err := l.shelf.get(ctx)
 	if err != nil {
 		return err
@@ -172,7 +172,7 @@ func (l *lane) strike(ctx context.Context, victim *process) error {
 		takes += l.usual
 	}
 	arrived := l.srv.Requests(oauthtest.TokenEndpoint) + 1
-	if err := victim.send(cmdCall); err != nil {
+	if err := victim.Say(cmdCall); err != nil {
 		return err
 	}
 	if fromArrival {
@@ -184,10 +184,10 @@ func (l *lane) strike(ctx context.Context, victim *process) error {
 	}
 	sleep(ctx, time.Duration(part*float64(takes)))
 	if l.sig == os.Kill {
-		victim.kill()
+		victim.Kill()
 		return ctx.Err()
 	}
-	if err := victim.cmd.Process.Signal(l.sig); err != nil {
+	if err := victim.Signal(l.sig); err != nil {
 		return err
 	}
 	code, err := victim.wait(ctx)
@@ -249,7 +249,7 @@ func (l *lane) succeed(ctx context.Context, died phase) error {
 	if err := l.logIn(ctx); err != nil {
 		return err
 	}
-	l.now.kill()
+	l.now.Kill()
 	if l.now, err = l.start(); err != nil {
 		return err
 	}

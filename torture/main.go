@@ -31,10 +31,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/evertoken/evertoken/internal/workers"
 )
 
 func main() {
-	if isWorker() {
+	if workers.Inside() {
 		os.Exit(work(os.Stdin, os.Stdout))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/evertoken/evertoken/internal/workers"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -25,8 +25,8 @@ const familyEnv = "EVERTOKEN_TORTURE_FAMILY"
 // TestMain runs the tests, or makes the test binary a worker or the command.
 func TestMain(m *testing.M) {
 	switch {
-	case isWorker() && testWorker():
-	case isWorker():
+	case workers.Inside() && testWorker():
+	case workers.Inside():
 		main()
 	case os.Getenv(familyEnv) != "": // after the workers, who inherit it
 		os.Exit(haveFamily())
@@ -47,7 +47,7 @@ const (
 // worker was one.
 func testWorker() bool {
 	var cfg workerConfig
-	if json.Unmarshal([]byte(os.Getenv(workerEnv)), &cfg) != nil {
+	if workers.Config(&cfg) != nil {
 		return false
 	}
 	w := &worker{out: os.Stdout, clock: newMovedClock()}
@@ -158,7 +158,7 @@ func haltForSure(p *process) error {
 		return err
 	}
 	for {
-		state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(p.cmd.Process.Pid)).Output()
+		state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(p.Pid())).Output()
 		if err != nil || strings.HasPrefix(string(state), "T") {
 			return err
 		}

@@ -2,14 +2,9 @@
 
 package main
 
-import (
-	"errors"
-	"os/exec"
-)
+import "errors"
 
 const haveSignals = false
-
-func ownGroup(*exec.Cmd) {}
 
 func (p *process) halt() error   { return errors.ErrUnsupported }
 func (p *process) resume() error { return errors.ErrUnsupported }

@@ -1,17 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/workers"
 )
 
 // patience is how long anything may take before the command gives up: far longer
@@ -20,10 +18,8 @@ const patience = time.Minute
 
 // A process is a worker, seen from here.
 type process struct {
-	cmd     *exec.Cmd
-	stdin   io.WriteCloser
+	*workers.Process
 	replies chan string
-	exited  chan struct{} // closed when it has ended; cmd.ProcessState is set then
 
 	mu      sync.Mutex // guards what follows
 	events  map[string]int
@@ -32,71 +28,40 @@ type process struct {
 
 // start starts a worker. It does nothing until it is asked.
 func (t *torture) start(cfg workerConfig) (*process, error) {
-	env, err := json.Marshal(cfg)
-	if err != nil {
-		return nil, err
-	}
+	p := &process{replies: make(chan string, 16), events: make(map[string]int), changed: make(chan struct{})}
 	cmd := exec.Command(t.self)
-	// Without the option the race detector holds up every exit for a second.
-	cmd.Env = append(os.Environ(), workerEnv+"="+string(env), "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = t.stderr
-	ownGroup(cmd)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
+	var err error
+	if p.Process, err = workers.Start(cmd, cfg, p.hear); err != nil {
 		return nil, err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start a worker: %w", err)
-	}
-	p := &process{
-		cmd: cmd, stdin: stdin, replies: make(chan string, 16), exited: make(chan struct{}),
-		events: make(map[string]int), changed: make(chan struct{}),
 	}
 	t.mu.Lock()
 	t.workers[p] = true
 	t.mu.Unlock()
 	go func() {
-		p.listen(stdout)
-		_ = cmd.Wait() // how it ended is in ProcessState
+		<-p.Ended()
 		t.mu.Lock()
 		delete(t.workers, p)
 		t.mu.Unlock()
-		close(p.exited)
 	}()
 	return p, nil
 }
 
-// listen sorts the lines of a worker into replies and events, until it has ended.
-func (p *process) listen(stdout io.Reader) {
-	for lines := bufio.NewScanner(stdout); lines.Scan(); {
-		line := lines.Text()
-		if kind, ok := strings.CutPrefix(line, eventMark); ok {
-			p.mu.Lock()
-			p.events[kind]++
-			close(p.changed)
-			p.changed = make(chan struct{})
-			p.mu.Unlock()
-			continue
-		}
-		select {
-		case p.replies <- line:
-		default: // nobody asks that much at once
-		}
+// hear takes a line of a worker for an event or a reply.
+func (p *process) hear(line string) {
+	if kind, ok := strings.CutPrefix(line, eventMark); ok {
+		p.mu.Lock()
+		p.events[kind]++
+		close(p.changed)
+		p.changed = make(chan struct{})
+		p.mu.Unlock()
+		return
+	}
+	select {
+	case p.replies <- line:
+	default: // nobody asks that much at once
 	}
 }
-
-// send gives the worker a command. Its answer is had by reply.
-func (p *process) send(command string) error {
-	_, err := io.WriteString(p.stdin, command+"\n")
-	return err
-}
-
-// errEnded means that a worker has ended before it answered.
-var errEnded = errors.New("the process has ended")
 
 // reply returns the answer to a command: nil, or what the worker says went wrong.
 func (p *process) reply(ctx context.Context) error {
@@ -105,7 +70,7 @@ func (p *process) reply(ctx context.Context) error {
 	select {
 	case line := <-p.replies:
 		return verdictOf(line)
-	case <-p.exited:
+	case <-p.Ended():
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for a worker's answer: %w", context.Cause(ctx))
 	}
@@ -113,7 +78,7 @@ func (p *process) reply(ctx context.Context) error {
 	case line := <-p.replies: // its last word
 		return verdictOf(line)
 	default:
-		return errEnded
+		return workers.ErrEnded
 	}
 }
 
@@ -126,7 +91,7 @@ func verdictOf(line string) error {
 
 // ask gives a command and returns the answer.
 func (p *process) ask(ctx context.Context, command string) error {
-	if err := p.send(command); err != nil {
+	if err := p.Say(command); err != nil {
 		return err
 	}
 	return p.reply(ctx)
@@ -152,28 +117,17 @@ func (p *process) await(ctx context.Context, kind string, n int) error {
 		}
 		select {
 		case <-changed:
-		case <-p.exited:
-			return fmt.Errorf("waiting for the event %q: %w", kind, errEnded)
+		case <-p.Ended():
+			return fmt.Errorf("waiting for the event %q: %w", kind, workers.ErrEnded)
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the event %q: %w", kind, context.Cause(ctx))
 		}
 	}
 }
 
-// kill ends the worker by SIGKILL and returns when it is gone.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended by itself
-	<-p.exited
-}
-
 // wait returns the exit code of a worker that is about to end.
 func (p *process) wait(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	select {
-	case <-p.exited:
-		return p.cmd.ProcessState.ExitCode(), nil
-	case <-ctx.Done():
-		return 0, fmt.Errorf("waiting for a worker to end: %w", context.Cause(ctx))
-	}
+	return p.Wait(ctx)
 }

@@ -83,7 +83,7 @@ func (s *scene) crowd(ctx context.Context, n int) ([]*process, error) {
 // dismiss ends workers.
 func dismiss(crowd []*process) {
 	for _, p := range crowd {
-		p.kill()
+		p.Kill()
 	}
 }
 
@@ -95,7 +95,7 @@ func askAll(ctx context.Context, crowd []*process, command string) []error {
 
 func sendAll(crowd []*process, command string) {
 	for _, p := range crowd {
-		_ = p.send(command) // who has ended answers so
+		_ = p.Say(command) // who has ended answers so
 	}
 }
 

@@ -77,7 +77,7 @@ func (t *torture) clear() {
 	}
 	t.mu.Unlock()
 	for _, p := range left {
-		p.kill()
+		p.Kill()
 	}
 	_ = os.RemoveAll(t.dir) // a temporary directory
 }

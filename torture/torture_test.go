@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/evertoken/evertoken/internal/workers"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 )
 
@@ -132,7 +133,7 @@ func TestWrongArgumentsAreRefused(t *testing.T) {
 
 func TestBrokenPromiseIsTold(t *testing.T) {
 	r := newRow(evertoken, "test")
-	r.served(errEnded)
+	r.served(workers.ErrEnded)
 	for range 6 {
 		r.broken("seven problems")
 	}
@@ -203,7 +204,7 @@ func TestWorkersEndWithTheRunThatStartedThem(t *testing.T) {
 		t.Errorf("the directory is left: %v", err)
 	}
 	select {
-	case <-p.exited:
+	case <-p.Ended():
 	default:
 		t.Error("a worker is left")
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,10 +13,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
-)
 
-// workerEnv makes this program a worker. It holds a workerConfig as JSON.
-const workerEnv = "EVERTOKEN_TORTURE_WORKER"
+	"github.com/evertoken/evertoken/internal/workers"
+)
 
 // A worker reads commands, one a line, and writes one line for each: done, or what
 // went wrong. Lines with the mark tell of events in between.
@@ -57,14 +55,12 @@ type role interface {
 	call(ctx context.Context) error
 }
 
-func isWorker() bool { return os.Getenv(workerEnv) != "" }
-
 // work is the main function of a worker. It returns the exit code: when its
 // standard input ends, which it does with the process that started it, or when it
 // was asked to by SIGTERM.
 func work(stdin io.Reader, stdout io.Writer) int {
 	var cfg workerConfig
-	if err := json.Unmarshal([]byte(os.Getenv(workerEnv)), &cfg); err != nil {
+	if err := workers.Config(&cfg); err != nil {
 		fmt.Fprintln(os.Stderr, "torture: worker:", err)
 		return exitUsage
 	}

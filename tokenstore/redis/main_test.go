@@ -5,18 +5,17 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/evertoken/evertoken/internal/workers"
 )
 
-// helperEnv makes the test binary a helper process instead of running the tests.
-const helperEnv = "EVERTOKEN_REDIS_HELPER"
-
-// helper is the main function of such a process, if there is one in this build.
-var helper func()
+// work is the main function of a worker, if there is one in this build.
+var work func()
 
 func TestMain(m *testing.M) {
 	logging.Disable() // tests have Redis fail all the time
-	if os.Getenv(helperEnv) != "" {
-		helper()
+	if workers.Inside() {
+		work()
 		return
 	}
 	os.Exit(m.Run())

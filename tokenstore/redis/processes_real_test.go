@@ -125,7 +125,7 @@ func TestF16_ACrowdWhoseHolderIsKilled(t *testing.T) {
 			p.tell(callWord)
 		}
 		dead := s.holder()
-		s.crowd[dead].kill()
+		s.crowd[dead].Kill()
 		s.open(dead)
 		s.served(dead)
 		s.crowd[dead] = startWorker(t, s.cfg)

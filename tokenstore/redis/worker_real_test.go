@@ -5,7 +5,6 @@ package redis_test
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/evertoken/evertoken/internal/workers"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -38,18 +38,18 @@ const (
 	atGate = "gate" // it has the lock, has announced the spend, and is about to look at its lease
 )
 
-// A workerConfig tells a worker what to be. It is the value of helperEnv, as JSON.
+// A workerConfig tells a worker what to be.
 type workerConfig struct {
 	Redis, TokenURL, API string
 	Lease                time.Duration
 }
 
-func init() { helper = work }
+func init() { work = serve }
 
-// work is the main function of a worker. It ends with its standard input.
-func work() {
+// serve is the main function of a worker. It ends with its standard input.
+func serve() {
 	var cfg workerConfig
-	if err := json.Unmarshal([]byte(os.Getenv(helperEnv)), &cfg); err != nil {
+	if err := workers.Config(&cfg); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
@@ -148,62 +148,46 @@ func (w *worker) say(line string) {
 
 // A process is a worker, seen from the test.
 type process struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
-	said  chan string
-	gate  chan struct{}
+	*workers.Process
+	t    *testing.T
+	said chan string // closed when it has ended
+	gate chan struct{}
 }
 
+// startWorker starts a worker. It is killed when the test ends.
 func startWorker(t *testing.T, cfg workerConfig) *process {
 	t.Helper()
-	env, err := json.Marshal(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{t: t, cmd: exec.Command(os.Args[0]), said: make(chan string, 16), gate: make(chan struct{}, 16)}
-	// Without the option the race detector holds up every exit for a second.
-	p.cmd.Env = append(os.Environ(), helperEnv+"="+string(env), "GORACE=atexit_sleep_ms=0")
-	p.cmd.Stderr = os.Stderr
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
+	p := &process{t: t, said: make(chan string, 16), gate: make(chan struct{}, 16)}
+	cmd := exec.Command(os.Args[0])
+	cmd.Stderr = os.Stderr
+	var err error
+	if p.Process, err = workers.Start(cmd, cfg, p.hear); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		defer close(p.said)
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			if line := lines.Text(); line == atGate {
-				p.gate <- struct{}{}
-			} else {
-				p.said <- line
-			}
-		}
+		<-p.Ended()
+		close(p.said)
 	}()
-	t.Cleanup(p.kill)
+	t.Cleanup(p.Kill)
 	return p
 }
 
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait()
+func (p *process) hear(line string) {
+	if line == atGate {
+		p.gate <- struct{}{}
+	} else {
+		p.said <- line
+	}
 }
 
 func (p *process) signal(sig syscall.Signal) {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(sig); err != nil {
+	if err := p.Signal(sig); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-func (p *process) tell(word string) { _, _ = io.WriteString(p.stdin, word+"\n") }
-
-var errEnded = errors.New("the process has ended")
+func (p *process) tell(word string) { _ = p.Say(word) } // who has ended does not answer
 
 // answer returns what came of the last word.
 func (p *process) answer() error {
@@ -211,7 +195,7 @@ func (p *process) answer() error {
 	case line, ok := <-p.said:
 		switch {
 		case !ok:
-			return errEnded
+			return workers.ErrEnded
 		case line != done:
 			return errors.New(line)
 		}

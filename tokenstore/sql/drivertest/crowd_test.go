@@ -108,7 +108,7 @@ func TestF16_ProcessesGoOnWhenHoldersAreKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			dead := c.holder()
-			c.workers[dead].kill()
+			c.workers[dead].Kill()
 			next := c.newWorker()
 			next.wants(t, "ready")
 			next.say("call")

@@ -75,7 +75,7 @@ func TestF15_F16_LockOfAnotherProcessIsRespectedUntilItDies(t *testing.T) {
 		if n, err := s.Cleanup(t.Context()); n != 0 || err != nil {
 			t.Errorf("Cleanup: %d, %v", n, err)
 		}
-		holder.kill()
+		holder.Kill()
 		begun := time.Now()
 		if err := mustLock(t, s, "default").Unlock(); err != nil {
 			t.Error(err)

@@ -3,10 +3,8 @@ package drivertest
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,17 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/workers"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore/sql"
 )
 
-// helperEnv makes the test binary a helper process. It holds a helperConfig in JSON.
-const helperEnv = "EVERTOKEN_SQL_HELPER"
-
 // atExit is called when all tests have ended.
 var atExit []func()
 
+// A helperConfig tells a helper process what to be.
 type helperConfig struct {
 	Name   string
 	Place  place
@@ -37,23 +34,22 @@ type helper func(ctx context.Context, s *sqlstore.Store, issuer string, stdin *b
 var helpers = map[string]helper{"migrate": migrateOnce, "hold": holdLock, "work": work}
 
 func TestMain(m *testing.M) {
-	text := os.Getenv(helperEnv)
-	if text == "" {
+	if !workers.Inside() {
 		code := m.Run()
 		for _, f := range atExit {
 			f()
 		}
 		os.Exit(code)
 	}
-	if err := runHelper(text); err != nil {
+	if err := runHelper(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func runHelper(text string) error {
+func runHelper() error {
 	var c helperConfig
-	if err := json.Unmarshal([]byte(text), &c); err != nil {
+	if err := workers.Config(&c); err != nil {
 		return err
 	}
 	db, err := c.Place.open()
@@ -129,8 +125,7 @@ func call(m *refresh.Manager, resource string) error {
 
 // A process is a running helper.
 type process struct {
-	*exec.Cmd
-	stdin  io.Writer
+	*workers.Process
 	lines  chan string // of its stdout; closed at its end
 	stderr *strings.Builder
 }
@@ -138,42 +133,23 @@ type process struct {
 // startHelper starts a helper. It is killed when the test ends.
 func startHelper(t *testing.T, name string, p place, issuer string) *process {
 	t.Helper()
-	config, err := json.Marshal(helperConfig{name, p, issuer})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := &process{lines: make(chan string, 100), stderr: new(strings.Builder)}
 	cmd := exec.Command(os.Args[0])
-	// Without the option the race detector holds up the exit for a second.
-	cmd.Env = append(os.Environ(), helperEnv+"="+string(config), "GORACE=atexit_sleep_ms=0")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &process{cmd, stdin, make(chan string, 100), new(strings.Builder)}
 	cmd.Stderr = h.stderr
-	if err := cmd.Start(); err != nil {
+	var err error
+	h.Process, err = workers.Start(cmd, helperConfig{name, p, issuer}, func(line string) { h.lines <- line })
+	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
 	go func() {
-		defer close(ended)
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			h.lines <- lines.Text()
-		}
-		_ = cmd.Wait() // killed
+		<-h.Ended()
 		close(h.lines)
 	}()
-	t.Cleanup(func() { h.kill(); <-ended })
+	t.Cleanup(h.Kill)
 	return h
 }
 
-func (p *process) say(line string) { _, _ = io.WriteString(p.stdin, line+"\n") } // who is dead does not print
-
-func (p *process) kill() { _ = p.Process.Kill() } // it may have ended
+func (p *process) say(line string) { _ = p.Say(line) } // who is dead does not print
 
 // wants waits until the process prints the line. Lines before it are dropped.
 func (p *process) wants(t *testing.T, want string) {
