@@ -24,6 +24,20 @@ func webClient(s *oauthtest.Server, change ...func(*oauth.Config)) *oauth.Client
 	return oauth.NewClient(cfg)
 }
 
+// codeLogin logs in by a callback of the program's own.
+func codeLogin(t *testing.T, s *oauthtest.Server, c *oauth.Client) *oauth.TokenPair {
+	t.Helper()
+	req, err := c.AuthCodeURL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := c.Exchange(t.Context(), req, newPerson(s, s.Client().Transport).callback(t, req.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
 func TestLoginThroughACallbackOfTheProgramsOwn(t *testing.T) {
 	s := oauthtest.New(oauthtest.Config{})
 	c := webClient(s, func(cfg *oauth.Config) { cfg.RequireIss = true })

@@ -45,15 +45,7 @@ func TestRegisteredClientsLogIn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			req, err := c.AuthCodeURL()
-			if err != nil {
-				t.Fatal(err)
-			}
-			pair, err := c.Exchange(t.Context(), req, newPerson(s, s.Client().Transport).callback(t, req.URL))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := c.Refresh(t.Context(), pair); err != nil {
+			if _, err := c.Refresh(t.Context(), codeLogin(t, s, c)); err != nil {
 				t.Errorf("the registered client cannot refresh: %v", err)
 			}
 			wantNoMistakes(t, s)

@@ -114,16 +114,9 @@ func TestMetadataThatTellsTooLittleIsNotBelieved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := c.AuthCodeURL()
-	if err != nil {
-		t.Fatal(err)
-	}
 	// The callback has iss, though the metadata does not announce it.
-	pair, err := c.Exchange(t.Context(), req, newPerson(s, s.Client().Transport).callback(t, req.URL))
+	pair, err := c.Refresh(t.Context(), codeLogin(t, s, c))
 	if err != nil {
-		t.Fatal(err)
-	}
-	if pair, err = c.Refresh(t.Context(), pair); err != nil {
 		t.Fatal(err)
 	}
 	wantWorking(t, s, pair)

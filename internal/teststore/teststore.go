@@ -5,12 +5,13 @@ import (
 	"context"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // Set saves rec, and returns its version.
-func Set(t *testing.T, s tokenstore.Store, name string, rec *tokenstore.Record) uint64 {
+func Set(t testing.TB, s tokenstore.Store, name string, rec *tokenstore.Record) uint64 {
 	t.Helper()
 	version, err := s.Set(t.Context(), name, rec)
 	if err != nil {
@@ -20,13 +21,39 @@ func Set(t *testing.T, s tokenstore.Store, name string, rec *tokenstore.Record) 
 }
 
 // Get returns the record that is saved.
-func Get(t *testing.T, s tokenstore.Store, name string) *tokenstore.Record {
+func Get(t testing.TB, s tokenstore.Store, name string) *tokenstore.Record {
 	t.Helper()
 	rec, err := s.Get(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return rec
+}
+
+// patience is how long anything may take before a test gives up: far longer than the
+// slowest machine needs.
+const patience = time.Minute
+
+// Lock takes the lock of a session.
+func Lock(t testing.TB, s tokenstore.Locker, name string) tokenstore.Lease {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	lease, err := s.Lock(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lease
+}
+
+// Await waits for what another process, or a server, does.
+func Await(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for begun := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(begun) > patience {
+			t.Fatalf("gave up waiting: %s", what)
+		}
+	}
 }
 
 // CountUp adds one to the number that a record carries as RefreshedBy. Updates that

@@ -13,6 +13,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/evertoken/evertoken/internal/faultproxy"
+	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/evertoken/evertoken/tokenstore/redis"
@@ -47,23 +48,7 @@ func over(version uint64, label string) *tokenstore.Record {
 	return rec
 }
 
-func set(t *testing.T, s *redis.Store, name string, rec *tokenstore.Record) uint64 {
-	t.Helper()
-	version, err := s.Set(t.Context(), name, rec)
-	if err != nil {
-		t.Fatalf("Set: %v", err)
-	}
-	return version
-}
-
-func lock(t *testing.T, s *redis.Store, name string) tokenstore.Lease {
-	t.Helper()
-	lease, err := s.Lock(t.Context(), name)
-	if err != nil {
-		t.Fatalf("Lock: %v", err)
-	}
-	return lease
-}
+var set, lock, eventually = teststore.Set, teststore.Lock, teststore.Await
 
 // holds requires that the session is the one with the label, at the version.
 func holds(t *testing.T, s *redis.Store, name, label string, version uint64) {

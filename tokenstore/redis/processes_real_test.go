@@ -67,6 +67,18 @@ func (s *scene) holder() int {
 	return found
 }
 
+// race has all processes call the API after an expiry, with a gate before the spend. It
+// returns which of them has the lock.
+func (s *scene) race() int {
+	s.t.Helper()
+	s.all(guardWord)
+	s.expire()
+	for _, p := range s.crowd {
+		p.tell(callWord)
+	}
+	return s.holder()
+}
+
 // open opens the gate to all but one process, also to those who come later.
 func (s *scene) open(but int) {
 	for i, p := range s.crowd {
@@ -119,12 +131,7 @@ func TestF16_ACrowdWhoseHolderIsKilled(t *testing.T) {
 	const rounds = 4
 	s := newScene(t, short.Lease, 16)
 	for range rounds {
-		s.all(guardWord)
-		s.expire()
-		for _, p := range s.crowd {
-			p.tell(callWord)
-		}
-		dead := s.holder()
+		dead := s.race()
 		s.crowd[dead].Kill()
 		s.open(dead)
 		s.served(dead)
@@ -143,12 +150,7 @@ func TestACrowdWhoseHolderSleepsBeyondItsLease(t *testing.T) {
 	const rounds = 4
 	s := newScene(t, short.Lease, 16)
 	for range rounds {
-		s.all(guardWord)
-		s.expire()
-		for _, p := range s.crowd {
-			p.tell(callWord)
-		}
-		asleep := s.holder()
+		asleep := s.race()
 		s.crowd[asleep].signal(sigStop)
 		s.open(-1)
 		s.served(asleep)

@@ -153,16 +153,6 @@ func newStore(t testing.TB, c goredis.UniversalClient, o redis.Options) *redis.S
 	return s
 }
 
-// eventually waits for something that another process does.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it did not come to this in %s: %s", patience, what)
-		}
-	}
-}
-
 // startCluster starts a Cluster of three masters.
 func startCluster(t testing.TB) []string {
 	t.Helper()

@@ -12,8 +12,8 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/oauth"
-	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/evertoken/evertoken/tokenstore/sql"
 )
 
@@ -123,44 +123,7 @@ func newPair(label string) *oauth.TokenPair {
 	return &oauth.TokenPair{AccessToken: "access-" + label, RefreshToken: "refresh-" + label, ExpiresAt: time.Now().Add(time.Hour)}
 }
 
-func mustSet(t testing.TB, s tokenstore.Store, name string, rec *tokenstore.Record) uint64 {
-	t.Helper()
-	version, err := s.Set(context.Background(), name, rec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return version
-}
-
-func mustGet(t testing.TB, s tokenstore.Store, name string) *tokenstore.Record {
-	t.Helper()
-	rec, err := s.Get(context.Background(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rec
-}
-
-func mustLock(t testing.TB, s tokenstore.Locker, name string) tokenstore.Lease {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	lease, err := s.Lock(ctx, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return lease
-}
+var mustSet, mustGet, mustLock, await = teststore.Set, teststore.Get, teststore.Lock, teststore.Await
 
 // patience is how long anything may take: far longer than the slowest machine needs.
 const patience = time.Minute
-
-// await waits for something that another process, or the database, does.
-func await(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for begun := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(begun) > patience {
-			t.Fatalf("gave up waiting: %s", what)
-		}
-	}
-}
