@@ -14,7 +14,7 @@ import (
 // one round trip. Those that Redis itself has removed when their time had come are
 // not counted.
 func (s *Store) Cleanup(ctx context.Context) (removed int, err error) {
-	now, err := s.Time(ctx)
+	now, err := s.now(ctx)
 	if err != nil {
 		return 0, failed("clean up", err)
 	}

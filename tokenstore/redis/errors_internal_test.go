@@ -2,7 +2,11 @@ package redis
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -16,6 +20,26 @@ func TestErrorsNameThePackageOnce(t *testing.T) {
 	} {
 		if got := err.Error(); got != want {
 			t.Errorf("text %q; want %q", got, want)
+		}
+	}
+}
+
+func TestErrorsOfListsNameThePackageOnce(t *testing.T) {
+	nobody := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
+	defer nobody.Close()
+	s, err := New(nobody, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, call := range map[string]func() error{
+		"Names":      func() error { _, err := s.Names(t.Context()); return err },
+		"NamesAfter": func() error { _, err := s.NamesAfter(t.Context(), "", 1); return err },
+		"Count":      func() error { _, err := s.Count(t.Context()); return err },
+		"Cleanup":    func() error { _, err := s.Cleanup(t.Context()); return err },
+		"Time":       func() error { _, err := s.Time(t.Context()); return err },
+	} {
+		if err := call(); err == nil || strings.Count(err.Error(), "redis: ") != 1 || !errors.Is(err, tokenstore.ErrUnavailable) {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

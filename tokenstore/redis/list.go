@@ -45,6 +45,11 @@ func (s *Store) Count(ctx context.Context) (int, error) {
 // NamesAfter implements [tokenstore.Pager]. Its costs do not grow with the number of
 // sessions.
 func (s *Store) NamesAfter(ctx context.Context, after string, limit int) ([]string, error) {
+	names, err := s.page(ctx, after, limit)
+	return names, failed("list sessions", err)
+}
+
+func (s *Store) page(ctx context.Context, after string, limit int) ([]string, error) {
 	var all []string
 	for more := true; more && len(all) < limit; {
 		var names, here []string
@@ -53,7 +58,7 @@ func (s *Store) NamesAfter(ctx context.Context, after string, limit int) ([]stri
 			here, _, err = s.divide(ctx, names)
 		}
 		if err != nil {
-			return nil, failed("list sessions", err)
+			return nil, err
 		}
 		all = append(all, slices.DeleteFunc(here, tokenstore.IsServerRecord)...)
 		if more {
@@ -66,7 +71,7 @@ func (s *Store) NamesAfter(ctx context.Context, after string, limit int) ([]stri
 // pages calls fn with the names of all sessions, in order.
 func (s *Store) pages(ctx context.Context, fn func(names []string) error) error {
 	for after := ""; ; {
-		names, err := s.NamesAfter(ctx, after, pageSize)
+		names, err := s.page(ctx, after, pageSize)
 		if err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ const cleanupPage = 500
 // Cleanup implements [tokenstore.Lister]. It looks at those sessions only that an
 // index says are spent. It also removes what locks of killed processes have left.
 func (s *Store) Cleanup(ctx context.Context) (removed int, err error) {
-	now, err := s.Time(ctx)
+	now, err := s.now(ctx)
 	if err != nil {
 		return 0, failed("clean up", err)
 	}
