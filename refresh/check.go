@@ -8,12 +8,13 @@ import (
 // again. Timers only wake; the wall clock decides here. If somebody else changes
 // the session just now, the look is left out: who does so wakes us when done.
 func (m *Manager) check(r *run) time.Time {
-	if at, ok := m.glance(r); ok {
+	at, seen, ok := m.glance(r)
+	if ok {
 		return at
 	}
 	c := m.hold()
 	defer c.release()
-	at := c.check(r)
+	at = c.check(r, seen)
 	c.cooled()
 	if c.unused() {
 		go m.pool.dropIdle(m)
@@ -21,12 +22,14 @@ func (m *Manager) check(r *run) time.Time {
 	return at
 }
 
-func (m *managed) check(r *run) time.Time {
+// check looks properly. seen is what the Store has just said of the record, nil if it
+// was not asked.
+func (m *managed) check(r *run, seen *stamp) time.Time {
 	var due, saveAt time.Time
 	m.tryTurn(func() {
 		ctx := r.background()
 		m.retrySave(ctx)
-		if err := m.lookIfChanged(ctx); err != nil {
+		if err := m.lookIfChanged(ctx, seen); err != nil {
 			m.cfg.Logger.Warn("saved session cannot be read", "session", m.session, "error", err)
 		}
 		m.announceEnd()

@@ -166,6 +166,16 @@ func (m *Manager) wakeUp() {
 	}
 }
 
+// wakeBy makes the manager look within the given time, if it would look later.
+func (m *Manager) wakeBy(within time.Duration) {
+	m.mu.Lock()
+	r := m.run
+	m.mu.Unlock()
+	if r != nil {
+		r.sched.wakeBy(r, m.now().Add(within))
+	}
+}
+
 // emit hands an event to the program. A panicking OnEvent is the program's
 // mistake; it must not take the session with it.
 func (m *Manager) emit(e Event) {

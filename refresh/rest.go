@@ -181,22 +181,24 @@ func (o outlook) untilDue(now time.Time) time.Duration {
 }
 
 // glance looks at a session at rest and returns when to look again. It reports
-// false if the session is awake, or has to be woken for a proper look.
-func (m *Manager) glance(r *run) (at time.Time, ok bool) {
+// false if the session is awake, or has to be woken for a proper look, and then
+// what the Store said of the record, if it was asked.
+func (m *Manager) glance(r *run) (at time.Time, seen *stamp, ok bool) {
 	m.mu.Lock()
 	rest, awake := m.rest, m.awake
 	m.mu.Unlock()
 	if awake != nil {
-		return at, false
+		return at, nil, false
 	}
 	o, now := unpackOutlook(rest), m.now()
 	wait := o.untilDue(now)
 	if wait <= 0 || o.crowd != m.cfg.server.size() {
-		return at, false
+		return at, nil, false
 	}
 	if m.cfg.Store != nil {
 		if current := m.readStamp(r.background()); !current.known || current != o.stamp {
-			return at, false
+			said := current // not every look is to cost memory
+			return at, &said, false
 		}
 		interval := m.cfg.CheckInterval
 		if m.cfg.watching.Load() {
@@ -204,7 +206,7 @@ func (m *Manager) glance(r *run) (at time.Time, ok bool) {
 		}
 		wait = min(wait, interval)
 	}
-	return now.Add(min(wait, maxLife)), true
+	return now.Add(min(wait, maxLife)), nil, true
 }
 
 // restOf are the parts of a session that outlive its rest.

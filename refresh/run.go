@@ -24,9 +24,8 @@ type run struct {
 
 	// The scheduler's, guarded by its mu.
 	busy  bool          // looking
-	again bool          // and to look again after that
 	index int32         // in the plan, or -1
-	at    time.Duration // when to look, by the scheduler's clock
+	at    time.Duration // when to look, or to look again after this look, by the scheduler's clock
 }
 
 // A liveRun is a run's context, for what is done while it lasts.

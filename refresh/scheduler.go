@@ -141,7 +141,7 @@ func (s *scheduler) pop() *run {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := heap.Pop(&s.plan).(*run)
-	r.busy = true
+	r.busy, r.at = true, never
 	return r
 }
 
@@ -155,11 +155,8 @@ func (s *scheduler) serve(r *run) {
 	at := r.m.check(r)
 	s.slots.free()
 	s.mu.Lock()
-	if r.again {
-		at = s.clk.Now()
-	}
-	r.busy, r.again = false, false
-	s.planLocked(r, at)
+	r.busy = false
+	s.planLocked(r, min(s.reading(at), r.at))
 	s.mu.Unlock()
 	r.landing.Done()
 }
@@ -168,21 +165,26 @@ func (s *scheduler) serve(r *run) {
 func (s *scheduler) wake(r *run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.busy {
-		r.again = true
+	now := s.reading(s.clk.Now())
+	if !r.busy && r.index < 0 {
+		s.planLocked(r, now)
 		return
 	}
-	s.planLocked(r, s.clk.Now())
+	s.wakeByLocked(r, now)
 }
 
-// wakeBy lets a run look at the given time, if it would look later.
+// wakeBy lets a run look at the given time, if it is planned to look later.
 func (s *scheduler) wakeBy(r *run, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.wakeByLocked(r, s.reading(at))
+}
+
+func (s *scheduler) wakeByLocked(r *run, at time.Duration) {
 	switch {
 	case r.busy:
-		r.again = true
-	case r.index >= 0 && r.at > s.reading(at):
+		r.at = min(r.at, at) // after the look under way
+	case r.index >= 0 && r.at > at:
 		s.planLocked(r, at)
 	}
 }
@@ -195,8 +197,8 @@ func (s *scheduler) reading(at time.Time) time.Duration {
 }
 
 // planLocked puts a run where it belongs in the plan.
-func (s *scheduler) planLocked(r *run, at time.Time) {
-	if r.at = s.reading(at); r.index >= 0 {
+func (s *scheduler) planLocked(r *run, at time.Duration) {
+	if r.at = at; r.index >= 0 {
 		heap.Fix(&s.plan, int(r.index))
 	} else {
 		heap.Push(&s.plan, r)

@@ -86,9 +86,15 @@ func settle(t *oauth.TokenPair, now time.Time) *oauth.TokenPair {
 	return t
 }
 
-// lookIfChanged is look, if the Store does not say that there is nothing new.
-func (m *managed) lookIfChanged(ctx context.Context) error {
-	current := m.readStamp(ctx) // first: what is written meanwhile is news then
+// lookIfChanged is look, if the Store does not say that there is nothing new. seen is
+// what it has just said; nil if it was not asked.
+func (m *managed) lookIfChanged(ctx context.Context, seen *stamp) error {
+	var current stamp
+	if seen != nil {
+		current = *seen
+	} else {
+		current = m.readStamp(ctx) // first: what is written meanwhile is news then
+	}
 	if current.known && current == m.stamp && m.rec != nil {
 		return nil
 	}

@@ -3,6 +3,7 @@ package refresh
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -11,16 +12,23 @@ import (
 // session at rest, while the Store says by itself what changes.
 const rarely = 10
 
-// watchStore hears of changes in the Store until ctx ends, and calls changed with
-// the session's name, or with none if it could be any. It listens anew when it
-// cannot hear any more; meanwhile sessions are looked at once per check interval.
-func (s *setup) watchStore(ctx context.Context, changed func(session string)) {
+// takeover is how long after the announcement of a spend a session is looked at.
+// Until then there is nothing to see: whoever announced it holds the lock, and most
+// spends are over by then, which the notice of the save tells. Whoever has died
+// meanwhile is taken over from soon after, before the window closes in which servers
+// give a lost answer again; whether he has died, the lock's lease decides in any case.
+const takeover = 5 * time.Second
+
+// watchStore hears of changes in the Store until ctx ends, and calls changed. It
+// listens anew when it cannot hear any more; meanwhile sessions are looked at once
+// per check interval.
+func (s *setup) watchStore(ctx context.Context, changed func(tokenstore.Change)) {
 	w, ok := s.Store.(tokenstore.Watcher)
 	for ok && ctx.Err() == nil {
 		err := guard("Store.Watch", func() error {
-			return w.Watch(ctx, func(session string) {
+			return w.Watch(ctx, func(c tokenstore.Change) {
 				s.watching.Store(true)
-				changed(session)
+				changed(c)
 			})
 		})
 		s.watching.Store(false)
@@ -44,9 +52,9 @@ func (r *run) watch() {
 	}
 	go func() {
 		defer r.landing.Done()
-		r.m.cfg.watchStore(r.context(), func(session string) {
-			if session == "" || session == r.m.session {
-				r.sched.wake(r)
+		r.m.cfg.watchStore(r.context(), func(c tokenstore.Change) {
+			if c.Name == "" || c.Name == r.m.session {
+				r.m.hear(c)
 			}
 		})
 	}()
@@ -55,17 +63,26 @@ func (r *run) watch() {
 // watch makes the pool's sessions hear of changes in the Store.
 func (r *poolRun) watch() {
 	r.watching.Go(func() {
-		r.p.cfg.watchStore(r.ctx, func(session string) {
-			if session == "" {
+		r.p.cfg.watchStore(r.ctx, func(c tokenstore.Change) {
+			if c.Name == "" {
 				r.sched.replan()
 				return
 			}
 			r.p.mu.Lock()
-			m := r.p.sessions[session]
+			m := r.p.sessions[c.Name]
 			r.p.mu.Unlock()
 			if m != nil {
-				m.wakeUp()
+				m.hear(c)
 			}
 		})
 	})
+}
+
+// hear follows a notice of the session.
+func (m *Manager) hear(c tokenstore.Change) {
+	if c.Begun {
+		m.wakeBy(takeover)
+	} else {
+		m.wakeUp()
+	}
 }

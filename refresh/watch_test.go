@@ -22,6 +22,8 @@ type tellingStore struct {
 	watches atomic.Int64
 }
 
+var _ tokenstore.Watcher = (*tellingStore)(nil)
+
 func newTellingStore() *tellingStore {
 	return &tellingStore{
 		countingStore: countingStore{Memory: new(tokenstore.Memory)},
@@ -37,15 +39,15 @@ func (s *tellingStore) Set(ctx context.Context, name string, rec *tokenstore.Rec
 	return version, err
 }
 
-func (s *tellingStore) Watch(ctx context.Context, changed func(string)) error {
+func (s *tellingStore) Watch(ctx context.Context, changed func(tokenstore.Change)) error {
 	if s.watches.Add(1); s.deaf.Load() {
 		return errors.New("no connection")
 	}
-	changed("")
+	changed(tokenstore.Change{})
 	for {
 		select {
 		case name := <-s.written:
-			changed(name)
+			changed(tokenstore.Change{Name: name})
 		case <-s.broken:
 			return errors.New("connection lost")
 		case <-ctx.Done():

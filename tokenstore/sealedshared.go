@@ -36,8 +36,11 @@ func (s *Sealed) Stamp(ctx context.Context, name string) (uint64, error) {
 	return st.Stamp(ctx, name)
 }
 
-// Watch implements [Watcher]. It needs no key.
-func (s *Sealed) Watch(ctx context.Context, changed func(name string)) error {
+// Watch implements [Watcher]. It needs no key. The store beneath cannot see what a
+// sealed record says, so the announcement of a spend is told like any other change
+// ([Change.Begun] is false): that is correct, and has everybody look at the session
+// twice per renewal instead of once.
+func (s *Sealed) Watch(ctx context.Context, changed func(Change)) error {
 	w, ok := s.store.(Watcher)
 	if !ok {
 		return s.unsupported("watch sessions")

@@ -24,9 +24,9 @@ func (sharedStore) Stamp(_ context.Context, name string) (uint64, error) {
 	return uint64(len(name)), nil
 }
 
-func (sharedStore) Watch(_ context.Context, changed func(string)) error {
-	changed("")
-	changed("default")
+func (sharedStore) Watch(_ context.Context, changed func(tokenstore.Change)) error {
+	changed(tokenstore.Change{})
+	changed(tokenstore.Change{Name: "default", Begun: true})
 	return errWatched
 }
 
@@ -48,10 +48,10 @@ func TestSealedCanWhatTheStoreBeneathCan(t *testing.T) {
 	if now, err := s.(tokenstore.Timekeeper).Time(t.Context()); err != nil || !now.Equal(itsTime) {
 		t.Errorf("Time: %v, %v", now, err)
 	}
-	var told []string
-	err := s.(tokenstore.Watcher).Watch(t.Context(), func(name string) { told = append(told, name) })
-	if !errors.Is(err, errWatched) || !slices.Equal(told, []string{"", "default"}) {
-		t.Errorf("Watch told of %q, and ended with %v", told, err)
+	var told []tokenstore.Change
+	err := s.(tokenstore.Watcher).Watch(t.Context(), func(c tokenstore.Change) { told = append(told, c) })
+	if !errors.Is(err, errWatched) || !slices.Equal(told, []tokenstore.Change{{}, {Name: "default", Begun: true}}) {
+		t.Errorf("Watch told of %+v, and ended with %v", told, err)
 	}
 }
 

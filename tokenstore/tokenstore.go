@@ -104,14 +104,25 @@ type Stamper interface {
 	Stamp(ctx context.Context, name string) (uint64, error)
 }
 
+// A Change is what a [Watcher] tells of a write or a deletion. The zero Change says
+// that any session may have changed.
+type Change struct {
+	// Name is the session's. Empty means any.
+	Name string
+	// Begun says that the write did no more than announce a spend of the session's
+	// refresh token: it replaced a record by one that has a Pending mark, and no Dead
+	// one. There is nothing to adopt yet. Another write follows, unless whoever
+	// announced the spend dies first. A store that cannot tell says false.
+	Begun bool
+}
+
 // A Watcher is a Store that says when somebody, in any process or on any host,
 // changes a session.
 type Watcher interface {
-	// Watch calls changed after each write or deletion, with the session's name,
-	// until ctx ends or it cannot tell any more, and returns why. A notice may
-	// come twice, and late; it may be lost with the connection that carried it,
-	// and then changed is called with the empty name once notices arrive again:
-	// any session may have changed. The first call is such a one. Calls come one
-	// after the other; changed must not block.
-	Watch(ctx context.Context, changed func(name string)) error
+	// Watch calls changed after each write or deletion, until ctx ends or it cannot
+	// tell any more, and returns why. A notice may come twice, and late; it may be
+	// lost with the connection that carried it, and then changed is called with the
+	// zero Change once notices arrive again. The first call is such a one. Calls come
+	// one after the other, and none after Watch has returned; changed must not block.
+	Watch(ctx context.Context, changed func(Change)) error
 }

@@ -122,26 +122,31 @@ func TestStampChangesWithTheRecord(t *testing.T) {
 }
 
 // watch listens until it is stopped, and returns what it hears and how it ends.
-func watch(t *testing.T, s tokenstore.Watcher) (heard chan string, ended chan error, stop func()) {
+func watch(t *testing.T, s tokenstore.Watcher) (heard chan tokenstore.Change, ended chan error, stop func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	t.Cleanup(stop)
-	heard, ended = make(chan string, 1000), make(chan error, 1)
-	go func() { ended <- s.Watch(ctx, func(name string) { heard <- name }) }()
+	heard, ended = make(chan tokenstore.Change, 1000), make(chan error, 1)
+	go func() { ended <- s.Watch(ctx, func(c tokenstore.Change) { heard <- c }) }()
 	return heard, ended, stop
 }
 
-// hears waits for a name; other ones may come before.
-func hears(t *testing.T, heard <-chan string, want string) {
+// hears waits for the notice of a change; other ones may come before.
+func hears(t *testing.T, heard <-chan tokenstore.Change, name string) {
+	t.Helper()
+	hearsOf(t, heard, tokenstore.Change{Name: name})
+}
+
+func hearsOf(t *testing.T, heard <-chan tokenstore.Change, want tokenstore.Change) {
 	t.Helper()
 	for deadline := time.After(patience); ; {
 		select {
-		case name := <-heard:
-			if name == want {
+		case got := <-heard:
+			if got == want {
 				return
 			}
 		case <-deadline:
-			t.Fatalf("nothing is heard of %q", want)
+			t.Fatalf("nothing is heard of %+v", want)
 		}
 	}
 }
@@ -152,12 +157,17 @@ func TestWatchTellsOfChanges(t *testing.T) {
 	s, other := server.open(p.Addr(), redis.Options{}), server.open("", redis.Options{})
 	sealed := tokenstore.NewSealed(s, tokenstore.Keys(tokenstore.NewKey()))
 	heard, ended, stop := watch(t, sealed)
-	if first := <-heard; first != "" {
-		t.Errorf("the first call is for %q; want the empty name", first)
+	if first := <-heard; first != (tokenstore.Change{}) {
+		t.Errorf("the first call is for %+v; want any session", first)
 	}
 	version := set(t, other, "default", record("1"))
 	hears(t, heard, "default")
-	version = set(t, s, "default", over(version, "2"))
+	rec := over(version, "2")
+	rec.Pending = &tokenstore.Mark{Token: tokenstore.Fingerprint("2"), At: time.Now()}
+	rec.Version = set(t, s, "default", rec)
+	hearsOf(t, heard, tokenstore.Change{Name: "default", Begun: true})
+	rec.Pending = nil
+	version = set(t, s, "default", rec)
 	hears(t, heard, "default")
 	if err := other.Delete(t.Context(), "default", version); err != nil {
 		t.Fatal(err)

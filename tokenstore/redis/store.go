@@ -13,6 +13,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/evertoken/evertoken/internal/notice"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -182,7 +183,8 @@ func (s *Store) Set(ctx context.Context, name string, rec *tokenstore.Record) (u
 	// replica that takes over may not have heard of the last one, and would count up
 	// to it a second time.
 	got, err := s.run(ctx, writeScript, s.sessionKeys(name),
-		rec.Version, s.nextVersion(name), rand.Text(), data, keepFor(rec, time.Now()).Milliseconds(), name, s.channel())
+		rec.Version, s.nextVersion(name), rand.Text(), data, keepFor(rec, time.Now()).Milliseconds(), name, s.channel(),
+		notice.Of(rec))
 	if err == goredis.Nil {
 		err = tokenstore.ErrConflict
 	}
@@ -207,7 +209,7 @@ func (s *Store) Delete(ctx context.Context, name string, version uint64) error {
 	}
 	beyond := tokenstore.NextVersion(0) + 1<<20 // of the next second: no version is as late
 	got, err := s.run(ctx, deleteScript, s.sessionKeys(name),
-		version, rand.Text(), graceTime.Milliseconds(), name, s.channel(), beyond)
+		version, rand.Text(), graceTime.Milliseconds(), name, s.channel(), beyond, notice.Changed)
 	switch {
 	case err != nil:
 	case got == int64(-1):

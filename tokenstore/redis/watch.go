@@ -7,6 +7,9 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/evertoken/evertoken/internal/notice"
+	"github.com/evertoken/evertoken/tokenstore"
 )
 
 const (
@@ -21,7 +24,7 @@ const (
 // Watch implements [tokenstore.Watcher]. It uses a connection of its own, and connects
 // again when that breaks, for as long as ctx lasts and the client is open. A session
 // that Redis removes by itself, because its time has come, is not told of.
-func (s *Store) Watch(ctx context.Context, changed func(name string)) error {
+func (s *Store) Watch(ctx context.Context, changed func(tokenstore.Change)) error {
 	for wait := minReconnect; ; wait = min(2*wait, maxReconnect) {
 		heard, err := s.listen(ctx, changed)
 		switch {
@@ -39,7 +42,7 @@ func (s *Store) Watch(ctx context.Context, changed func(name string)) error {
 }
 
 // listen tells of changes until the connection breaks, and whether there was one.
-func (s *Store) listen(ctx context.Context, changed func(name string)) (heard bool, err error) {
+func (s *Store) listen(ctx context.Context, changed func(tokenstore.Change)) (heard bool, err error) {
 	sub := s.client.Subscribe(ctx, s.channel())
 	defer sub.Close()
 	defer context.AfterFunc(ctx, func() { _ = sub.Close() })() // or Receive would not return
@@ -60,9 +63,11 @@ func (s *Store) listen(ctx context.Context, changed func(name string)) (heard bo
 		switch m := message.(type) {
 		case *goredis.Subscription:
 			heard = true
-			changed("") // whatever was published before this was not heard
+			changed(tokenstore.Change{}) // whatever was published before this was not heard
 		case *goredis.Message:
-			changed(m.Payload)
+			if change, tells := notice.Read(m.Payload); tells {
+				changed(change)
+			}
 		}
 	}
 }

@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"regexp"
 	"strings"
+
+	"github.com/evertoken/evertoken/internal/notice"
 )
 
 // A Dialect is what kind of database a Store talks to.
@@ -47,6 +49,7 @@ const (
 type statements struct {
 	get, stamp, time                     string
 	insert, update, mend, remove         string
+	announce                             string // update, for a spend that begins
 	names, namesAfter, count             string
 	spent, forget                        string
 	acquire, renew, release              string
@@ -60,16 +63,19 @@ type statements struct {
 // that both dialects can have them: name, then version, then what is particular.
 func newStatements(cfg Config) statements {
 	sql := dialect(cfg)
-	written := func(s string) string { return sql(notifying(cfg, s)) }
+	written := func(s string) string { return sql(notifying(cfg, notice.Changed, s)) }
+	const update = `UPDATE {sessions} SET version = $2, record = $3, spent_at = $4 WHERE name = $1 AND version = $5`
 	st := statements{
 		get:   sql(`SELECT version, record FROM {sessions} WHERE name = $1`),
 		stamp: sql(`SELECT version FROM {sessions} WHERE name = $1`),
 		time:  sql(`SELECT {now}`),
 
 		insert: written(`INSERT INTO {sessions} (name, version, record, spent_at) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING`),
-		update: written(`UPDATE {sessions} SET version = $2, record = $3, spent_at = $4 WHERE name = $1 AND version = $5`),
+		update: written(update),
 		mend:   written(`UPDATE {sessions} SET version = $2, damaged = record, record = $3, spent_at = $4 WHERE name = $1 AND version = $5`),
 		remove: written(`DELETE FROM {sessions} WHERE name = $1 AND version = $2`),
+
+		announce: sql(notifying(cfg, notice.Begun, update)),
 
 		names:      sql(`SELECT name FROM {sessions} WHERE {aSession} ORDER BY name`),
 		namesAfter: sql(`SELECT name FROM {sessions} WHERE name > $1 AND {aSession} ORDER BY name LIMIT $2`),
@@ -123,10 +129,10 @@ func dialect(cfg Config) func(string) string {
 }
 
 // notifying has a writing statement tell those who listen, in its own transaction
-// and with the same number of affected rows.
-func notifying(cfg Config, statement string) string {
+// and with the same number of affected rows. The notice begins with kind.
+func notifying(cfg Config, kind, statement string) string {
 	if cfg.Listen == nil {
 		return statement
 	}
-	return "WITH written AS (" + statement + " RETURNING name) SELECT pg_notify('" + cfg.Table + "', name) FROM written"
+	return "WITH written AS (" + statement + " RETURNING name) SELECT pg_notify('" + cfg.Table + "', '" + kind + "' || name) FROM written"
 }

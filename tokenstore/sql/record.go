@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/evertoken/evertoken/internal/notice"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -65,7 +66,11 @@ func (s *Store) Set(ctx context.Context, name string, rec *tokenstore.Record) (u
 func (s *Store) set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
 	version := tokenstore.NextVersion(rec.Version)
 	if rec.Version != 0 {
-		return version, s.write(ctx, s.sql.update, name, rec, version, int64(rec.Version))
+		statement := s.sql.update
+		if notice.Of(rec) == notice.Begun {
+			statement = s.sql.announce
+		}
+		return version, s.write(ctx, statement, name, rec, version, int64(rec.Version))
 	}
 	err := s.write(ctx, s.sql.insert, name, rec, version)
 	if !errors.Is(err, tokenstore.ErrConflict) {

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/notice"
+	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // A connection that was lost is replaced after relistenDelay or a little more, so
@@ -20,7 +23,7 @@ const (
 // once with an error that wraps [errors.ErrUnsupported], and the caller polls
 // ([Store.Stamp]). It returns why Listen failed if that happens before it listens for
 // the first time, or for a minute on end.
-func (s *Store) Watch(ctx context.Context, changed func(name string)) error {
+func (s *Store) Watch(ctx context.Context, changed func(tokenstore.Change)) error {
 	const action = "watch sessions"
 	if s.cfg.Listen == nil {
 		return failed(action, fmt.Errorf("Config.Listen is not set: %w", errors.ErrUnsupported))
@@ -30,7 +33,9 @@ func (s *Store) Watch(ctx context.Context, changed func(name string)) error {
 		listening := false
 		err := s.cfg.Listen(ctx, s.sql.channel, func(payload string) {
 			listening = true
-			changed(payload)
+			if change, tells := notice.Read(payload); tells {
+				changed(change)
+			}
 		})
 		switch {
 		case ctx.Err() != nil:

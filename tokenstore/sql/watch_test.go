@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/evertoken/evertoken/tokenstore/sql"
 )
 
@@ -31,22 +32,22 @@ func TestWatchListensAgainWhenTheConnectionIsLost(t *testing.T) {
 				return errDown
 			case 4:
 				notify("")
-				notify("b")
+				notify("?b")
 				<-ctx.Done()
 				return ctx.Err()
 			}
 			notify("")
-			notify("a")
+			notify("=a")
 			return errDown
 		}})
-		var told []string
-		err := s.Watch(ctx, func(name string) {
-			if told = append(told, name); name == "b" {
+		var told []tokenstore.Change
+		err := s.Watch(ctx, func(c tokenstore.Change) {
+			if told = append(told, c); c.Name == "b" {
 				cancel()
 			}
 		})
-		if want := []string{"", "a", "", "b"}; !slices.Equal(told, want) || !errors.Is(err, context.Canceled) {
-			t.Errorf("told of %q, and then %v; want %q", told, err, want)
+		if want := []tokenstore.Change{{}, {Name: "a"}, {}, {Name: "b", Begun: true}}; !slices.Equal(told, want) || !errors.Is(err, context.Canceled) {
+			t.Errorf("told of %+v, and then %v; want %+v", told, err, want)
 		}
 	})
 }
@@ -64,7 +65,7 @@ func TestWatchEndsWhenListenDoesNotWork(t *testing.T) {
 					return errDown
 				}})
 				begun := time.Now()
-				err := s.Watch(t.Context(), func(string) {})
+				err := s.Watch(t.Context(), func(tokenstore.Change) {})
 				if d := time.Since(begun); !errors.Is(err, errDown) || worked != (d > time.Minute) || d > 63*time.Second {
 					t.Errorf("after %v: %v", d, err)
 				}

@@ -4,7 +4,7 @@
 -- because the answer was lost, it returns what it returned before.
 -- KEYS: record, tombstone, index.
 -- ARGV: version, id, milliseconds to keep the tombstone, name, channel, a version
--- beyond all so far, also those that Redis has lost.
+-- beyond all so far, also those that Redis has lost; what the notice begins with.
 local had = redis.call('HMGET', KEYS[1], 'v', 'r')
 local tomb = redis.call('HMGET', KEYS[2], 'v', 'w')
 if not had[1] and tomb[2] == ARGV[2] then
@@ -21,5 +21,5 @@ redis.call('ZREM', KEYS[3], ARGV[4])
 if not had[1] then
   return 0
 end
-redis.call('PUBLISH', ARGV[5], ARGV[4])
+redis.call('PUBLISH', ARGV[5], ARGV[7] .. ARGV[4])
 return had[2] and 1 or 0

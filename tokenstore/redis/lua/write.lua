@@ -3,7 +3,8 @@
 -- it returns what it returned before.
 -- KEYS: record, tombstone, index.
 -- ARGV: expected version, or 0 if there must be no record; least new version; id;
--- record; milliseconds to keep it, or 0 for ever; name; channel.
+-- record; milliseconds to keep it, or 0 for ever; name; channel;
+-- what the notice begins with.
 local had = redis.call('HMGET', KEYS[1], 'v', 'w', 'r')
 if had[2] == ARGV[3] then
   return had[1]
@@ -20,5 +21,5 @@ else
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
 end
 redis.call('ZADD', KEYS[3], 0, ARGV[6])
-redis.call('PUBLISH', ARGV[7], ARGV[6])
+redis.call('PUBLISH', ARGV[7], ARGV[8] .. ARGV[6])
 return version

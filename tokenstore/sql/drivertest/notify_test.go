@@ -24,43 +24,45 @@ func TestWatchTellsOfEveryWriteUntilItsContextEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	told, ended := make(chan string, 100), make(chan error, 1)
+	told, ended := make(chan tokenstore.Change, 100), make(chan error, 1)
 	go func() {
-		ended <- tokenstore.NewSealed(s, nil).Watch(ctx, func(name string) { told <- name })
+		ended <- tokenstore.NewSealed(s, nil).Watch(ctx, func(c tokenstore.Change) { told <- c })
 	}()
-	wants := func(want string) {
+	wants := func(name string, begun bool) {
 		t.Helper()
+		want := tokenstore.Change{Name: name, Begun: begun}
 		select {
-		case name := <-told:
-			if name != want {
-				t.Errorf("told of %q; want %q", name, want)
+		case got := <-told:
+			if got != want {
+				t.Errorf("told of %+v; want %+v", got, want)
 			}
 		case err := <-ended:
 			t.Fatalf("Watch ended: %v", err)
 		case <-time.After(patience):
-			t.Fatalf("not told of %q", want)
+			t.Fatalf("not told of %+v", want)
 		}
 	}
-	wants("")
+	wants("", false)
 	const odd = `it's "odd" é`
 	rec := &tokenstore.Record{Tokens: newPair("a")}
 	rec.Version = mustSet(t, writer, odd, rec)
-	wants(odd)
+	wants(odd, false)
+	rec.Pending = &tokenstore.Mark{Token: tokenstore.Fingerprint("a"), At: time.Now()}
 	version := mustSet(t, writer, odd, rec)
-	wants(odd)
+	wants(odd, true)
 	if _, err := writer.Set(t.Context(), odd, rec); !errors.Is(err, tokenstore.ErrConflict) {
 		t.Errorf("a conflict: %v", err)
 	}
 	if err := writer.Delete(t.Context(), odd, version); err != nil {
 		t.Error(err)
 	}
-	wants(odd) // once: a conflict is no change
+	wants(odd, false) // once: a conflict is no change
 
 	server.kill()
 	server.start()
-	wants("")
+	wants("", false)
 	mustSet(t, writer, "again", &tokenstore.Record{Tokens: newPair("a")})
-	wants("again")
+	wants("again", false)
 
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -73,7 +75,7 @@ func TestWatchEndsIfTheDatabaseIsDownFromTheBeginning(t *testing.T) {
 	p := server.newPlace(t)
 	s := p.store(t, func(cfg *sqlstore.Config) { cfg.Listen = p.listener() })
 	server.kill()
-	if err := s.Watch(t.Context(), func(string) {}); !errors.Is(err, tokenstore.ErrUnavailable) {
+	if err := s.Watch(t.Context(), func(tokenstore.Change) {}); !errors.Is(err, tokenstore.ErrUnavailable) {
 		t.Errorf("%v; want %v", err, tokenstore.ErrUnavailable)
 	}
 }

@@ -1,0 +1,38 @@
+// Package notice is the form in which stores that hosts share publish on a channel
+// what has changed: one character that says what happened, then the session's name.
+package notice
+
+import "github.com/evertoken/evertoken/tokenstore"
+
+// What a notice begins with.
+const (
+	Changed = "="
+	Begun   = "?"
+	// Heartbeat is a notice by itself: nothing has changed, and whoever hears it hears.
+	Heartbeat = "!"
+)
+
+// Of returns what the notice of a write of rec, which replaces rec.Version, begins
+// with. A new record is no announcement, whatever its marks: its pair is news.
+func Of(rec *tokenstore.Record) string {
+	if rec.Version != 0 && rec.Pending != nil && rec.Dead == nil {
+		return Begun
+	}
+	return Changed
+}
+
+// Read returns what a notice tells, and whether it tells anything. One that is not
+// ours, or was damaged on its way, may be about any session.
+func Read(text string) (change tokenstore.Change, tells bool) {
+	if text == Heartbeat {
+		return tokenstore.Change{}, false
+	}
+	if text == "" {
+		return tokenstore.Change{}, true
+	}
+	kind, name := text[:1], text[1:]
+	if kind != Changed && kind != Begun || tokenstore.CheckName(name) != nil {
+		return tokenstore.Change{}, true
+	}
+	return tokenstore.Change{Name: name, Begun: kind == Begun}, true
+}
