@@ -21,9 +21,10 @@ type scheduler struct {
 	done  chan struct{}
 	base  time.Time // what the plan's times count from
 
-	mu   sync.Mutex // guards the fields below and the plan's part of every run
-	plan plan
-	last time.Time // when the plan was last judged by the clock
+	mu      sync.Mutex // guards the fields below and the plan's part of every run
+	plan    plan
+	last    time.Time // when the plan was last judged by the clock
+	changes uint64    // of the plan as a whole, which also concern runs that are looking
 }
 
 // newScheduler returns a scheduler that has not begun: what is planned meanwhile is
@@ -123,8 +124,28 @@ func (s *scheduler) replan() {
 }
 
 func (s *scheduler) replanLocked(now time.Time) {
+	s.changes++
 	for _, r := range s.plan { // all equal, so the order of the heap holds
 		r.at = now.Sub(s.base)
+	}
+}
+
+// hasten brings all looks forward: they are made in a tenth of the time that was
+// planned to pass until then, in the same order, because the Store does not say any
+// more what changes.
+func (s *scheduler) hasten() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes++
+	now := s.clk.Now().Sub(s.base)
+	for _, r := range s.plan { // what comes first does so afterwards: the order of the heap holds
+		if r.at > now {
+			r.at = now + (r.at-now)/rarely
+		}
+	}
+	select {
+	case s.nudge <- struct{}{}:
+	default:
 	}
 }
 
@@ -136,18 +157,19 @@ func stepped(last, now time.Time) bool {
 	return elapsed < 0 || (now.Round(0).Sub(last.Round(0))-elapsed).Abs() > noise
 }
 
-// pop takes the first run off the plan.
-func (s *scheduler) pop() *run {
+// pop takes the first run off the plan, and returns how often that has changed.
+func (s *scheduler) pop() (*run, uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := heap.Pop(&s.plan).(*run)
 	r.busy, r.at = true, never
-	return r
+	return r, s.changes
 }
 
-// serve lets a run look, with a slot, and plans its next look. A run that has
-// ended falls out of the plan here, a check interval later at most.
-func (s *scheduler) serve(r *run) {
+// serve lets a run look, with a slot, and plans its next look: now, if what it has
+// seen was overtaken by a change of all plans. A run that has ended falls out of the
+// plan here, a check interval later at most.
+func (s *scheduler) serve(r *run, changes uint64) {
 	if !r.enter() {
 		s.slots.free()
 		return
@@ -156,6 +178,9 @@ func (s *scheduler) serve(r *run) {
 	s.slots.free()
 	s.mu.Lock()
 	r.busy = false
+	if s.changes != changes {
+		at = s.clk.Now()
+	}
 	s.planLocked(r, min(s.reading(at), r.at))
 	s.mu.Unlock()
 	r.landing.Done()

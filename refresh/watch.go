@@ -3,13 +3,15 @@ package refresh
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // rarely is how many check intervals pass between two looks at the Store for a
-// session at rest, while the Store says by itself what changes.
+// session at rest, while the Store says by itself what changes. They are planned ten
+// times sooner the moment that it does not any more.
 const rarely = 10
 
 // takeover is how long after the announcement of a spend a session is looked at.
@@ -19,24 +21,31 @@ const rarely = 10
 // give a lost answer again; whether he has died, the lock's lease decides in any case.
 const takeover = 5 * time.Second
 
-// watchStore hears of changes in the Store until ctx ends, and calls changed. It
-// listens anew when it cannot hear any more; meanwhile sessions are looked at once
-// per check interval.
-func (s *setup) watchStore(ctx context.Context, changed func(tokenstore.Change)) {
+// watchStore hears of changes in the Store until ctx ends, and calls changed. When it
+// cannot hear any more it calls deaf, and listens anew: soon at first, and once per
+// check interval in the end, since each time may make all sessions look.
+func (s *setup) watchStore(ctx context.Context, changed func(tokenstore.Change), deaf func()) {
 	w, ok := s.Store.(tokenstore.Watcher)
-	for ok && ctx.Err() == nil {
+	for failures := 0; ok && ctx.Err() == nil; {
+		begun := s.Clock.Now()
 		err := guard("Store.Watch", func() error {
 			return w.Watch(ctx, func(c tokenstore.Change) {
 				s.watching.Store(true)
 				changed(c)
 			})
 		})
-		s.watching.Store(false)
+		heard := s.watching.Swap(false)
 		if ctx.Err() != nil || errors.Is(err, errors.ErrUnsupported) {
 			return
 		}
+		if heard {
+			deaf()
+		}
+		if failures++; heard && s.Clock.Now().Sub(begun) > s.CheckInterval {
+			failures = 1 // it has worked for a while
+		}
 		s.Logger.Warn("changes in the Store are not heard of", "error", err)
-		timer := s.Clock.Timer(s.CheckInterval)
+		timer := s.Clock.Timer(backoff(failures, s.CheckInterval, rand.Float64()))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -56,7 +65,7 @@ func (r *run) watch() {
 			if c.Name == "" || c.Name == r.m.session {
 				r.m.hear(c)
 			}
-		})
+		}, r.sched.hasten)
 	}()
 }
 
@@ -74,7 +83,7 @@ func (r *poolRun) watch() {
 			if m != nil {
 				m.hear(c)
 			}
-		})
+		}, r.sched.hasten)
 	})
 }
 

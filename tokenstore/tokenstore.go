@@ -119,10 +119,12 @@ type Change struct {
 // A Watcher is a Store that says when somebody, in any process or on any host,
 // changes a session.
 type Watcher interface {
-	// Watch calls changed after each write or deletion, until ctx ends or it cannot
-	// tell any more, and returns why. A notice may come twice, and late; it may be
-	// lost with the connection that carried it, and then changed is called with the
-	// zero Change once notices arrive again. The first call is such a one. Calls come
-	// one after the other, and none after Watch has returned; changed must not block.
+	// Watch calls changed after each write or deletion, until ctx ends or notices may
+	// be lost, and returns why. It does not connect again: while it goes on, its
+	// caller relies on what it tells. So it must notice a connection that has died
+	// without a word too, within a minute. The first call is with the zero Change, as
+	// soon as notices arrive: what was written before was not heard of. A notice may
+	// come twice, and late. Calls come one after the other, and none after Watch has
+	// returned; changed must not block.
 	Watch(ctx context.Context, changed func(Change)) error
 }

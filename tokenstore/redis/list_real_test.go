@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -154,7 +155,8 @@ func hearsOf(t *testing.T, heard <-chan tokenstore.Change, want tokenstore.Chang
 func TestWatchTellsOfChanges(t *testing.T) {
 	server := startServer(t)
 	p := newProxy(t, server)
-	s, other := server.open(p.Addr(), redis.Options{}), server.open("", redis.Options{})
+	const lease = time.Second // which is also the silence that is doubted
+	s, other := server.open(p.Addr(), redis.Options{Lease: lease}), server.open("", redis.Options{})
 	sealed := tokenstore.NewSealed(s, tokenstore.Keys(tokenstore.NewKey()))
 	heard, ended, stop := watch(t, sealed)
 	if first := <-heard; first != (tokenstore.Change{}) {
@@ -174,15 +176,31 @@ func TestWatchTellsOfChanges(t *testing.T) {
 	}
 	hears(t, heard, "default")
 
-	p.Cut()
-	hears(t, heard, "")
-	set(t, other, "after a cut", record("1"))
-	hears(t, heard, "after a cut")
-	server.kill()
-	server.start()
-	hears(t, heard, "")
-	set(t, other, "after a restart", record("1"))
-	hears(t, heard, "after a restart")
+	for what, lose := range map[string]func(){
+		"a cut":              p.Cut,
+		"a crash of Redis":   server.kill,
+		"silence of Redis":   func() { server.signal(syscall.SIGSTOP) },
+		"silence on its way": p.Hold,
+	} {
+		lose()
+		is(t, "Watch after "+what, <-ended, tokenstore.ErrUnavailable)
+		switch what {
+		case "a crash of Redis":
+			server.start()
+		case "silence of Redis":
+			server.signal(syscall.SIGCONT)
+		}
+		p.Resume()
+		heard, ended, stop = watch(t, sealed)
+		hears(t, heard, "")
+		set(t, other, what, record("1"))
+		hears(t, heard, what)
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("Watch ended by itself: %v", err)
+	case <-time.After(3 * lease): // nothing is heard, and Redis is there
+	}
 	stop()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("Watch ended with %v; want its context's error", err)

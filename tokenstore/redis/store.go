@@ -34,7 +34,8 @@ type Options struct {
 	// may contain no braces. Empty means DefaultPrefix. Programs that share sessions
 	// use the same one.
 	Prefix string
-	// Lease is how long a lock lasts when its holder dies. Zero means DefaultLease;
+	// Lease is how long a lock lasts when its holder dies; Watch doubts a connection
+	// that is silent for as long, or for 15 seconds if that is less. Zero means DefaultLease;
 	// less than a second is refused. It should be at least one and a half times as
 	// long as a token request may take (refresh.Config.RefreshTimeout), and all
 	// programs that share sessions should use the same one.

@@ -56,6 +56,15 @@
 // machine) for longer than LeaseTime after it sent the refresh token. The next holder
 // then finds the announced spend, and treats its outcome as unknown.
 //
+// # Notices
+//
+// With Config.Listen every write notifies, in its own transaction, on the channel that
+// is called like Config.Table: "=name" for a session that changed, "?name" when the
+// write does no more than announce a spend ([tokenstore.Change]). A connection that
+// has died without a word is silent, and so is a table that nobody writes to. So after
+// 15 seconds of silence one of those who listen sends "!" on the channel by an ordinary
+// connection, which all hear; who does not hear it listens anew.
+//
 // # PgBouncer
 //
 // Transaction pooling is fine: no statement depends on the one before. Only Listen

@@ -32,15 +32,18 @@ type Config struct {
 	// LeaseTime is how long a lock outlives a holder that was killed. Those who wait
 	// for the lock wait that much longer: keep it below refresh.Config.MaxWait. It
 	// is also how long the database may be away before a holder counts its lock as
-	// lost. Zero means DefaultLeaseTime; less than a second is refused.
+	// lost, and Watch doubts a silent connection, which it does after 15 seconds at
+	// most. Zero means DefaultLeaseTime; less than a second is refused.
 	LeaseTime time.Duration
 	// Listen makes the Store a [tokenstore.Watcher], and its writes notify
 	// (PostgreSQL only, since SQLite notifies nobody). It has a connection of its own
 	// LISTEN on channel, then calls notify with an empty payload once and with each
 	// notification's payload as it comes, and returns why it cannot go on; if ctx has
-	// ended, that. notify does not block, and is not called concurrently. Every
-	// process that writes to the table needs a Listen, or the others do not learn of
-	// what it writes. Nil: Watch fails, and writes are spared the cost of notifying.
+	// ended, that, and without waiting for a database that may be away. It need not
+	// notice that its connection is dead: Watch does, and then ends ctx. notify does
+	// not block, and is not called concurrently. Every process that writes to the
+	// table needs a Listen, or the others do not learn of what it writes. Nil: Watch
+	// fails, and writes are spared the cost of notifying.
 	//
 	// With pgx it is this:
 	//
@@ -49,7 +52,7 @@ type Config struct {
 	//		if err != nil {
 	//			return err
 	//		}
-	//		defer conn.Close(context.WithoutCancel(ctx))
+	//		defer conn.Close(ctx)
 	//		if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
 	//			return err
 	//		}

@@ -25,6 +25,9 @@ type place struct {
 	Notify          bool // writes notify
 }
 
+// listenIn returns a Config.Listen for a place in a database that notifies.
+var listenIn func(p place) func(ctx context.Context, channel string, notify func(payload string)) error
+
 // databases starts, by name, each kind of database for the time of a test. What it
 // returns makes new places in it.
 var databases = map[string]func(t testing.TB) (newPlace func(testing.TB) place){
@@ -79,7 +82,7 @@ func (p place) config() sqlstore.Config {
 		cfg.Dialect = sqlstore.SQLite
 	}
 	if p.Notify {
-		cfg.Listen = func(context.Context, string, func(string)) error { return nil }
+		cfg.Listen = listenIn(p)
 	}
 	return cfg
 }

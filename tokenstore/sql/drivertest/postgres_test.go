@@ -24,6 +24,7 @@ import (
 )
 
 func init() {
+	listenIn = place.listener
 	databases["PostgreSQL"] = func(t testing.TB) func(testing.TB) place { return startPostgres(t).newPlace }
 }
 
@@ -228,7 +229,7 @@ func (p place) listener() func(ctx context.Context, channel string, notify func(
 		if err != nil {
 			return err
 		}
-		defer conn.Close(context.WithoutCancel(ctx))
+		defer conn.Close(ctx)
 		if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
 			return err
 		}
