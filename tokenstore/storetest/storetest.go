@@ -13,11 +13,12 @@
 // Every failure quotes the rule that was broken. Run it with -race: several
 // tests call the store from many goroutines.
 //
-// A store that is also a [tokenstore.Locker] or a [tokenstore.Lister] is tested
-// as such; otherwise those tests are skipped, with that reason. The suite asks
-// for what the interfaces promise and nothing more. What it cannot see from
-// outside, it does not test: whether a record survives a power cut, and whether
-// a lock ends with the process that holds it.
+// A store that is also a [tokenstore.Locker], [tokenstore.Lister], [tokenstore.Pager],
+// [tokenstore.Stamper] or [tokenstore.Watcher] is tested as such; otherwise those tests
+// are skipped, with that reason. The suite asks for what the interfaces promise and
+// nothing more. What it cannot see from outside, it does not test: whether a record
+// survives a power cut, whether a lock ends with the process that holds it, and
+// whether Watch returns when its connection dies.
 package storetest
 
 import (
@@ -55,8 +56,8 @@ func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Opt
 	probe := newStore(t)
 	_, locks := probe.(tokenstore.Locker)
 	_, lists := probe.(tokenstore.Lister)
-	stamps := offersStamps(probe)
-	times := offersTimes(probe)
+	pages, stamps := offersPages(probe), offersStamps(probe)
+	notices, times := offersNotices(probe), offersTimes(probe)
 	for _, group := range []struct {
 		name    string
 		tests   []test
@@ -68,7 +69,9 @@ func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Opt
 		{"Context", contextTests, true},
 		{"Locker", lockTests, locks},
 		{"Lister", listTests, lists},
+		{"Pager", pageTests, pages},
 		{"Stamper", stampTests, stamps},
+		{"Watcher", watchTests, notices},
 		{"Timekeeper", timeTests, times},
 		{"Reopen", reopenTests, s.reopen != nil},
 	} {

@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"reflect"
@@ -32,7 +33,8 @@ func TestEachBrokenStoreFailsTheRuleItBreaks(t *testing.T) {
 		return // this is the process with the broken stores
 	}
 	out := runHelper(t, "^TestHelperBrokenStores$", "all")
-	for name, b := range brokenStores {
+	stores := allBroken()
+	for name, b := range stores {
 		for _, test := range b.fails {
 			failed := "--- FAIL: TestHelperBrokenStores/" + name + "/" + test + " "
 			if !strings.Contains(out, failed) {
@@ -40,8 +42,8 @@ func TestEachBrokenStoreFailsTheRuleItBreaks(t *testing.T) {
 			}
 		}
 	}
-	if n := strings.Count(out, "\trule: "); n < len(brokenStores) {
-		t.Errorf("%d rules were quoted for %d broken stores", n, len(brokenStores))
+	if n := strings.Count(out, "\trule: "); n < len(stores) {
+		t.Errorf("%d rules were quoted for %d broken stores", n, len(stores))
 	}
 }
 
@@ -55,11 +57,18 @@ func TestStoreThatHangsPanicsWithTheRule(t *testing.T) {
 	}
 }
 
+// allBroken returns the stores of broken_test.go and those of broken_shared_test.go.
+func allBroken() map[string]broken {
+	all := maps.Clone(brokenStores)
+	maps.Copy(all, brokenShared)
+	return all
+}
+
 func TestHelperBrokenStores(t *testing.T) {
 	if os.Getenv(helperEnv) != "all" {
 		return // only a helper of TestEachBrokenStoreFailsTheRuleItBreaks
 	}
-	for name, b := range brokenStores {
+	for name, b := range allBroken() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			opts := []storetest.Option{storetest.Reopen(b.reopen)}
