@@ -253,9 +253,10 @@ func TestF19_OlderResultDoesNotOverwriteANewerOne(t *testing.T) {
 func TestF20_FollowerLooksOnceMoreBeforeItGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, oauthtest.Config{})
+		if err := tokenstore.Func(f.store, "default")(t.Context(), f.first); err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(time.Hour)
-		f.start(t)
-		f.Stop()
 		f.hold(t) // and never lets go of it
 		go func() {
 			time.Sleep(35 * time.Second)
