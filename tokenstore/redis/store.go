@@ -35,10 +35,10 @@ type Options struct {
 	// use the same one.
 	Prefix string
 	// Lease is how long a lock lasts when its holder dies; Watch doubts a connection
-	// that is silent for as long, or for 15 seconds if that is less. Zero means DefaultLease;
-	// less than a second is refused. It should be at least one and a half times as
-	// long as a token request may take (refresh.Config.RefreshTimeout), and all
-	// programs that share sessions should use the same one.
+	// that is silent for as long, or for 15 seconds if that is less. Zero means
+	// DefaultLease; less than a second is refused. It should be at least one and a half
+	// times as long as a token request may take (refresh.Config.RefreshTimeout), and
+	// all programs that share sessions should use the same one.
 	Lease time.Duration
 }
 
@@ -47,9 +47,10 @@ type Options struct {
 //
 // It implements [tokenstore.Store], [tokenstore.Locker], [tokenstore.Lister],
 // [tokenstore.Pager], [tokenstore.Stamper], [tokenstore.Watcher] and
-// [tokenstore.Timekeeper]. All methods are safe for concurrent use, and return when their context ends, even if the client
-// goes on waiting for an answer; what was to be written may be written then. When
-// Redis cannot be asked, they fail with [tokenstore.ErrUnavailable].
+// [tokenstore.Timekeeper]. All methods are safe for concurrent use, and return when
+// their context ends, even if the client goes on waiting for an answer; what was to be
+// written may be written then. When Redis cannot be asked, they fail with
+// [tokenstore.ErrUnavailable].
 type Store struct {
 	client goredis.UniversalClient
 	prefix string

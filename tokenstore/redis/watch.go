@@ -18,8 +18,8 @@ import (
 const silence = 15 * time.Second
 
 // Watch implements [tokenstore.Watcher]. It uses a connection of its own, and returns
-// when that breaks, or Redis does not answer over it for half a minute. A session that Redis removes
-// by itself, because its time has come, is not told of.
+// when that breaks, or Redis does not answer over it for half a minute. A session that
+// Redis removes by itself, because its time has come, is not told of.
 func (s *Store) Watch(ctx context.Context, changed func(tokenstore.Change)) error {
 	const action = "watch"
 	if ctx.Err() != nil {

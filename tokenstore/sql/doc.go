@@ -10,7 +10,8 @@
 // With SQLite every connection must wait for its turn and be durable, which the
 // driver's address says. For modernc.org/sqlite:
 //
-//	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+//	const pragmas = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+//	db, err := sql.Open("sqlite", "file:"+path+"?"+pragmas)
 //	store, err := sqlstore.New(db, sqlstore.Config{Dialect: sqlstore.SQLite})
 //
 // # What is stored
