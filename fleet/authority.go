@@ -30,11 +30,11 @@ import (
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// Headers by which workers say who they are and when a request left them. A packet
-// that a broken network delivers late is not younger for that.
+// Headers by which workers say who they are and when they began to send a request. What
+// a broken network delivers late, or who was stopped sends late, is not younger for that.
 const (
-	hostHeader = "Fleet-Host"
-	sentHeader = "Fleet-Sent"
+	processHeader = "Fleet-Process"
+	sentHeader    = "Fleet-Sent"
 )
 
 // An authority is an authorization server with strict reuse detection and its API,
@@ -44,12 +44,13 @@ type authority struct {
 	http *http.Server
 	ca   []byte // PEM
 
-	mu     sync.Mutex // guards ledger
-	ledger ledger
+	mu       sync.Mutex // guards what follows
+	ledger   ledger
+	awaiting map[string]chan struct{} // by process: closed when it next announces a spend
 }
 
 func newAuthority(cfg oauthtest.Config) *authority {
-	a := &authority{Server: oauthtest.New(cfg), ledger: newLedger(cfg.AccessTokenLifetime)}
+	a := &authority{Server: oauthtest.New(cfg), ledger: newLedger(cfg.AccessTokenLifetime), awaiting: make(map[string]chan struct{})}
 	a.http = &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)} // clients that vanish are no news
 	return a
 }
@@ -87,6 +88,31 @@ func (a *authority) login(user string) (*oauth.TokenPair, error) {
 	return pair, nil
 }
 
+// announce takes down that a process is about to spend a token.
+func (a *authority) announce(token, process string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ledger.announce(token, process)
+	if waiting := a.awaiting[process]; waiting != nil {
+		close(waiting)
+		delete(a.awaiting, process)
+	}
+}
+
+// awaitSpend waits until the process announces a spend, or for that long.
+func (a *authority) awaitSpend(ctx context.Context, process string, atMost time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	announced := make(chan struct{})
+	a.mu.Lock()
+	a.awaiting[process] = announced // nobody else waits for it
+	a.mu.Unlock()
+	select {
+	case <-announced:
+	case <-ctx.Done():
+	}
+}
+
 // ServeHTTP enters what comes to the token endpoint into the ledger.
 func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != string(oauthtest.TokenEndpoint) {
@@ -99,8 +125,7 @@ func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	form, _ := url.ParseQuery(string(body)) // what is no form has no refresh token
-	sp := spend{token: hashOf(form.Get("refresh_token")), arrived: time.Now()}
-	sp.host, _ = strconv.Atoi(r.Header.Get(hostHeader))
+	sp := spend{token: hashOf(form.Get("refresh_token")), process: r.Header.Get(processHeader), arrived: time.Now()}
 	if ns, err := strconv.ParseInt(r.Header.Get(sentHeader), 10, 64); err == nil {
 		sp.sent = time.Unix(0, ns)
 	}
@@ -181,9 +206,14 @@ func users(n int) []string {
 	return names
 }
 
-// fill logs everybody in and saves the pairs in the store.
-func (a *authority) fill(ctx context.Context, s tokenstore.Store, names []string) error {
-	for _, name := range names {
+// fill logs everybody in, one after the other in the given time, and saves the pairs
+// in the store.
+func (a *authority) fill(ctx context.Context, s tokenstore.Store, names []string, during time.Duration) error {
+	begun := time.Now()
+	for i, name := range names {
+		if err := sleep(ctx, time.Until(begun.Add(during*time.Duration(i)/time.Duration(len(names))))); err != nil {
+			return err
+		}
 		pair, err := a.login(name)
 		if err != nil {
 			return err

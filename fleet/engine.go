@@ -62,6 +62,7 @@ func (e *engine) start(ctx context.Context) error {
 	if err := e.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", e.kind, err)
 	}
+	goAlong(e.cmd.Process.Pid)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for e.ping(ctx) != nil {

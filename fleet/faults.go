@@ -13,16 +13,17 @@ const (
 	cutAuthority                // a host cannot reach the authorization server
 	cutBoth                     // a host can reach neither
 	restart                     // the engine is killed, and started again
-	pause                       // a process is stopped for longer than its leases last
+	pause                       // a process that has a lease is stopped for longer than that lasts
 	troubles
 )
 
 func (t trouble) String() string {
-	return [...]string{"host cut off from the engine", "from the authorization server", "from both", "engine killed and restarted", "process stopped beyond its lease"}[t]
+	return [...]string{"host cut off from the engine", "from the authorization server", "from both", "engine killed and restarted", "holder stopped beyond its lease"}[t]
 }
 
 // A fault is one of them, from at until at+lasts since the run began. It is for one
-// host; a pause is for one of its processes.
+// host; a pause is for one of its processes, and begins when that spends something
+// next.
 type fault struct {
 	trouble
 	at, lasts     time.Duration
@@ -43,9 +44,13 @@ func (s size) plan(rand *rand.Rand) []fault {
 				return faults
 			}
 			at += s.every/2 + time.Duration(rand.Int64N(int64(s.every)))
-			if key := f.about(); busy[key] <= f.at {
-				busy[key] = f.at + f.lasts
-				faults = append(faults, f)
+			for range s.hosts { // of which one may have trouble enough
+				if key := f.about(); busy[key] <= f.at {
+					busy[key] = f.at + f.lasts + s.every // a pause may begin that much later
+					faults = append(faults, f)
+					break
+				}
+				f.host = (f.host + 1) % s.hosts
 			}
 		}
 	}

@@ -4,7 +4,20 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"testing"
+	"time"
 )
+
+// plans calls check with the plans of both sizes by many seeds.
+func plans(t *testing.T, check func(t *testing.T, s size, plan []fault)) {
+	t.Helper()
+	for name, s := range map[string]size{"full": fullSize, "quick": quickSize} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(50) {
+				check(t, s, s.plan(rand.New(rand.NewPCG(seed, seed))))
+			}
+		})
+	}
+}
 
 func TestAPlanDependsOnItsSeedOnly(t *testing.T) {
 	plan := func(seed uint64) []fault { return fullSize.plan(rand.New(rand.NewPCG(seed, seed))) }
@@ -17,37 +30,54 @@ func TestAPlanDependsOnItsSeedOnly(t *testing.T) {
 }
 
 func TestAPlanHasEveryTroubleAndLeavesTimeBeforeAndAfter(t *testing.T) {
-	for seed := range uint64(50) {
+	plans(t, func(t *testing.T, s size, plan []fault) {
 		var seen [troubles]int
-		for _, f := range fullSize.plan(rand.New(rand.NewPCG(seed, seed))) {
+		for _, f := range plan {
 			seen[f.trouble]++
-			if f.at < fullSize.calm || f.at+f.lasts > fullSize.length-fullSize.calm {
-				t.Errorf("seed %d: %v from %v for %v", seed, f.trouble, f.at, f.lasts)
+			if f.at < s.calm || f.at+f.lasts > s.length-s.calm {
+				t.Errorf("%v from %v for %v", f.trouble, f.at, f.lasts)
 			}
-			if f.trouble == pause && f.lasts <= fullSize.lease {
-				t.Errorf("seed %d: a pause of %v does not outlast a lease of %v", seed, f.lasts, fullSize.lease)
+			if f.trouble == pause && f.lasts <= s.lease {
+				t.Errorf("a pause of %v does not outlast a lease of %v", f.lasts, s.lease)
 			}
 			if f.trouble != restart && f.lasts >= grace {
-				t.Errorf("seed %d: %v lasts %v: no client can help where the server repeats an answer for %v", seed, f.trouble, f.lasts, grace)
+				t.Errorf("%v lasts %v: no client can help where the server repeats an answer for %v", f.trouble, f.lasts, grace)
 			}
 		}
 		for tr, n := range seen {
 			if n == 0 {
-				t.Errorf("seed %d: %d × %v", seed, n, trouble(tr))
+				t.Errorf("%d × %v", n, trouble(tr))
 			}
 		}
-	}
+	})
 }
 
 func TestNothingIsCutOffTwiceAtOnce(t *testing.T) {
-	for seed := range uint64(50) {
-		plan := fullSize.plan(rand.New(rand.NewPCG(seed, seed)))
+	plans(t, func(t *testing.T, s size, plan []fault) {
 		for i, a := range plan {
 			for _, b := range plan[i+1:] {
-				if a.about() == b.about() && b.at < a.at+a.lasts && a.at < b.at+b.lasts {
-					t.Errorf("seed %d: %+v and %+v overlap", seed, a, b)
+				if a.about() == b.about() && b.at < a.at+a.lasts+s.every {
+					t.Errorf("%+v and %+v overlap", a, b)
 				}
 			}
+		}
+	})
+}
+
+func TestTheClocksOfTwoHostsAreOff(t *testing.T) {
+	if got := (size{hosts: 3}).offsets(5); !reflect.DeepEqual(got, []time.Duration{-5, 0, 5}) {
+		t.Errorf("%v; want one behind, one right and one ahead", got)
+	}
+}
+
+// What limits refresh must be over before what is judged by it.
+func TestSizesLeaveRoom(t *testing.T) {
+	for name, s := range map[string]size{"full": fullSize, "quick": quickSize} {
+		if s.timeout > s.life/6 {
+			t.Errorf("%s: an answer that takes %v makes pools begin earlier, with tokens of %v", name, s.timeout, s.life)
+		}
+		if s.timeout >= s.lease {
+			t.Errorf("%s: a request may take %v, and its lock is gone after %v", name, s.timeout, s.lease)
 		}
 	}
 }

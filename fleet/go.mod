@@ -5,13 +5,13 @@ go 1.26.0
 replace github.com/evertoken/evertoken => ..
 
 require (
-	github.com/benbjohnson/clock v1.3.5
 	github.com/evertoken/evertoken v0.0.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/redis/go-redis/v9 v9.23.0
 )
 
 require (
+	github.com/benbjohnson/clock v1.3.5 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cli/browser v1.3.0 // indirect
 	github.com/gofrs/flock v0.13.1 // indirect

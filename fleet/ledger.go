@@ -8,29 +8,46 @@ import (
 
 // A spend is one refresh token's arrival at the authority.
 type spend struct {
-	token, next   string // hashes; next is of the successor, or empty
-	host          int
-	sent, arrived time.Time // by the real clock
+	token, next   string    // hashes; next is of the successor, or empty
+	process       string    // that sent it
+	sent, arrived time.Time // sent: when the process began to, and had just looked at its lock
+}
+
+// An answer is what a process has learned about how long a refresh takes.
+type answer struct {
+	at   time.Time
+	took time.Duration
 }
 
 // A ledger is all that was spent, and what is known beside it. Refresh tokens are
-// told apart by their hashes.
+// told apart by their hashes. All times are by the real clock, whatever the clocks of
+// the hosts say.
 type ledger struct {
-	life   time.Duration        // of an access token
-	issued map[string]time.Time // when a login's refresh token was given out, with its access token
-	saved  map[string]time.Time // when a refresh token was first known to be saved in the engine
-	begins map[string][]int     // which hosts have announced that they spend it
-	spends []spend              // in the order of their answers
+	life    time.Duration        // of an access token
+	issued  map[string]time.Time // when a login's refresh token was given out, with its access token
+	saved   map[string]time.Time // when a refresh token was first known to be saved in the engine
+	begins  map[string][]string  // which processes have announced that they spend it
+	answers map[string][]answer  // that a process was given
+	spends  []spend              // in the order of their answers
 }
 
 func newLedger(life time.Duration) ledger {
-	return ledger{life: life, issued: make(map[string]time.Time), saved: make(map[string]time.Time), begins: make(map[string][]int)}
+	return ledger{
+		life: life, issued: make(map[string]time.Time), saved: make(map[string]time.Time),
+		begins: make(map[string][]string), answers: make(map[string][]answer),
+	}
 }
 
 func (l *ledger) issue(token string, at time.Time) { first(l.issued, token, at) }
 func (l *ledger) save(token string, at time.Time)  { first(l.saved, token, at) }
 
-func (l *ledger) announce(token string, host int) { l.begins[token] = append(l.begins[token], host) }
+func (l *ledger) announce(token, process string) {
+	l.begins[token] = append(l.begins[token], process)
+}
+
+func (l *ledger) answer(process string, at time.Time, took time.Duration) {
+	l.answers[process] = append(l.answers[process], answer{at, took})
+}
 
 // first keeps the earliest time.
 func first(times map[string]time.Time, key string, at time.Time) {
@@ -41,14 +58,10 @@ func first(times map[string]time.Time, key string, at time.Time) {
 
 // A tally counts what became of the spends. Each is one of these.
 type tally struct {
-	// Due: the first spend of a token whose access token had lived half its life or
-	// more. That is when sessions of a pool begin to be renewed: a third of the life
-	// before the end, and up to half of that earlier, so that not all come at once.
-	// There is one for each expiry that was prevented or met.
+	// Due: the first spend of a token, when a pool begins to renew its pair: see
+	// earliest. There is one for each expiry that was prevented or met.
 	Due int
-	// Early: the same, before that. It is in order where the clock of the spender, or
-	// of a host that had announced the spend and could not carry it out, is ahead of
-	// that of the host which had obtained the pair: to such a host it has expired.
+	// Early: the same, before that. No clock excuses it.
 	Early int
 	// Replays: a token that the server had exchanged before, sent again when its
 	// successor was not saved yet: an answer was lost, or whoever had it was stopped.
@@ -64,42 +77,37 @@ type tally struct {
 // of what refresh waits. In between nobody else has the lock.
 const replayPause = 500 * time.Millisecond
 
-// judge counts the spends, given by how much each host's clock is off, and how long a
-// request may take to arrive. It returns whose replays were in order, and what was not.
-func (l *ledger) judge(offsets []time.Duration, delay time.Duration) (t tally, replayed map[string]bool, broken []string) {
+// judge counts the spends. It returns whose replays were in order, and what was not.
+func (l *ledger) judge() (t tally, replayed map[string]bool, broken []string) {
 	spends := slices.Clone(l.spends)
 	slices.SortStableFunc(spends, func(a, b spend) int { return a.arrived.Compare(b.arrived) })
 	pairs := make(map[string]pair) // by refresh token
 	for token, at := range l.issued {
-		pairs[token] = pair{at: at, host: -1}
+		pairs[token] = pair{asked: at, process: "the login"}
 	}
 	replayed = make(map[string]bool)
 	for _, sp := range spends {
 		p := pairs[sp.token]
-		age := sp.arrived.Sub(p.at)
 		switch {
 		case p.next != "" && (l.savedBefore(p.next, sp.sent) || sp.besides(p)):
 			t.Reuses++
-			broken = append(broken, fmt.Sprintf("host %d sent a refresh token again, %s after host %d had, and %s after its successor was saved", sp.host, sp.sent.Sub(p.spent), p.spender, sp.sent.Sub(l.saved[p.next])))
+			broken = append(broken, fmt.Sprintf("process %s sent a refresh token again, %s after %s had, and %s after its successor was saved", sp.process, sp.sent.Sub(p.spent), p.spender, sp.sent.Sub(l.saved[p.next])))
 		case p.next != "":
 			t.Replays++
 			replayed[sp.token] = true
 		case sp.next == "":
 			t.Refused++
-			broken = append(broken, fmt.Sprintf("a refresh token was refused that host %d sent", sp.host))
-		case age >= l.life/2-delay:
+			broken = append(broken, fmt.Sprintf("a refresh token was refused that process %s sent", sp.process))
+		case sp.sent.Sub(p.asked)+agreement >= l.due(sp, p):
 			t.Due++
 		default:
 			t.Early++
-			ahead := func(host int) bool { return offsets[host] > p.offset(offsets) }
-			if !slices.ContainsFunc(append(l.begins[sp.token], sp.host), ahead) {
-				broken = append(broken, fmt.Sprintf("host %d renewed a pair of host %d after %s, and its clock does not explain it", sp.host, p.host, age))
-			}
+			broken = append(broken, fmt.Sprintf("process %s renewed a pair of %s after %s, which was due after %s", sp.process, p.process, sp.sent.Sub(p.asked), l.due(sp, p)))
 		}
-		p.spent, p.spender = sp.sent, sp.host
+		p.spent, p.spender = sp.sent, sp.process
 		if p.next == "" && sp.next != "" {
 			p.next = sp.next
-			pairs[sp.next] = pair{at: sp.arrived, host: sp.host}
+			pairs[sp.next] = pair{asked: sp.sent, process: sp.process}
 		}
 		pairs[sp.token] = p
 	}
@@ -108,11 +116,51 @@ func (l *ledger) judge(offsets []time.Duration, delay time.Duration) (t tally, r
 
 // A pair is what is known of a refresh token, and of the access token beside it.
 type pair struct {
-	at      time.Time // of the request that obtained it
-	host    int       // that obtained it; less than zero: a login
+	asked   time.Time // when the process began to send for it: its life counts from then
+	process string    // that sent it
 	spent   time.Time // when it was last sent
-	spender int       // by which host
+	spender string    // by which process
 	next    string    // its successor
+}
+
+// agreement is what refresh lets hosts' clocks differ by as if they agreed: they are
+// compared with the engine's over a network, and tokens live for whole seconds.
+const agreement = time.Second
+
+// due is the age at which it was time to renew the pair: by what the spender has learned
+// about how long that takes, or one that had announced the spend before and could not
+// carry it out.
+func (l *ledger) due(sp spend, p pair) time.Duration {
+	age := l.life
+	for _, process := range append([]string{sp.process}, l.begins[sp.token]...) {
+		age = min(age, earliest(l.life, l.learned(process, p.asked, sp.sent)))
+	}
+	return age
+}
+
+// earliest is the age at which a pool begins to renew pairs of that life: a third of it
+// before the end, or twice as long as a refresh takes if that is more, up to a half; and
+// up to half of that earlier, so that not all come at once. See (refresh.Config).RefreshThreshold.
+func earliest(life, latency time.Duration) time.Duration {
+	lead := min(max(life/3, 2*latency), life/2)
+	return life - lead - lead/2
+}
+
+// learned is how long a refresh took, as a process knew between two times: at most.
+// Its pool goes by the slowest answer, and forgets an eighth of it with each one that
+// is faster.
+func (l *ledger) learned(process string, from, to time.Time) time.Duration {
+	var latency, most time.Duration
+	for _, a := range l.answers[process] {
+		if a.at.After(to) {
+			break
+		}
+		latency = max(a.took, latency-latency/8)
+		if most = max(most, latency); !a.at.After(from) {
+			most = latency
+		}
+	}
+	return most
 }
 
 // besides reports whether a spend was sent while another one of its pair was under way.
@@ -121,20 +169,18 @@ func (sp spend) besides(p pair) bool {
 	return sp.sent.Sub(p.spent).Abs() < replayPause && sp.arrived.Sub(sp.sent) < replayPause
 }
 
-// offset is how much the clock is off by which the pair's times were written.
-func (p pair) offset(offsets []time.Duration) time.Duration {
-	if p.host < 0 {
-		return 0
-	}
-	return offsets[p.host]
-}
-
 func (l *ledger) savedBefore(token string, at time.Time) bool {
 	saved, known := l.saved[token]
 	return known && saved.Before(at)
 }
 
-// spent reports whether the server has exchanged the token.
-func (l *ledger) spent(token string) bool {
-	return slices.ContainsFunc(l.spends, func(sp spend) bool { return sp.token == token && sp.next != "" })
+// spent reports whether the server has exchanged the token, and whether its successor
+// was saved.
+func (l *ledger) spent(token string) (exchanged, saved bool) {
+	i := slices.IndexFunc(l.spends, func(sp spend) bool { return sp.token == token && sp.next != "" })
+	if i < 0 {
+		return false, false
+	}
+	_, saved = l.saved[l.spends[i].next]
+	return true, saved
 }

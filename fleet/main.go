@@ -3,7 +3,7 @@
 //
 //	make fleet
 //	make fleet ARGS="-quick"
-//	make fleet ARGS="-seed 7"
+//	make fleet ARGS="-seed 7 -for 1m -skew 0"
 //
 // Each host has several processes; in each of them a refresh.Pool keeps all sessions
 // alive, and uses their tokens. They share one Redis, then one PostgreSQL. The
@@ -13,33 +13,36 @@
 //
 // Faults are drawn by lot from one seed, which is printed: hosts cut off from the
 // engine, from the authorization server, or from both; the engine killed and started
-// again; processes stopped for longer than their leases last. In half of the rows the
-// clocks of two hosts are off, one to either side, by a twelfth of an access token's
-// life: as far as five minutes are with tokens of an hour.
+// again; processes stopped in the middle of a spend, for longer than leases last. The
+// clocks of two hosts are off by five minutes, one to either side: by several lives of
+// an access token.
 //
 // # What is counted
 //
 // Every refresh token that arrives is a spend, and one of these:
 //
 //   - due: the first spend of a token whose access token had lived half its life or
-//     more, which is when pools begin to renew. There is one for each expiry.
-//   - early: the same before that. It is in order where the clock of who spends, or of
-//     who announced it and could not carry it out, is ahead of that of who obtained the
-//     pair: what is written by a clock that is behind has expired by one that is ahead.
+//     more, which is when pools begin to renew. There is one for each expiry. A pool
+//     that has waited long for the server begins earlier: that counts as due if the
+//     process, or one that announced the spend before, was seen to wait.
+//   - early: the same more than a second before that. That must not be, whatever the
+//     clocks say.
 //   - replays: sent again before the successor was saved: an answer was lost on the
 //     way, or whoever had it was stopped. The server's grace window is for that.
 //   - reuses: sent again after the successor was saved, or at the same time. That must
 //     not be.
 //
-// When a request was sent counts, not when it arrived: a broken network may deliver
-// it late. That a pair is saved is the word of the process whose write the engine has
-// acknowledged.
+// Where all promises are kept, each spend is for an expiry or a replay. It counts when
+// a process began to send a request, not when that arrived: a broken network may deliver
+// it late, and a process may be stopped in between. That a pair is saved is the word of
+// the process whose write the engine has acknowledged.
 //
 // A session is lost when the server has ended it, or when the engine holds a refresh
-// token that was exchanged. Calls of the API are living if the token that the process
-// holds has more than a second to live, by the server's clock and by the host's own.
-// Those must be served at any time. Others wait for a new token, and are given up
-// when none can be had in time.
+// token that was exchanged and a process that starts then cannot go on with it. Calls
+// of the API are living if the token that the process holds has more than a second to
+// live by the server's clock, and does not die on a journey that began in time. Those
+// must be served at any time, whatever the host's clock says. Others wait for a new
+// token, and are given up when none can be had in time.
 //
 // Exit code 1 means that a promise is broken; the notes say which. It needs Linux,
 // redis-server and PostgreSQL (setup.sh).
@@ -83,13 +86,14 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	seed := flags.Uint64("seed", rand.Uint64N(1_000_000), "what random choices are drawn from")
 	quick := flags.Bool("quick", false, "seconds and few sessions instead of minutes and many")
-	skew := flags.Duration("skew", 0, "how far clocks are off; zero means a twelfth of a token's life")
+	skew := flags.Duration("skew", 5*time.Minute, "how far the clocks of two hosts are off, one to either side")
+	length := flags.Duration("for", 0, "how long each engine's run is; zero means ten minutes, or seconds with -quick")
 	measuring := flags.Bool("measure", false, "instead, count what sessions ask of the engines")
 	simulating := flags.Bool("simulate", false, "instead, compute what a million sessions do")
 	switch err := flags.Parse(args); {
 	case err == flag.ErrHelp:
 		return exitHolds
-	case err != nil || flags.NArg() > 0:
+	case err != nil || flags.NArg() > 0 || *length < 0:
 		return exitUsage
 	}
 	if *simulating {
@@ -103,7 +107,13 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return exitHolds
 	}
-	holds, err := runAll(ctx, *seed, *quick, *skew, stdout, stderr)
+	s, mode := fullSize, ""
+	if *quick {
+		s, mode = quickSize, " -quick"
+	}
+	s.length = cmp.Or(*length, s.length)
+	fmt.Fprintf(stdout, "fleet -seed %d%s\n\n", *seed, mode)
+	holds, err := runAll(ctx, *seed, s, *skew, stdout, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, "fleet:", err)
 	}
@@ -114,26 +124,20 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // runAll runs every row, prints each when it is done, and the notes at the end.
-func runAll(ctx context.Context, seed uint64, quick bool, skew time.Duration, stdout, stderr io.Writer) (holds bool, err error) {
-	s, mode := fullSize, ""
-	if quick {
-		s, mode = quickSize, " -quick"
-	}
-	fmt.Fprintf(stdout, "fleet -seed %d%s\n\n", seed, mode)
+func runAll(ctx context.Context, seed uint64, s size, skew time.Duration, stdout, stderr io.Writer) (holds bool, err error) {
+	goFirst()
 	printHeader(stdout)
 	random := rand.New(rand.NewPCG(seed, seed))
 	var rows []*row
 	holds = true
 	for _, k := range []kind{inRedis, inPostgres} {
-		for _, skew := range []time.Duration{0, cmp.Or(skew, s.skewOf())} {
-			r, err := runRow(ctx, random, s, k, skew)
-			if err != nil {
-				return false, fmt.Errorf("%s: %w", k, err)
-			}
-			r.print(stdout)
-			r.printProblems(stderr)
-			rows, holds = append(rows, r), holds && r.holds()
+		r, err := runRow(ctx, random, s, k, skew)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", k, err)
 		}
+		r.print(stdout)
+		r.printProblems(stderr)
+		rows, holds = append(rows, r), holds && r.holds()
 	}
 	for _, r := range rows {
 		fmt.Fprintf(stdout, "\n%s: %s\n", r.What, r.Note)

@@ -82,6 +82,7 @@ type deaf struct {
 	tokenstore.Locker
 	tokenstore.Lister
 	tokenstore.Stamper
+	tokenstore.Timekeeper
 }
 
 func measureOne(ctx context.Context, stdout io.Writer, k kind, hears bool, siblings int) error {
@@ -176,7 +177,7 @@ func (g *gauge) fill(ctx context.Context, a *authority, s store) error {
 	if err != nil {
 		return err
 	}
-	if err := a.fill(ctx, s, g.names); err != nil {
+	if err := a.fill(ctx, s, g.names, 0); err != nil {
 		return err
 	}
 	after, err := g.engine.load(ctx)
@@ -192,7 +193,7 @@ func (g *gauge) fill(ctx context.Context, a *authority, s store) error {
 func (g *gauge) openPool(ctx context.Context, client oauth.Config, s store) (*refresh.Pool, error) {
 	cfg := refresh.Config{OAuthClient: oauth.NewClient(client), Store: s, CheckInterval: measuredCheck}
 	if !g.hears {
-		cfg.Store = deaf{s, s, s, s}
+		cfg.Store = deaf{s, s, s, s, s}
 	}
 	p := refresh.NewPool(refresh.PoolConfig{Config: cfg})
 	if err := p.Start(ctx); err != nil {

@@ -17,7 +17,7 @@ import (
 // A process is a worker, seen from here.
 type process struct {
 	*workers.Process
-	host  int
+	name  string
 	ready chan struct{} // closed when its sessions are open
 
 	mu       sync.Mutex // guards what follows; read freely once it has ended
@@ -29,7 +29,7 @@ type process struct {
 
 // start starts a worker on a host of the network.
 func start(n network, a *authority, cfg workerConfig, self string) (*process, error) {
-	p := &process{host: cfg.Host, ready: make(chan struct{})}
+	p := &process{name: cfg.Name, ready: make(chan struct{})}
 	cmd := n.command(cfg.Host, self)
 	cmd.Env = append(os.Environ(), "GOMEMLIMIT=256MiB")
 	cmd.Stderr = os.Stderr
@@ -41,6 +41,7 @@ func start(n network, a *authority, cfg workerConfig, self string) (*process, er
 	if err != nil {
 		return nil, err
 	}
+	goAlong(p.Pid())
 	return p, nil
 }
 
@@ -58,9 +59,14 @@ func (p *process) hear(a *authority, what, rest string) {
 			a.mu.Unlock()
 		}
 	case saidBegins:
-		a.mu.Lock()
-		a.ledger.announce(rest, p.host)
-		a.mu.Unlock()
+		a.announce(rest, p.name)
+	case saidTook:
+		if at, took, ok := strings.Cut(rest, " "); ok {
+			d, _ := time.ParseDuration(took) // a worker wrote it
+			a.mu.Lock()
+			a.ledger.answer(p.name, nanos(at), d)
+			a.mu.Unlock()
+		}
 	case saidFailed:
 		p.failures = append(p.failures, rest)
 	case saidDone:

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
 )
@@ -36,9 +37,9 @@ func (r *row) note(f *run) {
 	for t, n := range happened {
 		parts = append(parts, fmt.Sprintf("%d × %s", n, trouble(t)))
 	}
-	r.Note = fmt.Sprintf("%.0f s with access tokens of %.0f s: %.1f lives; leases of %s, a look every %s. Hosts are %s. %s.",
+	r.Note = fmt.Sprintf("%.0f s with access tokens of %.0f s: %.1f lives; leases of %s, a look every %s. Hosts are %s. %s. The machine's %d cores were busy for %.0f %% of the time.",
 		f.size.length.Seconds(), f.size.life.Seconds(), f.size.length.Seconds()/f.size.life.Seconds(),
-		f.size.lease, f.size.check, f.network, strings.Join(parts, ", "))
+		f.size.lease, f.size.check, f.network, strings.Join(parts, ", "), runtime.NumCPU(), 100*f.busy)
 }
 
 // columns are the headings of the table.

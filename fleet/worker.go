@@ -31,6 +31,7 @@ type workerConfig struct {
 	TokenURL, API string
 	CA            []byte
 	Host          int
+	Name          string // which of all
 	Skew          time.Duration
 	Check         time.Duration
 	Lease         time.Duration
@@ -44,6 +45,7 @@ const (
 	saidReady  = "ready"  // all sessions are open
 	saidSaved  = "saved"  // a pair is in the engine: hash, when
 	saidBegins = "begins" // a spend is announced in the engine: hash
+	saidTook   = "took"   // a refresh was answered: when, how long it took
 	saidFailed = "failed" // a call with a living token was not served: why
 	saidEnded  = "ended"  // a session is over, says the pool: what, session
 	saidDone   = "done"   // counts as JSON, and then nothing more
@@ -116,13 +118,13 @@ func (w *worker) open(ctx context.Context) error {
 	w.closeStore = closeStore
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(w.cfg.CA)
-	w.api = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute}
+	w.api = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: refresh.DefaultWorkers}
 	clk := wrongclock.By(w.cfg.Skew)
 	cfg := refresh.Config{
-		OAuthClient: oauth.NewClient(oauth.Config{
+		OAuthClient: timed{oauth.NewClient(oauth.Config{
 			ClientID: oauthtest.DefaultClientID, TokenURL: w.cfg.TokenURL, Now: clk.Now,
-			HTTPClient: &http.Client{Transport: signing{w.api.Clone(), w.cfg.Host}},
-		}),
+			HTTPClient: &http.Client{Transport: signing{w.api.Clone(), w.cfg.Name}},
+		}), w},
 		Store: telling{s, w}, Clock: clk,
 		CheckInterval: w.cfg.Check, RefreshTimeout: w.cfg.Timeout, MaxWait: w.cfg.MaxWait,
 		OnEvent: func(e refresh.Event) {
@@ -171,9 +173,7 @@ func (w *worker) callUntil(ended <-chan bool) bool {
 // living: on a busy machine a call takes a moment to arrive.
 const margin = time.Second
 
-// call makes one request with the session's token, and counts what became of it. A
-// token that has expired by the host's own clock is not living: nothing tells the
-// host that its clock is wrong.
+// call makes one request with the session's token, and counts what became of it.
 func (w *worker) call(name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -182,9 +182,10 @@ func (w *worker) call(name string) {
 		w.say(saidError, err)
 		return
 	}
-	begun, pair := time.Now(), m.GetTokens()
-	living := expiryOf(pair.AccessToken).Sub(begun) > margin && pair.ExpiresAt.Sub(begun.Add(w.cfg.Skew)) > margin
-	err = fetch(ctx, &http.Client{Transport: m.Transport(w.api)}, w.cfg.API)
+	begun, trip := time.Now(), &trip{RoundTripper: w.api}
+	expiry := expiryOf(m.GetTokens().AccessToken)
+	err = fetch(ctx, &http.Client{Transport: m.Transport(trip)}, w.cfg.API)
+	living := trip.living(begun, expiry)
 	if err != nil && living {
 		w.say(saidFailed, err)
 	}
@@ -198,6 +199,29 @@ func (w *worker) call(name string) {
 	if err == nil {
 		*served++
 	}
+}
+
+// A trip is the first journey of a call's request to the API and back.
+type trip struct {
+	http.RoundTripper
+	left, back time.Time // zero: it was not sent
+}
+
+func (t *trip) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !t.left.IsZero() {
+		return t.RoundTripper.RoundTrip(r)
+	}
+	t.left = time.Now()
+	defer func() { t.back = time.Now() }()
+	return t.RoundTripper.RoundTrip(r)
+}
+
+// living reports whether the token that the call began with had to be served: it had
+// more than the margin to live, by the server's clock, and did not die on a journey
+// that was begun in time and took too long.
+func (t *trip) living(begun, expiry time.Time) bool {
+	onTheWay := t.left.Before(expiry) && t.back.After(expiry)
+	return expiry.Sub(begun) > margin && !onTheWay
 }
 
 // fetch makes one request. It returns nil if the API served it.
@@ -218,17 +242,39 @@ func fetch(ctx context.Context, client *http.Client, url string) error {
 	return err
 }
 
-// signing says on each token request who sends it, and when.
+// signing says on each token request who sends it, and since when: a process may be
+// stopped between its last look at the lock and the departure of the request.
 type signing struct {
 	http.RoundTripper
-	host int
+	name string
 }
 
 func (s signing) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	r.Header.Set(hostHeader, strconv.Itoa(s.host))
-	r.Header.Set(sentHeader, strconv.FormatInt(time.Now().UnixNano(), 10))
+	r.Header.Set(processHeader, s.name)
+	r.Header.Set(sentHeader, strconv.FormatInt(r.Context().Value(begunKey{}).(time.Time).UnixNano(), 10))
 	return s.RoundTripper.RoundTrip(r)
+}
+
+// timed tells how long each refresh took that was answered: that is what the pool
+// learns how slow the server is from.
+type timed struct {
+	*oauth.Client
+	w *worker
+}
+
+// begunKey is of the context value that says when a refresh began.
+type begunKey struct{}
+
+func (t timed) Refresh(ctx context.Context, pair *oauth.TokenPair) (*oauth.TokenPair, error) {
+	begun := time.Now()
+	next, err := t.Client.Refresh(context.WithValue(ctx, begunKey{}, begun), pair)
+	now := time.Now()
+	var fail *oauth.Error
+	if err == nil || errors.As(err, &fail) && fail.Status != 0 { // also an answer that broke off
+		t.w.say(saidTook, now.UnixNano(), now.Sub(begun))
+	}
+	return next, err
 }
 
 // telling tells of every pair that the engine has acknowledged.
