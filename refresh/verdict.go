@@ -22,6 +22,9 @@ const slowly = 10
 func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, lost bool) error {
 	if !lost && notSpent(err) {
 		m.mark(ctx, func(rec *tokenstore.Record) { rec.Pending = nil })
+		if m.rec == nil || differs(m.rec.Tokens, pair) {
+			return tokenstore.ErrConflict // the failure is not the new pair's, which would be spent to mend it
+		}
 	}
 	switch {
 	case errors.Is(err, oauth.ErrLoginRequired):
