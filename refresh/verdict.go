@@ -20,11 +20,16 @@ const slowly = 10
 // judge decides what a failed spend means for the session. lost tells that an
 // answer to this refresh token may have been lost before.
 func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, lost bool) error {
-	if !lost && notSpent(err) {
-		m.mark(ctx, func(rec *tokenstore.Record) { rec.Pending = nil })
-		if m.rec == nil || differs(m.rec.Tokens, pair) {
-			return tokenstore.ErrConflict // the failure is not the new pair's, which would be spent to mend it
+	m.mark(ctx, func(rec *tokenstore.Record) {
+		if !lost && notSpent(err) {
+			rec.Pending = nil
 		}
+		if at := retryAt(err); !at.IsZero() {
+			rec.NotBefore = later(rec.NotBefore, at.UTC())
+		}
+	})
+	if !m.holds(pair) {
+		return tokenstore.ErrConflict
 	}
 	switch {
 	case errors.Is(err, oauth.ErrLoginRequired):
@@ -42,6 +47,12 @@ func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 		return m.refusal(ctx, pair, err)
 	}
 	return m.failed(ctx, err)
+}
+
+// holds reports whether pair is still the session's. What became of one that is not is
+// no failure of its successor's, which would be spent to mend it.
+func (m *managed) holds(pair *oauth.TokenPair) bool {
+	return m.rec != nil && !differs(m.rec.Tokens, pair)
 }
 
 // refreshedBefore reports whether this session was ever renewed with this
@@ -72,6 +83,9 @@ func (m *managed) refusal(ctx context.Context, pair *oauth.TokenPair, err error)
 		m.mark(ctx, func(rec *tokenstore.Record) {
 			rec.Refused = &tokenstore.Mark{Token: tokenstore.Fingerprint(pair.RefreshToken), At: now.Round(0).UTC(), Code: code(err)}
 		})
+	}
+	if !m.holds(pair) {
+		return tokenstore.ErrConflict
 	}
 	err = m.failed(ctx, undecided(err))
 	m.setHealth(func(h *health) { // a few attempts until the verdict, not a dozen
@@ -141,13 +155,10 @@ func (m *managed) declareDead(err error) {
 
 // failed records a failure after which the session goes on, and returns err.
 func (m *managed) failed(ctx context.Context, err error) error {
-	at := retryAt(err)
-	if m.rec != nil && !at.IsZero() {
-		m.mark(ctx, func(rec *tokenstore.Record) { rec.NotBefore = later(rec.NotBefore, at.UTC()) })
-	}
 	if m.displaced() {
 		return err // which matters more, and is no failure
 	}
+	at := retryAt(err)
 	m.setHealth(func(h *health) {
 		h.state, h.err, h.failures = StateRetrying, err, h.failures+1
 		h.failed = m.now()
