@@ -89,8 +89,8 @@ type Config struct {
 
 	// LocalWhenUnavailable makes the manager go on by itself while a Store that hosts
 	// share cannot be reached (tokenstore.ErrUnavailable): it renews the session
-	// without the lock and saves it later. Two hosts may then spend one refresh token,
-	// for which strict servers end the session. By default a manager in that
+	// without the lock and saves it later, and says so (EventUnlocked). Two hosts may
+	// then spend one refresh token, for which strict servers end the session. By default a manager in that
 	// situation serves living tokens and spends nothing.
 	LocalWhenUnavailable bool
 

@@ -10,6 +10,10 @@ const (
 	EventStarted EventKind = "started"
 	// EventRefreshing: a refresh token is about to be spent.
 	EventRefreshing EventKind = "refreshing"
+	// EventUnlocked: the session is renewed without its lock, which another host may do
+	// as well, because the Store cannot be reached (Config.LocalWhenUnavailable); Err
+	// says why.
+	EventUnlocked EventKind = "unlocked"
 	// EventRefreshed: the server gave a new pair, and it is saved.
 	EventRefreshed EventKind = "refreshed"
 	// EventAdopted: a pair that somebody else obtained was taken from the Store.

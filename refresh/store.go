@@ -109,6 +109,7 @@ func (m *managed) lease(ctx context.Context, r *run) (lease tokenstore.Lease, er
 	switch {
 	case m.alone(err):
 		m.cfg.Logger.Warn("refreshing without the session's lock", "session", m.session, "error", err)
+		m.emit(Event{Kind: EventUnlocked, Err: err})
 		return noLease{}, nil
 	case err == nil && lease == nil:
 		err = errors.New("the Store returned no lease")

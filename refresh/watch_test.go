@@ -175,7 +175,8 @@ func (s *awayStore) Lock(ctx context.Context, name string) (tokenstore.Lease, er
 	return s.Memory.Lock(ctx, name)
 }
 
-func TestNothingIsSpentWhileTheStoreIsAwayUnlessToldSo(t *testing.T) {
+// F17: a Store that is away is not a lock that is busy, and what follows is a choice.
+func TestF17_NothingIsSpentWhileTheStoreIsAwayUnlessToldSo(t *testing.T) {
 	for _, local := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &awayStore{Memory: new(tokenstore.Memory)}
@@ -197,6 +198,15 @@ func TestNothingIsSpentWhileTheStoreIsAwayUnlessToldSo(t *testing.T) {
 			_, err := f.TokenContext(t.Context())
 			if n := f.server.Refreshes(); (n > 0) != local || (err == nil) != local {
 				t.Errorf("local %v: %d refreshes, and %v", local, n, err)
+			}
+			warnings := f.events.of(refresh.EventUnlocked)
+			if len(warnings) != f.server.Refreshes() {
+				t.Errorf("local %v: %d warnings of %d refreshes without a lock", local, len(warnings), f.server.Refreshes())
+			}
+			for _, e := range append(warnings, f.events.of(refresh.EventRefreshFailed)...) {
+				if !errors.Is(e.Err, tokenstore.ErrUnavailable) {
+					t.Errorf("local %v: %s does not say that the store is away: %v", local, e.Kind, e.Err)
+				}
 			}
 			store.away.Store(false)
 			time.Sleep(3 * minute)
