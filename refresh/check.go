@@ -24,23 +24,29 @@ func (m *Manager) check(r *run) time.Time {
 
 // check looks properly. seen is what the Store has just said of the record, nil if it
 // was not asked.
-func (m *managed) check(r *run, seen *stamp) time.Time {
-	var due, saveAt time.Time
+func (m *managed) check(r *run, seen *stamp) (next time.Time) {
+	m.leftOut.Store(true) // before the try: whoever has the turn will see it then
+	next = m.now().Add(m.cfg.CheckInterval)
 	m.tryTurn(func() {
+		m.leftOut.Store(false)
 		ctx := r.background()
 		m.retrySave(ctx)
 		if err := m.lookIfChanged(ctx, seen); err != nil {
 			m.cfg.Logger.Warn("saved session cannot be read", "session", m.session, "error", err)
 		}
 		m.announceEnd()
-		if due = m.attention(); !due.IsZero() && remaining(m.now(), due) <= 0 {
+		if due := m.attention(); !due.IsZero() && remaining(m.now(), due) <= 0 {
 			m.flyHere(want{stale: m.cur.Load()})
-			due = m.attention()
 		}
-		saveAt = m.state.Load().saveAt
+		next = m.nextLook()
 	})
 	m.emit(Event{Kind: EventChecked})
-	return nextWake(m.now(), m.cfg.CheckInterval, due, saveAt)
+	return next
+}
+
+// nextLook returns when to look again at the latest. The caller has the turn.
+func (m *managed) nextLook() time.Time {
+	return nextWake(m.now(), m.cfg.CheckInterval, m.attention(), m.state.Load().saveAt)
 }
 
 // attention returns when to refresh, or zero if there is nothing to wait for.

@@ -3,6 +3,7 @@ package refresh
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // A want is what somebody needs of a refresh.
@@ -74,18 +75,27 @@ func (m *managed) flyAlong(w want) error {
 	}
 }
 
-// flight waits for the turn and a slot, and brings the flight to its end.
+// flight waits for the turn and a slot, and brings the flight to its end. After a
+// success it plans the next look; all else is for a look to see.
 func (m *managed) flight(f *flight, r *run, w want) {
+	var next time.Time
 	f.err = m.withTurn(f.ctx, func() error {
 		if !r.sched.slots.take(r.context()) {
 			return ErrStopped
 		}
 		defer r.sched.slots.free()
-		return m.pilot(f, r, w)
+		err := m.pilot(f, r, w)
+		next = m.nextLook()
+		return err
 	})
 	m.land(f, w.resource)
+	looked := !m.leftOut.Swap(false)
 	m.release()
-	r.sched.wake(r)
+	if f.err == nil && looked {
+		r.sched.wakeBy(r, next)
+	} else {
+		r.sched.wake(r)
+	}
 	r.landing.Done()
 }
 
