@@ -6,7 +6,7 @@ import (
 
 // check looks at clock and Store, does what is due, and returns when to look
 // again. Timers only wake; the wall clock decides here. If somebody else changes
-// the session just now, the look is left out: who does so wakes us when done.
+// the session just now, the look is left out: who does so makes up for it when done.
 func (m *Manager) check(r *run) time.Time {
 	at, seen, ok := m.glance(r)
 	if ok {

@@ -69,19 +69,15 @@ type clockReading struct {
 // good reports whether a reading still tells: it is young by both witnesses of time,
 // and the host's clock was not set since.
 func (r *clockReading) good(now time.Time, every time.Duration) bool {
-	if r == nil || remaining(now, r.at.Add(every)) <= 0 {
-		return false
-	}
-	set := now.Round(0).Sub(r.at.Round(0)) - now.Sub(r.at)
-	return set.Abs() < clockNoise
+	return r != nil && remaining(now, r.at.Add(every)) > 0 && !stepped(r.at, now)
 }
 
 const (
 	// clockNoise is what clocks may differ by as if they agreed: tokens live for whole
 	// seconds, and it takes one to hand one out.
 	clockNoise = time.Second
-	// clockDrift is how much less than that a difference may change without another one
-	// being counted with, so that the times of one record stay the same.
+	// clockDrift is how much a difference may change and still count as it did, so that
+	// the times of one record stay the same.
 	clockDrift = 100 * time.Millisecond
 )
 

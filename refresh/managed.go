@@ -21,8 +21,8 @@ type managed struct {
 	// distrust is until when a rejected token is not refreshed, because a fresh one
 	// was rejected just before; nil means never.
 	distrust atomic.Pointer[time.Time]
-	// leftOut is a look that found the turn taken. Whoever has that looks instead, or
-	// has it made up for.
+	// leftOut: a look found the turn taken. A flight that has it then wakes the session
+	// when it ends; others wake it in any case.
 	leftOut atomic.Bool
 
 	// turn is held (by sending) by whoever changes the session: one at a time,

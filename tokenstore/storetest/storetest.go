@@ -14,8 +14,8 @@
 // tests call the store from many goroutines.
 //
 // A store that is also a [tokenstore.Locker], [tokenstore.Lister], [tokenstore.Pager],
-// [tokenstore.Stamper] or [tokenstore.Watcher] is tested as such; otherwise those tests
-// are skipped, with that reason. The suite asks for what the interfaces promise and
+// [tokenstore.Stamper], [tokenstore.Watcher] or [tokenstore.Timekeeper] is tested as
+// such; otherwise those tests are left out, with that reason. The suite asks for what the interfaces promise and
 // nothing more. What it cannot see from outside, it does not test: whether a record
 // survives a power cut, whether a lock ends with the process that holds it, and
 // whether Watch returns when its connection dies.
