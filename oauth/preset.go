@@ -27,6 +27,10 @@ type Preset struct {
 	// RevokesOldAccess says that a refresh ends the earlier access token, too. It is
 	// for oauthtest.Like; a refresh.Transport needs no telling.
 	RevokesOldAccess bool
+	// EndCodes are error codes by which the server ends a session at a refresh, beside
+	// those that are known of all (invalid_grant and the like), in whatever case and
+	// under whatever status it sends them.
+	EndCodes []string
 }
 
 // A Rotation is what a refresh makes of the refresh token (RFC 6749 section 6).

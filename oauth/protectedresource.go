@@ -155,7 +155,7 @@ func judgeResource(a answer, resource string) (*ProtectedResource, *Error) {
 		fail.Err = errRedirect
 		fail.Hint = "use the address that the API redirects to"
 	default:
-		fail.Kind, fail.RetryAt = ErrTransient, a.retryAt()
+		fail.Kind, fail.RetryAt = ErrTransient, a.retryAt(nil)
 	}
 	return nil, fail
 }

@@ -57,6 +57,7 @@ func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values)
 // authentication.
 func (c *Client) authenticated(a answer) answer {
 	a.auth, a.secretEnds = c.cfg.ClientAuth, c.cfg.ClientSecretExpiresAt
+	a.endCodes = c.cfg.Preset.EndCodes
 	return a
 }
 

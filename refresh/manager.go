@@ -205,7 +205,7 @@ func (m *Manager) log(e Event) {
 	switch e.Kind {
 	case EventRefreshFailed, EventSaveFailed, EventScopeReduced, EventRefreshTokenEnding:
 		log.Log(ctx, level, string(e.Kind), "error", e.Err, "next_attempt", e.NextAttempt, "expires", e.ExpiresAt)
-	case EventLoginRequired, EventMisconfigured, EventReauthenticateFailed:
+	case EventLoginRequired, EventSuspected, EventMisconfigured, EventReauthenticateFailed:
 		log.Log(ctx, level, string(e.Kind), "error", e.Err)
 	case EventRefreshing:
 		log.Log(ctx, level, string(e.Kind))
@@ -232,7 +232,7 @@ func (e Event) level() slog.Level {
 	switch e.Kind {
 	case EventRefreshFailed, EventSaveFailed, EventScopeReduced, EventRefreshTokenEnding:
 		return slog.LevelWarn
-	case EventLoginRequired, EventMisconfigured, EventReauthenticateFailed:
+	case EventLoginRequired, EventSuspected, EventMisconfigured, EventReauthenticateFailed:
 		return slog.LevelError
 	case EventRefreshing:
 		return slog.LevelDebug

@@ -164,7 +164,7 @@ func (m *managed) take(stored *tokenstore.Record) {
 			m.emit(Event{Kind: EventAdopted})
 		}
 	}
-	if stored.Dead.On(stored.Tokens.RefreshToken) && !m.state.Load().ended() {
+	if stored.Condemned(m.cfg.configID) && !m.state.Load().ended() {
 		m.declareDead(&oauth.Error{Op: "refresh", Kind: oauth.ErrLoginRequired, Code: stored.Dead.Code})
 	}
 }
@@ -265,7 +265,7 @@ func (m *managed) renew(ctx context.Context, r *run, w want) error {
 	if err := m.admit(ctx, r, w); err != nil {
 		return err
 	}
-	defer m.cfg.server.release()
+	defer m.cfg.server.release(m.cfg.configID)
 	lease, err := m.lease(ctx, r)
 	if r.isOver() && err != nil {
 		return ErrStopped
@@ -335,7 +335,9 @@ func (m *managed) barred(w want) error {
 	case now.Before(m.rec.NotBefore) && m.rec.NotBefore.Sub(now) <= maxAsked:
 		m.obeyNotBefore()
 		return m.state.Load().err
-	case !w.force && remaining(now, h.next) > 0:
+	case m.unread() && !w.insist:
+		return m.stillUnread()
+	case !w.force && remaining(now, m.nextOwn(h)) > 0, !w.force && remaining(now, m.asksElsewhere()) > 0:
 		return h.err
 	}
 	return nil

@@ -76,8 +76,8 @@ func (m *managed) await(ctx context.Context, resource string) (*snapshot, error)
 		if s.alive(now) {
 			return s, nil
 		}
-		pause := remaining(now, h.nextFor(m.cfg.MaxWait))
-		if h.ended() || pause > deadline.Sub(now) {
+		pause := remaining(now, m.nextForCaller(h))
+		if h.ended() || pause > deadline.Sub(now) || h.hopeless() || pause > 0 && h.told() {
 			return nil, h.err // waiting cannot help
 		}
 		var retry <-chan time.Time
@@ -140,7 +140,7 @@ func (m *managed) lastResort(ctx context.Context, resource string) (*snapshot, e
 func (m *Manager) ForceRefresh(ctx context.Context) error {
 	c := m.hold()
 	defer c.release()
-	w := want{stale: m.cur.Load(), force: true}
+	w := want{stale: m.cur.Load(), force: true, insist: true}
 	if ctx.Done() == nil {
 		return c.flyAlong(w)
 	}

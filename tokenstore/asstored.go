@@ -26,7 +26,7 @@ func asStored(rec *Record, version uint64) (*Record, error) {
 	c.NotBefore, c.RefreshedAt = c.NotBefore.Round(0).UTC(), c.RefreshedAt.Round(0).UTC()
 	for _, m := range []*Mark{c.Pending, c.Refused, c.Dead} {
 		if m != nil {
-			m.At = m.At.Round(0).UTC()
+			m.At, m.Last = m.At.Round(0).UTC(), m.Last.Round(0).UTC()
 		}
 	}
 	if t := c.Tokens; t != nil {
@@ -46,7 +46,7 @@ func (r *Record) plain() bool {
 
 func (r *Record) plainMarks() bool {
 	for _, m := range []*Mark{r.Pending, r.Refused, r.Dead} {
-		if m != nil && !(plainTime(m.At) && utf8.ValidString(m.Token) && utf8.ValidString(m.Code)) {
+		if m != nil && !(plainTime(m.At) && plainTime(m.Last) && utf8.ValidString(m.Token) && utf8.ValidString(m.Code) && utf8.ValidString(m.By)) {
 			return false
 		}
 	}
