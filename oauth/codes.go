@@ -39,25 +39,6 @@ var codes = map[string]meaning{
 	"authorization_pending":   {kind: ErrTransient},
 }
 
-// loginCodes are codes that end an attempt to log in, and mean nothing when a
-// refresh is answered: there, they are no reason to end a session.
-var loginCodes = map[string]meaning{
-	"access_denied": {kind: ErrLoginRequired, reason: ErrAccessDenied},
-	"expired_token": {kind: ErrLoginRequired, reason: ErrCodeExpired},
-
-	// What one widely used device flow says for access_denied.
-	"authorization_declined": {kind: ErrLoginRequired, reason: ErrAccessDenied},
-
-	// OpenID Connect Core section 3.1.2.6: the person has to do something that
-	// the request (prompt=none) forbade.
-	"login_required":             {kind: ErrLoginRequired},
-	"interaction_required":       {kind: ErrLoginRequired},
-	"consent_required":           {kind: ErrLoginRequired},
-	"account_selection_required": {kind: ErrLoginRequired},
-
-	"unsupported_response_type": {kind: ErrMisconfigured, hint: "the server does not offer the authorization code flow to this client"},
-}
-
 // meaningOf looks a code up for the given operation; the zero meaning decides
 // nothing.
 func meaningOf(op, code string) meaning {
