@@ -223,6 +223,8 @@ func (c *loginCmd) authenticate(ctx context.Context, client *oauth.Client) (*oau
 // explain finds the next step after a login that failed.
 func (c *loginCmd) explain(err error) error {
 	switch {
+	case networkSettings(err) != nil:
+		return networkSettings(err)
 	case errors.Is(err, oauth.ErrAccessDenied):
 		return &problem{exitLogin, "the login was refused", "log in again and allow it, or ask for other scopes with --scope (some servers say so when one is missing or unknown), or ask the server's administrator"}
 	case errors.Is(err, oauth.ErrCodeExpired):
