@@ -63,7 +63,7 @@ func (c *Client) DeviceLogin(ctx context.Context) (*TokenPair, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.warnWithoutRefreshToken(pair)
+	c.warnWithoutRefreshToken(pair, OfflineAccess{Scope: c.OfflineAdvice().Scope})
 	return pair, nil
 }
 
@@ -88,7 +88,7 @@ func (c *Client) DeviceAuth(ctx context.Context) (*DeviceCode, error) {
 	if err := c.ready(opDevice, "Config.DeviceAuthURL", c.cfg.DeviceAuthURL); err != nil {
 		return nil, err
 	}
-	form := c.scopeForm()
+	form := scopeForm(c.loginScopes())
 	if resources := c.resources(ctx); len(resources) > 0 {
 		form["resource"] = resources
 	}
@@ -103,11 +103,11 @@ func (c *Client) DeviceAuth(ctx context.Context) (*DeviceCode, error) {
 	return code, nil
 }
 
-// scopeForm returns a form with the configured scopes, if there are any.
-func (c *Client) scopeForm() url.Values {
+// scopeForm returns a form with the scopes, if there are any.
+func scopeForm(scopes []string) url.Values {
 	form := url.Values{}
-	if len(c.cfg.Scopes) > 0 {
-		form.Set("scope", strings.Join(c.cfg.Scopes, " "))
+	if len(scopes) > 0 {
+		form.Set("scope", strings.Join(scopes, " "))
 	}
 	return form
 }

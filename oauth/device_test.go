@@ -424,20 +424,36 @@ func TestDeviceAuthAsksForScopeAndResource(t *testing.T) {
 }
 
 func TestDeviceLoginWithoutRefreshTokenSaysSo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		out := new(screen)
-		w := &wire{answer: func(r *http.Request) (*http.Response, error) {
-			if strings.HasSuffix(r.URL.Path, "device") {
-				return response(200, `{"device_code":"d","user_code":"u","verification_uri":"https://auth.test/d"}`), nil
+	for name, tt := range map[string]struct {
+		answer string
+		preset oauth.Preset
+		scopes []string
+		want   string
+	}{
+		"nothing known":   {`{"access_token":"a","expires_in":3600}`, oauth.Preset{}, nil, "see in the server's documentation what asks for one"},
+		"a scope":         {`{"access_token":"a","expires_in":3600}`, oauth.PresetX(), nil, "To keep it alive, ask for the scope offline.access."},
+		"asked for":       {`{"access_token":"a","expires_in":3600}`, oauth.PresetOkta(), []string{"openid"}, "see in the server's documentation what asks for one"},
+		"no end":          {`{"access_token":"a"}`, oauth.Preset{}, nil, "The access token does not end, as far as the server says, and there is no refresh token: there is nothing to renew."},
+		"a refresh token": {`{"access_token":"a","refresh_token":"r"}`, oauth.Preset{}, nil, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			out := new(screen)
+			w := &wire{answer: func(r *http.Request) (*http.Response, error) {
+				if strings.HasSuffix(r.URL.Path, "device") {
+					return response(200, `{"device_code":"d","user_code":"u","verification_uri":"https://auth.test/d"}`), nil
+				}
+				return response(200, tt.answer), nil
+			}}
+			c := over(w, func(cfg *oauth.Config) {
+				cfg.DeviceAuthURL, cfg.Output, cfg.Preset, cfg.Scopes = "https://auth.test/device", out, tt.preset, tt.scopes
+			})
+			if _, err := c.DeviceLogin(t.Context()); err != nil {
+				t.Fatal(err)
 			}
-			return response(200, `{"access_token":"a","expires_in":3600}`), nil
-		}}
-		c := over(w, func(cfg *oauth.Config) { cfg.DeviceAuthURL, cfg.Output = "https://auth.test/device", out })
-		if _, err := c.DeviceLogin(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if text := out.String(); !strings.Contains(text, "no refresh token") || !strings.Contains(text, "offline_access") {
-			t.Errorf("the screen shows:\n%s", text)
-		}
-	})
+			text := out.String()
+			if strings.Contains(text, "refresh token") != (tt.want != "") || !strings.Contains(text, tt.want) || strings.Contains(text, "offline_access") {
+				t.Errorf("%s: the screen shows:\n%s\nwant %q, and no scope that nobody knows", name, text, tt.want)
+			}
+		})
+	}
 }

@@ -9,8 +9,8 @@ import (
 	"net/url"
 )
 
-// ErrProxyAuth: a proxy on the way to the server wants a user name and password,
-// or other ones than it was given. It comes with ErrTransient, since nothing has
+// ErrProxyAuth means that a proxy on the way to the server wants a user name and
+// password, or other ones than it was given. It comes with ErrTransient, since nothing has
 // reached the server and the session is as it was; but somebody has to set them.
 var ErrProxyAuth = errors.New("the proxy wants a user name and password")
 

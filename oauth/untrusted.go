@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// ErrUntrustedCertificate: the server's certificate, or that of whoever answers in
-// its place, cannot be trusted, so nothing was sent. It comes with ErrTransient,
-// since the session is as it was; but somebody has to set something: Error.Hint
-// says what.
+// ErrUntrustedCertificate means that the server's certificate, or that of whoever
+// answers in its place, cannot be trusted, so nothing was sent. It comes with
+// ErrTransient, since the session is as it was; but somebody has to set something:
+// Error.Hint says what.
 var ErrUntrustedCertificate = errors.New("the server's certificate is not trusted")
 
 // An untrusted is a certificate that was turned down. It prints without what the
