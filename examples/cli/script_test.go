@@ -229,6 +229,13 @@ func faults(ts *testscript.TestScript, name string) oauthtest.Fault {
 		return oauthtest.Fault{Endpoint: oauthtest.DeviceAuthorizationEndpoint, Status: http.StatusOK, Body: `{"error":"device_flow_disabled"}`}
 	case "device-code-unknown":
 		return oauthtest.Fault{Status: http.StatusOK, Body: `{"error":"bad_verification_code"}`}
+	case "no-end":
+		return oauthtest.Fault{Edit: func(fields map[string]any) {
+			delete(fields, "refresh_token")
+			delete(fields, "expires_in")
+			delete(fields, "id_token")        // which is about the access token
+			fields["access_token"] = "opaque" // the server's own tells its end
+		}}
 	case "no-refresh-token":
 		return oauthtest.Fault{Edit: func(fields map[string]any) { delete(fields, "refresh_token") }}
 	}
