@@ -14,7 +14,7 @@ const opClientCredentials = "client_credentials"
 // It sends one request. Errors are of type [*Error]; a wrong secret is
 // [ErrMisconfigured]. Safe for concurrent use.
 func (c *Client) ClientCredentials(ctx context.Context) (*TokenPair, error) {
-	form := c.scopeForm()
+	form := scopeForm(c.cfg.Scopes)
 	form.Set("grant_type", "client_credentials")
 	return c.grant(ctx, opClientCredentials, form)
 }

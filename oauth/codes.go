@@ -87,18 +87,6 @@ var codes = map[string]meaning{
 		hint: "check this machine's clock, and that Config.TokenURL is the address by which the server knows itself"},
 }
 
-// loginCodes are codes that end an attempt to log in, and mean nothing when a
-// refresh is answered: there, they are no reason to end a session.
-var loginCodes = map[string]meaning{
-	"access_denied": {kind: ErrLoginRequired, reason: ErrAccessDenied},
-	"expired_token": {kind: ErrLoginRequired, reason: ErrCodeExpired},
-
-	// What one widely used device flow says for access_denied.
-	"authorization_declined": {kind: ErrLoginRequired, reason: ErrAccessDenied},
-
-	"unsupported_response_type": {kind: ErrMisconfigured, hint: "the server does not offer the authorization code flow to this client"},
-}
-
 // meaningOf looks a code up for the given operation; the zero meaning decides
 // nothing.
 func meaningOf(op, code string) meaning {

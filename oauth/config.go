@@ -149,7 +149,8 @@ type Config struct {
 	// secret. It must return when ctx ends, and be safe for concurrent use.
 	VerifyIDToken func(ctx context.Context, check IDTokenCheck) error
 
-	// Preset is what this server does without telling, such as PresetGoogle().
+	// Preset is what this server does without telling, such as PresetGoogle(), and
+	// what it has to be asked for.
 	// oauthtest.Like makes a server to test against that does the same.
 	Preset Preset
 	// DefaultLifetime is an access token's life when the server does not tell.

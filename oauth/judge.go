@@ -130,7 +130,7 @@ func (a answer) miss(fail *Error, fields map[string]json.RawMessage) {
 		fail.Kind, fail.Err = ErrMisconfigured, &membersError{ErrUnreadAnswer, memberNames(fields)}
 		fail.Hint = "name the place of the tokens: Config.TokenPath, or the names in a Dialect"
 		return
-	case a.op != opRefresh:
+	case a.op != opRefresh && a.op != opDevice: // which is asked for until its code ends
 		fail.Kind = ErrMisconfigured // nothing passes by itself here, and no session is at stake
 	}
 	fail.Err = &membersError{ErrNoToken, memberNames(fields)}

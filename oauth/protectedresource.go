@@ -92,7 +92,7 @@ func (c *Client) askBare(ctx context.Context, address string) (http.Header, *Err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, &Error{Op: opDiscoverResource, Kind: ErrTransient, Sent: !isConnectError(err), Err: cleanCause(err)}
+		return nil, unanswered(opDiscoverResource, err, !isConnectError(err))
 	}
 	_ = resp.Body.Close() // unread, and so of no interest
 	if resp.StatusCode != http.StatusUnauthorized {

@@ -38,6 +38,7 @@ func defaultTransport() http.RoundTripper {
 	}
 	t = t.Clone()
 	t.DisableKeepAlives = true
+	tellProxyErrors(t)
 	return t
 }
 
@@ -98,9 +99,12 @@ func (c *Client) send(ctx context.Context, op string, build func(context.Context
 	a := answer{op: op, sentAt: c.cfg.Now(), fallback: c.cfg.DefaultLifetime}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return answer{}, &Error{Op: op, Kind: ErrTransient, Sent: trace.mayHaveSent(err), Err: cleanCause(err)}
+		return answer{}, unanswered(op, err, trace.mayHaveSent(err))
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		return answer{}, proxyAnswered(op)
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	a.status, a.header, a.received = resp.StatusCode, resp.Header, c.cfg.Now()
 	a.body, a.whole = body, err == nil && len(body) <= maxBody

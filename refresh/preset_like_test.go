@@ -17,11 +17,14 @@ import (
 // allPresets are the presets by name.
 var allPresets = map[string]oauth.Preset{
 	"Atlassian": oauth.PresetAtlassian(),
+	"Dropbox":   oauth.PresetDropbox(),
 	"EntraID":   oauth.PresetEntraID(),
 	"GitHubApp": oauth.PresetGitHubApp(),
 	"GitLab":    oauth.PresetGitLab(),
 	"Google":    oauth.PresetGoogle(),
 	"Okta":      oauth.PresetOkta(),
+	"Reddit":    oauth.PresetReddit(),
+	"X":         oauth.PresetX(),
 	"Xero":      oauth.PresetXero(),
 }
 

@@ -70,7 +70,7 @@ func TestSpent(t *testing.T) {
 	now := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
 	const day = 24 * time.Hour
 	dead := func(ago time.Duration) *tokenstore.Mark {
-		return &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now.Add(-ago)}
+		return &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now.Add(-ago), Certain: true}
 	}
 	expired := func(p oauth.TokenPair) *oauth.TokenPair {
 		p.AccessToken, p.ExpiresAt = "a", now.Add(-time.Second)
