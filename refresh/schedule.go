@@ -14,6 +14,7 @@ type timing struct {
 	expires        time.Time // zero: not known
 	refreshExpires time.Time // zero: not known
 	renewable      bool      // there is a refresh token
+	elsewhere      bool      // another program renews it, if any
 	threshold      time.Duration
 	idle           time.Duration // the refresh token dies unused after this; zero: it does not
 	jitter         float64       // in [0,1), fixed for a session in a process

@@ -241,6 +241,7 @@ func (m *Manager) timing(pair *oauth.TokenPair) timing {
 		expires:        pair.ExpiresAt,
 		refreshExpires: pair.RefreshExpiresAt,
 		renewable:      !m.cfg.Follower && (pair.RefreshToken != "" || m.cfg.tokenless),
+		elsewhere:      m.cfg.Follower || m.cfg.Renewal == RenewNever,
 		threshold:      m.cfg.RefreshThreshold,
 		idle:           m.cfg.RefreshIdleLimit,
 		jitter:         jitterOf(m.session),
