@@ -42,14 +42,17 @@ type health struct {
 	saves    int       // failed saves in a row
 }
 
+// noticeWithin is how soon the return of a server is noticed while a caller waits.
+const noticeWithin = 2 * time.Second
+
 // nextFor returns when to try again for a caller without a living token, who is
 // willing to wait for the given time: a backoff of our own, made to spare a server
-// in trouble, is then at most half of that.
+// in trouble, is then at most noticeWithin, and half of that time.
 func (h *health) nextFor(wait time.Duration) time.Time {
 	if h.firm || h.next.IsZero() {
 		return h.next
 	}
-	return earliest(h.next, h.failed.Add(wait/2))
+	return earliest(h.next, h.failed.Add(min(wait/2, noticeWithin)))
 }
 
 // ended reports whether only a new login, or news from the Store, can help.

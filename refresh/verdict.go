@@ -32,6 +32,8 @@ func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 		return tokenstore.ErrConflict
 	}
 	switch {
+	case m.cfg.asksAnew(pair):
+		return m.notObtained(ctx, err)
 	case errors.Is(err, oauth.ErrLoginRequired):
 		if lost {
 			err = withKind(err, oauth.ErrLoginRequired, errAnswerLost)
