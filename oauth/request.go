@@ -111,6 +111,15 @@ func (c *Client) send(ctx context.Context, op string, build func(context.Context
 	return a, nil
 }
 
+// addTokenParams adds Config.TokenParams to a request for the token endpoint.
+func (c *Client) addTokenParams(form url.Values) {
+	for name, values := range c.cfg.TokenParams {
+		if !form.Has(name) {
+			form[name] = values
+		}
+	}
+}
+
 // newRequest builds the POST.
 func (c *Client) newRequest(ctx context.Context, endpoint string, form url.Values) (*http.Request, error) {
 	id, secret := c.cfg.ClientID, c.cfg.ClientSecret

@@ -54,6 +54,11 @@ type TokenPair struct {
 	// that matches ErrIDToken. The other tokens are good. It is not stored.
 	IDTokenError error
 
+	// GrantType is the grant that gave a pair without a refresh token, by its
+	// grant_type (GrantTypeClientCredentials, GrantTypeTokenExchange), so that it can
+	// be renewed by asking again. Empty for other pairs: a person's login.
+	GrantType string
+
 	// DPoPKey is the key that the tokens are bound to (RFC 9449), zero if they
 	// are not. It is stored with them: without it they are worth nothing.
 	DPoPKey DPoPKey

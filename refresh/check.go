@@ -54,7 +54,7 @@ func (m *managed) nextLook() time.Time {
 // The caller has the turn.
 func (m *managed) attention() time.Time {
 	s, h, now := m.cur.Load(), m.state.Load(), m.now()
-	if s == nil || h.ended() {
+	if s == nil && !m.empty() || h.ended() {
 		return time.Time{}
 	}
 	// What somebody wanted before its time is not given up either.
@@ -64,7 +64,7 @@ func (m *managed) attention() time.Time {
 	case m.lost(), h.failures > 0:
 	case m.idle():
 		return time.Time{}
-	case !s.isDue(now):
+	case s != nil && !s.isDue(now):
 		return s.dueAt(now)
 	}
 	return later(later(later(now, m.nextOwn(h)), m.asksElsewhere()), m.deferred)

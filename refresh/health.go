@@ -41,8 +41,8 @@ type health struct {
 	err      error     // why, if not valid
 	failures int       // in a row
 	next     time.Time // no attempt of our own before this
-	firm     bool      // nor for a caller: the server asked for it, or it would be in vain
-	callers  time.Time // if set, when the next attempt for a caller is
+	firm     bool      // nor for a caller before next: the server asked for it, or it would be in vain
+	callers  time.Time // nor for a caller before this
 	epoch    uint64    // server.epoch at the last attempt
 	failed   time.Time // when the last attempt failed
 	since    time.Time // when the first of them in a row did
@@ -52,17 +52,19 @@ type health struct {
 	saves    int       // failed saves in a row
 }
 
-// nextFor returns when to try again for a caller without a living token, who is
-// willing to wait for the given time: a backoff of our own, made to spare a server
-// in trouble, is then at most half of that.
-func (h *health) nextFor(wait time.Duration) time.Time {
-	switch {
-	case h.firm || h.next.IsZero():
-		return h.next
-	case !h.callers.IsZero():
-		return earliest(h.next, h.callers)
+// noticeWithin is how soon the return of a server is noticed while a caller waits.
+const noticeWithin = 2 * time.Second
+
+// callerWait is how long to wait after a failure that may be over any moment, for a
+// caller without a living token: no longer than noticeWithin in the first quarter of an
+// hour of trouble, and then longer by as much as nobody minds who has waited for so long.
+// A server that is never reached is not spared anything.
+func (h *health) callerWait() time.Duration {
+	lasted := h.failed.Sub(h.since)
+	if !arrived(h.err) || lasted < 15*time.Minute {
+		return noticeWithin
 	}
-	return earliest(h.next, h.failed.Add(wait/2))
+	return lasted / 300
 }
 
 // ended reports whether only a new login, or news from the Store, can help.

@@ -328,10 +328,11 @@ func (m *managed) heldBack(until time.Time, err error) {
 		if h.err == nil {
 			h.state, h.err = StateRetrying, err
 		}
+		h.failed, h.epoch = m.now(), epoch
+		h.callers = h.failed.Add(noticeWithin) // or they would ask again at once
 		if verdictOf(err) == oauth.VerdictClient {
 			h.state, h.err, h.callers = StateMisconfigured, err, until
 		}
-		h.failed, h.epoch = m.now(), epoch // or callers would ask again at once
 		h.next = later(h.next, until)
 		h.firm = h.firm || !retryAt(err).IsZero()
 	})

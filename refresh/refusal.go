@@ -117,9 +117,6 @@ func (m *managed) suffer(state State, err error, lasted, limit time.Duration) {
 func (m *managed) refusal(err error) error {
 	err = undecided(err)
 	alike := m.cfg.server.refuse(m.session)
-	if m.rec.Tokens.RefreshToken == "" {
-		return m.misconfigured(withKind(err, oauth.ErrMisconfigured, nil)) // no person is involved
-	}
 	if m.lastingBeyond(slowly * m.cfg.CheckInterval) {
 		if !alike {
 			return m.suspect(err)
@@ -130,7 +127,12 @@ func (m *managed) refusal(err error) error {
 	if m.state.Load().state == StateSuspected {
 		state = StateSuspected
 	}
-	m.suffer(state, err, m.lasting(), maxRefusalWait)
+	return m.refusedOnce(err, state, maxRefusalWait)
+}
+
+// refusedOnce records a refusal that nothing follows from.
+func (m *managed) refusedOnce(err error, state State, limit time.Duration) error {
+	m.suffer(state, err, m.lasting(), limit)
 	m.emit(Event{Kind: EventRefreshFailed, Err: err, NextAttempt: m.state.Load().next.Round(0)})
 	return err
 }
@@ -213,7 +215,7 @@ func (m *managed) stillUnread() error {
 
 // renewedBefore reports whether the session was ever renewed with this configuration.
 func (m *managed) renewedBefore() bool {
-	return m.rec.Tokens.RefreshToken != "" && !m.rec.RefreshedAt.IsZero() && m.rec.RefreshedBy == m.cfg.configID
+	return !m.rec.RefreshedAt.IsZero() && m.rec.RefreshedBy == m.cfg.configID
 }
 
 // nextOwn returns when the manager tries again by itself: at once if the server has
@@ -225,17 +227,18 @@ func (m *managed) nextOwn(h *health) time.Time {
 	return h.next
 }
 
-// nextForCaller is health.nextFor with what nextOwn knows.
+// nextForCaller returns when to try again for a caller without a living token: sooner
+// than by itself, unless the server has asked to wait.
 func (m *managed) nextForCaller(h *health) time.Time {
-	if m.cleared(h) {
-		return time.Time{}
+	if next := m.nextOwn(h); !h.firm {
+		return earliest(next, h.callers)
 	}
-	return h.nextFor(m.cfg.MaxWait)
+	return h.next
 }
 
 // cleared reports whether a success of another session has taken back what h says.
 func (m *managed) cleared(h *health) bool {
-	return !h.callers.IsZero() && !h.firm && m.cfg.server.currentEpoch() != h.epoch
+	return h.failures > 0 && !h.firm && m.cfg.server.currentEpoch() != h.epoch
 }
 
 // lifted reports that a session which was in doubt is good again.

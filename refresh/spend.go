@@ -45,7 +45,7 @@ func (m *managed) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 			return m.keepDowngraded(ctx, next, err)
 		case ctx.Err() != nil:
 			return errReplaced
-		case !outcomeUnknown(err) || last || !again || !hurry:
+		case !outcomeUnknown(err) || last || !again || !hurry || m.cfg.asksAnew(pair): // no spent token to save
 			return m.judge(ctx, pair, err, lost)
 		}
 		lost = true
@@ -101,6 +101,7 @@ func (m *managed) attempt(ctx context.Context, pair *oauth.TokenPair, w want) (n
 		return err
 	})
 	m.answered(ctx, err, begun)
+	err = m.cfg.withoutLogin(pair, err)
 	if errors.Is(err, oauth.ErrDowngraded) && next != nil && next.RefreshToken != "" {
 		return next, err // the one error that comes with a pair
 	}

@@ -175,14 +175,17 @@ func (m *Manager) ForceRefresh(ctx context.Context) error {
 // abandoned. tokens are copied.
 //
 // An error means that the pair is in use but could not be saved yet (it matches
-// ErrUnsaved; saving is tried again while the manager runs), or that tokens hold
-// no token at all.
+// ErrUnsaved; saving is tried again while the manager runs), or that the pair was
+// not taken: it has no token at all, or OAuthClient cannot renew it (see Start).
 func (m *Manager) UpdateTokens(tokens *oauth.TokenPair) error {
 	if tokens == nil || tokens.AccessToken == "" && tokens.RefreshToken == "" {
 		return errors.New("refresh: UpdateTokens: the pair has no token")
 	}
 	if m.cfg.Follower {
 		return fmt.Errorf("refresh: UpdateTokens: %w", ErrFollower)
+	}
+	if err := m.cfg.checkRenewable(tokens); err != nil {
+		return fmt.Errorf("refresh: UpdateTokens: %w", err)
 	}
 	c := m.hold()
 	defer c.release()

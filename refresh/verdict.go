@@ -20,7 +20,8 @@ func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 	if v == oauth.VerdictClient && !m.refuseClient(ctx, err) {
 		v = oauth.VerdictUnclear // perhaps this session's matter alone
 	}
-	doubt := v == oauth.VerdictEnded && m.doubted(pair, lost)
+	anew := m.cfg.asksAnew(pair)
+	doubt := v == oauth.VerdictEnded && !anew && m.doubted(pair, lost)
 	m.mark(ctx, func(rec *tokenstore.Record) {
 		if v == oauth.VerdictUnread || !lost && notSpent(err, v) {
 			rec.Pending = nil
@@ -28,7 +29,7 @@ func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 		if at := retryAt(err); !at.IsZero() {
 			rec.NotBefore = later(rec.NotBefore, at.UTC())
 		}
-		if notes(v) || doubt {
+		if notes(v) && !anew || doubt {
 			rec.Refused, rec.Dead = m.refusedAgain(pair, err, v), nil
 		}
 	})
@@ -36,6 +37,8 @@ func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 		return tokenstore.ErrConflict
 	}
 	switch {
+	case anew:
+		return m.notObtained(ctx, err, v)
 	case doubt:
 		return m.awaitSecondOpinion(ctx, pair, err)
 	case v == oauth.VerdictEnded:
@@ -188,10 +191,11 @@ func (m *managed) failed(ctx context.Context, err error) error {
 	if m.displaced() {
 		return err // which matters more, and is no failure
 	}
-	at := retryAt(err)
+	at, epoch := retryAt(err), m.cfg.server.currentEpoch()
 	m.setHealth(func(h *health) {
 		h.fail(m.now(), err)
-		h.state, h.next, h.firm, h.callers = StateRetrying, h.failed.Add(m.wait(h)), false, time.Time{}
+		h.state, h.epoch, h.firm = StateRetrying, epoch, false
+		h.next, h.callers = h.failed.Add(m.wait(h)), h.failed.Add(h.callerWait())
 		if asked := m.inWaiting(at); asked.After(h.next) {
 			h.next, h.firm = asked, true
 		}

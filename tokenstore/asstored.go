@@ -60,7 +60,7 @@ func plainTokens(t *oauth.TokenPair) bool {
 	if t.AccessToken == "" && t.RefreshToken == "" || !t.DPoPKey.IsZero() || t.Skew%time.Second != 0 || t.Skew.Abs() > 24*time.Hour || t.Extra != nil && len(t.Extra) == 0 {
 		return false
 	}
-	for _, s := range [...]string{t.AccessToken, t.RefreshToken, t.IDToken, t.TokenType, t.Scope} {
+	for _, s := range [...]string{t.AccessToken, t.RefreshToken, t.IDToken, t.TokenType, t.Scope, t.GrantType} {
 		if !utf8.ValidString(s) {
 			return false
 		}
@@ -86,7 +86,7 @@ func plainName(name string) bool {
 // tokenNames are the fields of a pair in JSON, which win over extra ones.
 var tokenNames = []string{
 	"access_token", "refresh_token", "token_type", "expires_in", "expires_at",
-	"issued_at", "refresh_expires_at", "scope", "id_token", "clock_skew", "dpop_key",
+	"issued_at", "refresh_expires_at", "scope", "id_token", "grant_type", "clock_skew", "dpop_key",
 }
 
 // plainValue reports whether raw is JSON that encoding/json would write so:

@@ -136,7 +136,9 @@ func (r *Record) Descends(refreshToken string) bool {
 // Spent reports whether nothing can renew or use the session any more at the
 // given time: its access token has expired, and its refresh token is absent,
 // expired, or was declared dead by the server at least thirty days ago. The
-// grace is for people: until then a verdict may still turn out to be wrong. A
+// grace is for people: until then a verdict may still turn out to be wrong. A pair
+// that can be asked for again ([oauth.TokenPair.GrantType]) has as long, since its
+// program may be waiting for the server. A
 // record without tokens that has unknown fields is never spent: the session is in
 // those, for somebody else to judge, as in a record of [Sealed].
 func (r *Record) Spent(now time.Time) bool {
@@ -155,7 +157,10 @@ func (r *Record) SpentAt() (at time.Time, ever bool) {
 	if t.ExpiresAt.IsZero() && t.AccessToken != "" && !r.Condemned("") {
 		return time.Time{}, false // may be good for ever
 	}
-	if t.RefreshToken == "" {
+	switch {
+	case t.RefreshToken == "" && t.GrantType != "":
+		return t.ExpiresAt.Add(quarantine), true
+	case t.RefreshToken == "":
 		return t.ExpiresAt, true
 	}
 	end, ever := t.RefreshExpiresAt, !t.RefreshExpiresAt.IsZero()

@@ -91,6 +91,8 @@ func TestSpent(t *testing.T) {
 		"dead for 30 days":                {tokenstore.Record{Tokens: expired(oauth.TokenPair{RefreshToken: "r"}), Dead: dead(30 * day)}, true},
 		"another token dead":              {tokenstore.Record{Tokens: expired(oauth.TokenPair{RefreshToken: "s"}), Dead: dead(99 * day)}, false},
 		"dead, access token's end open":   {tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a", RefreshToken: "r"}, Dead: dead(30 * day)}, true},
+		"expired, can be asked for again": {tokenstore.Record{Tokens: expired(oauth.TokenPair{GrantType: oauth.GrantTypeClientCredentials})}, false},
+		"not asked for again for 30 days": {tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a", ExpiresAt: now.Add(-30 * day), GrantType: "g"}}, true},
 		"only a refresh token, renewable": {tokenstore.Record{Tokens: &oauth.TokenPair{RefreshToken: "r"}}, false},
 	} {
 		if got := test.rec.Spent(now); got != test.want {
