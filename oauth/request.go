@@ -56,7 +56,7 @@ func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values)
 // authenticated returns a as the answer to a request with the client's
 // authentication.
 func (c *Client) authenticated(a answer) answer {
-	a.auth, a.secretEnds = c.cfg.ClientAuth, c.cfg.ClientSecretExpiresAt
+	a.auth, a.secretEnds, a.tokenPath = c.cfg.ClientAuth, c.cfg.ClientSecretExpiresAt, c.cfg.TokenPath
 	return a
 }
 
@@ -100,6 +100,7 @@ func (c *Client) send(ctx context.Context, op string, build func(context.Context
 		return answer{}, &Error{Op: op, Kind: ErrTransient, Sent: trace.mayHaveSent(err), Err: cleanCause(err)}
 	}
 	defer resp.Body.Close()
+	// What arrived before an error is kept: the tokens can stand whole in it.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	a.status, a.header, a.received = resp.StatusCode, resp.Header, c.cfg.Now()
 	a.body, a.whole = body, err == nil && len(body) <= maxBody

@@ -75,7 +75,7 @@ func TestAllTimesOfARecordAreMoved(t *testing.T) {
 	}
 	rec := &tokenstore.Record{
 		Tokens: &oauth.TokenPair{AccessToken: "a", RefreshToken: "r", IssuedAt: at, ExpiresAt: at.Add(time.Hour),
-			RefreshExpiresAt: at.Add(24 * time.Hour), Skew: 3 * time.Second},
+			RefreshAt: at.Add(30 * time.Minute), RefreshExpiresAt: at.Add(24 * time.Hour), Skew: 3 * time.Second},
 		Version: 7, Pending: mark(1), Refused: mark(2), Dead: mark(3), NotBefore: at.Add(time.Minute), RefreshedAt: at, RefreshedBy: "id",
 	}
 	original := rec.Clone()
