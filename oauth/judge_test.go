@@ -362,6 +362,9 @@ func FuzzJudge(f *testing.F) {
 	f.Add(503, "{}", "Fri, 20 Nov 2026 10:02:00 GMT", "", true)
 	f.Add(200, `{"access_token":"a","expires_in":"3600","refresh_expires_in":1e99}`, "", "", true)
 	f.Add(200, `{"access_token":"e30.e30.","expires_in":[]}`, "", "", true)
+	f.Add(200, "\ufeff{\"Access_token\":\"a\",\"expires_at\":\"2026-11-20T12:00:00Z\",}", "", "text/html", true)
+	f.Add(200, "access_token=a&refresh_token=r&expires_in=3600000", "", "text/plain", false)
+	f.Add(400, "<br>\n{\"error\":\"invalid_grant\"}", "", "text/html", true)
 	f.Fuzz(func(t *testing.T, status int, body, retryAfter, contentType string, whole bool) {
 		a := answered(opRefresh, status, body, "Retry-After", retryAfter, "Content-Type", contentType)
 		a.whole = whole

@@ -30,7 +30,7 @@ func (a answer) lifetime(fields map[string]json.RawMessage, p *TokenPair) (time.
 	if p.ExpiresIn < 0 {
 		return 0, true
 	}
-	if life, _ := a.earliestEnd(fields, accessOwners); life > 0 {
+	if life, _ := a.earliestEnd(fields, accessOwners, true); life > 0 {
 		return life, true
 	}
 	if a.fallback > 0 {
@@ -41,14 +41,14 @@ func (a answer) lifetime(fields map[string]json.RawMessage, p *TokenPair) (time.
 	}
 	// Entra's extended life, for when the server is down: it is no end while there
 	// is another.
-	return a.toldLife(fields["ext_expires_in"], inSeconds)
+	return a.toldLife(fields["ext_expires_in"], inSeconds, false)
 }
 
 // refreshLifetime looks for the refresh token's life under the names servers use,
 // then in the token itself. Keycloak's refresh_expires_in of 0 means that it does not
 // end, whatever the token says.
 func (a answer) refreshLifetime(fields map[string]json.RawMessage, token string) (time.Duration, bool) {
-	if life, told := a.earliestEnd(fields, refreshOwners); told {
+	if life, told := a.earliestEnd(fields, refreshOwners, false); told {
 		return life, life > 0
 	}
 	return a.jwtLifetime(token)
@@ -73,12 +73,11 @@ var (
 	refreshOwners = []string{"refresh", "refreshtoken", "rt", "xrefreshtoken"}
 
 	endWords = map[string]unit{
-		"expiresin": inSeconds, "expirein": inSeconds, "expires": inSeconds, "expire": inSeconds,
-		"expiresat": inSeconds, "expireat": inSeconds, "expireson": inSeconds, "expireon": inSeconds,
-		"expiration": inSeconds, "expirationtime": inSeconds, "expirationdate": inSeconds,
-		"expiry": inSeconds, "expirytime": inSeconds, "expirydate": inSeconds, "exp": inSeconds,
-		"lifetime": inSeconds, "ttl": inSeconds, "maxage": inSeconds,
-		"validity": inSeconds, "validfor": inSeconds, "validuntil": inSeconds, "validto": inSeconds,
+		"expiresin": inSeconds, "expirein": inSeconds, "lifetime": inSeconds, "ttl": inSeconds, "maxage": inSeconds,
+		"validity": inSeconds, "validfor": inSeconds,
+		"expires": aTime, "expire": aTime, "expiresat": aTime, "expireat": aTime, "expireson": aTime, "expireon": aTime,
+		"expiration": aTime, "expirationtime": aTime, "expirationdate": aTime, "expiry": aTime, "expirytime": aTime,
+		"expirydate": aTime, "exp": aTime, "validuntil": aTime, "validto": aTime,
 		"expiresinsec": surelySeconds, "expiresinsecs": surelySeconds, "expiresinseconds": surelySeconds,
 		"lifetimeseconds": surelySeconds, "lifetimesec": surelySeconds,
 		"expiresinms": inMilliseconds, "expiresinmillis": inMilliseconds, "expiresinmilliseconds": inMilliseconds,
@@ -86,13 +85,14 @@ var (
 	}
 )
 
-// A unit is what a number is taken for that counts from now.
+// A unit is what a number is taken for.
 type unit uint8
 
 const (
-	inSeconds      unit = iota // as RFC 6749 wants it, unless it can only be meant otherwise
-	surelySeconds              // the name says so
-	inMilliseconds             // the name says so
+	inSeconds      unit = iota // from now, as RFC 6749 wants it, unless it can only be meant otherwise
+	aTime                      // since 1970, or from now if it is too small for that
+	surelySeconds              // from now; the name says so
+	inMilliseconds             // from now; the name says so
 )
 
 // endWord returns how the member name tells the end of a token of one of owners.
@@ -122,17 +122,15 @@ func endWord(name string, owners []string) (unit, bool) {
 // earliestEnd returns the shortest life that can be believed of those that the answer
 // tells, and whether it tells any: a token that is renewed too early costs a request,
 // one that is renewed too late costs a call. The life is zero if none is believable.
-func (a answer) earliestEnd(fields map[string]json.RawMessage, owners []string) (life time.Duration, told bool) {
+// guess is for toldLife.
+func (a answer) earliestEnd(fields map[string]json.RawMessage, owners []string, guess bool) (life time.Duration, told bool) {
 	for name, raw := range fields {
 		u, isEnd := endWord(name, owners)
 		if !isEnd || string(raw) == "null" {
 			continue
 		}
 		told = true
-		if u == inSeconds && owners[0] == refreshOwners[0] {
-			u = surelySeconds // see likelyMilliseconds
-		}
-		if one, known := a.toldLife(raw, u); known && (life == 0 || one < life) {
+		if one, known := a.toldLife(raw, u, guess); known && (life == 0 || one < life) {
 			life = one
 		}
 	}
@@ -141,19 +139,23 @@ func (a answer) earliestEnd(fields map[string]json.RawMessage, owners []string) 
 
 // toldLife reads a member that tells an end: a number from now, a time since 1970 in
 // seconds or milliseconds, or a time in words. Times are taken relative to the
-// server's own Date, so that clock skew cancels out.
-func (a answer) toldLife(raw json.RawMessage, u unit) (time.Duration, bool) {
+// server's own Date, so that clock skew cancels out. With guess a number that could be
+// seconds may be taken for milliseconds.
+func (a answer) toldLife(raw json.RawMessage, u unit, guess bool) (time.Duration, bool) {
 	n, isNumber := secondsValue(raw)
 	if !isNumber {
 		when, ok := timeInWords(rawjson.Text(raw))
 		life := when.Sub(a.serverTime().Round(0))
 		return life, ok && believableLife(life)
 	}
-	if life, known := a.untilUnix(n); known {
-		return life, true
+	if u == aTime {
+		if life, known := a.untilUnix(n); known {
+			return life, true
+		}
+		u = inSeconds
 	}
 	switch {
-	case u == inMilliseconds, u == inSeconds && likelyMilliseconds(n), !believable(n) && onlyMilliseconds(n):
+	case u == inMilliseconds, u == inSeconds && guess && likelyMilliseconds(n), !believable(n) && onlyMilliseconds(n):
 		life := time.Duration(min(n, int64(maxLifetime/time.Millisecond)+1)) * time.Millisecond
 		return life, believableLife(life)
 	}

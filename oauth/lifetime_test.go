@@ -31,7 +31,7 @@ func TestEndOfAccessTokenIsKnownAsPeopleSendIt(t *testing.T) {
 		fmt.Sprintf(`"expires_at":"%d"`, epoch):                            hour,
 		fmt.Sprintf(`"expires_on":%d`, epoch*1000):                         hour,
 		fmt.Sprintf(`"expires":%d`, epoch):                                 hour,
-		fmt.Sprintf(`"expires_in":%d`, epoch):                              hour,
+		fmt.Sprintf(`"expires_in":%d`, epoch):                              -1, // a number that is no life
 		fmt.Sprintf(`"accessTokenExpiresAt":%d`, epoch):                    hour,
 		`"expiry":"2026-11-20T12:00:00Z"`:                                  hour,
 		`"expire":"2026-11-20T13:00:00.000+01:00"`:                         hour,
@@ -89,6 +89,7 @@ func TestServersWishToBeAskedEarlyIsKept(t *testing.T) {
 func TestLifeOfRefreshTokenIsNotGuessed(t *testing.T) {
 	for member, want := range map[string]time.Duration{
 		`"refresh_token_expires_in":3600000`:    3600000 * time.Second,
+		`"refresh_token_expiration":3600000`:    3600000 * time.Second,
 		`"refresh_token_expires_in":8640000000`: 100 * 24 * time.Hour, // more than ten years in seconds
 	} {
 		pair, _ := judge(answered(opRefresh, 200, `{"access_token":"a",`+member+`}`))

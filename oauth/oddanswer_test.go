@@ -265,7 +265,10 @@ func TestEndOfRefreshTokenIsKnownUnderEveryName(t *testing.T) {
 		"refreshExpiresIn", "refreshTokenExpiresAt", "refresh_token_expires_on", "refresh_token_expiration", "refresh_token_expiry",
 		"refresh_token_lifetime", "rt_expires_in", "Refresh-Token-Expires-In", "REFRESH_TOKEN_EXPIRES_IN", "refresh_token_expires_in_seconds",
 	} {
-		members = append(members, fmt.Sprintf("%q:8640000", name), fmt.Sprintf(`%q:"EPOCH"`, name), fmt.Sprintf(`%q:EPOCH000`, name), fmt.Sprintf(`%q:"RFC3339"`, name))
+		members = append(members, fmt.Sprintf("%q:8640000", name), fmt.Sprintf(`%q:"8640000"`, name), fmt.Sprintf(`%q:"RFC3339"`, name))
+	}
+	for _, name := range []string{"refreshTokenExpiresAt", "refresh_token_expires_on", "refresh_token_expiration", "refresh-token-expiry", "RefreshExpires"} {
+		members = append(members, fmt.Sprintf(`%q:"EPOCH"`, name), fmt.Sprintf(`%q:EPOCH000`, name))
 	}
 	for _, member := range members {
 		synctest.Test(t, func(t *testing.T) {

@@ -220,7 +220,7 @@ func TestLaw5_UnknownOutcomeIsAskedForAgainSoonAndAFewTimes(t *testing.T) {
 		"200 without a token":  {Status: 200, Body: `{}`},
 		"200 with a web page":  {Status: 200, HTML: true},
 		"204 without a body":   {Status: 204},
-		"200 that is not JSON": {Status: 200, Body: `access_token=abc`},
+		"200 that is not JSON": {Status: 200, Body: `access_token: abc`},
 	}
 	for name, fault := range unknowns {
 		t.Run(name, func(t *testing.T) {
