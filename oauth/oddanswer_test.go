@@ -352,3 +352,43 @@ func TestOAuth2TokenInJSONKeepsItsExpiry(t *testing.T) {
 		t.Errorf("x/oauth2's zero time: %v, %v", pair, err)
 	}
 }
+
+func TestNoticeBeforeARefusalMakesNoPage(t *testing.T) {
+	_, err := over(answering(400, "<br />\n<b>Notice</b>: x<br />\n"+`{"error":"invalid_grant"}`)).RefreshToken(t.Context(), "r")
+	if fail := failure(t, err); fail.Page || fail.Code != "invalid_grant" {
+		t.Errorf("page %v, code %q; want the refusal", fail.Page, fail.Code)
+	}
+}
+
+func TestLoginReturnsFromTheIssuerOfATenant(t *testing.T) {
+	for iss, ok := range map[string]bool{"https://as.test/t-1/v2.0": true, "https://as.test/common/v2.0": true, "https://as.test/a/b/v2.0": false, "https://evil.test/t-1/v2.0": false} {
+		c := over(answering(200, okBody), func(cfg *oauth.Config) {
+			cfg.AuthURL, cfg.RedirectURL = "https://as.test/auth", "https://app.test/cb"
+			cfg.Issuer, cfg.IssuerTemplate = "https://as.test/common/v2.0", "https://as.test/{tenantid}/v2.0"
+		})
+		req, err := c.AuthCodeURL()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Exchange(t.Context(), req, url.Values{"state": {req.State}, "code": {"c"}, "iss": {iss}}); ok != (err == nil) {
+			t.Errorf("%s: %v", iss, err)
+		}
+	}
+}
+
+func TestPathOfADialectIsInItsConfigID(t *testing.T) {
+	d := oauth.KratosDialect()
+	before := new(scribe).client(d).ConfigID()
+	if d.Answer.TokenPath = "data"; new(scribe).client(d).ConfigID() == before {
+		t.Error("another path has the same ConfigID")
+	}
+}
+
+func TestIssuerWithoutASchemeIsTheSameAccount(t *testing.T) {
+	pair := func(iss string) *oauth.TokenPair {
+		return &oauth.TokenPair{IDToken: jwtOf(`{"alg":"RS256"}`, `{"iss":"`+iss+`","sub":7}`)}
+	}
+	if !pair("accounts.as.test").SameAccount(pair("https://accounts.as.test")) || pair("a.test").SameAccount(pair("https://b.test")) {
+		t.Error("accounts are told apart by the scheme, or not by the issuer")
+	}
+}
