@@ -13,6 +13,7 @@ type timing struct {
 	issued         time.Time // zero: not known
 	expires        time.Time // zero: not known
 	refreshExpires time.Time // zero: not known
+	hint           time.Time // when the server would have it renewed; zero: it did not say
 	renewable      bool      // there is a refresh token
 	elsewhere      bool      // another program renews it, if any
 	threshold      time.Duration
@@ -69,6 +70,7 @@ func (t timing) due() time.Time {
 	if !t.expires.IsZero() {
 		due = t.expires.Add(-t.lead())
 	}
+	due = earliest(due, t.hinted())
 	if !t.refreshExpires.IsZero() {
 		due = earliest(due, t.keepAlive(t.refreshExpires))
 	}
@@ -76,6 +78,15 @@ func (t timing) due() time.Time {
 		due = earliest(due, t.keepAlive(t.issued.Add(t.idle)))
 	}
 	return due
+}
+
+// hinted is when the server would have the token renewed (refresh_in), earlier by
+// jitter, or zero. It only ever makes a renewal due earlier than the token's end does.
+func (t timing) hinted() time.Time {
+	if t.hint.IsZero() || t.issued.IsZero() {
+		return t.hint
+	}
+	return t.hint.Add(-time.Duration(float64(t.hint.Sub(t.issued)/10) * t.jitter))
 }
 
 // keepAlive is when to refresh for the refresh token's own sake: a tenth of its
