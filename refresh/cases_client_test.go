@@ -67,6 +67,30 @@ func TestF66_ClientSecretEndsAndIsReplaced(t *testing.T) {
 	}
 }
 
+// Some servers spend the refresh token in a request that they refuse for its client.
+// Those that have found out about the client are lost there; who probes is one of
+// them, so that no other is.
+func TestF66_ProbesBurnNoOtherSession(t *testing.T) {
+	inBubble(t, "20 sessions", func(t *testing.T) {
+		h := newHousehold(t, 20, func(cfg *oauthtest.Config) { cfg.Quirks.FailureSpends = true })
+		h.renewAll(t)
+		pass(beforeDue)
+		h.server.SetClientSecret(oauthtest.DefaultClientID, "second")
+		pass(tenMinutes.lasts)
+		h.server.SetClientSecret(oauthtest.DefaultClientID, "first")
+		pass(time.Hour)
+		lost := 0
+		for _, m := range h.managers {
+			if m.GetRefreshStatus().State != refresh.StateValid {
+				lost++
+			}
+		}
+		if lost > 2 {
+			t.Errorf("%d of 20 sessions were burnt; want two at most", lost)
+		}
+	})
+}
+
 // A process with the old configuration is still there when one with the new secret
 // starts: what the old one has noted does not keep the new one from asking, and the
 // old one takes over what the new one has saved.

@@ -35,8 +35,9 @@ type household struct {
 	told   *failures // by the process that runs
 }
 
-// newHousehold logs n people in and starts the first process.
-func newHousehold(t *testing.T, n int) *household {
+// newHousehold logs n people in and starts the first process. The edits change the
+// server's configuration.
+func newHousehold(t *testing.T, n int, edits ...func(*oauthtest.Config)) *household {
 	t.Helper()
 	users := make(map[string]string, n)
 	h := &household{store: new(tokenstore.Memory)}
@@ -44,7 +45,11 @@ func newHousehold(t *testing.T, n int) *household {
 		h.names = append(h.names, fmt.Sprint("user", i))
 		users[h.names[i]] = ""
 	}
-	h.server = oauthtest.New(oauthtest.Config{Users: users, ClientSecret: "first"})
+	cfg := oauthtest.Config{Users: users, ClientSecret: "first"}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	h.server = oauthtest.New(cfg)
 	for _, name := range h.names {
 		pair, err := h.server.Login(name)
 		if err != nil {
