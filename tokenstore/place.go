@@ -32,6 +32,8 @@ func advise(err error) error {
 		return &PlaceError{Err: fmt.Errorf("%w: %w", ErrNoLocks, err), Advice: "choose a directory on a local disk"}
 	case isDiskFull(err):
 		return &PlaceError{Err: err, Advice: "free some space; what was saved before is unchanged", Passes: true}
+	case errors.Is(err, syscall.EIO):
+		return &PlaceError{Err: err, Advice: "try again; if it stays so, check the disk", Passes: true}
 	case errors.Is(err, syscall.EROFS):
 		return &PlaceError{Err: err, Advice: "choose a directory that can be written to"}
 	case errors.Is(err, fs.ErrPermission):
