@@ -219,6 +219,8 @@ func faults(ts *testscript.TestScript, name string) oauthtest.Fault {
 		return oauthtest.Fault{Endpoint: oauthtest.ResourceEndpoint, Status: http.StatusTooManyRequests, RetryAfter: 7 * time.Second}
 	case "api-refuses":
 		return oauthtest.Fault{Endpoint: oauthtest.ResourceEndpoint, Status: http.StatusUnauthorized, Body: "{}", Times: -1}
+	case "short-refresh-token":
+		return oauthtest.Fault{Times: -1, Edit: func(fields map[string]any) { fields["refresh_token_expires_in"] = 600 }}
 	case "no-refresh-token":
 		return oauthtest.Fault{Edit: func(fields map[string]any) { delete(fields, "refresh_token") }}
 	}
@@ -247,6 +249,9 @@ func ageCommand(ts *testscript.TestScript, _ bool, args []string) {
 	store, rec := openSession(ts, args[0]), savedSession(ts, args[0])
 	rec.Tokens.IssuedAt = rec.Tokens.IssuedAt.Add(-by)
 	rec.Tokens.ExpiresAt = rec.Tokens.ExpiresAt.Add(-by)
+	if end := &rec.Tokens.RefreshExpiresAt; !end.IsZero() {
+		*end = end.Add(-by)
+	}
 	_, err = store.Set(context.Background(), args[0], rec)
 	ts.Check(err)
 }
