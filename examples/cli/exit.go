@@ -89,6 +89,10 @@ func (a *app) explain(err error) *problem {
 		return &problem{exitConfig, what, "correct the settings with " + a.loginCommand(true)}
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrNotExist):
 		return &problem{exitConfig, what, "choose another directory with --dir or EVERTOKEN_DIR"}
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return &problem{exitTemporary, what, "free some space"}
+	case errors.Is(err, syscall.EBUSY):
+		return &problem{exitConfig, what, "if the file is a mount, mount the directory that holds it instead"}
 	case errors.Is(err, context.Canceled):
 		return &problem{exitFailed, "interrupted", "run it again when you like; nothing is lost"}
 	case errors.Is(err, tokenstore.ErrLocked):

@@ -34,6 +34,14 @@ func (d *desk) mount(source, target, kind string, flags uintptr, data string) (u
 	return func() { d.must(syscall.Unmount(target, syscall.MNT_DETACH)) }
 }
 
+// readOnly makes the directory one that nobody can write to.
+func (d *desk) readOnly() (mend func()) {
+	d.t.Helper()
+	unmount := d.mount(d.dir, d.dir, "", syscall.MS_BIND, "")
+	d.must(syscall.Mount("", d.dir, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""))
+	return unmount
+}
+
 func (d *desk) must(err error) {
 	d.t.Helper()
 	if err != nil {
@@ -61,10 +69,13 @@ func noLocks(errno syscall.Errno) error {
 func spoiledPlaces() map[string]spoiledPlace {
 	return map[string]spoiledPlace{
 		"directory turned read-only": {store: storeFile, code: exitConfig, next: "--dir or EVERTOKEN_DIR",
+			spoil: (*desk).readOnly},
+		"mounted secret, without lock files": {store: storeFile, code: exitConfig, next: "--dir or EVERTOKEN_DIR",
 			spoil: func(d *desk) func() {
-				unmount := d.mount(d.dir, d.dir, "", syscall.MS_BIND, "")
-				d.must(syscall.Mount("", d.dir, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""))
-				return unmount
+				for _, suffix := range []string{".lock", ".write"} {
+					d.must(os.RemoveAll(d.file(storeFile) + suffix))
+				}
+				return d.readOnly()
 			}},
 		"disk full": {store: storeFile, code: exitTemporary, next: "free some space",
 			prepare: func(d *desk) {
@@ -113,10 +124,17 @@ func TestF73_TheSessionOutlivesAPlaceThatCannotBeUsed(t *testing.T) {
 				t.Errorf("a living token: exit code %d, stdout %q, stderr %q", got.code, got.stdout, got.stderr)
 			}
 			mend()
-			d.expire()
+			d.refreshes()
+			d.age(2 * time.Minute)
 			mend = c.spoil(d)
 			before, logins := d.server.Requests(oauthtest.TokenEndpoint), d.server.Requests(oauthtest.AuthorizeEndpoint)
-			for command, got := range map[string]ran{"token": d.token(), "refresh": d.refresh()} {
+			if got := d.token(); !c.unread && (got.code != exitOK || got.stdout == "" || !strings.Contains(got.stderr, c.next)) {
+				t.Errorf("one that is due: exit code %d, stdout %q, stderr %q; want a warning", got.code, got.stdout, got.stderr)
+			}
+			mend()
+			d.expire()
+			mend = c.spoil(d)
+			for command, got := range map[string]ran{"token": d.token(), "refresh": d.refresh(), "get": d.get()} {
 				if got.code != c.code || got.stdout != "" || !strings.Contains(got.stderr, c.next) || strings.Contains(got.stderr, "--verbose") {
 					t.Errorf("%s: exit code %d, stdout %q, stderr %q; want %d, nothing, %q", command, got.code, got.stdout, got.stderr, c.code, c.next)
 				}
@@ -148,6 +166,12 @@ func (d *desk) token() ran {
 
 func (d *desk) refresh() ran {
 	return d.ran(func() error { return refreshCmd{}.Run(d.t.Context(), d.app) })
+}
+
+func (d *desk) get() ran {
+	return d.ran(func() error {
+		return (&getCmd{URL: d.server.Resource(), waitFlag: waitFlag{time.Millisecond}}).Run(d.t.Context(), d.app)
+	})
 }
 
 func (d *desk) ran(command func() error) ran {
@@ -199,5 +223,35 @@ func TestATokenThatLivesIsServedWhileSomebodyElseRenewsIt(t *testing.T) {
 	defer func() { d.must(lease.Unlock()) }()
 	if got := d.token(); got.code != exitOK || got.stdout == "" || got.stderr != "" {
 		t.Errorf("exit code %d, stdout %q, stderr %q; want the token and no warning", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestAProfileThatCannotBeSavedIsFoundOutBeforeTheLogin(t *testing.T) {
+	d := newDesk(t)
+	d.mustLogin(storeFile)
+	path, err := d.profilePath()
+	d.must(err)
+	elsewhere := filepath.Join(t.TempDir(), "profile")
+	data, err := os.ReadFile(path)
+	d.must(err)
+	d.must(os.WriteFile(elsewhere, data, 0o600))
+	defer d.mount(elsewhere, path, "", syscall.MS_BIND, "")()
+	logins := d.server.Requests(oauthtest.AuthorizeEndpoint)
+	if code, said := d.login(""); code != exitConfig || !strings.Contains(said, "mount the directory") {
+		t.Errorf("exit code %d, said %q", code, said)
+	}
+	if n := d.server.Requests(oauthtest.AuthorizeEndpoint) - logins; n != 0 {
+		t.Errorf("login made %d requests to the server; want none", n)
+	}
+}
+
+func TestCheckingAProfileLeavesNothingBehind(t *testing.T) {
+	a := testApp(t)
+	d := &desk{t: t, app: a}
+	d.must(a.checkProfile())
+	path, err := a.profilePath()
+	d.must(err)
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
 	}
 }

@@ -42,7 +42,11 @@ func (a *app) saveLogin(ctx context.Context, store *boundStore, old, p *profile,
 
 // checkRoom finds out whether a login could be saved.
 func (a *app) checkRoom(ctx context.Context, store *boundStore) error {
-	if err := store.Check(ctx, a.profile); err != nil {
+	err := store.Check(ctx, a.profile)
+	if err == nil {
+		err = a.checkProfile()
+	}
+	if err != nil {
 		return fmt.Errorf("no session can be saved here: %w", err)
 	}
 	return nil

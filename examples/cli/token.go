@@ -88,7 +88,7 @@ func (c *tokenCmd) renewed(ctx context.Context, a *app, m *refresh.Manager) (*oa
 	case errors.Is(failure, tokenstore.ErrLocked) && c.lasts(pair):
 		// Somebody else is at it.
 	case failure != nil:
-		a.warn("evertoken: the token could not be renewed%s: %s", stillLives(pair), plainText(failure))
+		a.warn("evertoken: the token could not be renewed%s: %s", stillLives(pair), a.explain(failure))
 	case c.MinValid != nil && !c.lasts(pair):
 		a.warn("evertoken: the server's tokens live less than --min-valid %s", brief(*c.MinValid))
 	}
