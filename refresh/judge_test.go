@@ -153,6 +153,7 @@ func TestF80_CommandsKeepAShortRefreshTokenAlive(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c.server.AccessTokenLifetime, c.server.RefreshTokenLifetime = 2*time.Hour, idle
 				server := oauthtest.New(c.server)
+				server.Script(oauthtest.Fault{Delay: time.Second, Times: -1}) // a command asks while the manager does
 				cfg := refresh.Config{OAuthClient: oauth.NewClient(server.OAuthConfig()), Store: new(tokenstore.Memory), ShortLived: true}
 				c.edit(&cfg)
 				first, err := server.Login("alice")
