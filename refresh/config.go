@@ -96,6 +96,16 @@ type Config struct {
 	// situation serves living tokens and spends nothing.
 	LocalWhenUnavailable bool
 
+	// ShortLived says that the process is about to end, as a command's is. It cannot
+	// save a pair later, so the manager spends no refresh token when it cannot announce
+	// that in Store or has an older pair to save: a living token is served, and without
+	// one callers get the cause, while the session goes on when that is gone.
+	// LocalWhenUnavailable is then without effect. Since nobody knows when the next
+	// process comes, a refresh token whose end is known is renewed from half of its
+	// life on. By default the process is a daemon, which goes on with the pair in memory
+	// and saves it when it can.
+	ShortLived bool
+
 	// Renewal says when the session is renewed. Empty means RenewAlways.
 	Renewal Renewal
 
@@ -183,6 +193,15 @@ func newSetup(cfg Config) *setup {
 	s.lagging = laggingBehind(s.Clock)
 	s.stamper, _ = s.Store.(tokenstore.Stamper)
 	s.records = recordsOf(s.Config)
+	s.ask()
+	s.certificate = certificateOf(s.OAuthClient)
+	s.watching = new(atomic.Bool)
+	s.server = newServer(serverName(s.OAuthClient), s.Limits, DefaultWorkers)
+	return s
+}
+
+// ask completes the configuration by what OAuthClient says.
+func (s *setup) ask() {
 	if c, ok := s.OAuthClient.(interface{ ConfigID() string }); ok {
 		s.configID = c.ConfigID()
 	}
@@ -203,10 +222,6 @@ func newSetup(cfg Config) *setup {
 			s.grace = grace
 		}
 	}
-	s.certificate = certificateOf(s.OAuthClient)
-	s.watching = new(atomic.Bool)
-	s.server = newServer(serverName(s.OAuthClient), s.Limits, DefaultWorkers)
-	return s
 }
 
 // serverName returns what r calls its server, or "".

@@ -54,6 +54,12 @@
 // somebody logs in as someone else, it does not go on as that person. With
 // Config.Follower a manager only reads what another program keeps alive.
 //
+// # Commands
+//
+// A command-line tool that ends after its work sets Config.ShortLived: it then
+// spends nothing that it could not save. [Judge] tells it from the saved session
+// alone whether there is anything to renew.
+//
 // # Concurrency
 //
 // All methods are safe for concurrent use. Callbacks run without any lock held.

@@ -38,6 +38,8 @@ var (
 	// get one.
 	ErrPaused = errors.New("refresh: renewing is paused")
 
+	// errUnspent is why a process that is about to end leaves the session as it is.
+	errUnspent = errors.New("the refresh token was not spent, because the next one could not be saved")
 	// errReplaced ends a flight whose session was replaced by a new login.
 	errReplaced = errors.New("refresh: replaced by a new login")
 	// errSuspected is ErrSuspected with advice for both possibilities.

@@ -15,7 +15,8 @@ import (
 //
 // Over a Store with locks a login runs once: other processes that need one at the
 // same time wait for it, as long as their ctx allows, and adopt it. An error of
-// login is returned as it is. A follower does not log in.
+// login is returned as it is. If Store is a tokenstore.Checker that could not save a
+// session now, login is not called. A follower does not log in.
 func (m *Manager) StartOrLogin(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error)) error {
 	if done, err := m.startSaved(ctx); done || m.cfg.Follower {
 		return err
@@ -34,19 +35,36 @@ func (m *Manager) StartOrLogin(ctx context.Context, login func(context.Context) 
 func (m *Manager) loginOnce(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error), use func(*oauth.TokenPair) error) error {
 	if m.cfg.locker != nil {
 		lease, err := m.cfg.locker.Lock(ctx, m.session)
-		if err != nil {
+		switch {
+		case errors.Is(err, tokenstore.ErrLocked):
 			return fmt.Errorf("refresh: another login of session %q is under way: %w", m.session, err)
+		case err != nil:
+			return fmt.Errorf("refresh: a login could not be saved: %w", err)
 		}
 		defer func() { _ = guard("Lease.Unlock", lease.Unlock) }()
 		if done, err := m.startSaved(ctx); done {
 			return err
 		}
 	}
+	if err := m.checkStore(ctx); err != nil {
+		return fmt.Errorf("refresh: a login could not be saved: %w", err)
+	}
 	tokens, err := login(ctx)
 	if err != nil {
 		return err
 	}
 	return use(tokens)
+}
+
+// checkStore finds out whether the Store would take a session, if it can tell.
+func (m *Manager) checkStore(ctx context.Context) error {
+	c, ok := m.cfg.Store.(tokenstore.Checker)
+	if !ok {
+		return nil
+	}
+	call := newStoreCall(ctx, nil, storeTimeout)
+	defer call.finish()
+	return guard("Store.Check", func() error { return c.Check(call, m.session) })
 }
 
 // startSaved starts with the saved session and reports whether that settles it:

@@ -47,15 +47,16 @@ func notes(v oauth.Verdict) bool {
 // where none are expected.
 const codeUnread = "unread_answer"
 
-// refusedSince returns the mark on pair's refresh token that says since when it is
-// being refused under this configuration, or nil. What an earlier version took for a
-// verdict, and is none, is such a refusal.
-func (m *managed) refusedSince(pair *oauth.TokenPair) *tokenstore.Mark {
-	if r := m.rec.Refused; r.On(pair.RefreshToken) && r.By == m.cfg.configID {
+// refusedSince returns the mark that says since when a record's refresh token is being
+// refused under a configuration, or nil. What an earlier version took for a verdict,
+// and is none, is such a refusal.
+func refusedSince(rec *tokenstore.Record, configID string) *tokenstore.Mark {
+	token := rec.Tokens.RefreshToken
+	if r := rec.Refused; r.On(token) && r.By == configID {
 		return r
 	}
-	d := m.rec.Dead
-	if !d.On(pair.RefreshToken) || d.Certain || oauth.EndsSession(d.Code) || m.rec.RefreshedBy != m.cfg.configID {
+	d := rec.Dead
+	if !d.On(token) || d.Certain || oauth.EndsSession(d.Code) || rec.RefreshedBy != configID {
 		return nil
 	}
 	return &tokenstore.Mark{Token: d.Token, At: d.At, Code: d.Code, Last: d.At, Count: severalTimes}
@@ -71,7 +72,7 @@ func (m *managed) refusedAgain(pair *oauth.TokenPair, err error, v oauth.Verdict
 	if v == oauth.VerdictUnread {
 		mark.Code = codeUnread
 	}
-	if old := m.refusedSince(pair); old != nil && (old.Certain || !mark.Certain) {
+	if old := refusedSince(m.rec, m.cfg.configID); old != nil && (old.Certain || !mark.Certain) {
 		mark.At, mark.Count = old.At, old.Count+1
 	}
 	return mark
@@ -80,7 +81,7 @@ func (m *managed) refusedAgain(pair *oauth.TokenPair, err error, v oauth.Verdict
 // unread reports whether the session's refresh token was answered with tokens that
 // this configuration cannot find.
 func (m *managed) unread() bool {
-	mark := m.refusedSince(m.rec.Tokens)
+	mark := refusedSince(m.rec, m.cfg.configID)
 	return mark != nil && mark.Code == codeUnread
 }
 
@@ -88,7 +89,7 @@ func (m *managed) unread() bool {
 // manager knows.
 func (m *managed) lasting() time.Duration {
 	var lasted time.Duration
-	if mark := m.refusedSince(m.rec.Tokens); mark != nil {
+	if mark := refusedSince(m.rec, m.cfg.configID); mark != nil {
 		lasted = mark.Last.Sub(mark.At).Abs()
 	}
 	if since := m.state.Load().since; !since.IsZero() {
@@ -140,8 +141,13 @@ func (m *managed) refusedOnce(err error, state State, limit time.Duration) error
 // lastingBeyond reports whether the session has been refused several times and for
 // longer than given, and has no living token any more.
 func (m *managed) lastingBeyond(limit time.Duration) bool {
-	mark := m.refusedSince(m.rec.Tokens)
-	return mark != nil && mark.Count >= severalTimes && mark.Last.Sub(mark.At).Abs() > limit && !m.cur.Load().alive(m.now())
+	mark := refusedSince(m.rec, m.cfg.configID)
+	return mark != nil && lasts(mark, limit) && !m.cur.Load().alive(m.now())
+}
+
+// lasts reports whether a refusal was heard several times and over longer than limit.
+func lasts(mark *tokenstore.Mark, limit time.Duration) bool {
+	return mark.Count >= severalTimes && mark.Last.Sub(mark.At).Abs() > limit
 }
 
 // suspect tells the program, once, that a login probably helps. The session goes on.
@@ -257,7 +263,7 @@ func (m *managed) lifted(before State) {
 // asked about again: those who share a session share the falling rate. Each may ask
 // once by itself, so that a restart does.
 func (m *managed) asksElsewhere() time.Time {
-	mark := m.refusedSince(m.rec.Tokens)
+	mark := refusedSince(m.rec, m.cfg.configID)
 	if mark == nil || mark.Certain || m.asked != mark.Token {
 		return time.Time{}
 	}

@@ -3,6 +3,8 @@ package refresh
 import (
 	"hash/maphash"
 	"time"
+
+	"github.com/evertoken/evertoken/oauth"
 )
 
 // This file decides when; it reads no clock and keeps no state. All times are
@@ -22,6 +24,22 @@ type timing struct {
 	latency        time.Duration // how long a refresh takes
 	crowd          time.Duration // how long it takes to refresh all sessions of the server
 	pooled         bool          // the session is one of many
+	seldom         bool          // nobody looks when it is due, but whenever a process happens to run
+}
+
+// timing returns what the configuration and the pair alone say.
+func (s *setup) timing(pair *oauth.TokenPair) timing {
+	return timing{
+		issued:         pair.IssuedAt,
+		expires:        pair.ExpiresAt,
+		refreshExpires: pair.RefreshExpiresAt,
+		hint:           pair.RefreshAt,
+		renewable:      !s.Follower && s.renews(pair),
+		elsewhere:      s.Follower || s.Renewal == RenewNever,
+		threshold:      s.RefreshThreshold,
+		idle:           s.RefreshIdleLimit,
+		seldom:         s.ShortLived,
+	}
 }
 
 // lead is how long before expiry a refresh is due: the threshold, or a third of
@@ -90,15 +108,20 @@ func (t timing) hinted() time.Time {
 }
 
 // keepAlive is when to refresh for the refresh token's own sake: a tenth of its
-// life before its end, at most an hour. Where a tenth is a matter of seconds, an
-// end that does not move has come close, or there is no time to plan with; then
+// life before its end, at most an hour. Who looks seldom may come only once in the
+// second half of its life, so that is when. Where a tenth is a matter of seconds,
+// an end that does not move has come close, or there is no time to plan with; then
 // the answer is zero.
 func (t timing) keepAlive(end time.Time) time.Time {
 	const least = 5 * time.Second
 	margin := time.Hour
 	if !t.issued.IsZero() {
-		if margin = min(margin, end.Sub(t.issued)/10); margin < least {
+		life := end.Sub(t.issued)
+		if margin = min(margin, life/10); margin < least {
 			return time.Time{}
+		}
+		if t.seldom {
+			margin = life / 2
 		}
 	}
 	return end.Add(-margin)

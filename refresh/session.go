@@ -247,21 +247,11 @@ func (m *managed) show(pair *oauth.TokenPair) {
 }
 
 func (m *Manager) timing(pair *oauth.TokenPair) timing {
-	crowd, latency := m.cfg.server.pace()
-	return timing{
-		issued:         pair.IssuedAt,
-		expires:        pair.ExpiresAt,
-		refreshExpires: pair.RefreshExpiresAt,
-		hint:           pair.RefreshAt,
-		renewable:      !m.cfg.Follower && m.cfg.renews(pair),
-		elsewhere:      m.cfg.Follower || m.cfg.Renewal == RenewNever,
-		threshold:      m.cfg.RefreshThreshold,
-		idle:           m.cfg.RefreshIdleLimit,
-		jitter:         jitterOf(m.session),
-		latency:        latency,
-		crowd:          crowd,
-		pooled:         m.pool != nil,
-	}
+	t := m.cfg.timing(pair)
+	t.jitter = jitterOf(m.session)
+	t.crowd, t.latency = m.cfg.server.pace()
+	t.pooled = m.pool != nil
+	return t
 }
 
 // renew brings the session forward, once: by adopting what somebody else has
@@ -291,7 +281,7 @@ func (m *managed) renew(ctx context.Context, r *run, w want) error {
 		if m.look(ctx); m.satisfied(w) {
 			return nil
 		}
-		return m.failed(ctx, transient(err))
+		return m.storeFailed(ctx, err)
 	}
 	defer func() { m.endLease(lease) }()
 
@@ -299,7 +289,7 @@ func (m *managed) renew(ctx context.Context, r *run, w want) error {
 	// round reads it again; three of them lost to others are a matter for later.
 	for range 3 {
 		if err = m.look(ctx); err != nil && !m.alone(err) {
-			return m.failed(ctx, transient(fmt.Errorf("reading the session: %w", err)))
+			return m.storeFailed(ctx, fmt.Errorf("reading the session: %w", err))
 		}
 		if m.satisfied(w) {
 			return nil
@@ -325,7 +315,7 @@ func (m *managed) satisfied(w want) bool {
 
 // alone reports whether the manager is to go on although the Store failed.
 func (m *managed) alone(err error) bool {
-	return m.cfg.LocalWhenUnavailable && m.rec != nil && errors.Is(err, tokenstore.ErrUnavailable)
+	return m.cfg.LocalWhenUnavailable && !m.cfg.ShortLived && m.rec != nil && errors.Is(err, tokenstore.ErrUnavailable)
 }
 
 // lost reports whether the answer to a spend is known to be lost: it can be had

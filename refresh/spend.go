@@ -66,8 +66,17 @@ func (m *managed) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 // announce writes the pending mark that tells other processes, should this one
 // die, that the outcome of a spend is unknown. If it cannot be written, the spend
 // waits as long as the access token lives and is taken; after that a session that
-// works without a trace is better than one that does not work.
+// works without a trace is better than one that does not work. In a process that
+// is about to end it waits in any case.
 func (m *managed) announce(ctx context.Context, pair *oauth.TokenPair, w want) error {
+	if m.cfg.ShortLived && m.unsaved.any() {
+		if err := m.save(ctx); err != nil {
+			return m.unspent(ctx, err)
+		}
+		if !m.holds(pair) {
+			return tokenstore.ErrConflict
+		}
+	}
 	if m.unsaved.store {
 		return nil // the Store could not be written a moment ago
 	}
@@ -80,6 +89,8 @@ func (m *managed) announce(ctx context.Context, pair *oauth.TokenPair, w want) e
 		return nil
 	case errors.Is(err, tokenstore.ErrConflict):
 		return tokenstore.ErrConflict
+	case m.cfg.ShortLived:
+		return m.unspent(ctx, err)
 	case m.cur.Load().alive(m.now()) && !w.rejected && !m.alone(err):
 		return m.failed(ctx, transient(fmt.Errorf("the refresh cannot be announced in the Store: %w", err)))
 	}

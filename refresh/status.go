@@ -45,11 +45,16 @@ type RefreshStatus struct {
 // GetRefreshStatus returns how the session fares. It never blocks.
 func (m *Manager) GetRefreshStatus() *RefreshStatus {
 	s, h := m.view()
-	now := m.now()
+	st := statusOf(m.session, s, h, m.now())
+	st.IsRunning = m.IsRunning()
+	return st
+}
+
+// statusOf says how a session fares that readers see as s, which may be nil.
+func statusOf(session string, s *snapshot, h *health, now time.Time) *RefreshStatus {
 	st := &RefreshStatus{
-		IsRunning:     m.IsRunning(),
 		LastRefreshAt: h.renewed,
-		Session:       m.session,
+		Session:       session,
 		State:         h.state,
 		NextAttempt:   h.next.Round(0),
 		Failures:      h.failures,

@@ -104,7 +104,7 @@ func opinion(pair *oauth.TokenPair) time.Duration {
 // since a dead grant stays dead.
 func (m *managed) doubted(pair *oauth.TokenPair, lost bool) bool {
 	now, wait := m.now(), opinion(pair)
-	if first := m.refusedSince(pair); first != nil && first.Certain {
+	if first := refusedSince(m.rec, m.cfg.configID); first != nil && first.Certain {
 		return now.Sub(first.At).Abs() < wait
 	}
 	renewed := m.rec.RefreshedAt

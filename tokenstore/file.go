@@ -38,7 +38,7 @@ import (
 // of modes. A session file that is a symbolic link is refused, because saving
 // would replace the link and leave its target behind.
 //
-// File implements [Store], [Locker], [Lister] and [Stamper]. All methods are safe for
+// File implements [Store], [Locker], [Checker], [Lister] and [Stamper]. All methods are safe for
 // concurrent use by goroutines and processes. A context that ends stops the
 // waiting for a lock, but not a write that has begun.
 type File struct {
@@ -50,6 +50,7 @@ type File struct {
 var (
 	_ Store   = (*File)(nil)
 	_ Locker  = (*File)(nil)
+	_ Checker = (*File)(nil)
 	_ Lister  = (*File)(nil)
 	_ Stamper = (*File)(nil)
 )
@@ -238,9 +239,9 @@ func checkPrivate(path string) error {
 	case err != nil:
 		return err
 	case info.Mode()&fs.ModeSymlink != 0:
-		return fmt.Errorf("%s is a symbolic link: put the file itself there", path)
+		return &PlaceError{Err: fmt.Errorf("%s is a symbolic link", path), Advice: "put the file itself there"}
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is not a file: move it away", path)
+		return &PlaceError{Err: fmt.Errorf("%s is not a file", path), Advice: "move it away"}
 	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows":
 		_ = os.Chmod(path, 0o600) // as well as this user may; the next save does it anyway
 	}

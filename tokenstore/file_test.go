@@ -74,7 +74,7 @@ func TestDirectoryInPlaceOfASessionIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := f.Get(t.Context(), "default")
-	if err == nil || errors.Is(err, tokenstore.ErrDamaged) || !strings.Contains(err.Error(), "is not a file: move it away") {
+	if err == nil || errors.Is(err, tokenstore.ErrDamaged) || !strings.Contains(err.Error(), "is not a file (move it away)") {
 		t.Errorf("Get: %v; want an error that says what to do, and not ErrDamaged", err)
 	}
 	if names, err := f.Names(t.Context()); len(names) != 0 || err != nil {

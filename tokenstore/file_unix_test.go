@@ -73,7 +73,7 @@ func TestSymbolicLinkIsRefusedAndItsTargetLeftAlone(t *testing.T) {
 	_, getErr := f.Get(t.Context(), "default")
 	_, setErr := f.Set(t.Context(), "default", &tokenstore.Record{Tokens: newPair("b")})
 	for _, err := range []error{getErr, setErr, f.Delete(t.Context(), "default", 1)} {
-		if err == nil || !strings.Contains(err.Error(), "is a symbolic link: put the file itself there") {
+		if err == nil || !strings.Contains(err.Error(), "is a symbolic link (put the file itself there)") {
 			t.Errorf("error %v; want one that says what to do", err)
 		}
 	}

@@ -68,8 +68,10 @@ func openDir(dir string) (string, error) {
 	}
 	// On Windows the mode says nothing: access follows from the parent.
 	if others := info.Mode().Perm() & 0o022; others != 0 && runtime.GOOS != "windows" {
-		return "", fmt.Errorf("other users may write to %s (mode %04o) and could replace sessions: "+
-			"use a subdirectory of it, or run chmod go-w on it", dir, info.Mode().Perm())
+		return "", &PlaceError{
+			Err:    fmt.Errorf("other users may write to %s (mode %04o) and could replace sessions", dir, info.Mode().Perm()),
+			Advice: "use a subdirectory of it, or run chmod go-w on it",
+		}
 	}
 	return dir, nil
 }

@@ -5,6 +5,7 @@ package tokenstore
 import (
 	"errors"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -27,6 +28,23 @@ func syncDir(dir string) error {
 	}
 	return errors.Join(err, d.Close())
 }
+
+// isNoLocks reports whether flock itself has failed. Its errors are bare numbers,
+// while those of all other calls come with the name of the file. Network file
+// systems without a lock service say ENOLCK or EBADF, others that they do not know
+// the call.
+func isNoLocks(err error) bool {
+	errno, bare := err.(syscall.Errno) // not errors.As, since wrapped ones are of other calls
+	return bare && slices.Contains(noLocks, errno)
+}
+
+var noLocks = []syscall.Errno{
+	syscall.ENOLCK, syscall.EBADF, syscall.ENOSYS, syscall.EINVAL, syscall.ENOTSUP, syscall.EOPNOTSUPP,
+}
+
+// isMountPoint reports whether a file could not be replaced because it is a mount
+// of its own, as containers get single files.
+func isMountPoint(err error) bool { return errors.Is(err, syscall.EBUSY) }
 
 func isDiskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)

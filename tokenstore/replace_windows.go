@@ -45,6 +45,15 @@ func isBusy(err error) bool {
 // syncDir does nothing: Windows has no such call, and NTFS logs its names.
 func syncDir(string) error { return nil }
 
+// isNoLocks reports whether a lock could not be had because the file system, one of
+// the network's, has none.
+func isNoLocks(err error) bool {
+	return errors.Is(err, windows.ERROR_INVALID_FUNCTION) || errors.Is(err, windows.ERROR_NOT_SUPPORTED)
+}
+
+// isMountPoint does nothing: here files are no mounts.
+func isMountPoint(error) bool { return false }
+
 func isDiskFull(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
 }

@@ -33,7 +33,7 @@ var (
 // If the keys are lost, so are the sessions. To log in again under the same name,
 // delete the session from the other store.
 //
-// Sealed implements [Store], [Locker] and [Lister], and [Pager], [Stamper], [Watcher]
+// Sealed implements [Store], [Locker], [Checker] and [Lister], and [Pager], [Stamper], [Watcher]
 // and [Timekeeper]; all methods are safe for concurrent use. Comparing versions,
 // durability and locks are the other store's. Where that one is no Locker, locks hold
 // among the goroutines that use this Sealed; what else it does not implement fails
@@ -46,9 +46,10 @@ type Sealed struct {
 }
 
 var (
-	_ Store  = (*Sealed)(nil)
-	_ Locker = (*Sealed)(nil)
-	_ Lister = (*Sealed)(nil)
+	_ Store   = (*Sealed)(nil)
+	_ Locker  = (*Sealed)(nil)
+	_ Checker = (*Sealed)(nil)
+	_ Lister  = (*Sealed)(nil)
 )
 
 // NewSealed returns a store that keeps its records in store, sealed with the keys
@@ -110,6 +111,21 @@ func (s *Sealed) Lock(ctx context.Context, name string) (Lease, error) {
 		return nil, failed("lock", name, err)
 	}
 	return &memoryLease{queue: &s.leases, name: name}, nil
+}
+
+// Check implements [Checker]: there must be a key to seal with. If the other store is
+// no Checker, that is all that is found out.
+func (s *Sealed) Check(ctx context.Context, name string) error {
+	if err := check(ctx, "save", name); err != nil {
+		return err
+	}
+	if _, err := s.keys.first(ctx); err != nil {
+		return failed("save", name, err)
+	}
+	if c, ok := s.store.(Checker); ok {
+		return c.Check(ctx, name)
+	}
+	return nil
 }
 
 // open returns the record that is sealed in stored.

@@ -23,6 +23,9 @@ var (
 	// ErrUnavailable means that the store cannot be reached: its server is down, or
 	// the way there is. Nothing is known about the session; try again.
 	ErrUnavailable = errors.New("tokenstore: the store cannot be reached")
+	// ErrNoLocks means that the file system has no locks, so that nothing would keep
+	// two processes from spending one refresh token. It comes in a [PlaceError].
+	ErrNoLocks = errors.New("tokenstore: this file system has no locks")
 	// ErrInvalidName means that a session name cannot be used.
 	ErrInvalidName = errors.New("tokenstore: invalid session name")
 )
@@ -73,6 +76,15 @@ type Lease interface {
 	// Unlock releases the lease. Further calls do nothing. It never releases a
 	// lock that somebody else has taken since.
 	Unlock() error
+}
+
+// A Checker is a Store that can tell beforehand whether it would take a session. A
+// person's login is asked for after that, since one that cannot be saved is lost.
+type Checker interface {
+	// Check returns nil if a record of that name could be locked and saved now, and
+	// otherwise what saving it would fail with. It does not wait for the session's
+	// lock, and Get returns the same before and after.
+	Check(ctx context.Context, name string) error
 }
 
 // A Lister is a Store that can be looked through. Every store in this module is

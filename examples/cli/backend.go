@@ -25,6 +25,7 @@ const keyringService = "evertoken"
 type backend interface {
 	tokenstore.Store
 	tokenstore.Locker
+	tokenstore.Checker
 	tokenstore.Lister
 	Dir() string
 }

@@ -66,6 +66,7 @@ func (a *app) explain(err error) *problem {
 		return p
 	}
 	what := plainText(err)
+	var place *tokenstore.PlaceError
 	switch {
 	case errors.Is(err, refresh.ErrUnsaved):
 		// The refresh token on disk may be spent: this comes before all else.
@@ -78,6 +79,8 @@ func (a *app) explain(err error) *problem {
 		return &problem{exitLogin, "not logged in", a.loginAdvice()}
 	case errors.Is(err, tokenstore.ErrDamaged):
 		return &problem{exitLogin, what, a.loginAdvice()}
+	case errors.As(err, &place):
+		return explainPlace(place)
 	case errors.Is(err, tokenstore.ErrNewerFormat):
 		return &problem{exitConfig, what, "update evertoken"}
 	case networkSettings(err) != nil:
@@ -88,6 +91,10 @@ func (a *app) explain(err error) *problem {
 		return &problem{exitConfig, what, "correct the settings with " + a.loginCommand(true)}
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrNotExist):
 		return &problem{exitConfig, what, "choose another directory with --dir or EVERTOKEN_DIR"}
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return &problem{exitTemporary, what, "free some space"}
+	case errors.Is(err, syscall.EBUSY):
+		return &problem{exitConfig, what, "if the file is a mount, mount the directory that holds it instead"}
 	case errors.Is(err, context.Canceled):
 		return &problem{exitFailed, "interrupted", "run it again when you like; nothing is lost"}
 	case errors.Is(err, tokenstore.ErrLocked):
@@ -96,6 +103,23 @@ func (a *app) explain(err error) *problem {
 		return &problem{exitTemporary, what, tryAgain(err)}
 	}
 	return &problem{exitFailed, what, "run it again with --verbose to see more"}
+}
+
+// explainPlace is explain for a place that does not let sessions be kept there.
+func explainPlace(err *tokenstore.PlaceError) *problem {
+	const elsewhere = " with --dir or EVERTOKEN_DIR"
+	p := &problem{exitConfig, "the session cannot be kept where it is: " + plainText(err.Err), err.Advice}
+	switch {
+	case err.Passes:
+		p.code = exitTemporary
+	case errors.Is(err, tokenstore.ErrNoLocks):
+		p.next = "choose a directory on a local disk" + elsewhere
+	case errors.Is(err, syscall.EROFS):
+		p.next = "choose a directory that can be written to" + elsewhere
+	case errors.Is(err, fs.ErrPermission):
+		p.next += ", or choose another directory" + elsewhere
+	}
+	return p
 }
 
 // fromKeyring reports whether it is the keyring that fails, or a key that is

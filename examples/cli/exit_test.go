@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,6 +56,13 @@ func TestEveryErrorHasItsExitCodeAndANextStep(t *testing.T) {
 		"not sealed":     {wrap(tokenstore.ErrNotSealed), exitConfig, "to replace it, " + login},
 		"unsaved":        {wrap(fmt.Errorf("%w: %w", refresh.ErrUnsaved, fs.ErrPermission)), exitFailed, "make room"},
 		"permission":     {wrap(&fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}), exitConfig, "--dir"},
+		"no room":        {wrap(&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}), exitTemporary, "free some space"},
+		"mounted file":   {wrap(&fs.PathError{Op: "rename", Path: "x", Err: syscall.EBUSY}), exitConfig, "mount the directory"},
+		"disk full":      {wrap(&tokenstore.PlaceError{Err: syscall.ENOSPC, Advice: "free it", Passes: true}), exitTemporary, "free it"},
+		"read-only":      {wrap(&tokenstore.PlaceError{Err: syscall.EROFS, Advice: "mend it"}), exitConfig, "can be written to with --dir"},
+		"not its owner":  {wrap(&tokenstore.PlaceError{Err: syscall.EACCES, Advice: "mend it"}), exitConfig, "mend it, or choose another directory with --dir"},
+		"no locks":       {wrap(&tokenstore.PlaceError{Err: tokenstore.ErrNoLocks, Advice: "mend it"}), exitConfig, "local disk with --dir"},
+		"own advice":     {wrap(&tokenstore.PlaceError{Err: errors.New("a link"), Advice: "mend it"}), exitConfig, "mend it"},
 		"interrupted":    {wrap(context.Canceled), exitFailed, "nothing is lost"},
 		"anything else":  {errors.New("boom"), exitFailed, "--verbose"},
 	} {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -66,7 +65,7 @@ func (c *loginCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := checkWritable(store.Dir()); err != nil {
+	if err := a.checkRoom(ctx, store); err != nil {
 		return err
 	}
 	pair, err := c.authenticate(ctx, client)
@@ -283,13 +282,4 @@ func lineReader(r io.Reader) func(context.Context) (string, error) {
 			return "", context.Cause(ctx)
 		}
 	}
-}
-
-// checkWritable finds out whether a session could be saved in dir.
-func checkWritable(dir string) error {
-	f, err := os.CreateTemp(dir, "writable-*")
-	if err != nil {
-		return fmt.Errorf("no session can be saved here: %w", err)
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
 }

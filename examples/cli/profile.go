@@ -200,6 +200,30 @@ func (a *app) saveProfile(p *profile) error {
 	return replaceFile(path, append(data, '\n'))
 }
 
+// checkProfile finds out whether the current profile could be saved, by replacing
+// what is there by itself.
+func (a *app) checkProfile() error {
+	path, err := a.profilePath()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+		return replaceFile(path, data)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	trial := path + ".tmp-trial"
+	if err := replaceFile(trial, []byte("{}\n")); err != nil {
+		return err
+	}
+	return os.Remove(trial)
+}
+
 // replaceFile writes a file of mode 0600 so that others see the old content or
 // the new one.
 func replaceFile(path string, data []byte) (err error) {

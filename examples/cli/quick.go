@@ -24,20 +24,17 @@ func (a *app) quick(args []string) (answer func() int) {
 	if err != nil || p.store() != storeFile {
 		return nil // a keyring may ask a person, who may lose patience
 	}
-	if _, err := p.config(); err != nil {
-		return nil
-	}
 	ctx := context.Background()
-	store, err := a.openStore(ctx, p)
+	s, err := a.openProfile(ctx, p)
 	if err != nil {
 		return nil
 	}
-	rec, err := store.Get(ctx, a.profile)
+	rec, err := s.store.Get(ctx, a.profile)
 	if err != nil {
 		// Reading again would not do: it has moved a damaged file aside.
 		return func() int { return a.report(err) }
 	}
-	if !line.Token.enough(rec.Tokens) {
+	if !line.Token.enough(s.judge(rec), rec.Tokens) {
 		return nil
 	}
 	return func() int { return a.report(line.Token.show(a, rec.Tokens)) }

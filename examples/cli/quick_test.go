@@ -119,10 +119,10 @@ func masked(message, dir string) string {
 func TestWhatTakesMoreThanReadingAFileHasNoQuickAnswer(t *testing.T) {
 	due := living()
 	due.pair.IssuedAt = time.Now().Add(-time.Hour)
-	due.pair.ExpiresAt = time.Now().Add(defaultMinValid - time.Second)
+	due.pair.ExpiresAt = time.Now().Add(time.Minute)
 	dead := living()
 	dead.pair.ExpiresAt = time.Now().Add(-time.Second)
-	short := living() // a third of its life is less than the default --min-valid
+	short := living() // a third of its life is less than the usual lead
 	short.pair.IssuedAt = time.Now().Add(-time.Minute)
 	short.pair.ExpiresAt = time.Now().Add(20 * time.Second)
 	sealed, secret, foreign := living(), living(), living()

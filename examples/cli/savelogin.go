@@ -40,6 +40,18 @@ func (a *app) saveLogin(ctx context.Context, store *boundStore, old, p *profile,
 	return replaced, nil
 }
 
+// checkRoom finds out whether a login could be saved.
+func (a *app) checkRoom(ctx context.Context, store *boundStore) error {
+	err := store.Check(ctx, a.profile)
+	if err == nil {
+		err = a.checkProfile()
+	}
+	if err != nil {
+		return fmt.Errorf("no session can be saved here: %w", err)
+	}
+	return nil
+}
+
 // moves reports whether the profile keeps its tokens elsewhere than old did.
 func (p *profile) moves(old *profile) bool { return old != nil && old.store() != p.store() }
 

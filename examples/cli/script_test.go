@@ -236,6 +236,8 @@ func faults(ts *testscript.TestScript, name string) oauthtest.Fault {
 			delete(fields, "id_token")        // which is about the access token
 			fields["access_token"] = "opaque" // the server's own tells its end
 		}}
+	case "short-refresh-token":
+		return oauthtest.Fault{Times: -1, Edit: func(fields map[string]any) { fields["refresh_token_expires_in"] = 600 }}
 	case "no-refresh-token":
 		return oauthtest.Fault{Edit: func(fields map[string]any) { delete(fields, "refresh_token") }}
 	}
@@ -264,6 +266,17 @@ func ageCommand(ts *testscript.TestScript, _ bool, args []string) {
 	store, rec := openSession(ts, args[0]), savedSession(ts, args[0])
 	rec.Tokens.IssuedAt = rec.Tokens.IssuedAt.Add(-by)
 	rec.Tokens.ExpiresAt = rec.Tokens.ExpiresAt.Add(-by)
+	if !rec.RefreshedAt.IsZero() {
+		rec.RefreshedAt = rec.RefreshedAt.Add(-by)
+	}
+	for _, mark := range []*tokenstore.Mark{rec.Pending, rec.Refused, rec.Dead} {
+		if mark != nil {
+			mark.At, mark.Last = mark.At.Add(-by), mark.Last.Add(-by)
+		}
+	}
+	if end := &rec.Tokens.RefreshExpiresAt; !end.IsZero() {
+		*end = end.Add(-by)
+	}
 	_, err = store.Set(context.Background(), args[0], rec)
 	ts.Check(err)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // A session is what a command works on: the profile, its client, and the store
@@ -28,6 +29,11 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.openProfile(ctx, p)
+}
+
+// openProfile is open for a profile that has been loaded.
+func (a *app) openProfile(ctx context.Context, p *profile) (*session, error) {
 	cfg, err := p.config()
 	if err != nil {
 		return nil, err
@@ -40,26 +46,29 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	return &session{app: a, profile: p, client: oauth.NewClient(cfg), store: store}, nil
 }
 
-// manager returns a manager for the session that is not running yet.
-func (s *session) manager(edit func(*refresh.Config)) *refresh.Manager {
-	cfg := refresh.Config{
+// config returns how the session is kept alive: by a command that ends soon.
+func (s *session) config() refresh.Config {
+	return refresh.Config{
 		OAuthClient: s.client,
 		Store:       s.store,
 		Session:     s.app.profile,
+		ShortLived:  true,
 		Logger:      s.app.logger(),
 	}
-	if edit != nil {
-		edit(&cfg)
-	}
-	return refresh.NewManager(cfg)
+}
+
+// judge says how the saved session fares now.
+func (s *session) judge(rec *tokenstore.Record) *refresh.RefreshStatus {
+	return refresh.Judge(s.config(), rec, time.Now())
 }
 
 // with runs a manager while f works with it; callers without a living token wait
 // for one as long as given. A refresh under way when f returns is followed
 // through and saved; what cannot be saved is an error.
 func (s *session) with(ctx context.Context, wait time.Duration, f func(m *refresh.Manager) error) (err error) {
-	// Less than a second would not do for taking the lock on a busy machine.
-	m := s.manager(func(cfg *refresh.Config) { cfg.MaxWait = max(wait, time.Second) })
+	cfg := s.config()
+	cfg.MaxWait = max(wait, leastWait)
+	m := refresh.NewManager(cfg)
 	// The end of ctx must not end the manager before f has seen it.
 	if err := m.Start(context.WithoutCancel(ctx), nil); err != nil {
 		return err
@@ -67,6 +76,9 @@ func (s *session) with(ctx context.Context, wait time.Duration, f func(m *refres
 	defer func() { err = first(s.app.finish(ctx, m), err) }()
 	return f(m)
 }
+
+// leastWait is what taking the lock may need on a busy machine.
+const leastWait = time.Second
 
 // closeLimit is app.closeLimit: a little more than a refresh may take.
 const closeLimit = 35 * time.Second

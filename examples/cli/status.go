@@ -18,7 +18,7 @@ type statusCmd struct {
 
 // Help is shown below the command's flags.
 func (statusCmd) Help() string {
-	return `Exit code: 0 if the session can be used or renewed, 3 if a login is required.`
+	return `Exit code: 0 if the session can be used or renewed, 3 if a login is required, or probably helps.`
 }
 
 // Run reads and prints, without asking the server or changing anything.
@@ -31,14 +31,13 @@ func (c *statusCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return c.absent(a, err)
 	}
-	st := statusOf(rec, time.Now())
-	st.Session = a.profile
+	st := s.judge(rec)
 	if c.JSON {
 		err = c.printJSON(a, s, rec, st)
 	} else {
 		err = c.printText(a, s, rec, st)
 	}
-	if err == nil && st.State == refresh.StateLoginRequired {
+	if err == nil && (st.State == refresh.StateLoginRequired || st.State == refresh.StateSuspected) {
 		err = silent(exitLogin)
 	}
 	return err
@@ -58,55 +57,6 @@ func (c *statusCmd) absent(a *app, err error) error {
 	return first(a.printJSON(st), silent(exitLogin))
 }
 
-// statusOf says how a saved session fares, as a manager that starts with it
-// would see it.
-func statusOf(rec *tokenstore.Record, now time.Time) *refresh.RefreshStatus {
-	t := rec.Tokens
-	st := &refresh.RefreshStatus{
-		State:            refresh.StateValid,
-		ExpiresAt:        t.ExpiresAt,
-		LastRefreshAt:    rec.RefreshedAt,
-		RefreshExpiresAt: t.RefreshExpiresAt,
-		ClockSkew:        t.Skew,
-	}
-	if !t.ExpiresAt.IsZero() {
-		lead := refresh.DefaultRefreshThreshold
-		if life, known := t.Lifetime(); known {
-			lead = min(lead, life/3)
-		}
-		st.TimeUntilExpiry = t.ExpiresAt.Sub(now)
-		if t.RefreshToken != "" {
-			st.RefreshAt = t.ExpiresAt.Add(-lead)
-			st.TimeUntilRefresh = st.RefreshAt.Sub(now)
-			st.NeedsRefresh = st.TimeUntilRefresh <= 0
-		}
-	}
-	expired := t.AccessToken == "" || !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
-	switch {
-	case rec.Dead.On(t.RefreshToken):
-		st.State, st.LastError = refresh.StateLoginRequired, "the server has ended the session"+codeText(rec.Dead)
-		st.NeedsRefresh = false
-	case expired && t.RefreshToken == "":
-		st.State, st.LastError = refresh.StateLoginRequired, "the access token has expired, and there is no refresh token"
-	case expired && !t.RefreshExpiresAt.IsZero() && !now.Before(t.RefreshExpiresAt):
-		st.State, st.LastError = refresh.StateLoginRequired, "the refresh token has expired"
-	case rec.Refused.On(t.RefreshToken):
-		st.State, st.LastError = refresh.StateRetrying, "the server refuses the refresh token"+codeText(rec.Refused)
-	case now.Before(rec.NotBefore):
-		st.State, st.LastError, st.NextAttempt = refresh.StateRetrying, "the server asked to wait", rec.NotBefore
-	case rec.Pending.On(t.RefreshToken):
-		st.State, st.LastError = refresh.StateRetrying, "a renewal was begun, and its outcome is not known yet"
-	}
-	return st
-}
-
-func codeText(m *tokenstore.Mark) string {
-	if m.Code == "" {
-		return ""
-	}
-	return " (" + m.Code + ")"
-}
-
 func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *refresh.RefreshStatus) error {
 	now := time.Now()
 	rows := [][2]string{
@@ -115,7 +65,7 @@ func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *re
 		{"client", s.profile.ClientID},
 		{"state", c.stateText(a, st)},
 		{"access token", accessText(st, now)},
-		{"next renewal", renewalText(st, now)},
+		{"next renewal", renewalText(st, rec.Tokens.RefreshToken != "", now)},
 		{"refresh token", refreshText(rec, now)},
 		{"last renewed", lastText(st, now)},
 	}
@@ -138,6 +88,10 @@ func (c *statusCmd) stateText(a *app, st *refresh.RefreshStatus) string {
 	switch st.State {
 	case refresh.StateLoginRequired:
 		return "login required: " + st.LastError + "; " + a.loginAdvice()
+	case refresh.StateSuspected:
+		return "refused: " + st.LastError + "; a login probably helps: " + a.loginAdvice()
+	case refresh.StateMisconfigured:
+		return "misconfigured: " + st.LastError
 	case refresh.StateRetrying:
 		return "in trouble, nothing is lost: " + st.LastError
 	}
@@ -154,11 +108,11 @@ func accessText(st *refresh.RefreshStatus, now time.Time) string {
 	return "valid until " + when(st.ExpiresAt, now)
 }
 
-func renewalText(st *refresh.RefreshStatus, now time.Time) string {
+func renewalText(st *refresh.RefreshStatus, renewable bool, now time.Time) string {
 	switch {
 	case !st.NextAttempt.IsZero():
 		return "not before " + when(st.NextAttempt, now)
-	case st.State == refresh.StateLoginRequired:
+	case st.State == refresh.StateLoginRequired, !renewable:
 		return "none"
 	case st.NeedsRefresh:
 		return "due now, with the next command that needs a token"

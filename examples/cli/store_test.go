@@ -23,24 +23,35 @@ type fakeKeyring struct {
 	key    tokenstore.Key
 	err    error // of opening it
 	full   error // of saving a session
+	late   error // of saving one, which nobody can tell beforehand
+	locked error // of locking one
 	opened int
 }
 
 // sealedFiles is what it opens.
 type sealedFiles struct {
 	*tokenstore.Sealed
-	dir  string
-	full error
+	dir                string
+	full, late, locked error
 }
 
 func (s sealedFiles) Dir() string { return s.dir }
 
 func (s sealedFiles) Set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
-	if s.full != nil {
-		return 0, s.full
+	if err := first(s.full, s.late); err != nil {
+		return 0, err
 	}
 	return s.Sealed.Set(ctx, name, rec)
 }
+
+func (s sealedFiles) Lock(ctx context.Context, name string) (tokenstore.Lease, error) {
+	if s.locked != nil {
+		return nil, s.locked
+	}
+	return s.Sealed.Lock(ctx, name)
+}
+
+func (s sealedFiles) Check(context.Context, string) error { return first(s.locked, s.full) }
 
 func (k *fakeKeyring) open(_ context.Context, dir string) (backend, error) {
 	k.opened++
@@ -51,7 +62,7 @@ func (k *fakeKeyring) open(_ context.Context, dir string) (backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sealedFiles{tokenstore.NewSealed(file, tokenstore.Keys(k.key)), dir, k.full}, nil
+	return sealedFiles{tokenstore.NewSealed(file, tokenstore.Keys(k.key)), dir, k.full, k.late, k.locked}, nil
 }
 
 // A desk is a person at a machine with a keyring, and a server to log in to.
@@ -185,7 +196,7 @@ func TestF24_ACopyLeftBehindIsRemovedByTheNextLogin(t *testing.T) {
 func TestF24_ALoginThatCannotBeSavedThereLeavesTheOldCopy(t *testing.T) {
 	d := newDesk(t)
 	d.mustLogin(storeFile)
-	d.keyring.full = errors.New("no room")
+	d.keyring.late = errors.New("no room")
 	code, said := d.login(storeKeyring)
 	if code != exitFailed || !strings.Contains(said, "the login worked, but could not be saved") {
 		t.Errorf("exit code %d, said %q", code, said)

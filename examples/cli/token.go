@@ -2,15 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // tokenCmd prints a valid access token and nothing else.
 type tokenCmd struct {
-	MinValid *time.Duration `placeholder:"D" help:"Renew the token first if less than this is left of it (default: 60s, or a third of its life if that is less)."`
+	MinValid *time.Duration `placeholder:"D" help:"Renew the token first if less than this is left of it. One that is due (see \"evertoken status\") is renewed in any case."`
 	waitFlag
 }
 
@@ -24,9 +26,6 @@ func (tokenCmd) Help() string {
 	return `Never opens a browser. Without a valid session it prints nothing and fails with exit code 3.`
 }
 
-// defaultMinValid is enough for a script to make its request.
-const defaultMinValid = time.Minute
-
 // Run prints the token. As long as one lives, trouble with renewing it is a
 // warning.
 func (c *tokenCmd) Run(ctx context.Context, a *app) error {
@@ -38,10 +37,11 @@ func (c *tokenCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if c.enough(rec.Tokens) {
+	st := s.judge(rec)
+	if c.enough(st, rec.Tokens) {
 		return c.show(a, rec.Tokens) // the usual case needs no manager
 	}
-	return s.with(ctx, c.Wait, func(m *refresh.Manager) error {
+	return s.with(ctx, c.patience(rec.Tokens), func(m *refresh.Manager) error {
 		pair, err := c.renewed(ctx, a, m)
 		if err != nil {
 			return err
@@ -52,20 +52,32 @@ func (c *tokenCmd) Run(ctx context.Context, a *app) error {
 
 func (*tokenCmd) show(a *app, t *oauth.TokenPair) error { return a.print("%s", t.AccessToken) }
 
-// enough reports whether a token lives long enough not to be renewed.
-func (c *tokenCmd) enough(t *oauth.TokenPair) bool {
-	need := defaultMinValid
+// enough reports whether a token is to be served as it is.
+func (c *tokenCmd) enough(st *refresh.RefreshStatus, t *oauth.TokenPair) bool {
+	return !st.NeedsRefresh && c.lasts(t)
+}
+
+// lasts reports whether a token lives as long as the caller wants.
+func (c *tokenCmd) lasts(t *oauth.TokenPair) bool {
+	var need time.Duration
 	if c.MinValid != nil {
 		need = *c.MinValid
-	} else if life, known := t.Lifetime(); known {
-		need = min(need, life/3) // or short tokens would be renewed on every call
 	}
 	return left(t) > need
 }
 
+// patience is how long to wait for a new token. A caller whose token is good
+// enough does not wait for another process that is renewing it.
+func (c *tokenCmd) patience(t *oauth.TokenPair) time.Duration {
+	if c.lasts(t) {
+		return leastWait
+	}
+	return c.Wait
+}
+
 // renewed returns a pair with enough life, or failing that, with some.
 func (c *tokenCmd) renewed(ctx context.Context, a *app, m *refresh.Manager) (*oauth.TokenPair, error) {
-	if pair := m.GetTokens(); pair != nil && c.enough(pair) {
+	if pair := m.GetTokens(); pair != nil && c.enough(m.GetRefreshStatus(), pair) {
 		return pair, nil // somebody else was faster
 	}
 	failure := m.ForceRefresh(ctx)
@@ -73,10 +85,20 @@ func (c *tokenCmd) renewed(ctx context.Context, a *app, m *refresh.Manager) (*oa
 	switch {
 	case err != nil:
 		return nil, first(failure, err)
-	case failure != nil && !c.enough(pair):
-		a.warn("evertoken: the token could not be renewed and lives %s more: %s", brief(left(pair)), plainText(failure))
-	case !c.enough(pair):
+	case errors.Is(failure, tokenstore.ErrLocked) && c.lasts(pair):
+		// Somebody else is at it.
+	case failure != nil:
+		a.warn("evertoken: the token could not be renewed%s: %s", stillLives(pair), a.explain(failure))
+	case c.MinValid != nil && !c.lasts(pair):
 		a.warn("evertoken: the server's tokens live less than --min-valid %s", brief(*c.MinValid))
 	}
 	return pair, nil
+}
+
+// stillLives says for how long a token can be used, if that is known.
+func stillLives(t *oauth.TokenPair) string {
+	if t.ExpiresAt.IsZero() {
+		return ""
+	}
+	return " and lives " + brief(left(t)) + " more"
 }

@@ -29,7 +29,9 @@ func (watchCmd) Run(ctx context.Context, a *app) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	w := &watcher{app: a, unread: stop}
-	m := s.manager(func(cfg *refresh.Config) { cfg.OnEvent = w.event })
+	cfg := s.config()
+	cfg.ShortLived, cfg.OnEvent = false, w.event
+	m := refresh.NewManager(cfg)
 	if err := m.Start(context.WithoutCancel(ctx), nil); err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ func full() *tokenstore.Record {
 	tokens.RefreshExpiresAt = at.Add(7 * 24 * time.Hour)
 	tokens.Scope = "openid offline_access"
 	tokens.IDToken = "header.payload.signature"
+	tokens.GrantType = "urn:example:grant"
 	tokens.Skew = -2 * time.Second
 	tokens.DPoPKey = dpopKey()
 	tokens.Extra = map[string]json.RawMessage{
@@ -45,9 +46,9 @@ func full() *tokenstore.Record {
 	}
 	return &tokenstore.Record{
 		Tokens:      tokens,
-		Pending:     &tokenstore.Mark{Token: tokenstore.Fingerprint("a"), At: at.Add(time.Second), Code: "pending"},
-		Refused:     &tokenstore.Mark{Token: tokenstore.Fingerprint("b"), At: at.Add(2 * time.Second), Code: "invalid_request", By: "c2", Last: at.Add(9 * time.Second), Count: 3},
-		Dead:        &tokenstore.Mark{Token: tokenstore.Fingerprint("c"), At: at.Add(3 * time.Second), Code: "invalid_grant", By: "c1", Certain: true},
+		Pending:     fullMark("a", "pending", at.Add(time.Second)),
+		Refused:     fullMark("b", "invalid_request", at.Add(2*time.Second)),
+		Dead:        fullMark("c", "invalid_grant", at.Add(3*time.Second)),
 		NotBefore:   at.Add(4 * time.Second),
 		RefreshedAt: at.Add(5 * time.Second),
 		RefreshedBy: "client",
@@ -56,6 +57,13 @@ func full() *tokenstore.Record {
 			"from_the_future": json.RawMessage(`{"list":[1,2,{"deep":"<value>"}]}`),
 			"null":            json.RawMessage(`null`),
 		},
+	}
+}
+
+func fullMark(token, code string, at time.Time) *tokenstore.Mark {
+	return &tokenstore.Mark{
+		Token: tokenstore.Fingerprint(token), At: at, Code: code,
+		By: "client of " + token, Certain: true, Last: at.Add(time.Minute), Count: 3,
 	}
 }
 

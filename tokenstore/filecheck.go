@@ -1,0 +1,50 @@
+package tokenstore
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// Check implements [Checker] by doing what Lock and Set do. A record that is there
+// is replaced by itself: nothing else tells for certain that it can be.
+func (f *File) Check(ctx context.Context, name string) error {
+	if err := check(ctx, "save", name); err != nil {
+		return err
+	}
+	lease, err := f.leases.tryLock(f.path(name) + leaseSuffix)
+	if err != nil {
+		return failed("lock", name, err)
+	}
+	if lease != nil { // else somebody holds it, so it can be had
+		defer func() { _ = lease.unlock() }()
+	}
+	return failed("save", name, f.change(ctx, name, func(path string) error {
+		// A damaged record is none to keep: a new session takes its place.
+		if _, err := f.version(name); err != nil && !errors.Is(err, ErrDamaged) {
+			return err
+		}
+		return advise(rehearse(path))
+	}))
+}
+
+// recordRoom is what most records take, with long tokens and sealed ones.
+const recordRoom = 16 << 10
+
+// rehearse saves what is saved already, or nothing, to find out whether something
+// else could be.
+func rehearse(path string) error {
+	data, err := readPrivate(path)
+	switch {
+	case err == nil:
+		return replaceFile(path, data)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	tmp, err := writeBeside(path, make([]byte, recordRoom))
+	if err != nil {
+		return err
+	}
+	return os.Remove(tmp)
+}
