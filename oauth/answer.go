@@ -26,6 +26,7 @@ type answer struct {
 	received time.Time
 	fallback time.Duration // Config.DefaultLifetime
 	auth     ClientAuth    // how the client authenticated, if it did
+	endCodes []string      // Preset.EndCodes
 	// secretEnds is Config.ClientSecretExpiresAt, zero if the secret does not end.
 	secretEnds time.Time
 }
@@ -140,14 +141,15 @@ func jwtLifetime(token string) (time.Duration, bool) {
 // side does not end a session for a year.
 const maxRetryAfter = time.Hour
 
-// retryAt reads Retry-After in both forms (RFC 9110 section 10.2.3). A date is
-// taken relative to the server's own Date, so that clock skew cancels out.
-func (a answer) retryAt() time.Time {
-	text := strings.TrimSpace(a.header.Get("Retry-After"))
-	if text == "" {
+// retryAt reads Retry-After in both forms (RFC 9110 section 10.2.3), or what the
+// answer's members say instead. A date is taken relative to the server's own Date, so
+// that clock skew cancels out. A success asks for nothing of the kind.
+func (a answer) retryAt(fields map[string]json.RawMessage) time.Time {
+	if isSuccess(a.status) && a.header.Get("Retry-After") == "" && waitInBody(fields) == 0 {
 		return time.Time{}
 	}
-	var wait time.Duration
+	text := strings.TrimSpace(a.header.Get("Retry-After"))
+	wait := waitInBody(fields)
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		wait = time.Duration(min(n, int64(maxRetryAfter/time.Second))) * time.Second
 	} else if when, err := http.ParseTime(text); err == nil {

@@ -68,7 +68,8 @@ func (r LoginRequest) LogValue() slog.Value { return slog.StringValue(r.String()
 //
 // Each call makes a new state and a new PKCE challenge (S256, RFC 7636), which
 // is sent whatever the server's metadata says of it. Config.AuthParams are added
-// but replace nothing that the flow needs. No request is sent; a mistake in
+// but replace nothing that the flow needs, and so is what Config.Preset.Offline
+// has for a refresh token. No request is sent; a mistake in
 // the configuration is an [*Error] that matches [ErrMisconfigured], and so is
 // Config.RequirePushedAuth, for which there is [Client.PushAuthCode]. Safe for
 // concurrent use.
@@ -105,6 +106,7 @@ func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginReq
 	for name, values := range c.cfg.AuthParams {
 		query[name] = values
 	}
+	c.addOffline(query)
 	query.Set("response_type", "code")
 	query.Set("client_id", c.cfg.ClientID)
 	query.Set("redirect_uri", redirectURL)
@@ -114,8 +116,8 @@ func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginReq
 	if !req.DPoPKey.IsZero() { // RFC 9449 section 10: the code is bound as well
 		query.Set("dpop_jkt", req.DPoPKey.Thumbprint())
 	}
-	if len(c.cfg.Scopes) > 0 {
-		query.Set("scope", strings.Join(c.cfg.Scopes, " "))
+	if scopes := c.loginScopes(); len(scopes) > 0 {
+		query.Set("scope", strings.Join(scopes, " "))
 	}
 	if slices.Contains(strings.Fields(query.Get("scope")), "openid") {
 		req.Nonce = rand.Text()

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/evertoken/evertoken/internal/browser"
 )
@@ -101,7 +99,7 @@ func (l *login) run(ctx context.Context) (*TokenPair, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.warnWithoutRefreshToken(pair)
+	c.warnWithoutRefreshToken(pair, c.OfflineAdvice())
 	return pair, nil
 }
 
@@ -212,23 +210,6 @@ func pathOf(address string) string {
 	}
 	_, path, _ := strings.Cut(address, "/")
 	return path
-}
-
-// warnWithoutRefreshToken tells the person now what would surprise him when the
-// access token ends.
-func (c *Client) warnWithoutRefreshToken(pair *TokenPair) {
-	if pair.RefreshToken != "" {
-		return
-	}
-	end := "with the access token"
-	if !pair.ExpiresAt.IsZero() {
-		end = "at " + pair.ExpiresAt.Format(time.DateTime)
-	}
-	advice := "the server may want prompt=consent for one"
-	if !slices.Contains(c.cfg.Scopes, "offline_access") {
-		advice = "ask for the scope offline_access"
-	}
-	c.say("The server gave no refresh token: the session ends %s. To keep it alive, %s.\n", end, advice)
 }
 
 // say tells the person something. Output is where people look; if it cannot be

@@ -334,7 +334,7 @@ func TestAuthenticateReportsMistakesBeforeItListens(t *testing.T) {
 
 func TestLoginWithoutRefreshTokenSaysSo(t *testing.T) {
 	for scope, want := range map[string]string{
-		"openid":                "ask for the scope offline_access",
+		"openid":                "see in the server's documentation",
 		"openid offline_access": "prompt=consent",
 	} {
 		s := server(t, oauthtest.Config{})

@@ -15,11 +15,11 @@ import (
 // isConnectError reports whether err arose before a connection stood.
 func isConnectError(err error) bool {
 	var op *net.OpError
-	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
+	if errors.As(err, &op) && (op.Op == "dial" || op.Op == opProxyConnect || op.Op == opSOCKS) {
 		return true
 	}
 	var dns *net.DNSError
-	return errors.As(err, &dns) || isTLSError(err)
+	return errors.As(err, &dns) || errors.Is(err, errProxyAddress) || isTLSError(err)
 }
 
 func isTLSError(err error) bool {
@@ -34,14 +34,31 @@ func isTLSError(err error) bool {
 		errors.As(err, &host) || errors.As(err, &invalid)
 }
 
+// unanswered returns the error of a request to which no answer came.
+func unanswered(op string, err error, sent bool) *Error {
+	fail := &Error{Op: op, Kind: ErrTransient, Sent: sent, Err: cleanCause(err)}
+	if status, ok := connectStatus(err); ok && !sent {
+		fail.Err = status
+	}
+	var cert *untrusted
+	switch {
+	case errors.Is(fail.Err, ErrProxyAuth):
+		fail.Hint = hintProxyAuth
+	case errors.As(fail.Err, &cert):
+		fail.Hint = cert.hint
+	}
+	return fail
+}
+
 // cleanCause returns err in a form that is safe to print. Errors of net/http can
 // quote the URL with its query, or what the server sent; those of a caller's
 // transport can quote anything. So only causes we know are kept, and of the
 // others only the type.
 func cleanCause(err error) error {
 	var (
-		op  *net.OpError
-		dns *net.DNSError
+		op    *net.OpError
+		dns   *net.DNSError
+		proxy proxyStatus
 	)
 	switch {
 	case err == nil:
@@ -50,6 +67,12 @@ func cleanCause(err error) error {
 		return fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
+	case errors.As(err, &proxy):
+		return proxy
+	case errors.Is(err, errProxyAddress):
+		return errProxyAddress
+	case errors.As(err, &op) && (op.Op == opProxyConnect || op.Op == opSOCKS):
+		return proxyCause(op)
 	case errors.As(err, &dns):
 		return dns
 	case isTLSError(err):
@@ -83,17 +106,13 @@ func cleanOp(op *net.OpError) error {
 	return clean
 }
 
-// tlsCause keeps the innermost TLS error, which speaks of certificates only.
+// tlsCause says why there is no TLS connection.
 func tlsCause(err error) error {
-	var verify *tls.CertificateVerificationError
-	if errors.As(err, &verify) {
-		return verify
-	}
 	var header tls.RecordHeaderError
 	if errors.As(err, &header) {
 		return errors.New("the server does not speak TLS on this port")
 	}
-	return innermost(err)
+	return certificateCause(err)
 }
 
 func innermost(err error) error {

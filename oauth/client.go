@@ -55,7 +55,7 @@ func (c *Client) Config() Config { return c.cfg.withDefaults() }
 // ConfigID identifies what the server can see of the configuration: endpoint,
 // client and way of authenticating, with the key or certificate for it (but not a
 // certificate that Config.HTTPClient presents), whether tokens are bound to a key,
-// and the scope if refreshes name one. A session that was renewed under one ID may
+// the scope if refreshes name one, and Config.TokenParams. A session that was renewed under one ID may
 // be refused under another without being dead. It reveals no secret.
 func (c *Client) ConfigID() string {
 	seen := []string{c.cfg.TokenURL, c.cfg.ClientID, string(c.cfg.ClientAuth), c.cfg.ClientSecret}
@@ -65,6 +65,9 @@ func (c *Client) ConfigID() string {
 	}
 	if scope := c.refreshScope(); scope != "" {
 		seen = append(seen, "scope "+scope)
+	}
+	if len(c.cfg.TokenParams) > 0 {
+		seen = append(seen, "params "+c.cfg.TokenParams.Encode())
 	}
 	sum := sha256.Sum256([]byte(strings.Join(seen, "\x00")))
 	return hex.EncodeToString(sum[:8])
@@ -136,6 +139,7 @@ func (c *Client) requestPair(ctx context.Context, op string, form url.Values, ke
 	for _, resource := range c.resources(ctx) {
 		form.Add("resource", resource)
 	}
+	c.addTokenParams(form)
 	send := func() (answer, *Error) { return c.post(ctx, op, c.cfg.TokenURL, form) }
 	if !key.IsZero() {
 		send = func() (answer, *Error) { return c.postProven(ctx, op, c.cfg.TokenURL, form, key, skew) }

@@ -57,6 +57,7 @@ func presenting(hc *http.Client, cert *tls.Certificate) (*http.Client, error) {
 	// See defaultTransport. Besides, nobody else could close idle connections of
 	// this transport.
 	t.DisableKeepAlives = true
+	tellProxyErrors(t)
 	c.Transport = t
 	return &c, nil
 }

@@ -2,21 +2,70 @@ package oauth
 
 import (
 	"context"
+	"errors"
+	"time"
 )
 
 const opClientCredentials = "client_credentials"
 
+// Grants that can be asked for again without a person; see TokenPair.GrantType.
+const (
+	GrantTypeClientCredentials = "client_credentials"                              // RFC 6749 section 4.4.2
+	GrantTypeTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693 section 2.1
+)
+
 // ClientCredentials obtains a token for the client itself, with no person behind
-// it (RFC 6749 section 4.4), for Config.Scopes. There is normally no refresh token
-// in the answer: to keep such a session alive, give a refresh.Manager
-// [Client.ClientCredentialsRefresher].
+// it (RFC 6749 section 4.4), for Config.Scopes. To keep such a session alive, give
+// a refresh.Manager [Client.ClientCredentialsRefresher], which needs no first pair.
 //
-// It sends one request. Errors are of type [*Error]; a wrong secret is
-// [ErrMisconfigured]. Safe for concurrent use.
+// The pair has no refresh token. If a server sends one, which section 4.4.3 advises
+// against, it is dropped: the client's own credentials renew the pair for as long as
+// they are good, and a refresh token would only add an end of its own.
+//
+// It sends one request. Errors are of type [*Error] and never [ErrLoginRequired],
+// since nobody can log in: a wrong secret is [ErrMisconfigured], and so is every
+// other refusal by an error code that is known. Safe for concurrent use.
 func (c *Client) ClientCredentials(ctx context.Context) (*TokenPair, error) {
-	form := c.scopeForm()
-	form.Set("grant_type", "client_credentials")
-	return c.grant(ctx, opClientCredentials, form)
+	form := scopeForm(c.cfg.Scopes)
+	form.Set("grant_type", GrantTypeClientCredentials)
+	pair, err := c.grant(ctx, opClientCredentials, form)
+	if err != nil {
+		return nil, withoutLogin(err, "check client ID, client secret and that this client may use client credentials")
+	}
+	pair.RefreshToken, pair.RefreshExpiresAt = "", time.Time{}
+	pair.GrantType = GrantTypeClientCredentials
+	return pair, nil
+}
+
+// withoutLogin returns an error of a grant that no login can mend: what would ask
+// for one means the client's setup, which hint says how to check.
+func withoutLogin(err error, hint string) error {
+	var fail *Error
+	if !errors.As(err, &fail) || fail.Kind != ErrLoginRequired {
+		return err
+	}
+	changed := *fail
+	changed.Kind, changed.Hint = ErrMisconfigured, hint
+	return &changed
+}
+
+// RenewsGrant reports whether Refresh renews pairs without a refresh token that
+// this grant gave, by its grant_type: those of client credentials. It is for
+// refresh.Manager.
+func (c *Client) RenewsGrant(grantType string) bool { return grantType == GrantTypeClientCredentials }
+
+// askAgain obtains a pair by client credentials, unless the server has asked to
+// wait.
+func (c *Client) askAgain(ctx context.Context) (*TokenPair, error) {
+	if until := c.waitUntil(); !until.IsZero() {
+		return nil, mustWait(opClientCredentials, until)
+	}
+	pair, err := c.ClientCredentials(ctx)
+	if err != nil {
+		c.rememberWait(err)
+		return nil, err
+	}
+	return pair, nil
 }
 
 // A ClientCredentialsRefresher renews a pair by asking for a new one: the
@@ -24,7 +73,8 @@ func (c *Client) ClientCredentials(ctx context.Context) (*TokenPair, error) {
 type ClientCredentialsRefresher struct{ client *Client }
 
 // ClientCredentialsRefresher returns a refresher for pairs that
-// [Client.ClientCredentials] obtained.
+// [Client.ClientCredentials] obtained. A refresh.Manager that has it needs no pair
+// to start with: it obtains the first by itself.
 func (c *Client) ClientCredentialsRefresher() *ClientCredentialsRefresher {
 	return &ClientCredentialsRefresher{client: c}
 }
@@ -34,15 +84,7 @@ func (c *Client) ClientCredentialsRefresher() *ClientCredentialsRefresher {
 // Retry-After it fails with [ErrTransient] until then, without a request, like
 // [Client.Refresh].
 func (r *ClientCredentialsRefresher) Refresh(ctx context.Context, _ *TokenPair) (*TokenPair, error) {
-	if until := r.client.waitUntil(); !until.IsZero() {
-		return nil, mustWait(opClientCredentials, until)
-	}
-	pair, err := r.client.ClientCredentials(ctx)
-	if err != nil {
-		r.client.rememberWait(err)
-		return nil, err
-	}
-	return pair, nil
+	return r.client.askAgain(ctx)
 }
 
 // RenewsWithoutRefreshToken tells a refresh.Manager that a pair needs no refresh

@@ -1,70 +1,142 @@
 package oauth
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+	"unicode"
+)
 
 // A meaning is what an error code says, whatever the grant.
 type meaning struct {
-	kind   error // nil: by itself the code decides nothing
-	reason error // the finer sentinel, if there is one
-	hint   string
+	kind    error // nil: by itself the code decides nothing
+	reason  error // the finer sentinel, if there is one
+	verdict Verdict
+	listed  bool // by the provider: it counts under 5xx too
+	hint    string
 }
 
-// codes is the closed list of error codes that decide something when a server
-// refuses a request. A code that is not here is a refusal like any other.
+// ended is the meaning of a word by which a server ends a session.
+func ended(reason error) meaning {
+	return meaning{kind: ErrLoginRequired, reason: reason, verdict: VerdictEnded}
+}
+
+// clientRefused is the meaning of a word about the client, and not about a session.
+func clientRefused(hint string) meaning {
+	return meaning{kind: ErrMisconfigured, verdict: VerdictClient, hint: hint}
+}
+
+// wrongSetting is the meaning of a word about the request. Servers also say it of a
+// dead refresh token, so that it proves nothing.
+func wrongSetting(reason error, hint string) meaning {
+	return meaning{kind: ErrMisconfigured, reason: reason, verdict: VerdictUnclear, hint: hint}
+}
+
+const (
+	hintClient = "check client ID, client secret and Config.ClientAuth (servers differ: client_secret_basic, client_secret_post, or basic without form-encoding)"
+	hintGrant  = "this client is not allowed to use this grant; check its registration"
+	hintAbsent = "the server does not know this client any more, or has turned it off; check its registration"
+)
+
+// codes is the closed list of error codes that decide something, by what codeWord
+// makes of them. A code that is not here, and that names no trouble, is a refusal
+// like any other.
 var codes = map[string]meaning{
 	// RFC 6749 section 5.2. The code alone cannot tell an expired refresh token
 	// from a revoked or a reused one.
-	"invalid_grant": {kind: ErrLoginRequired},
+	"invalid_grant": ended(nil),
+
+	// OpenID Connect Core section 3.1.2.6: the person has to do something.
+	"login_required":             ended(nil),
+	"interaction_required":       ended(nil),
+	"consent_required":           ended(nil),
+	"account_selection_required": ended(nil),
+
+	// What GitHub and Slack say, under 200.
+	"bad_refresh_token":     ended(ErrTokenInvalid),
+	"invalid_refresh_token": ended(ErrTokenInvalid),
 
 	// What home-grown JSON backends say instead.
-	"TOKEN_EXPIRED":          {kind: ErrLoginRequired, reason: ErrTokenExpired},
-	"TOKEN_REUSED":           {kind: ErrLoginRequired, reason: ErrTokenReused},
-	"TOKEN_INVALID":          {kind: ErrLoginRequired, reason: ErrTokenInvalid},
-	"USER_NOT_FOUND":         {kind: ErrLoginRequired, reason: ErrUserNotFound},
-	"REFRESH_TOKEN_REQUIRED": {kind: ErrMisconfigured, reason: ErrRefreshTokenRequired},
+	"token_expired":          ended(ErrTokenExpired),
+	"token_reused":           ended(ErrTokenReused),
+	"token_invalid":          ended(ErrTokenInvalid),
+	"user_not_found":         ended(ErrUserNotFound),
+	"refresh_token_required": wrongSetting(ErrRefreshTokenRequired, ""),
 
-	"invalid_client": {kind: ErrMisconfigured,
-		hint: "check client ID, client secret and Config.ClientAuth (servers differ: client_secret_basic, client_secret_post, or basic without form-encoding)"},
-	"unauthorized_client":    {kind: ErrMisconfigured, hint: "this client is not allowed to use this grant; check its registration"},
-	"invalid_scope":          {kind: ErrMisconfigured, hint: "check Config.Scopes"},
-	"invalid_request":        {kind: ErrMisconfigured},
-	"unsupported_grant_type": {kind: ErrMisconfigured, hint: "the server does not offer this grant"},
-	"invalid_target":         {kind: ErrMisconfigured, hint: "check the resource indicator"},
+	"invalid_client":               clientRefused(hintClient),
+	"invalid_client_id":            clientRefused(hintClient),
+	"invalid_client_secret":        clientRefused(hintClient),
+	"invalid_client_credentials":   clientRefused(hintClient),
+	"incorrect_client_credentials": clientRefused(hintClient),
+	"bad_client_credentials":       clientRefused(hintClient),
+	"bad_client_secret":            clientRefused(hintClient),
+	"unauthorized_client":          clientRefused(hintGrant),
+	"disabled_client":              clientRefused(hintAbsent),
+	"client_disabled":              clientRefused(hintAbsent),
+	"deleted_client":               clientRefused(hintAbsent),
+	"client_not_found":             clientRefused(hintAbsent),
+	"unknown_client":               clientRefused(hintAbsent),
 
-	"temporarily_unavailable": {kind: ErrTransient},
-	"server_error":            {kind: ErrTransient},
-	"slow_down":               {kind: ErrTransient},
-	errCodeDPoPNonce:          {kind: ErrTransient}, // twice in a row: its nonces change too fast for us
-	errCodeDPoPProof:          {kind: ErrMisconfigured, hint: "check this machine's clock, and that Config.TokenURL is the address by which the server knows itself"},
-	"authorization_pending":   {kind: ErrTransient},
-}
+	"invalid_scope":          wrongSetting(nil, "check Config.Scopes"),
+	"invalid_request":        wrongSetting(nil, ""),
+	"unsupported_grant_type": wrongSetting(nil, "the server does not offer this grant"),
+	"invalid_target":         wrongSetting(nil, "check the resource indicator"),
 
-// loginCodes are codes that end an attempt to log in, and mean nothing when a
-// refresh is answered: there, they are no reason to end a session.
-var loginCodes = map[string]meaning{
-	"access_denied": {kind: ErrLoginRequired, reason: ErrAccessDenied},
-	"expired_token": {kind: ErrLoginRequired, reason: ErrCodeExpired},
-
-	// What one widely used device flow says for access_denied.
-	"authorization_declined": {kind: ErrLoginRequired, reason: ErrAccessDenied},
-
-	// OpenID Connect Core section 3.1.2.6: the person has to do something that
-	// the request (prompt=none) forbade.
-	"login_required":             {kind: ErrLoginRequired},
-	"interaction_required":       {kind: ErrLoginRequired},
-	"consent_required":           {kind: ErrLoginRequired},
-	"account_selection_required": {kind: ErrLoginRequired},
-
-	"unsupported_response_type": {kind: ErrMisconfigured, hint: "the server does not offer the authorization code flow to this client"},
+	"authorization_pending": {kind: ErrTransient, verdict: VerdictTrouble},
+	errCodeDPoPNonce:        {kind: ErrTransient, verdict: VerdictTrouble}, // twice in a row: its nonces change too fast for us
+	errCodeDPoPProof: {kind: ErrMisconfigured, verdict: VerdictSettings,
+		hint: "check this machine's clock, and that Config.TokenURL is the address by which the server knows itself"},
 }
 
 // meaningOf looks a code up for the given operation; the zero meaning decides
 // nothing.
 func meaningOf(op, code string) meaning {
-	if m, known := codes[code]; known || op == opRefresh {
+	word := codeWord(code)
+	if m, known := codes[word]; known {
 		return m
 	}
-	return loginCodes[code]
+	if op != opRefresh {
+		if m, known := loginCodes[word]; known {
+			return m
+		}
+	}
+	if namesTrouble(word) {
+		return meaning{kind: ErrTransient, verdict: VerdictTrouble}
+	}
+	return meaning{}
+}
+
+// codeWord returns a code in the spelling of RFC 6749: TOKEN_REUSED, tokenReused
+// and token-reused are token_reused. What follows a colon is a description.
+func codeWord(code string) string {
+	code, _, _ = strings.Cut(code, ":")
+	if isCodeWord(code) {
+		return code
+	}
+	var b strings.Builder
+	lower, gap := false, false
+	for _, r := range code {
+		switch {
+		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
+			gap = b.Len() > 0
+			lower = false
+			continue
+		case gap, lower && unicode.IsUpper(r):
+			b.WriteByte('_')
+		}
+		gap, lower = false, unicode.IsLower(r)
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+// isCodeWord reports whether codeWord has nothing to change.
+func isCodeWord(code string) bool {
+	for i := range len(code) {
+		if c := code[i]; (c < 'a' || c > 'z') && (c != '_' || i == 0 || i == len(code)-1) {
+			return false
+		}
+	}
+	return true
 }
 
 func isSuccess(status int) bool { return status >= 200 && status <= 299 }

@@ -114,6 +114,10 @@ type Config struct {
 	Scopes []string
 	// AuthParams are added to the authorization request: prompt, audience, …
 	AuthParams url.Values
+	// TokenParams are added to the body of every request to the token endpoint,
+	// such as the audience that some servers want with client credentials. What a
+	// request has by itself they do not replace.
+	TokenParams url.Values
 	// Resources are the resource indicators (RFC 8707) sent at login and refresh.
 	// WithResource replaces them for one call.
 	Resources []string
@@ -149,7 +153,8 @@ type Config struct {
 	// secret. It must return when ctx ends, and be safe for concurrent use.
 	VerifyIDToken func(ctx context.Context, check IDTokenCheck) error
 
-	// Preset is what this server does without telling, such as PresetGoogle().
+	// Preset is what this server does without telling, such as PresetGoogle(), and
+	// what it has to be asked for.
 	// oauthtest.Like makes a server to test against that does the same.
 	Preset Preset
 	// DefaultLifetime is an access token's life when the server does not tell.
@@ -185,11 +190,8 @@ const defaultTimeout = 30 * time.Second
 func (cfg Config) withDefaults() Config {
 	cfg.Scopes = slices.Clone(cfg.Scopes)
 	cfg.Resources = slices.Clone(cfg.Resources)
-	params := make(url.Values, len(cfg.AuthParams))
-	for k, v := range cfg.AuthParams {
-		params[k] = slices.Clone(v)
-	}
-	cfg.AuthParams = params
+	cfg.AuthParams = cloneParams(cfg.AuthParams)
+	cfg.TokenParams = cloneParams(cfg.TokenParams)
 	if cfg.ClientAuth == "" {
 		cfg.ClientAuth = AuthNone
 		switch {
@@ -220,6 +222,15 @@ func (cfg Config) withDefaults() Config {
 		cfg.Now = time.Now
 	}
 	return cfg
+}
+
+// cloneParams returns a copy of params that shares nothing with it, and is not nil.
+func cloneParams(params url.Values) url.Values {
+	c := make(url.Values, len(params))
+	for name, values := range params {
+		c[name] = slices.Clone(values)
+	}
+	return c
 }
 
 // check returns what makes cfg unusable for any request, or nil.

@@ -63,7 +63,7 @@ func (c *Client) DeviceLogin(ctx context.Context) (*TokenPair, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.warnWithoutRefreshToken(pair)
+	c.warnWithoutRefreshToken(pair, OfflineAccess{Scope: c.OfflineAdvice().Scope})
 	return pair, nil
 }
 
@@ -81,13 +81,14 @@ func (c *Client) showDeviceCode(code *DeviceCode) {
 }
 
 // DeviceAuth asks the server for a device code (RFC 8628 section 3.1). It sends
-// one request. Errors are of type [*Error]; without Config.DeviceAuthURL it is
-// [ErrMisconfigured]. Safe for concurrent use.
+// one request. Errors are of type [*Error]; without Config.DeviceAuthURL, or if
+// the server refuses the login in whatever word, it is [ErrMisconfigured]. Safe
+// for concurrent use.
 func (c *Client) DeviceAuth(ctx context.Context) (*DeviceCode, error) {
 	if err := c.ready(opDevice, "Config.DeviceAuthURL", c.cfg.DeviceAuthURL); err != nil {
 		return nil, err
 	}
-	form := c.scopeForm()
+	form := scopeForm(c.loginScopes())
 	if resources := c.resources(ctx); len(resources) > 0 {
 		form["resource"] = resources
 	}
@@ -97,16 +98,16 @@ func (c *Client) DeviceAuth(ctx context.Context) (*DeviceCode, error) {
 	}
 	code, fail := judgeDeviceAuth(a)
 	if fail != nil {
-		return nil, fail
+		return nil, deviceRefusal(fail)
 	}
 	return code, nil
 }
 
-// scopeForm returns a form with the configured scopes, if there are any.
-func (c *Client) scopeForm() url.Values {
+// scopeForm returns a form with the scopes, if there are any.
+func scopeForm(scopes []string) url.Values {
 	form := url.Values{}
-	if len(c.cfg.Scopes) > 0 {
-		form.Set("scope", strings.Join(c.cfg.Scopes, " "))
+	if len(scopes) > 0 {
+		form.Set("scope", strings.Join(scopes, " "))
 	}
 	return form
 }
@@ -172,12 +173,16 @@ func deviceInterval(fields map[string]json.RawMessage) time.Duration {
 // DeviceToken polls until the person has entered the code (RFC 8628 sections 3.4
 // and 3.5), and returns the tokens. It waits code.Interval before every poll, five
 // seconds longer for good after each slow_down, and longer still while the server
-// cannot be reached, has trouble, or asks for it with Retry-After. It ends with
-// the code or with ctx. code is not modified; do not poll for one twice.
+// cannot be reached, has trouble, or asks for it with Retry-After. A refusal that
+// names no reason may be that of a proxy or gateway in front of the server, and
+// does not end the polling either. It ends with the code, with ctx, or with the
+// server's word: any error code but authorization_pending, slow_down and those of
+// trouble. code is not modified; do not poll for one twice.
 //
 // Errors are of type [*Error]. [ErrAccessDenied] and [ErrCodeExpired] both match
-// [ErrLoginRequired]: begin again with DeviceAuth. The end of ctx matches its
-// cause. Safe for concurrent use.
+// [ErrLoginRequired]: begin again with DeviceAuth. Error codes that are not known
+// are [ErrMisconfigured]. The end of ctx matches its cause. Safe for concurrent
+// use.
 func (c *Client) DeviceToken(ctx context.Context, code *DeviceCode) (*TokenPair, error) {
 	if err := c.ready(opDevice, "Config.TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
@@ -208,10 +213,23 @@ func (c *Client) DeviceToken(ctx context.Context, code *DeviceCode) (*TokenPair,
 		if err == nil {
 			return c.checkLogin(ctx, opDevice, pair, "")
 		}
-		if !p.goesOn(err) {
+		if fail, ok := errors.AsType[*Error](err); !ok || !p.goesOn(deviceRefusal(fail)) {
 			return nil, err
 		}
 	}
+}
+
+var errDeviceRefused = errors.New("the server refuses the device login")
+
+// deviceRefusal makes an error with a code that is not listed final, and returns
+// it. RFC 8628 section 3.5 has two codes that ask to poll on; another one is a
+// verdict even if nobody has heard of it, and its like would come until the code
+// ends. A refusal without a code is no word of the server's.
+func deviceRefusal(fail *Error) *Error {
+	if fail.Kind == ErrTransient && fail.Code != "" && fail.Verdict() == VerdictUnclear {
+		fail.Kind, fail.Err = ErrMisconfigured, errDeviceRefused
+	}
+	return fail
 }
 
 // A devicePoll decides when to poll, and whether to go on.
@@ -243,9 +261,8 @@ func (p *devicePoll) next(now time.Time) (time.Duration, bool) {
 }
 
 // goesOn takes a failed poll into account and reports whether to poll again.
-func (p *devicePoll) goesOn(err error) bool {
-	var fail *Error
-	if !errors.As(err, &fail) || fail.Kind != ErrTransient {
+func (p *devicePoll) goesOn(fail *Error) bool {
+	if fail.Kind != ErrTransient {
 		return false
 	}
 	p.notBefore = fail.RetryAt
@@ -259,7 +276,7 @@ func (p *devicePoll) goesOn(err error) bool {
 		// No answer, a server in trouble, a proxy's page: RFC 8628 section 3.5
 		// asks for exponential backoff.
 		p.failures++
-		p.last = err
+		p.last = fail
 	}
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -241,6 +242,81 @@ func TestDeviceVerdictsEndThePolling(t *testing.T) {
 	}
 }
 
+// Every word of the server's but two ends the polling at once, under any status
+// that carries words; trouble and refusals without a word do not.
+func TestDevicePollingEndsWithTheServersWordAlone(t *testing.T) {
+	type word struct {
+		code string
+		want error // nil: polling goes on
+	}
+	words := []word{
+		{"authorization_pending", nil}, {"slow_down", nil}, {"temporarily_unavailable", nil}, {"server_error", nil},
+		{"access_denied", oauth.ErrAccessDenied}, {"authorization_declined", oauth.ErrAccessDenied}, {"authorization_denied", oauth.ErrAccessDenied},
+		{"user_denied", oauth.ErrAccessDenied}, {"user_cancelled", oauth.ErrAccessDenied},
+		{"expired_token", oauth.ErrCodeExpired}, {"code_expired", oauth.ErrCodeExpired}, {"expired_code", oauth.ErrCodeExpired},
+		{"device_code_expired", oauth.ErrCodeExpired}, {"expired_device_code", oauth.ErrCodeExpired},
+		{"bad_verification_code", oauth.ErrLoginRequired}, {"incorrect_device_code", oauth.ErrLoginRequired},
+		{"invalid_device_code", oauth.ErrLoginRequired}, {"invalid_code", oauth.ErrLoginRequired}, {"invalid_grant", oauth.ErrLoginRequired},
+		{"device_flow_disabled", oauth.ErrMisconfigured}, {"incorrect_client_credentials", oauth.ErrMisconfigured},
+		{"unsupported_grant_type", oauth.ErrMisconfigured}, {"invalid_client", oauth.ErrMisconfigured}, {"invalid_request", oauth.ErrMisconfigured},
+		{"a_word_of_its_own", oauth.ErrMisconfigured},
+		{"", nil}, // and so is what does not look like a code:
+		{"no route for this host", nil},
+	}
+	for _, status := range []int{200, 400, 401, 403, 404, 422, 428, 408, 425, 429, 500, 502, 503} {
+		speaks := status == 200 || status < 500 && status != 408 && status != 425 && status != 429
+		for _, w := range words {
+			want := w.want
+			if !speaks {
+				want = nil
+			}
+			t.Run(fmt.Sprint(status, " ", w.code), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s, c, code := device(t, oauthtest.Config{})
+					s.Script(oauthtest.Fault{Status: status, Body: fmt.Sprintf(`{"error":%q}`, w.code)})
+					decides(t, s, code, 61*time.Second, false)
+					start := time.Now()
+					_, err := c.DeviceToken(t.Context(), code)
+					if want == nil {
+						if err != nil {
+							t.Errorf("got %v; want a login", err)
+						}
+						return
+					}
+					if fail := failure(t, err); !errors.Is(err, want) || fail.Code != w.code || errors.Is(err, oauth.ErrTransient) {
+						t.Errorf("got %v; want %v", err, want)
+					}
+					if took := time.Since(start); took != 5*time.Second {
+						t.Errorf("ended after %v; want 5s: with the first poll", took)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestRefusedDeviceAuthIsMisconfigured(t *testing.T) {
+	for name, tt := range map[string]struct {
+		status int
+		body   string
+		want   error
+	}{
+		"disabled":            {400, `{"error":"device_flow_disabled"}`, oauth.ErrMisconfigured},
+		"disabled as 200":     {200, `{"error":"device_flow_disabled"}`, oauth.ErrMisconfigured},
+		"a word of its own":   {403, `{"error":"not_for_you"}`, oauth.ErrMisconfigured},
+		"trouble":             {400, `{"error":"server_error"}`, oauth.ErrTransient},
+		"no word":             {404, `not found`, oauth.ErrTransient},
+		"a server in trouble": {503, `{"error":"not_for_you"}`, oauth.ErrTransient},
+	} {
+		c := over(answering(tt.status, tt.body), func(cfg *oauth.Config) { cfg.DeviceAuthURL = "https://auth.test/device" })
+		if _, err := c.DeviceAuth(t.Context()); !errors.Is(err, tt.want) {
+			t.Errorf("%s: got %v; want %v", name, err, tt.want)
+		} else {
+			failure(t, err)
+		}
+	}
+}
+
 func TestDeviceLoginDeniedByThePerson(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c, code := device(t, oauthtest.Config{})
@@ -348,20 +424,36 @@ func TestDeviceAuthAsksForScopeAndResource(t *testing.T) {
 }
 
 func TestDeviceLoginWithoutRefreshTokenSaysSo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		out := new(screen)
-		w := &wire{answer: func(r *http.Request) (*http.Response, error) {
-			if strings.HasSuffix(r.URL.Path, "device") {
-				return response(200, `{"device_code":"d","user_code":"u","verification_uri":"https://auth.test/d"}`), nil
+	for name, tt := range map[string]struct {
+		answer string
+		preset oauth.Preset
+		scopes []string
+		want   string
+	}{
+		"nothing known":   {`{"access_token":"a","expires_in":3600}`, oauth.Preset{}, nil, "see in the server's documentation what asks for one"},
+		"a scope":         {`{"access_token":"a","expires_in":3600}`, oauth.PresetX(), nil, "To keep it alive, ask for the scope offline.access."},
+		"asked for":       {`{"access_token":"a","expires_in":3600}`, oauth.PresetOkta(), []string{"openid"}, "see in the server's documentation what asks for one"},
+		"no end":          {`{"access_token":"a"}`, oauth.Preset{}, nil, "The access token does not end, as far as the server says, and there is no refresh token: there is nothing to renew."},
+		"a refresh token": {`{"access_token":"a","refresh_token":"r"}`, oauth.Preset{}, nil, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			out := new(screen)
+			w := &wire{answer: func(r *http.Request) (*http.Response, error) {
+				if strings.HasSuffix(r.URL.Path, "device") {
+					return response(200, `{"device_code":"d","user_code":"u","verification_uri":"https://auth.test/d"}`), nil
+				}
+				return response(200, tt.answer), nil
+			}}
+			c := over(w, func(cfg *oauth.Config) {
+				cfg.DeviceAuthURL, cfg.Output, cfg.Preset, cfg.Scopes = "https://auth.test/device", out, tt.preset, tt.scopes
+			})
+			if _, err := c.DeviceLogin(t.Context()); err != nil {
+				t.Fatal(err)
 			}
-			return response(200, `{"access_token":"a","expires_in":3600}`), nil
-		}}
-		c := over(w, func(cfg *oauth.Config) { cfg.DeviceAuthURL, cfg.Output = "https://auth.test/device", out })
-		if _, err := c.DeviceLogin(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if text := out.String(); !strings.Contains(text, "no refresh token") || !strings.Contains(text, "offline_access") {
-			t.Errorf("the screen shows:\n%s", text)
-		}
-	})
+			text := out.String()
+			if strings.Contains(text, "refresh token") != (tt.want != "") || !strings.Contains(text, tt.want) || strings.Contains(text, "offline_access") {
+				t.Errorf("%s: the screen shows:\n%s\nwant %q, and no scope that nobody knows", name, text, tt.want)
+			}
+		})
+	}
 }

@@ -99,12 +99,13 @@ type DialectAnswer struct {
 	ErrorCode []string
 }
 
-// A DialectError says what a refusal means. Only 4xx other than 408, 425 and 429
-// are refusals; whatever the table says, other answers are no verdict.
+// A DialectError says what an answer without tokens means.
 type DialectError struct {
-	// Status is the HTTP status. Zero means any refusal that has the Code.
+	// Status is the HTTP status. Zero means any answer that has the Code. Without a
+	// Code it must be a refusal: 4xx other than 408, 425 and 429.
 	Status int
-	// Code is compared exactly. Empty means that the backend gives none. Such a
+	// Code is compared without regard to case and separators. Empty means that the
+	// backend gives none. Such a
 	// refusal to refresh could as well come from a proxy, or be about a store of
 	// the backend that is down. So it must mean ErrTokenInvalid, and matches that
 	// beside ErrTransient; refresh.Manager waits for it to be repeated beyond a
@@ -209,10 +210,10 @@ func (e DialectError) check(refresh, hasCodes bool) error {
 	switch {
 	case e.kind() == nil:
 		return fmt.Errorf("an error cannot mean %v", e.Means)
-	case e.Status != 0 && !isRefusal(e.Status):
-		return fmt.Errorf("HTTP %d is no refusal", e.Status)
 	case e.Code == "" && e.Status == 0:
 		return errors.New("an error needs a Status or a Code")
+	case e.Code == "" && !isRefusal(e.Status):
+		return fmt.Errorf("HTTP %d without a Code is no refusal", e.Status)
 	case e.Code != "" && !hasCodes:
 		return errors.New("an error has a Code, but Answer.ErrorCode is not set")
 	case e.Code == "" && refresh && e.Means != ErrTokenInvalid:

@@ -183,10 +183,14 @@ func TestMistakesInADialectAreReported(t *testing.T) {
 		"name that breaks a line": func(d *oauth.Dialect, _ *oauth.DialectConfig) { *d = d.InCookie("a\r\nb") },
 		"unknown encoding":        func(d *oauth.Dialect, _ *oauth.DialectConfig) { d.Refresh.Encoding = "xml" },
 		"two bare strings":        func(d *oauth.Dialect, _ *oauth.DialectConfig) { d.Login.Encoding = oauth.EncodeJSONString },
-		"success as an error":     func(d *oauth.Dialect, _ *oauth.DialectConfig) { d.Refresh.Errors[1].Status = 200 },
-		"outage as an error":      func(d *oauth.Dialect, _ *oauth.DialectConfig) { d.Refresh.Errors[1].Status = 429 },
-		"error that fits all":     func(d *oauth.Dialect, _ *oauth.DialectConfig) { d.Login.Errors[0].Status = 0 },
-		"error without meaning":   func(d *oauth.Dialect, _ *oauth.DialectConfig) { d.Refresh.Errors[1].Means = io.EOF },
+		"success as an error": func(d *oauth.Dialect, _ *oauth.DialectConfig) {
+			d.Refresh.Errors[1] = oauth.DialectError{Status: 200, Means: oauth.ErrTokenInvalid}
+		},
+		"outage as an error": func(d *oauth.Dialect, _ *oauth.DialectConfig) {
+			d.Refresh.Errors[1] = oauth.DialectError{Status: 429, Means: oauth.ErrTokenInvalid}
+		},
+		"error that fits all":   func(d *oauth.Dialect, _ *oauth.DialectConfig) { d.Login.Errors[0].Status = 0 },
+		"error without meaning": func(d *oauth.Dialect, _ *oauth.DialectConfig) { d.Refresh.Errors[1].Means = io.EOF },
 		"status that ends a session": func(d *oauth.Dialect, _ *oauth.DialectConfig) {
 			d.Refresh.Errors[1] = oauth.DialectError{Status: 401, Means: oauth.ErrLoginRequired}
 		},

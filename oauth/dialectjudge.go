@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,26 +18,30 @@ func judgeDialect(n DialectAnswer, errs []DialectError, a answer) (*TokenPair, *
 			return pair, nil
 		}
 	}
-	return nil, n.failure(a, errs, fields)
+	fail := n.failure(a, errs, fields)
+	a.miss(fail, fields)
+	return nil, fail
 }
 
-// failure judges like a standard answer without a code, unless the table knows
-// better. Words of other dialects, invalid_grant among them, decide nothing.
+// failure judges like a standard answer whose code means what the table says. Words
+// of other dialects, invalid_grant among them, decide nothing.
 func (n DialectAnswer) failure(a answer, errs []DialectError, fields map[string]json.RawMessage) *Error {
-	fail := a.failure(nil)
-	if !isRefusal(a.status) && !isSuccess(a.status) {
-		return fail
-	}
 	code := n.code(fields)
-	known := listed(errs, code)
-	if known || plausibleCode(code) {
-		fail.Code = code
+	known := slices.ContainsFunc(errs, func(e DialectError) bool { return e.Code != "" && e.names(code) })
+	if !known && !plausibleCode(code) {
+		code = ""
 	}
+	var m meaning
+	var cause error
 	for _, e := range errs {
-		if isRefusal(a.status) && e.fits(a.status, code, known, fail.Page) {
-			e.explain(fail)
+		if e.fits(a.status, code, known, a.page()) {
+			m, cause = e.meaning(a.op)
 			break
 		}
+	}
+	fail := a.failureBy(fields, code, m)
+	if (fail.Err == nil || fail.Err == errNotUsable) && cause != nil && (m.kind == nil || fail.Kind == m.kind) {
+		fail.Err = cause
 	}
 	return fail
 }
@@ -57,37 +62,39 @@ func (n DialectAnswer) code(fields map[string]json.RawMessage) string {
 	return textField(fields, last)
 }
 
-func listed(errs []DialectError, code string) bool {
-	for _, e := range errs {
-		if code != "" && e.Code == code {
-			return true
-		}
-	}
-	return false
+// names reports whether code is e's, in whatever spelling.
+func (e DialectError) names(code string) bool {
+	return code == e.Code || code != "" && codeWord(code) == codeWord(e.Code)
 }
 
-// fits reports whether e is about a refusal. A refusal in words of the table is
-// not also one without words, and a web page is somebody else's.
+// fits reports whether e is about an answer. A refusal in words of the table is not
+// also one without words, and a web page is somebody else's.
 func (e DialectError) fits(status int, code string, known, page bool) bool {
 	if e.Status != 0 && e.Status != status {
 		return false
 	}
 	if e.Code == "" {
-		return !known && !page
+		return isRefusal(status) && !known && !page
 	}
-	return e.Code == code
+	return e.names(code)
 }
 
-// explain puts what e means into fail.
-func (e DialectError) explain(fail *Error) {
+// meaning returns what e says, and the finer reason, which goes into the error. A
+// status alone ends no session: there the reason is all.
+func (e DialectError) meaning(op string) (m meaning, cause error) {
 	kind := e.kind()
 	if e.Means != kind {
-		fail.Err = e.Means
+		cause = e.Means
 	}
-	if e.Code == "" && fail.Op == opRefresh {
-		return // a status alone ends no session
+	switch {
+	case e.Code == "" && op == opRefresh:
+		return meaning{}, cause
+	case kind == ErrLoginRequired:
+		return meaning{kind: kind, verdict: VerdictEnded, listed: true}, cause
+	case kind == ErrTransient:
+		return meaning{kind: kind, verdict: VerdictTrouble}, cause
 	}
-	fail.Kind = kind
+	return meaning{kind: kind, verdict: VerdictUnclear}, cause
 }
 
 // pair reads a successful answer, or returns nil if it has no usable token.

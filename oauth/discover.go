@@ -178,7 +178,7 @@ func judgeMetadata(a answer, issuer string) (metadata, *Error) {
 		fail.Err = errRedirect
 		fail.Hint = "use the issuer that the server redirects to, or configure the endpoints"
 	default:
-		fail.Kind, fail.RetryAt = ErrTransient, a.retryAt()
+		fail.Kind, fail.RetryAt = ErrTransient, a.retryAt(nil)
 	}
 	return nil, fail
 }

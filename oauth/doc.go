@@ -14,7 +14,8 @@
 // [Client.DeviceLogin] for machines without a browser, such as servers reached by
 // SSH. Web applications with a callback of their own use [Client.AuthCodeURL] (or
 // [Client.PushAuthCode], where the server wants it) and [Client.Exchange], services
-// without a person [Client.ClientCredentials], and services that act for one
+// without a person [Client.ClientCredentialsRefresher] (or
+// [Client.ClientCredentials], for one token), and services that act for one
 // [Client.ExchangeToken].
 //
 // A program that knows an API's address only begins with [DiscoverResource], and

@@ -119,7 +119,7 @@ func (p proving) refusal(a answer) string {
 	case p.access != "":
 		return a.proofError()
 	case isRefusal(a.status):
-		return errorCode(a.fields())
+		return errorCode(a.fields(), nil)
 	}
 	return ""
 }

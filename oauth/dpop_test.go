@@ -189,8 +189,8 @@ func TestServerWithEverNewNoncesIsTransient(t *testing.T) {
 		return response(400, `{"error":"use_dpop_nonce"}`, "DPoP-Nonce", strings.Repeat("n", sent)), nil
 	}), func(cfg *oauth.Config) { cfg.DPoP = true })
 	_, err := c.RefreshToken(t.Context(), "r")
-	if fail := failure(t, err); !errors.Is(err, oauth.ErrTransient) || fail.Refused() || fail.Unknown() || sent != 2 {
-		t.Errorf("%d requests, %v (refused %v); want 2 and a transient error", sent, err, fail.Refused())
+	if fail := failure(t, err); !errors.Is(err, oauth.ErrTransient) || fail.Verdict() != oauth.VerdictTrouble || sent != 2 {
+		t.Errorf("%d requests, %v (%v); want 2 and a transient error", sent, err, fail.Verdict())
 	}
 }
 
@@ -237,8 +237,8 @@ func TestProofIsDatedByTheServersClock(t *testing.T) {
 func TestRefusedProofIsNoWordOnTheSession(t *testing.T) {
 	c := over(answering(400, `{"error":"invalid_dpop_proof"}`), func(cfg *oauth.Config) { cfg.DPoP = true })
 	_, err := c.RefreshToken(t.Context(), "r")
-	if fail := failure(t, err); !errors.Is(err, oauth.ErrMisconfigured) || fail.Refused() || fail.Hint == "" {
-		t.Errorf("%v, refused %v", err, fail.Refused())
+	if fail := failure(t, err); !errors.Is(err, oauth.ErrMisconfigured) || fail.Verdict() != oauth.VerdictSettings || fail.Hint == "" {
+		t.Errorf("%v, %v", err, fail.Verdict())
 	}
 }
 
@@ -261,7 +261,7 @@ func TestSilentDowngradeIsRefused(t *testing.T) {
 	}
 	s.Script(oauthtest.Fault{Edit: bearer})
 	kept, err := c.Refresh(t.Context(), first)
-	if fail := failure(t, err); !errors.Is(err, oauth.ErrMisconfigured) || !errors.Is(err, oauth.ErrDowngraded) || fail.Unknown() || fail.Refused() {
+	if fail := failure(t, err); !errors.Is(err, oauth.ErrMisconfigured) || !errors.Is(err, oauth.ErrDowngraded) || fail.Verdict() != oauth.VerdictSettings {
 		t.Errorf("a refresh: error %v", err)
 	}
 	if kept == nil || kept.AccessToken != first.AccessToken || kept.Type() != "DPoP" || kept.DPoPKey != first.DPoPKey {

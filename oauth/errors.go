@@ -42,6 +42,18 @@ var (
 	// has ended (Config.ClientSecretExpiresAt). It comes with ErrMisconfigured; no
 	// login helps, and no session is lost by it.
 	ErrClientSecretExpired = errors.New("client secret expired")
+	// ErrClientRefused: the server does not accept the client: its secret has ended,
+	// its registration is gone or does not allow this. It comes with ErrMisconfigured.
+	// No session is lost by it: the first success, or a corrected configuration, goes
+	// on with all of them.
+	ErrClientRefused = errors.New("the server refuses the client")
+	// ErrNoToken: the server has answered as if all were well, and there is no token in
+	// the answer.
+	ErrNoToken = errors.New("the answer holds no token")
+	// ErrUnreadAnswer: there are tokens in the answer, under names or in a place where
+	// none are expected. It comes with ErrMisconfigured. A refresh token whose answer it
+	// was is spent.
+	ErrUnreadAnswer = errors.New("the answer holds tokens where none are expected")
 	// ErrCodeExpired: the device code ended before the person entered it
 	// (RFC 8628 section 3.5).
 	ErrCodeExpired = errors.New("code expired")
@@ -77,28 +89,16 @@ type Error struct {
 // Unknown reports whether the server may have acted on the request while its
 // answer did not come through: no answer, or one that cannot be used. A refresh
 // token spent like that should be sent again within seconds, inside the grace
-// window that many servers keep for this case.
-func (e *Error) Unknown() bool {
-	return e.Sent && e.Kind == ErrTransient && (e.Status == 0 || (isSuccess(e.Status) && e.Code == ""))
-}
-
-// Refused reports whether the server answered the request with a refusal, in
-// whatever words. Overload, outages and web pages are no refusal, and a DPoP proof
-// that is refused says nothing about the request.
-func (e *Error) Refused() bool {
-	if meaningOf(e.Op, e.Code).kind == ErrTransient {
-		return false // temporarily_unavailable and the like, under whatever status
-	}
-	if e.Code == errCodeDPoPProof {
-		return false // of the proof: our clock, or an address that a proxy changes
-	}
-	return !e.Page && isRefusal(e.Status) || isSuccess(e.Status) && e.Code != ""
-}
+// window that many servers keep for this case. See [Error.Verdict] for the rest.
+func (e *Error) Unknown() bool { return e.Verdict() == VerdictUnknown }
 
 // Is makes an Error match its Kind and the finer reason its Code stands for.
 func (e *Error) Is(target error) bool {
 	if target == nil {
 		return false
+	}
+	if target == ErrClientRefused {
+		return e.Verdict() == VerdictClient
 	}
 	m := meaningOf(e.Op, e.Code)
 	return target == e.Kind || (target == m.reason && e.Kind == m.kind)

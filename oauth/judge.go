@@ -3,15 +3,20 @@ package oauth
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/evertoken/evertoken/internal/challenge"
 )
 
 var (
-	errNotUsable = errors.New("the answer does not hold what was asked for")
-	errRedirect  = errors.New("the server answered with a redirect, which is never followed")
+	errRedirect = errors.New("the server answered with a redirect, which is never followed")
+	errTrouble  = errors.New("the server speaks of trouble of its own")
 )
 
 // judge decides what an answer means: exactly one of pair and error is non-nil.
-// Only a closed list of codes in a refusal means that a login is required.
+// Only a closed list of codes means that a login is required.
 func judge(a answer) (*TokenPair, *Error) {
 	fields := a.fields()
 	if isSuccess(a.status) {
@@ -19,61 +24,139 @@ func judge(a answer) (*TokenPair, *Error) {
 			return pair, nil
 		}
 	}
-	return nil, a.failure(fields)
+	fail := a.failure(fields)
+	a.miss(fail, fields)
+	return nil, fail
 }
 
 // failure says what an answer means that does not hold what was asked for.
 func (a answer) failure(fields map[string]json.RawMessage) *Error {
-	code := errorCode(fields)
-	fail := &Error{Op: a.op, Kind: ErrTransient, Status: a.status, Sent: true, Page: a.page()}
+	code := errorCode(fields, a.endCodes)
+	m := meaningOf(a.op, code)
+	if a.op == opRefresh && isListed(a.endCodes, code) {
+		m = meaning{kind: ErrLoginRequired, verdict: VerdictEnded, listed: true}
+	}
+	return a.failureBy(fields, code, m)
+}
 
+// failureBy is failure for an error code and what it means.
+func (a answer) failureBy(fields map[string]json.RawMessage, code string, m meaning) *Error {
+	fail := &Error{Op: a.op, Kind: ErrTransient, Status: a.status, Sent: true, Page: a.page(), RetryAt: a.retryAt(fields)}
 	switch {
-	case isSuccess(a.status):
-		// Some servers refuse with 200 and an error document. That is an answer
-		// (the code goes into the error), yet no verdict: RFC 6749 section 5.2
-		// wants a 4xx for one.
-		fail.Code, fail.Err = code, errNotUsable
-		// At a login no session is at stake, and a server known to answer the
-		// device flow like that is widely used: there the code counts.
-		if m := meaningOf(a.op, code); a.op != opRefresh && m.kind != nil {
-			fail.Kind, fail.Hint, fail.Err = m.kind, m.hint, nil
-		}
-		return fail
-
 	case a.status >= 300 && a.status <= 399:
 		fail.Kind, fail.Err = ErrMisconfigured, errRedirect
 		fail.Hint = "configure the address that the server redirects to"
-		return fail
-
-	case isRefusal(a.status):
+	case !isSuccess(a.status) && !isRefusal(a.status):
+		a.excuse(fail, code, m)
+	default:
 		fail.Code = code
-		if m := meaningOf(a.op, code); m.kind != nil {
-			fail.Kind, fail.Hint = m.kind, m.hint
-		}
-		if code == "invalid_client" {
-			fail.Hint = a.auth.hint(fail.Hint)
-			if a.secretEnded() {
-				fail.Err, fail.Hint = ErrClientSecretExpired, "update the registration (Registration.Update), or register again"
-			}
-		}
-		fail.RetryAt = a.retryAt()
-		return fail
+		a.weigh(fail, fields, m)
 	}
-
-	// 408, 425, 429, 5xx and whatever is no HTTP status at all: the moment is
-	// bad. Of the body only a code we know is kept; "error" fields of a 500 are
-	// often not OAuth's.
-	if _, known := codes[code]; known {
-		fail.Code = code
-	}
-	fail.RetryAt = a.retryAt()
 	return fail
 }
 
+// excuse judges 408, 425, 429, 5xx and whatever is no HTTP status at all: the moment
+// is bad. Of the body only a code we know is kept, since "error" fields of a 500 are
+// often not OAuth's; and only one that the provider lists decides.
+func (a answer) excuse(fail *Error, code string, m meaning) {
+	if m.kind == nil {
+		return
+	}
+	fail.Code = code
+	if m.verdict == VerdictEnded && m.listed {
+		fail.Kind = m.kind
+	}
+}
+
+// weigh judges by an answer's words, in the order in which they count: the closed
+// list of codes, which only a server that contradicts itself takes back; trouble;
+// the client; and, of a success, that something is missing.
+func (a answer) weigh(fail *Error, fields map[string]json.RawMessage, m meaning) {
+	switch {
+	case tellsTrouble(fields, m.verdict == VerdictEnded):
+		fail.Kind, fail.Err = ErrTransient, errTrouble
+	case m.verdict == VerdictClient, m.verdict != VerdictEnded && a.refusesClient(fields):
+		a.refuseClient(fail, m)
+	case m.kind != nil:
+		fail.Kind, fail.Hint = m.kind, m.hint
+	case isSuccess(a.status):
+		fail.Err = errNotUsable
+	}
+}
+
+// refuseClient makes fail the refusal of the client.
+func (a answer) refuseClient(fail *Error, m meaning) {
+	fail.Kind = ErrMisconfigured
+	if m.verdict != VerdictClient {
+		m.hint, fail.Err = hintClient, ErrClientRefused
+	}
+	if fail.Hint = m.hint; m.hint == hintClient {
+		fail.Hint = a.auth.hint(hintClient)
+	}
+	if m.hint == hintClient && a.secretEnded() {
+		fail.Err, fail.Hint = ErrClientSecretExpired, "update the registration (Registration.Update), or register again"
+	}
+}
+
+// refusesClient reports whether a refusal without a code of ours is about the client:
+// a challenge to authenticate as it did (RFC 6749 section 5.2), or a number by which
+// Microsoft's servers say so.
+func (a answer) refusesClient(fields map[string]json.RawMessage) bool {
+	if a.status == http.StatusUnauthorized && (a.auth == AuthBasic || a.auth == AuthBasicRaw) {
+		if challenge.Params(a.header, "Basic") != nil {
+			return true
+		}
+	}
+	var numbers []int
+	if raw, found := fields["error_codes"]; found && json.Unmarshal(raw, &numbers) != nil {
+		return false
+	}
+	return slices.ContainsFunc(numbers, func(n int) bool { return slices.Contains(entraClientErrors, n) })
+}
+
+// entraClientErrors are the AADSTS numbers about a client: not found in the tenant,
+// wrong, expired or missing secret, wrong assertion, turned off. Source:
+// learn.microsoft.com/entra/identity-platform/reference-error-codes.
+var entraClientErrors = []int{700016, 7000215, 7000222, 7000218, 700024, 700027, 7000112, 7000114}
+
+// miss says what a success lacks that should hold tokens, if that is all that is known
+// of it. An answer that ended before it said anything is nobody's word: its outcome is
+// unknown.
+func (a answer) miss(fail *Error, fields map[string]json.RawMessage) {
+	switch {
+	case fail.Err != errNotUsable, fail.Page, a.cut(fields):
+		return
+	case holdsTokens(fields):
+		fail.Kind, fail.Err = ErrMisconfigured, &membersError{ErrUnreadAnswer, memberNames(fields)}
+		fail.Hint = "name the place of the tokens: Config.TokenPath, or the names in a Dialect"
+		return
+	case a.op != opRefresh && a.op != opDevice: // which is asked for until its code ends
+		fail.Kind = ErrMisconfigured // nothing passes by itself here, and no session is at stake
+	}
+	fail.Err = &membersError{ErrNoToken, memberNames(fields)}
+}
+
+// A membersError is a reason with the names of an answer's members, and no values.
+type membersError struct {
+	reason error
+	names  []string
+}
+
+func (e *membersError) Error() string {
+	if len(e.names) == 0 {
+		return e.reason.Error()
+	}
+	return e.reason.Error() + " (its members: " + strings.Join(e.names, ", ") + ")"
+}
+
+func (e *membersError) Unwrap() error { return e.reason }
+
+var errNotUsable = errors.New("the answer does not hold what was asked for")
+
 // errorCode finds the error code of an answer: the string of RFC 6749 section
 // 5.2, or the "reason" (else the "code") of an error object. It returns "" for
-// anything that does not look like a code.
-func errorCode(fields map[string]json.RawMessage) string {
+// anything that does not look like a code, unless it is one that we or endCodes know.
+func errorCode(fields map[string]json.RawMessage, endCodes []string) string {
 	code := textField(fields, "error")
 	var object map[string]json.RawMessage
 	if code == "" && json.Unmarshal(fields["error"], &object) == nil {
@@ -81,8 +164,16 @@ func errorCode(fields map[string]json.RawMessage) string {
 			code = textField(object, "code")
 		}
 	}
-	if !plausibleCode(code) {
-		return ""
+	code, _, _ = strings.Cut(code, ":")
+	code = strings.TrimSpace(code)
+	_, known := codes[codeWord(code)]
+	if plausibleCode(code) || known || isListed(endCodes, code) {
+		return code
 	}
-	return code
+	return ""
+}
+
+// isListed reports whether a list has a code, in whatever spelling.
+func isListed(list []string, code string) bool {
+	return code != "" && slices.ContainsFunc(list, func(c string) bool { return c == code || codeWord(c) == codeWord(code) })
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,63 +49,81 @@ var outcomes = []struct {
 	want      error // nil: a pair
 	reason    error
 	code      string
-	unknown   bool
+	verdict   Verdict
 	page      bool
-	refused   bool
 	bodyIsCut bool
 }{
 	{name: "usable token", status: 200, body: `{"access_token":"a","token_type":"Bearer"}`},
 	{name: "usable token as 201", status: 201, body: `{"access_token":"a"}`},
 	{name: "usable token beside an error field", status: 200, body: `{"access_token":"a","error":"server_error"}`},
 
-	{name: "200 empty", status: 200, body: ``, want: ErrTransient, unknown: true},
-	{name: "200 HTML", status: 200, body: html, want: ErrTransient, unknown: true, page: true},
-	{name: "200 cut", status: 200, body: `{"access_token":"` + planted, want: ErrTransient, unknown: true, bodyIsCut: true},
-	{name: "200 whole JSON of a cut answer", status: 200, body: `{"access_token":"` + planted + `"}`, want: ErrTransient, unknown: true, bodyIsCut: true},
-	{name: "200 without token", status: 200, body: `{"token_type":"Bearer"}`, want: ErrTransient, unknown: true},
-	{name: "200 null", status: 200, body: `null`, want: ErrTransient, unknown: true},
-	{name: "200 array", status: 200, body: `["` + planted + `"]`, want: ErrTransient, unknown: true},
-	{name: "200 token is null", status: 200, body: `{"access_token":null}`, want: ErrTransient, unknown: true},
-	{name: "200 token is a number", status: 200, body: `{"access_token":5}`, want: ErrTransient, unknown: true},
-	{name: "200 token is blank", status: 200, body: `{"access_token":"  "}`, want: ErrTransient, unknown: true},
-	{name: "200 token breaks a header", status: 200, body: `{"access_token":"a\r\nX-Evil: 1"}`, want: ErrTransient, unknown: true},
-	{name: "200 token is not ASCII", status: 200, body: `{"access_token":"ä"}`, want: ErrTransient, unknown: true},
-	{name: "200 with a refusal", status: 200, body: oauthError("invalid_grant"), want: ErrTransient, code: "invalid_grant", refused: true},
-	{name: "204", status: 204, want: ErrTransient, unknown: true},
+	{name: "200 empty", status: 200, body: ``, want: ErrTransient, verdict: VerdictUnknown},
+	{name: "200 HTML", status: 200, body: html, want: ErrTransient, page: true, verdict: VerdictUnknown},
+	{name: "200 cut", status: 200, body: `{"access_token":"` + planted, want: ErrTransient, bodyIsCut: true, verdict: VerdictUnknown},
+	{name: "200 whole JSON of a cut answer", status: 200, body: `{"access_token":"` + planted + `"}`, want: ErrTransient, bodyIsCut: true, verdict: VerdictUnknown},
+	{name: "200 without token", status: 200, body: `{"token_type":"Bearer"}`, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "200 null", status: 200, body: `null`, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "200 array", status: 200, body: `["` + planted + `"]`, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "200 token is null", status: 200, body: `{"access_token":null}`, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "200 token is a number", status: 200, body: `{"access_token":5}`, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "200 token is blank", status: 200, body: `{"access_token":"  "}`, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "200 token breaks a header", status: 200, body: `{"access_token":"a\r\nX-Evil: 1"}`, want: ErrMisconfigured, verdict: VerdictUnread},
+	{name: "200 token is not ASCII", status: 200, body: `{"access_token":"ä"}`, want: ErrMisconfigured, verdict: VerdictUnread},
+	{name: "200 with a refusal", status: 200, body: oauthError("invalid_grant"), want: ErrLoginRequired, code: "invalid_grant", verdict: VerdictEnded},
+	{name: "204", status: 204, want: ErrTransient, verdict: VerdictUnknown},
 
-	{name: "301", status: 301, body: html, want: ErrMisconfigured, page: true},
-	{name: "307", status: 307, body: oauthError("invalid_grant"), want: ErrMisconfigured},
-	{name: "304", status: 304, want: ErrMisconfigured},
+	{name: "301", status: 301, body: html, want: ErrMisconfigured, page: true, verdict: VerdictSettings},
+	{name: "307", status: 307, body: oauthError("invalid_grant"), want: ErrMisconfigured, verdict: VerdictSettings},
+	{name: "304", status: 304, want: ErrMisconfigured, verdict: VerdictSettings},
 
-	{name: "400 invalid_grant", status: 400, body: oauthError("invalid_grant"), want: ErrLoginRequired, code: "invalid_grant", refused: true},
-	{name: "401 invalid_grant", status: 401, body: oauthError("invalid_grant"), want: ErrLoginRequired, code: "invalid_grant", refused: true},
-	{name: "403 invalid_grant", status: 403, body: oauthError("invalid_grant"), want: ErrLoginRequired, code: "invalid_grant", refused: true},
-	{name: "TOKEN_EXPIRED", status: 401, body: `{"error":"TOKEN_EXPIRED"}`, want: ErrLoginRequired, reason: ErrTokenExpired, code: "TOKEN_EXPIRED", refused: true},
-	{name: "TOKEN_REUSED", status: 401, body: `{"error":{"code":401,"reason":"TOKEN_REUSED"}}`, want: ErrLoginRequired, reason: ErrTokenReused, code: "TOKEN_REUSED", refused: true},
-	{name: "TOKEN_INVALID", status: 401, body: `{"error":{"code":"TOKEN_INVALID"}}`, want: ErrLoginRequired, reason: ErrTokenInvalid, code: "TOKEN_INVALID", refused: true},
-	{name: "USER_NOT_FOUND", status: 404, body: `{"error":"USER_NOT_FOUND"}`, want: ErrLoginRequired, reason: ErrUserNotFound, code: "USER_NOT_FOUND", refused: true},
-	{name: "REFRESH_TOKEN_REQUIRED", status: 400, body: `{"error":"REFRESH_TOKEN_REQUIRED"}`, want: ErrMisconfigured, reason: ErrRefreshTokenRequired, code: "REFRESH_TOKEN_REQUIRED", refused: true},
+	{name: "400 invalid_grant", status: 400, body: oauthError("invalid_grant"), want: ErrLoginRequired, code: "invalid_grant", verdict: VerdictEnded},
+	{name: "401 invalid_grant", status: 401, body: oauthError("invalid_grant"), want: ErrLoginRequired, code: "invalid_grant", verdict: VerdictEnded},
+	{name: "403 invalid_grant", status: 403, body: oauthError("invalid_grant"), want: ErrLoginRequired, code: "invalid_grant", verdict: VerdictEnded},
+	{name: "TOKEN_EXPIRED", status: 401, body: `{"error":"TOKEN_EXPIRED"}`, want: ErrLoginRequired, reason: ErrTokenExpired, code: "TOKEN_EXPIRED", verdict: VerdictEnded},
+	{name: "TOKEN_REUSED", status: 401, body: `{"error":{"code":401,"reason":"TOKEN_REUSED"}}`, want: ErrLoginRequired, reason: ErrTokenReused, code: "TOKEN_REUSED", verdict: VerdictEnded},
+	{name: "TOKEN_INVALID", status: 401, body: `{"error":{"code":"TOKEN_INVALID"}}`, want: ErrLoginRequired, reason: ErrTokenInvalid, code: "TOKEN_INVALID", verdict: VerdictEnded},
+	{name: "USER_NOT_FOUND", status: 404, body: `{"error":"USER_NOT_FOUND"}`, want: ErrLoginRequired, reason: ErrUserNotFound, code: "USER_NOT_FOUND", verdict: VerdictEnded},
+	{name: "REFRESH_TOKEN_REQUIRED", status: 400, body: `{"error":"REFRESH_TOKEN_REQUIRED"}`, want: ErrMisconfigured, reason: ErrRefreshTokenRequired, code: "REFRESH_TOKEN_REQUIRED", verdict: VerdictUnclear},
 
-	{name: "invalid_client", status: 401, body: oauthError("invalid_client"), want: ErrMisconfigured, code: "invalid_client", refused: true},
-	{name: "unauthorized_client", status: 400, body: oauthError("unauthorized_client"), want: ErrMisconfigured, code: "unauthorized_client", refused: true},
-	{name: "invalid_scope", status: 400, body: oauthError("invalid_scope"), want: ErrMisconfigured, code: "invalid_scope", refused: true},
-	{name: "invalid_request", status: 400, body: oauthError("invalid_request"), want: ErrMisconfigured, code: "invalid_request", refused: true},
-	{name: "unsupported_grant_type", status: 400, body: oauthError("unsupported_grant_type"), want: ErrMisconfigured, code: "unsupported_grant_type", refused: true},
-	{name: "invalid_target", status: 400, body: oauthError("invalid_target"), want: ErrMisconfigured, code: "invalid_target", refused: true},
+	{name: "400 the login_required family", status: 400, body: oauthError("interaction_required"), want: ErrLoginRequired, code: "interaction_required", verdict: VerdictEnded},
+	{name: "200 bad_refresh_token", status: 200, body: oauthError("bad_refresh_token"), want: ErrLoginRequired, reason: ErrTokenInvalid, code: "bad_refresh_token", verdict: VerdictEnded},
+	{name: "200 with a word that says trouble", status: 200, body: `{"ok":false,"error":"ratelimited"}`, want: ErrTransient, code: "ratelimited", verdict: VerdictTrouble},
+	{name: "400 in camel case", status: 400, body: `{"error":"tokenReused"}`, want: ErrLoginRequired, reason: ErrTokenReused, code: "tokenReused", verdict: VerdictEnded},
+	{name: "400 with a description behind the code", status: 400, body: `{"error":"invalid_grant: ` + planted + `"}`, want: ErrLoginRequired, code: "invalid_grant", verdict: VerdictEnded},
+	{name: "400 invalid_grant that calls itself transient", status: 400, body: `{"error":"invalid_grant","is_transient":true}`, want: ErrTransient, code: "invalid_grant", verdict: VerdictTrouble},
+	{name: "400 invalid_grant with words of advice", status: 400, body: `{"error":"invalid_grant","error_description":"temporarily gone, try again later"}`, want: ErrLoginRequired, code: "invalid_grant", verdict: VerdictEnded},
 
-	{name: "400 empty", status: 400, want: ErrTransient, refused: true},
-	{name: "400 text", status: 400, body: planted, want: ErrTransient, refused: true},
-	{name: "400 another code", status: 400, body: oauthError("use_your_head"), want: ErrTransient, code: "use_your_head", refused: true},
-	{name: "401 code and message", status: 401, body: `{"code":"invalid_grant","message":"` + planted + `"}`, want: ErrTransient, refused: true},
-	{name: "401 another dialect's code", status: 401, body: `{"error":{"code":40}}`, want: ErrTransient, refused: true},
-	{name: "400 access_denied is no verdict on a session", status: 400, body: oauthError("access_denied"), want: ErrTransient, code: "access_denied", refused: true},
-	{name: "400 expired_token is no verdict on a session", status: 400, body: oauthError("expired_token"), want: ErrTransient, code: "expired_token", refused: true},
-	{name: "400 cut invalid_grant", status: 400, body: oauthError("invalid_grant"), want: ErrTransient, refused: true, bodyIsCut: true},
-	{name: "400 code with spaces", status: 400, body: oauthError("invalid_grant "), want: ErrTransient, refused: true},
-	{name: "400 code in mixed case", status: 400, body: oauthError("Invalid_Grant"), want: ErrTransient, refused: true},
-	{name: "400 a token for a code", status: 400, body: oauthError(planted), want: ErrTransient, refused: true},
-	{name: "404", status: 404, body: planted, want: ErrTransient, refused: true},
-	{name: "415", status: 415, body: planted, want: ErrTransient, refused: true},
+	{name: "400 throttled by its type", status: 400, body: `{"__type":"com.example#TooManyRequestsException","message":"` + planted + `"}`, want: ErrTransient, verdict: VerdictTrouble},
+	{name: "400 throttled by its message", status: 400, body: `{"message":"Rate exceeded"}`, want: ErrTransient, verdict: VerdictTrouble},
+	{name: "403 with a status of its own", status: 403, body: `{"status":503,"title":"x"}`, want: ErrTransient, verdict: VerdictTrouble},
+	{name: "200 with a refusal's status of its own", status: 200, body: `{"status":401,"error":"invalid_token: ` + planted + `"}`, want: ErrTransient, code: "invalid_token", verdict: VerdictUnclear},
+	{name: "200 with a status of its own and words", status: 200, body: `{"status":601,"error":"Too Many Requests"}`, want: ErrTransient, verdict: VerdictTrouble},
+	{name: "400 whose error is an object of trouble", status: 400, body: `{"error":{"code":429,"message":"` + planted + `"}}`, want: ErrTransient, verdict: VerdictTrouble},
+	{name: "400 with a list of errors", status: 400, body: `{"errors":[{"code":"server_busy"}]}`, want: ErrTransient, verdict: VerdictTrouble},
+
+	{name: "401 disabled_client", status: 401, body: oauthError("disabled_client"), want: ErrMisconfigured, code: "disabled_client", verdict: VerdictClient},
+	{name: "200 incorrect_client_credentials", status: 200, body: oauthError("incorrect_client_credentials"), want: ErrMisconfigured, code: "incorrect_client_credentials", verdict: VerdictClient},
+	{name: "400 with a number for an ended secret", status: 400, body: `{"error":"odd_one","error_codes":[7000222]}`, want: ErrMisconfigured, code: "odd_one", verdict: VerdictClient},
+	{name: "invalid_client", status: 401, body: oauthError("invalid_client"), want: ErrMisconfigured, code: "invalid_client", verdict: VerdictClient},
+	{name: "unauthorized_client", status: 400, body: oauthError("unauthorized_client"), want: ErrMisconfigured, code: "unauthorized_client", verdict: VerdictClient},
+	{name: "invalid_scope", status: 400, body: oauthError("invalid_scope"), want: ErrMisconfigured, code: "invalid_scope", verdict: VerdictUnclear},
+	{name: "invalid_request", status: 400, body: oauthError("invalid_request"), want: ErrMisconfigured, code: "invalid_request", verdict: VerdictUnclear},
+	{name: "unsupported_grant_type", status: 400, body: oauthError("unsupported_grant_type"), want: ErrMisconfigured, code: "unsupported_grant_type", verdict: VerdictUnclear},
+	{name: "invalid_target", status: 400, body: oauthError("invalid_target"), want: ErrMisconfigured, code: "invalid_target", verdict: VerdictUnclear},
+
+	{name: "400 empty", status: 400, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "400 text", status: 400, body: planted, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "400 another code", status: 400, body: oauthError("use_your_head"), want: ErrTransient, code: "use_your_head", verdict: VerdictUnclear},
+	{name: "401 code and message", status: 401, body: `{"code":"invalid_grant","message":"` + planted + `"}`, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "401 another dialect's code", status: 401, body: `{"error":{"code":40}}`, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "400 access_denied is no verdict on a session", status: 400, body: oauthError("access_denied"), want: ErrTransient, code: "access_denied", verdict: VerdictUnclear},
+	{name: "400 expired_token is no verdict on a session", status: 400, body: oauthError("expired_token"), want: ErrTransient, code: "expired_token", verdict: VerdictUnclear},
+	{name: "400 cut invalid_grant", status: 400, body: oauthError("invalid_grant"), want: ErrTransient, bodyIsCut: true, verdict: VerdictUnclear},
+	{name: "400 code with spaces", status: 400, body: oauthError("invalid_grant "), want: ErrLoginRequired, code: "invalid_grant", verdict: VerdictEnded},
+	{name: "400 code in mixed case", status: 400, body: oauthError("Invalid_Grant"), want: ErrLoginRequired, code: "Invalid_Grant", verdict: VerdictEnded},
+	{name: "400 a token for a code", status: 400, body: oauthError(planted), want: ErrTransient, verdict: VerdictUnclear},
+	{name: "404", status: 404, body: planted, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "415", status: 415, body: planted, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "403 HTML of a firewall", status: 403, body: html, want: ErrTransient, page: true},
 	{name: "400 HTML after white space", status: 400, body: "\r\n  " + html, want: ErrTransient, page: true},
 	{name: "400 use_dpop_nonce", status: 400, body: oauthError("use_dpop_nonce"), want: ErrTransient, code: "use_dpop_nonce"},
@@ -127,11 +147,11 @@ var outcomes = []struct {
 	{name: "device pending as 400", op: opDevice, status: 400, body: oauthError("authorization_pending"), want: ErrTransient, code: "authorization_pending"},
 	{name: "device pending as 401", op: opDevice, status: 401, body: oauthError("authorization_pending"), want: ErrTransient, code: "authorization_pending"},
 	{name: "device pending as 200", op: opDevice, status: 200, body: oauthError("authorization_pending"), want: ErrTransient, code: "authorization_pending"},
-	{name: "device denied", op: opDevice, status: 400, body: oauthError("access_denied"), want: ErrLoginRequired, reason: ErrAccessDenied, code: "access_denied", refused: true},
-	{name: "device denied as 200", op: opDevice, status: 200, body: oauthError("access_denied"), want: ErrLoginRequired, reason: ErrAccessDenied, code: "access_denied", refused: true},
-	{name: "device declined", op: opDevice, status: 400, body: oauthError("authorization_declined"), want: ErrLoginRequired, reason: ErrAccessDenied, code: "authorization_declined", refused: true},
-	{name: "device code ended", op: opDevice, status: 400, body: oauthError("expired_token"), want: ErrLoginRequired, reason: ErrCodeExpired, code: "expired_token", refused: true},
-	{name: "code refused", op: opExchange, status: 400, body: oauthError("invalid_grant"), want: ErrLoginRequired, code: "invalid_grant", refused: true},
+	{name: "device denied", op: opDevice, status: 400, body: oauthError("access_denied"), want: ErrLoginRequired, reason: ErrAccessDenied, code: "access_denied", verdict: VerdictEnded},
+	{name: "device denied as 200", op: opDevice, status: 200, body: oauthError("access_denied"), want: ErrLoginRequired, reason: ErrAccessDenied, code: "access_denied", verdict: VerdictEnded},
+	{name: "device declined", op: opDevice, status: 400, body: oauthError("authorization_declined"), want: ErrLoginRequired, reason: ErrAccessDenied, code: "authorization_declined", verdict: VerdictEnded},
+	{name: "device code ended", op: opDevice, status: 400, body: oauthError("expired_token"), want: ErrLoginRequired, reason: ErrCodeExpired, code: "expired_token", verdict: VerdictEnded},
+	{name: "code refused", op: opExchange, status: 400, body: oauthError("invalid_grant"), want: ErrLoginRequired, code: "invalid_grant", verdict: VerdictEnded},
 }
 
 func TestEveryAnswerHasItsMeaning(t *testing.T) {
@@ -166,8 +186,8 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 			if fail.Op != op || fail.Code != tt.code || fail.Status != tt.status || !fail.Sent {
 				t.Errorf("op %q, code %q, status %d, sent %v; want %q, %q, %d, true", fail.Op, fail.Code, fail.Status, fail.Sent, op, tt.code, tt.status)
 			}
-			if fail.Unknown() != tt.unknown || fail.Refused() != tt.refused {
-				t.Errorf("unknown %v, refused %v; want %v, %v", fail.Unknown(), fail.Refused(), tt.unknown, tt.refused)
+			if v := fail.Verdict(); v != tt.verdict || fail.Unknown() != (v == VerdictUnknown) {
+				t.Errorf("verdict %q, unknown %v; want %q", v, fail.Unknown(), tt.verdict)
 			}
 			if fail.Page != tt.page {
 				t.Errorf("page %v; want %v", fail.Page, tt.page)
@@ -349,9 +369,11 @@ func TestAnswerIsReadInServersDialects(t *testing.T) {
 	}
 }
 
-// fatal is, spelled out a second time, what may end a session.
+// fatal is, spelled out a second time and without separators, what may end a session.
 var fatal = map[string]bool{
-	"invalid_grant": true, "TOKEN_EXPIRED": true, "TOKEN_REUSED": true, "TOKEN_INVALID": true, "USER_NOT_FOUND": true,
+	"invalidgrant": true, "tokenexpired": true, "tokenreused": true, "tokeninvalid": true, "usernotfound": true,
+	"loginrequired": true, "interactionrequired": true, "consentrequired": true, "accountselectionrequired": true,
+	"badrefreshtoken": true, "invalidrefreshtoken": true,
 }
 
 func FuzzJudge(f *testing.F) {
@@ -393,8 +415,8 @@ func checkPair(t *testing.T, status int, pair *TokenPair) {
 func checkFailure(t *testing.T, a answer, fail *Error) {
 	t.Helper()
 	if fail.Kind == ErrLoginRequired {
-		refusal := a.status >= 400 && a.status < 500 && a.status != 408 && a.status != 425 && a.status != 429
-		if !refusal || !fatal[fail.Code] || !strings.Contains(string(a.body), "error") {
+		answered := a.status >= 200 && a.status < 500 && a.status/100 != 3 && a.status != 408 && a.status != 425 && a.status != 429
+		if !answered || !fatal[strings.ToLower(strings.ReplaceAll(fail.Code, "_", ""))] || !strings.Contains(string(a.body), "error") {
 			t.Errorf("HTTP %d with code %q means login required", a.status, fail.Code)
 		}
 	}
@@ -404,10 +426,19 @@ func checkFailure(t *testing.T, a answer, fail *Error) {
 	if wait := fail.RetryAt.Sub(a.received); !fail.RetryAt.IsZero() && (wait <= 0 || wait > time.Hour) {
 		t.Errorf("retry in %v; want within an hour", wait)
 	}
-	// Nothing of the body but its code is in the text: another body with the
-	// same code gives the same words.
+	// Nothing of the body but its code and the names of members is in the text.
+	var members *membersError
+	if errors.As(fail.Err, &members) {
+		for _, name := range members.names {
+			if !regexp.MustCompile(`^[\w.-]{1,130}$`).MatchString(name) {
+				t.Errorf("the error repeats a member's name %q", name)
+			}
+		}
+	} else if own := []error{nil, errNotUsable, errRedirect, errTrouble, ErrClientRefused}; !slices.Contains(own, fail.Err) {
+		t.Errorf("the cause is %v", fail.Err)
+	}
 	a.body, a.whole = []byte(`{"error":"`+fail.Code+`"}`), true
-	if _, same := judge(a); same == nil || same.Error() != fail.Error() {
+	if _, same := judge(a); fail.Err == nil && same.Error() != fail.Error() {
 		t.Errorf("error %q; from the code alone it is %q", fail, same)
 	}
 }

@@ -187,7 +187,7 @@ func TestDevicePollPlansItsWaits(t *testing.T) {
 	if _, more := p.next(now); more {
 		t.Error("a poll is planned after the end of the code")
 	}
-	if p.goesOn(&Error{Kind: ErrLoginRequired}) || p.goesOn(&Error{Kind: ErrMisconfigured}) || p.goesOn(errors.New("x")) {
+	if p.goesOn(&Error{Kind: ErrLoginRequired}) || p.goesOn(&Error{Kind: ErrMisconfigured}) {
 		t.Error("polling goes on after a verdict")
 	}
 }

@@ -92,7 +92,7 @@ func (c *Client) askBare(ctx context.Context, address string) (http.Header, *Err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, &Error{Op: opDiscoverResource, Kind: ErrTransient, Sent: !isConnectError(err), Err: cleanCause(err)}
+		return nil, unanswered(opDiscoverResource, err, !isConnectError(err))
 	}
 	_ = resp.Body.Close() // unread, and so of no interest
 	if resp.StatusCode != http.StatusUnauthorized {
@@ -155,7 +155,7 @@ func judgeResource(a answer, resource string) (*ProtectedResource, *Error) {
 		fail.Err = errRedirect
 		fail.Hint = "use the address that the API redirects to"
 	default:
-		fail.Kind, fail.RetryAt = ErrTransient, a.retryAt()
+		fail.Kind, fail.RetryAt = ErrTransient, a.retryAt(nil)
 	}
 	return nil, fail
 }

@@ -47,7 +47,15 @@ func (c *Client) RefreshToken(ctx context.Context, refreshToken string) (*TokenP
 // Refresh, whose caller must save the new refresh token. But an answer about
 // another subject than t's ID token is not the session's: it is dropped whole,
 // with an error that matches [ErrIDToken] and ErrTransient and is Unknown.
+//
+// A pair that [Client.ClientCredentials] gave has no refresh token: it is renewed
+// by asking for another one in the same way. A pair from a token exchange is not,
+// since only the program knows the token to exchange; see
+// [Client.TokenExchangeRefresher].
 func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) {
+	if t != nil && t.RefreshToken == "" && c.RenewsGrant(t.GrantType) {
+		return c.askAgain(ctx)
+	}
 	return c.refresh(ctx, t, "")
 }
 
@@ -89,8 +97,8 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 }
 
 // Keeping returns t with what it lacks taken from old, the pair it succeeds:
-// refresh token and that token's end, scope, ID token, DPoP key and extra
-// fields. Neither is modified. Authors of a refresh.Refresher need it when their server omits
+// refresh token and that token's end, grant type, scope, ID token, DPoP key and
+// extra fields. Neither is modified. Authors of a refresh.Refresher need it when their server omits
 // what has not changed.
 func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
 	next := t.Clone()
@@ -107,6 +115,9 @@ func (t *TokenPair) keep(old *TokenPair) {
 	}
 	if t.RefreshExpiresAt.IsZero() && t.RefreshToken == old.RefreshToken {
 		t.RefreshExpiresAt = old.RefreshExpiresAt
+	}
+	if t.GrantType == "" && t.RefreshToken == "" {
+		t.GrantType = old.GrantType
 	}
 	if t.TokenType == "" {
 		t.TokenType = old.TokenType

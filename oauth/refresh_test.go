@@ -208,7 +208,7 @@ func TestF40_DeadRefreshTokenIsOneRequest(t *testing.T) {
 	pair := mustLogin(t, s)
 	s.RevokeAll(oauthtest.DefaultUser)
 	_, err := oauth.NewClient(s.OAuthConfig()).Refresh(t.Context(), pair)
-	if fail := failure(t, err); !errors.Is(err, oauth.ErrLoginRequired) || fail.Code != "invalid_grant" || !fail.Refused() {
+	if fail := failure(t, err); !errors.Is(err, oauth.ErrLoginRequired) || fail.Code != "invalid_grant" || fail.Verdict() != oauth.VerdictEnded {
 		t.Errorf("got %v; want ErrLoginRequired", err)
 	}
 	if n := s.Requests(oauthtest.TokenEndpoint); n != 1 {

@@ -38,6 +38,7 @@ func defaultTransport() http.RoundTripper {
 	}
 	t = t.Clone()
 	t.DisableKeepAlives = true
+	tellProxyErrors(t)
 	return t
 }
 
@@ -57,6 +58,7 @@ func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values)
 // authentication.
 func (c *Client) authenticated(a answer) answer {
 	a.auth, a.secretEnds = c.cfg.ClientAuth, c.cfg.ClientSecretExpiresAt
+	a.endCodes = c.cfg.Preset.EndCodes
 	return a
 }
 
@@ -97,13 +99,25 @@ func (c *Client) send(ctx context.Context, op string, build func(context.Context
 	a := answer{op: op, sentAt: c.cfg.Now(), fallback: c.cfg.DefaultLifetime}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return answer{}, &Error{Op: op, Kind: ErrTransient, Sent: trace.mayHaveSent(err), Err: cleanCause(err)}
+		return answer{}, unanswered(op, err, trace.mayHaveSent(err))
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		return answer{}, proxyAnswered(op)
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	a.status, a.header, a.received = resp.StatusCode, resp.Header, c.cfg.Now()
 	a.body, a.whole = body, err == nil && len(body) <= maxBody
 	return a, nil
+}
+
+// addTokenParams adds Config.TokenParams to a request for the token endpoint.
+func (c *Client) addTokenParams(form url.Values) {
+	for name, values := range c.cfg.TokenParams {
+		if !form.Has(name) {
+			form[name] = values
+		}
+	}
 }
 
 // newRequest builds the POST.

@@ -63,7 +63,7 @@ func judgeRevocation(a answer) *Error {
 	}
 	fail := a.failure(a.fields())
 	switch {
-	case codes[fail.Code].kind == ErrLoginRequired, a.status == http.StatusBadRequest && fail.Code == "invalid_token":
+	case EndsSession(fail.Code), a.status == http.StatusBadRequest && fail.Code == "invalid_token":
 		return nil // dead already
 	case fail.Code == "unsupported_token_type": // RFC 7009 section 2.2.1
 		fail.Kind, fail.Hint = ErrMisconfigured, "the server does not revoke this kind of token"

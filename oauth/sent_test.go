@@ -82,6 +82,7 @@ func TestSentTellsWhatMayHaveArrived(t *testing.T) {
 		{"silent transport, reset", fakes(&net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}), true, syscall.ECONNRESET},
 		{"silent transport, unknown error", fakes(errors.New(secret)), true, nil},
 		{"silent transport, unknown network error", fakes(&net.OpError{Op: "write", Net: "tcp", Err: errors.New(secret)}), true, nil},
+		{"SOCKS proxy refused", fakes(&net.OpError{Op: "socks connect", Net: "tcp", Err: errors.New(secret)}), false, nil},
 		{"proxy refused", fakes(&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New(secret)}), false, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

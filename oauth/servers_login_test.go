@@ -84,7 +84,7 @@ func TestRefreshTokenIsAskedForAsTheServerWantsIt(t *testing.T) {
 		quirks        oauthtest.Quirks
 		advice        string // empty: there is a refresh token
 	}{
-		"not asked for":         {"openid", "", oauthtest.Quirks{}, "ask for the scope offline_access"},
+		"not asked for":         {"openid", "", oauthtest.Quirks{}, "see in the server's documentation"},
 		"asked for":             {"openid offline_access", "", oauthtest.Quirks{}, ""},
 		"asked without consent": {"openid offline_access", "", oauthtest.Quirks{OfflineNeedsConsent: true}, "prompt=consent"},
 		"asked with consent":    {"openid offline_access", "consent", oauthtest.Quirks{OfflineNeedsConsent: true}, ""},

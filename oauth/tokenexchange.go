@@ -74,6 +74,7 @@ func (c *Client) ExchangeToken(ctx context.Context, x TokenExchange) (*TokenPair
 	if err != nil {
 		return nil, misconfigured(opTokenExchange, err)
 	}
+	c.addTokenParams(form)
 	a, fail := c.post(ctx, opTokenExchange, c.cfg.TokenURL, form)
 	if fail != nil {
 		return nil, fail
@@ -81,6 +82,9 @@ func (c *Client) ExchangeToken(ctx context.Context, x TokenExchange) (*TokenPair
 	pair, fail := judgeTokenExchange(a, x.RequestedTokenType)
 	if fail != nil {
 		return nil, fail
+	}
+	if pair.RefreshToken == "" {
+		pair.GrantType = GrantTypeTokenExchange
 	}
 	return pair, nil
 }
@@ -94,7 +98,7 @@ func (x TokenExchange) form() (url.Values, error) {
 		return nil, errors.New("TokenExchange.ActorTokenType is set without an ActorToken")
 	}
 	form := url.Values{
-		"grant_type":         {"urn:ietf:params:oauth:grant-type:token-exchange"},
+		"grant_type":         {GrantTypeTokenExchange},
 		"subject_token":      {x.SubjectToken},
 		"subject_token_type": {orAccessToken(x.SubjectTokenType)},
 	}
@@ -165,7 +169,9 @@ func (c *Client) TokenExchangeRefresher(source func(context.Context) (TokenExcha
 }
 
 // Refresh exchanges for a new pair in place of t, which may be nil and is not
-// sent. After an answer with Retry-After it fails with [ErrTransient] until then,
+// sent. A refusal is never [ErrLoginRequired]: invalid_grant is about the subject
+// token, of which source may have another one by the next time, and so
+// [ErrMisconfigured] here. After an answer with Retry-After it fails with [ErrTransient] until then,
 // without a request, like [Client.Refresh].
 func (r *TokenExchangeRefresher) Refresh(ctx context.Context, _ *TokenPair) (*TokenPair, error) {
 	if until := r.client.waitUntil(); !until.IsZero() {
@@ -178,7 +184,7 @@ func (r *TokenExchangeRefresher) Refresh(ctx context.Context, _ *TokenPair) (*To
 	pair, err := r.client.ExchangeToken(ctx, x)
 	if err != nil {
 		r.client.rememberWait(err)
-		return nil, err
+		return nil, withoutLogin(err, "the server does not accept the subject or actor token; check where it comes from")
 	}
 	return pair, nil
 }

@@ -84,7 +84,7 @@ func TestAnswersToAnExchange(t *testing.T) {
 		"nothing requested":        {200, answer(oauth.TokenTypeSAML2), "", nil, false},
 		"not told":                 {200, answer(""), oauth.TokenTypeJWT, nil, false},
 		"another type":             {200, answer(oauth.TokenTypeRefreshToken), oauth.TokenTypeAccessToken, oauth.ErrMisconfigured, true},
-		"no token":                 {200, `{"issued_token_type":"x"}`, "", oauth.ErrTransient, false},
+		"no token":                 {200, `{"issued_token_type":"x"}`, "", oauth.ErrMisconfigured, false},
 		"a bad subject":            {400, `{"error":"invalid_request"}`, "", oauth.ErrMisconfigured, true},
 		"a bad subject, elsewhere": {400, `{"error":"invalid_grant"}`, "", oauth.ErrLoginRequired, false},
 		"a bad target":             {400, `{"error":"invalid_target"}`, "", oauth.ErrMisconfigured, true},

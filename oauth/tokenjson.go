@@ -25,13 +25,14 @@ type storedPair struct {
 	RefreshExpiresAt *time.Time `json:"refresh_expires_at,omitempty"`
 	Scope            string     `json:"scope,omitempty"`
 	IDToken          string     `json:"id_token,omitempty"`
+	GrantType        string     `json:"grant_type,omitempty"`
 	ClockSkew        int64      `json:"clock_skew,omitempty"` // seconds
 	DPoPKey          DPoPKey    `json:"dpop_key,omitzero"`
 }
 
 var storedNames = []string{
 	"access_token", "refresh_token", "token_type", "expires_in", "expires_at",
-	"issued_at", "refresh_expires_at", "scope", "id_token", "clock_skew", "dpop_key",
+	"issued_at", "refresh_expires_at", "scope", "id_token", "grant_type", "clock_skew", "dpop_key",
 }
 
 // MarshalJSON writes the pair for storage, tokens included: one object with the
@@ -47,6 +48,7 @@ func (t TokenPair) MarshalJSON() ([]byte, error) {
 		RefreshExpiresAt: timeOrNil(t.RefreshExpiresAt),
 		Scope:            t.Scope,
 		IDToken:          t.IDToken,
+		GrantType:        t.GrantType,
 		ClockSkew:        int64(t.Skew / time.Second),
 		DPoPKey:          t.DPoPKey,
 	})
@@ -85,6 +87,7 @@ func (t *TokenPair) UnmarshalJSON(data []byte) error {
 		RefreshExpiresAt: timeField(fields, "refresh_expires_at"),
 		Scope:            scopeField(fields),
 		IDToken:          textField(fields, "id_token"),
+		GrantType:        textField(fields, "grant_type"),
 	}
 	p.ExpiresIn, _ = secondsField(fields, "expires_in")
 	if skew, _ := secondsField(fields, "clock_skew"); believable(max(skew, -skew)) {

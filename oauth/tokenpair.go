@@ -54,6 +54,11 @@ type TokenPair struct {
 	// that matches ErrIDToken. The other tokens are good. It is not stored.
 	IDTokenError error
 
+	// GrantType is the grant that gave a pair without a refresh token, by its
+	// grant_type (GrantTypeClientCredentials, GrantTypeTokenExchange), so that it can
+	// be renewed by asking again. Empty for other pairs: a person's login.
+	GrantType string
+
 	// DPoPKey is the key that the tokens are bound to (RFC 9449), zero if they
 	// are not. It is stored with them: without it they are worth nothing.
 	DPoPKey DPoPKey
@@ -134,8 +139,9 @@ func (t *TokenPair) OAuth2() *oauth2.Token {
 
 // FromOAuth2 returns tok as a TokenPair, with its scope and id_token. When the
 // token was issued is not known to x/oauth2, so IssuedAt is zero; its other
-// extra fields cannot be listed and are not carried over. It returns nil for
-// nil.
+// extra fields cannot be listed and are not carried over. A token may live for
+// longer than its Expiry tells caches: an extra field expires_at (RFC 3339) that
+// is later than Expiry becomes ExpiresAt. FromOAuth2 returns nil for nil.
 func FromOAuth2(tok *oauth2.Token) *TokenPair {
 	if tok == nil {
 		return nil
@@ -147,10 +153,21 @@ func FromOAuth2(tok *oauth2.Token) *TokenPair {
 		TokenType:    tok.TokenType,
 		RefreshToken: tok.RefreshToken,
 		ExpiresIn:    tok.ExpiresIn,
-		ExpiresAt:    tok.Expiry.Round(0),
+		ExpiresAt:    endOf(tok),
 		Scope:        scope,
 		IDToken:      idToken,
 	}
+}
+
+// endOf returns when tok dies: at its Expiry, or later if it says so beside that,
+// as those of refresh.Manager do.
+func endOf(tok *oauth2.Token) time.Time {
+	expiry := tok.Expiry.Round(0)
+	text, _ := tok.Extra("expires_at").(string)
+	if end, err := time.Parse(time.RFC3339, text); err == nil && !expiry.IsZero() && end.After(expiry) {
+		return end
+	}
+	return expiry
 }
 
 // String describes the pair without its tokens.

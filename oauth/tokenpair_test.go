@@ -341,3 +341,26 @@ func TestPairConvertsToOAuth2AndBack(t *testing.T) {
 		t.Errorf("got %v", plain)
 	}
 }
+
+// A cache is told an earlier Expiry than the token's end, which stands beside it.
+func TestFromOAuth2TakesALaterEndThatTheTokenTells(t *testing.T) {
+	expiry := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		expiry time.Time
+		told   any
+		want   time.Time
+	}{
+		{expiry, "2026-01-01T12:05:00.5Z", expiry.Add(5*time.Minute + time.Second/2)},
+		{expiry, "2026-01-01T14:05:00+02:00", expiry.Add(5 * time.Minute)},
+		{expiry, "2026-01-01T11:55:00Z", expiry},
+		{expiry, "soon", expiry},
+		{expiry, float64(expiry.Unix() + 300), expiry},
+		{expiry, nil, expiry},
+		{time.Time{}, "2026-01-01T12:05:00Z", time.Time{}},
+	} {
+		tok := (&oauth2.Token{AccessToken: "a", Expiry: tt.expiry}).WithExtra(map[string]any{"expires_at": tt.told})
+		if got := oauth.FromOAuth2(tok).ExpiresAt; !got.Equal(tt.want) {
+			t.Errorf("Expiry %v, expires_at %v: %v; want %v", tt.expiry, tt.told, got, tt.want)
+		}
+	}
+}

@@ -35,6 +35,7 @@ func (m *managed) check(r *run, seen *stamp) (next time.Time) {
 			m.cfg.Logger.Warn("saved session cannot be read", "session", m.session, "error", err)
 		}
 		m.announceEnd()
+		m.hearOfClient(ctx)
 		if due := m.attention(); !due.IsZero() && remaining(m.now(), due) <= 0 {
 			m.flyHere(want{stale: m.cur.Load()})
 		}
@@ -53,18 +54,20 @@ func (m *managed) nextLook() time.Time {
 // The caller has the turn.
 func (m *managed) attention() time.Time {
 	s, h, now := m.cur.Load(), m.state.Load(), m.now()
-	if s == nil || h.ended() {
+	if s == nil && !m.empty() || h.ended() {
 		return time.Time{}
 	}
 	// What somebody wanted before its time is not given up either.
 	switch {
+	case m.unread():
+		return time.Time{}
 	case m.lost(), h.failures > 0:
 	case m.idle():
 		return time.Time{}
-	case !s.isDue(now):
+	case s != nil && !s.isDue(now):
 		return s.dueAt(now)
 	}
-	return later(later(now, h.next), m.deferred)
+	return later(later(later(now, m.nextOwn(h)), m.asksElsewhere()), m.deferred)
 }
 
 // announceEnd tells once that the refresh token's end comes near.

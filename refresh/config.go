@@ -41,7 +41,9 @@ const (
 //
 // More methods are heeded if it has them: ConfigID() string identifies the
 // configuration it refreshes with; RenewsWithoutRefreshToken() bool tells that it
-// needs no refresh token (client credentials); RefreshIdleLimit() time.Duration is
+// needs neither a refresh token nor a pair before (client credentials), so that
+// Refresh may get an empty one; RenewsGrant(grantType string) bool tells the same of
+// pairs of one TokenPair.GrantType; RefreshIdleLimit() time.Duration is
 // the default of Config.RefreshIdleLimit; RefreshGrace() (time.Duration, bool) tells
 // how long the server takes a spent refresh token again, if that is known, and so
 // how long an attempt goes on asking for an answer that got lost: until the grace
@@ -173,10 +175,12 @@ type setup struct {
 	server   *server
 	watching *atomic.Bool  // the Store says what changes
 	grace    time.Duration // what OAuthClient says by RefreshGrace; zero: not known
-	// tokenless: OAuthClient renews pairs that have no refresh token.
-	tokenless bool
-	origins   []allowedOrigin // Config.AllowedOrigins
-	lagging   *laggingClock   // spares readers the look at the clock; nil on a fake one
+	// tokenless: OAuthClient obtains pairs without a refresh token, whatever there was
+	// before. Otherwise renewsGrant tells of which grants it does so.
+	tokenless   bool
+	renewsGrant func(grantType string) bool
+	origins     []allowedOrigin // Config.AllowedOrigins
+	lagging     *laggingClock   // spares readers the look at the clock; nil on a fake one
 	// certificate is what OAuthClient presents and APIs may want to see, if anything.
 	certificate certificate
 	proofs      dpop.Memory // what APIs say about DPoP proofs, by origin; it has a lock of its own
@@ -203,6 +207,10 @@ func (s *setup) ask() {
 	}
 	if c, ok := s.OAuthClient.(interface{ RenewsWithoutRefreshToken() bool }); ok {
 		s.tokenless = c.RenewsWithoutRefreshToken()
+	}
+	s.renewsGrant = func(string) bool { return false }
+	if c, ok := s.OAuthClient.(interface{ RenewsGrant(string) bool }); ok {
+		s.renewsGrant = c.RenewsGrant
 	}
 	if c, ok := s.OAuthClient.(interface{ RefreshIdleLimit() time.Duration }); ok && s.RefreshIdleLimit == 0 {
 		s.RefreshIdleLimit = c.RefreshIdleLimit()

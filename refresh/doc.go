@@ -24,6 +24,19 @@
 // manager an oauth2.TokenSource, and [Manager.GetRequestMetadata] a gRPC
 // credentials.PerRPCCredentials.
 //
+// # Daemons
+//
+// A service with an account of its own needs no login and no first pair:
+//
+//	manager := refresh.NewManager(refresh.Config{OAuthClient: client.ClientCredentialsRefresher()})
+//	err := manager.Start(ctx, nil)
+//
+// The manager obtains the first pair in the background, for as long as that takes, and
+// every other one like it; so it does with a token exchange
+// (oauth.TokenExchangeRefresher). Such a session never needs a login: a server that
+// refuses it is reported once ([EventMisconfigured]) and asked again every ten check
+// intervals.
+//
 // # Many sessions
 //
 // A [Pool] keeps the sessions of many users alive with one scheduler and a bounded

@@ -253,7 +253,7 @@ func TestProofsAreDatedByTheAPIsClock(t *testing.T) {
 func TestF48b_DowngradeLosesNoRefreshTokenAndShowsNoBearerToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newDPoPFixture(t, oauthtest.Config{RevokeOldAccess: false}).start(t)
-		f.server.Script(oauthtest.Fault{Grant: "refresh_token", Times: 3, Edit: func(fields map[string]any) { fields["token_type"] = "Bearer" }})
+		f.server.Script(oauthtest.Fault{Grant: "refresh_token", Times: 8, Edit: func(fields map[string]any) { fields["token_type"] = "Bearer" }})
 		err := f.ForceRefresh(t.Context())
 		is(t, err, oauth.ErrDowngraded, oauth.ErrMisconfigured)
 		f.inState(t, refresh.StateMisconfigured)
@@ -270,7 +270,7 @@ func TestF48b_DowngradeLosesNoRefreshTokenAndShowsNoBearerToken(t *testing.T) {
 		if n := f.events.count(refresh.EventLoginRequired); n != 0 {
 			t.Error("the session was given up")
 		}
-		time.Sleep(time.Hour) // three are through: the server does DPoP again
+		time.Sleep(time.Hour) // eight are through: the server does DPoP again
 		f.mustCall(t)
 		f.clean(t) // in particular, no bound token went out bare
 	})

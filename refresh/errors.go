@@ -27,6 +27,13 @@ var (
 	// session that another program keeps alive.
 	ErrFollower = errors.New("a follower does not change the session")
 
+	// ErrSuspected means that the server, or something in front of it, has been refusing
+	// the session for a while without saying why. It comes together with
+	// oauth.ErrLoginRequired, since a login probably helps; but nothing is certain: the
+	// session is kept and tried again, ever more rarely, and the first success ends
+	// the suspicion.
+	ErrSuspected = errors.New("the server keeps refusing the session without saying why")
+
 	// ErrPaused means that no living token is left and Config.Renewal says not to
 	// get one.
 	ErrPaused = errors.New("refresh: renewing is paused")
@@ -35,17 +42,11 @@ var (
 	errUnspent = errors.New("the refresh token was not spent, because the next one could not be saved")
 	// errReplaced ends a flight whose session was replaced by a new login.
 	errReplaced = errors.New("refresh: replaced by a new login")
+	// errSuspected is ErrSuspected with advice for both possibilities.
+	errSuspected = fmt.Errorf("%w: it has probably ended, and a login helps; or a firewall, a gateway or a fault of the server refuses everybody, and it passes; the session is kept and tried again", ErrSuspected)
 	// errAnswerLost is the cause when a server with strict rotation ends a session
 	// because the answer to an earlier refresh did not arrive.
 	errAnswerLost = errors.New("the answer to an earlier refresh was lost")
-	// errKeepsRefusing is the cause of a verdict without a clear word.
-	errKeepsRefusing = errors.New("the server keeps refusing the refresh token it accepted before")
-	// errUndecided is the cause until the verdict.
-	errUndecided = errors.New("the server refuses the session, perhaps because it has ended; if it still does after a check interval, that is taken for certain")
-	// errUnproven is the cause when nothing tells whether client or token is refused.
-	errUnproven = errors.New("the server has not renewed this session with this configuration before")
-	// errStaysInvalid is that cause when a dialect knows what the refusal is about.
-	errStaysInvalid = fmt.Errorf("%w, the server says again and again", oauth.ErrTokenInvalid)
 	// errOwnerLate is why a follower has no living token.
 	errOwnerLate  = errors.New("the program that keeps the session alive has not renewed it")
 	errIssuedDead = errors.New("the server issued an access token that has already expired")
@@ -110,26 +111,6 @@ func undecided(err error) error {
 	return err
 }
 
-// unproven returns a refusal of a session that was never renewed as a mistake in
-// the configuration. The advice names the other possibility too: a login that
-// ended before its first refresh is announced in the same words.
-func unproven(err error) error {
-	var fail *oauth.Error
-	if !errors.As(err, &fail) || !fail.Refused() {
-		return err
-	}
-	changed := *fail
-	changed.Kind = oauth.ErrMisconfigured
-	if changed.Err == nil {
-		changed.Err = errUnproven
-	}
-	if changed.Hint == "" {
-		changed.Hint = "check the client's configuration"
-	}
-	changed.Hint += "; if it is right, the session may have ended: log in again"
-	return &changed
-}
-
 // outcomeUnknown reports whether a refresh token may have been spent without the
 // successor reaching us. Errors that say nothing about it count as unknown.
 func outcomeUnknown(err error) bool {
@@ -137,15 +118,13 @@ func outcomeUnknown(err error) bool {
 	if errors.As(err, &fail) {
 		return fail.Unknown()
 	}
-	var panicked *PanicError
-	return !errors.As(err, &panicked) && !errors.Is(err, oauth.ErrLoginRequired) &&
-		!errors.Is(err, oauth.ErrTransient) && !errors.Is(err, oauth.ErrMisconfigured)
+	return verdictOf(err) == oauth.VerdictUnknown
 }
 
-// refused reports whether the server looked at the refresh token and said no.
-func refused(err error) bool {
+// arrived reports whether a request that failed may have reached the server.
+func arrived(err error) bool {
 	var fail *oauth.Error
-	return errors.As(err, &fail) && fail.Refused()
+	return !errors.As(err, &fail) || fail.Sent
 }
 
 // retryAt returns when the server wants to be asked again, or zero.

@@ -23,11 +23,18 @@ const (
 	// EventRefreshFailed: an attempt failed; Err says how, NextAttempt when the
 	// next one is. The session goes on.
 	EventRefreshFailed EventKind = "refresh_failed"
-	// EventMisconfigured: like EventRefreshFailed, but somebody has to change the
-	// configuration. Reported once until it changes.
+	// EventMisconfigured: like EventRefreshFailed, but somebody has to change something:
+	// the configuration, the client's registration, the server's address. Reported once
+	// until it is over; of a client that the server refuses, once for all sessions.
 	EventMisconfigured EventKind = "misconfigured"
 	// EventLoginRequired: the server ended the session. Once per dead grant.
 	EventLoginRequired EventKind = "login_required"
+	// EventSuspected: the session is refused without a clear word, and has been for a
+	// while; a login probably helps (ErrSuspected). Once per grant. It goes on being
+	// tried.
+	EventSuspected EventKind = "suspected"
+	// EventRecovered: a session that was suspected or misconfigured is renewed again.
+	EventRecovered EventKind = "recovered"
 	// EventReauthenticateFailed: Config.Reauthenticate returned an error.
 	EventReauthenticateFailed EventKind = "reauthenticate_failed"
 	// EventLoggedOut: somebody removed the session from the Store.

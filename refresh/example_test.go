@@ -60,7 +60,7 @@ func ExampleManager_Token() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(token.Type(), token.Valid(), time.Until(token.Expiry) > 10*time.Minute)
+	fmt.Println(token.Type(), token.Valid(), time.Until(token.Expiry) > 5*time.Minute) // when to ask again
 	// Output: Bearer true true
 }
 

@@ -1,8 +1,11 @@
 package refresh
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/evertoken/evertoken/oauth"
 )
 
 // State is how a session fares.
@@ -16,9 +19,13 @@ const (
 	// StateRetrying: the last attempt failed; nothing is lost, and the manager
 	// tries again.
 	StateRetrying State = "retrying"
-	// StateMisconfigured: the server refuses the client, or a session that it has
-	// never renewed; retried slowly.
+	// StateMisconfigured: the server refuses the client, or somebody has to change
+	// something else first; retried slowly.
 	StateMisconfigured State = "misconfigured"
+	// StateSuspected: the server has been refusing the session for a while without
+	// saying why, and the access token has died. A login probably helps; the session
+	// is kept, and tried again ever more rarely.
+	StateSuspected State = "suspected"
 	// StateLoginRequired: the server ended the session. The pair is kept, and a
 	// newer one in the Store, or UpdateTokens, revives it.
 	StateLoginRequired State = "login_required"
@@ -34,22 +41,30 @@ type health struct {
 	err      error     // why, if not valid
 	failures int       // in a row
 	next     time.Time // no attempt of our own before this
-	firm     bool      // nor for a caller: the server asked for it, or it would be in vain
+	firm     bool      // nor for a caller before next: the server asked for it, or it would be in vain
+	callers  time.Time // nor for a caller before this
+	epoch    uint64    // server.epoch at the last attempt
 	failed   time.Time // when the last attempt failed
+	since    time.Time // when the first of them in a row did
 	renewed  time.Time // last renewal that this manager or the record knows of
 	unsaved  error     // why the current pair is not saved; nil if it is
 	saveAt   time.Time // when saving is tried again
 	saves    int       // failed saves in a row
 }
 
-// nextFor returns when to try again for a caller without a living token, who is
-// willing to wait for the given time: a backoff of our own, made to spare a server
-// in trouble, is then at most half of that.
-func (h *health) nextFor(wait time.Duration) time.Time {
-	if h.firm || h.next.IsZero() {
-		return h.next
+// noticeWithin is how soon the return of a server is noticed while a caller waits.
+const noticeWithin = 2 * time.Second
+
+// callerWait is how long to wait after a failure that may be over any moment, for a
+// caller without a living token: no longer than noticeWithin in the first quarter of an
+// hour of trouble, and then longer by as much as nobody minds who has waited for so long.
+// A server that is never reached is not spared anything.
+func (h *health) callerWait() time.Duration {
+	lasted := h.failed.Sub(h.since)
+	if !arrived(h.err) || lasted < 15*time.Minute {
+		return noticeWithin
 	}
-	return earliest(h.next, h.failed.Add(wait/2))
+	return lasted / 300
 }
 
 // ended reports whether only a new login, or news from the Store, can help.
@@ -57,10 +72,28 @@ func (h *health) ended() bool {
 	return h.state == StateLoginRequired || h.state == StateLoggedOut
 }
 
+// told reports whether the trouble is known to last, so that a caller is not to wait
+// for the next attempt.
+func (h *health) told() bool { return h.state == StateMisconfigured || h.state == StateSuspected }
+
+// hopeless reports whether the manager does not try by itself any more, because what
+// came back was spent and cannot be read.
+func (h *health) hopeless() bool {
+	return h.state == StateMisconfigured && errors.Is(h.err, oauth.ErrUnreadAnswer)
+}
+
 // renew makes a copy of the state that of a session just renewed.
 func (h *health) renew(at time.Time) {
 	h.state, h.err, h.failures, h.renewed = StateValid, nil, 0, at
-	h.next, h.firm, h.failed = time.Time{}, false, time.Time{}
+	h.next, h.firm, h.callers, h.failed, h.since, h.epoch = time.Time{}, false, time.Time{}, time.Time{}, time.Time{}, 0
+}
+
+// fail makes a copy of the state that of a session whose attempt failed.
+func (h *health) fail(at time.Time, err error) {
+	h.err, h.failures, h.failed = err, h.failures+1, at
+	if h.since.IsZero() {
+		h.since = at
+	}
 }
 
 // setHealth replaces the state by an edited copy and tells waiters. The caller
@@ -83,7 +116,14 @@ func (m *Manager) inWaiting(at time.Time) time.Time {
 	return now.Add(at.Sub(now.Round(0)))
 }
 
-// wait is how long to wait after the given number of failures in a row.
-func (m *Manager) wait(failures int) time.Duration {
-	return backoff(failures, m.cfg.CheckInterval, rand.Float64())
+// wait is how long to wait after a failure: backing off up to the check interval, and
+// beyond it once nobody is served any more and it has lasted for more than an hour: of
+// the time that trouble lasts, a sixtieth more does not matter. What never arrives
+// troubles no server.
+func (m *managed) wait(h *health) time.Duration {
+	limit := m.cfg.CheckInterval
+	if arrived(h.err) && !m.cur.Load().alive(h.failed) {
+		limit = fallingWait(h.failed.Sub(h.since)/60, limit, maxRefusalWait)
+	}
+	return backoff(h.failures, limit, rand.Float64())
 }

@@ -160,6 +160,7 @@ func moved(rec *tokenstore.Record, by time.Duration) *tokenstore.Record {
 		if *m != nil {
 			mark := **m
 			move(&mark.At, by)
+			move(&mark.Last, by)
 			*m = &mark
 		}
 	}

@@ -33,7 +33,7 @@ func Judge(cfg Config, rec *tokenstore.Record, now time.Time) *RefreshStatus {
 // healthOf says how a saved session fares whose access token is alive or not.
 func (s *setup) healthOf(rec *tokenstore.Record, alive bool, now time.Time) *health {
 	h := &health{state: StateValid, renewed: rec.RefreshedAt}
-	h.heed(rec, now)
+	s.heed(h, rec, alive, now)
 	if why := s.endedByItself(rec.Tokens, now); why != nil && !alive && !h.ended() {
 		h.state, h.err = StateLoginRequired, why
 	}
@@ -41,18 +41,31 @@ func (s *setup) healthOf(rec *tokenstore.Record, alive bool, now time.Time) *hea
 }
 
 // heed takes over what the marks of a record say of attempts to renew it.
-func (h *health) heed(rec *tokenstore.Record, now time.Time) {
-	token := rec.Tokens.RefreshToken
+func (s *setup) heed(h *health, rec *tokenstore.Record, alive bool, now time.Time) {
+	refused := s.refusedSince(rec, rec.Tokens)
 	switch {
-	case rec.Dead.On(token):
+	case s.condemned(rec):
 		h.state, h.err = StateLoginRequired, saidSo("the server has ended the session", rec.Dead)
-	case rec.Refused.On(token):
-		h.state, h.err = StateRetrying, saidSo("the server refuses the refresh token", rec.Refused)
+	case refused != nil && !alive && refusedBeyond(refused, slowly*s.CheckInterval):
+		h.state, h.err = StateSuspected, saidSo("the server keeps refusing the session, which has probably ended", refused)
+	case refused != nil:
+		h.state, h.err = StateRetrying, saidSo("the server refuses the refresh token", refused)
 	case now.Before(rec.NotBefore) && rec.NotBefore.Sub(now) <= maxAsked:
 		h.state, h.err, h.next = StateRetrying, errors.New("the server asked to wait"), rec.NotBefore
-	case rec.Pending.On(token):
+	case rec.Pending.On(rec.Tokens.RefreshToken):
 		h.state, h.err = StateRetrying, errors.New("a renewal was begun, and its outcome is not known yet")
 	}
+}
+
+// condemned reports whether the server has ended a saved session, for this
+// configuration.
+func (s *setup) condemned(rec *tokenstore.Record) bool {
+	return rec.Condemned(s.configID) && !s.asksAnew(rec.Tokens)
+}
+
+// refusedBeyond reports whether a mark is of several refusals over longer than given.
+func refusedBeyond(mark *tokenstore.Mark, limit time.Duration) bool {
+	return mark.Count >= severalTimes && mark.Last.Sub(mark.At).Abs() > limit
 }
 
 // saidSo adds the server's code, if it gave one.
@@ -67,7 +80,7 @@ func saidSo(what string, mark *tokenstore.Mark) error {
 // its refresh token, or nil.
 func (s *setup) endedByItself(pair *oauth.TokenPair, now time.Time) error {
 	switch {
-	case s.tokenless:
+	case s.asksAnew(pair):
 		return nil
 	case pair.RefreshToken == "":
 		return errors.New("the access token has expired, and there is no refresh token")

@@ -22,6 +22,11 @@ func pairWith(left time.Duration, refreshToken string) *oauth.TokenPair {
 func TestJudgeReadsASavedSession(t *testing.T) {
 	now := time.Now().Round(0)
 	mark := &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now, Code: "invalid_grant"}
+	refused := func(times int, over time.Duration) *tokenstore.Mark {
+		return &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now.Add(-over), Last: now, Count: times, Code: "nope"}
+	}
+	others := *refused(9, time.Hour)
+	others.By = "another configuration"
 	ended := func(left time.Duration) *oauth.TokenPair {
 		pair := pairWith(left, "r")
 		pair.RefreshExpiresAt = now.Add(-time.Second)
@@ -46,6 +51,12 @@ func TestJudgeReadsASavedSession(t *testing.T) {
 		"dead":                   {&tokenstore.Record{Tokens: pairWith(minute, "r"), Dead: mark}, refresh.StateLoginRequired, false},
 		"dead was another":       {&tokenstore.Record{Tokens: pairWith(time.Hour, "r2"), Dead: mark}, refresh.StateValid, false},
 		"refused":                {&tokenstore.Record{Tokens: pairWith(minute, "r"), Refused: mark}, refresh.StateRetrying, true},
+		"refused long ago once":  {&tokenstore.Record{Tokens: pairWith(-minute, "r"), Refused: refused(1, time.Hour)}, refresh.StateRetrying, true},
+		"refused for a while":    {&tokenstore.Record{Tokens: pairWith(-minute, "r"), Refused: refused(9, minute)}, refresh.StateRetrying, true},
+		"refused for long":       {&tokenstore.Record{Tokens: pairWith(-minute, "r"), Refused: refused(9, time.Hour)}, refresh.StateSuspected, true},
+		"refused, but alive":     {&tokenstore.Record{Tokens: pairWith(minute, "r"), Refused: refused(9, time.Hour)}, refresh.StateRetrying, true},
+		"dead by unclear words":  {&tokenstore.Record{Tokens: pairWith(minute, "r"), Dead: refused(9, time.Hour)}, refresh.StateRetrying, true},
+		"by another client":      {&tokenstore.Record{Tokens: pairWith(-minute, "r"), Refused: &others}, refresh.StateValid, true},
 		"asked to wait":          {&tokenstore.Record{Tokens: pairWith(minute, "r"), NotBefore: now.Add(minute)}, refresh.StateRetrying, true},
 		"asked to wait too long": {&tokenstore.Record{Tokens: pairWith(minute, "r"), NotBefore: now.Add(48 * time.Hour)}, refresh.StateValid, true},
 		"outcome unknown":        {&tokenstore.Record{Tokens: pairWith(minute, "r"), Pending: mark}, refresh.StateRetrying, true},

@@ -50,6 +50,9 @@ type server struct {
 	front     time.Time // when the next caller may, while a crowd stands in line
 	crowded   time.Time // when a place may be free for the next
 	latency   time.Duration
+	refusals  streak                 // without a clear word
+	gates     map[string]*clientGate // by configuration
+	epoch     uint64                 // see currentEpoch
 
 	underway          int
 	refreshes, misses uint64
@@ -123,6 +126,9 @@ var errServerDown = errors.New("the server did not answer several sessions in a 
 
 // A question is what a session asks before it refreshes.
 type question struct {
+	configID string
+	interval time.Duration // the check interval
+
 	now    time.Time
 	urgent bool          // somebody waits for it
 	ticket bool          // the session was given this moment before
@@ -147,6 +153,9 @@ func (s *server) ask(q question) (until time.Time, err error) {
 			if s.probing || q.now.Before(probeAt) {
 				return later(probeAt, q.now.Add(probePause)), transient(errServerDown)
 			}
+		}
+		if until, err := s.askClientLocked(q); err != nil {
+			return until, err
 		}
 	}
 	if at := s.turnLocked(q); at.After(q.now) {
@@ -197,20 +206,25 @@ func (s *server) turnLocked(q question) time.Time {
 const crowdShare, callersShare = 1.25, 5
 
 // release notes that a refresh that was allowed to begin is over.
-func (s *server) release() {
+func (s *server) release(configID string) {
 	s.mu.Lock()
 	s.underway--
 	s.probing = false
+	if g := s.gates[configID]; g != nil {
+		g.probing = false
+	}
 	s.mu.Unlock()
 	s.slots.free()
 }
 
-// answered notes how an attempt ended, and returns what other processes should know.
-func (s *server) answered(err error, now time.Time, took, interval time.Duration, jitter float64) (n notice) {
+// answered notes how an attempt of a configuration ended, and returns what other
+// processes should know.
+func (s *server) answered(configID string, err error, now time.Time, took, interval time.Duration, jitter float64) (n notice) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
 		s.refreshes++
+		n.accepted = s.succeedLocked(configID)
 	} else {
 		s.misses++
 	}
@@ -233,10 +247,11 @@ func (s *server) answered(err error, now time.Time, took, interval time.Duration
 }
 
 // heed makes what another process knows this one's too.
-func (s *server) heed(n notice, now time.Time) {
+func (s *server) heed(n notice, configID string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heeded = now
+	s.heedClientLocked(n, configID, now)
 	if wait := n.notBefore.Sub(now.Round(0)); wait > 0 && wait <= maxAsked {
 		s.notBefore = later(s.notBefore, now.Add(wait))
 	}
@@ -267,7 +282,10 @@ func (m *managed) admit(ctx context.Context, r *run, w want) error {
 	m.heedNotice(ctx)
 	for waited := false; ; waited = true {
 		now := m.now()
-		q := question{now: now, urgent: w.urgent() || m.lost(), window: m.cfg.CheckInterval / 2}
+		q := question{
+			configID: m.cfg.configID, interval: m.cfg.CheckInterval,
+			now: now, urgent: w.urgent() || m.lost(), window: m.cfg.CheckInterval / 2,
+		}
 		q.ticket = waited || m.ticket && remaining(now, m.deferred) <= 0
 		if s := m.cur.Load(); s.alive(now) && s.until < never {
 			q.window = min(q.window, time.Duration(s.until-elapsed(now))/2)
@@ -278,6 +296,8 @@ func (m *managed) admit(ctx context.Context, r *run, w want) error {
 			m.ticket, m.deferred = false, time.Time{}
 			return nil
 		case !q.urgent && err != nil:
+			// Not beyond a check interval: the success of another session may end the wait.
+			until = earliest(until, now.Add(m.cfg.CheckInterval))
 			m.deferred = until.Add(time.Duration(float64(q.window) * rand.Float64()))
 			return errDeferred
 		case !q.urgent:
@@ -296,18 +316,23 @@ func (m *managed) admit(ctx context.Context, r *run, w want) error {
 // answered notes how an attempt ended, for all sessions of the server.
 func (m *managed) answered(ctx context.Context, err error, begun time.Time) {
 	now := m.now()
-	if n := m.cfg.server.answered(err, now, now.Sub(begun), m.cfg.CheckInterval, rand.Float64()); n != (notice{}) {
+	if n := m.cfg.server.answered(m.cfg.configID, err, now, now.Sub(begun), m.cfg.CheckInterval, rand.Float64()); n != (notice{}) {
 		m.postNotice(context.WithoutCancel(ctx), n)
 	}
 }
 
 // heldBack notes that the server cannot be asked, for those who wait for it.
 func (m *managed) heldBack(until time.Time, err error) {
+	epoch := m.cfg.server.currentEpoch()
 	m.setHealth(func(h *health) {
 		if h.err == nil {
 			h.state, h.err = StateRetrying, err
 		}
-		h.failed = m.now() // or callers would ask again at once
+		h.failed, h.epoch = m.now(), epoch
+		h.callers = h.failed.Add(noticeWithin) // or they would ask again at once
+		if verdictOf(err) == oauth.VerdictClient {
+			h.state, h.err, h.callers = StateMisconfigured, err, until
+		}
 		h.next = later(h.next, until)
 		h.firm = h.firm || !retryAt(err).IsZero()
 	})

@@ -49,7 +49,7 @@ func (m *managed) logout(ctx context.Context) error {
 	if rec == nil {
 		return nil
 	}
-	if !rec.Dead.On(rec.Tokens.RefreshToken) { // shown again, a dead token can count as stolen
+	if !isEmpty(rec) && !rec.Condemned("") { // shown again, a dead token can count as stolen
 		if err := m.revoke(ctx, rec.Tokens); err != nil {
 			return err
 		}

@@ -33,6 +33,7 @@ type managed struct {
 	account    *oauth.TokenPair   // a pair of the account the manager works for; nil: not known yet
 	kept       tokenstore.Lease   // lease kept while the Store holds a spent token
 	generation uint64             // of the last access token shown
+	asked      string             // fingerprint of the refresh token that was asked about last, by this manager
 	reported   string             // fingerprint of the grant OnRefreshFail has heard of
 	notified   time.Time          // refresh-token end that was announced
 	unchecked  verdict            // not yet checked against the Store

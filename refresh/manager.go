@@ -48,7 +48,11 @@ func newManager(cfg *setup, session string, pool *Pool) *Manager {
 
 // Start begins to keep the session alive and returns. With nil tokens it goes on
 // with the session saved in Config.Store (or with the one it had before Stop);
-// if there is none, the error matches oauth.ErrLoginRequired.
+// if there is none, the error matches oauth.ErrLoginRequired. An OAuthClient that
+// needs no refresh token (oauth.ClientCredentialsRefresher, TokenExchangeRefresher)
+// needs no first pair either: it is obtained in the background, for as long as that
+// takes, and callers wait for it as for any other. So a daemon may start before its
+// server does.
 //
 // Tokens that the saved session is known to descend from, or that are older, do
 // not replace it: a program may start with the same seed every time. Other
@@ -56,7 +60,9 @@ func newManager(cfg *setup, session string, pool *Pool) *Manager {
 // judged by the threshold alone. tokens are copied.
 //
 // The end of ctx has the effect of Stop. Start fails with ErrRunning if the
-// manager runs, and with oauth.ErrMisconfigured if it cannot.
+// manager runs, and with oauth.ErrMisconfigured if it cannot, or could not renew the
+// session: a pair from client credentials or token exchange needs an OAuthClient
+// that renews those. A *oauth.Client does so with the former.
 func (m *Manager) Start(ctx context.Context, tokens *oauth.TokenPair) error {
 	return m.start(ctx, ctx, tokens)
 }
@@ -205,7 +211,7 @@ func (m *Manager) log(e Event) {
 	switch e.Kind {
 	case EventRefreshFailed, EventSaveFailed, EventScopeReduced, EventRefreshTokenEnding:
 		log.Log(ctx, level, string(e.Kind), "error", e.Err, "next_attempt", e.NextAttempt, "expires", e.ExpiresAt)
-	case EventLoginRequired, EventMisconfigured, EventReauthenticateFailed:
+	case EventLoginRequired, EventSuspected, EventMisconfigured, EventReauthenticateFailed:
 		log.Log(ctx, level, string(e.Kind), "error", e.Err)
 	case EventRefreshing:
 		log.Log(ctx, level, string(e.Kind))
@@ -232,7 +238,7 @@ func (e Event) level() slog.Level {
 	switch e.Kind {
 	case EventRefreshFailed, EventSaveFailed, EventScopeReduced, EventRefreshTokenEnding:
 		return slog.LevelWarn
-	case EventLoginRequired, EventMisconfigured, EventReauthenticateFailed:
+	case EventLoginRequired, EventSuspected, EventMisconfigured, EventReauthenticateFailed:
 		return slog.LevelError
 	case EventRefreshing:
 		return slog.LevelDebug

@@ -13,15 +13,25 @@ import (
 type notice struct {
 	notBefore time.Time // until when it wants to be left alone; zero: it does not
 	down      time.Time // it does not answer, and is to be tried again then; zero: it does
+
+	config   string    // the configuration whose client it refuses; "": of none
+	probe    time.Time // when that client is to be tried again
+	accepted bool      // it does not refuse the client any more
 }
 
-// noticeDown is the code of the mark that says that a server is down.
-const noticeDown = "unavailable"
+// The codes of the marks that say that a server is down, and that it refuses a client.
+const (
+	noticeDown   = "unavailable"
+	noticeClient = "client_refused"
+)
 
 func noticeOf(rec *tokenstore.Record) notice {
 	n := notice{notBefore: rec.NotBefore}
 	if rec.Refused != nil && rec.Refused.Code == noticeDown {
 		n.down = rec.Refused.At
+	}
+	if rec.Dead != nil && rec.Dead.Code == noticeClient {
+		n.config, n.probe = rec.Dead.Token, rec.Dead.At
 	}
 	return n
 }
@@ -53,7 +63,10 @@ func (m *managed) heedNotice(ctx context.Context) {
 	if rec := m.serverRecord(ctx); rec != nil {
 		n = noticeOf(rec)
 	}
-	srv.heed(n, now)
+	srv.heed(n, m.cfg.configID, now)
+	if err := srv.clientRefusal(m.cfg.configID); err != nil && srv.firstToTellClient(m.cfg.configID) {
+		m.emit(Event{Kind: EventMisconfigured, Err: err, NextAttempt: n.probe})
+	}
 }
 
 // heededLately reports whether there is nothing to ask the Store. A session alone
@@ -61,7 +74,14 @@ func (m *managed) heedNotice(ctx context.Context) {
 func (s *server) heededLately(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sessions <= 1 || !s.heeded.IsZero() && remaining(now, s.heeded.Add(heedEvery)) > 0
+	return s.sessions <= 1 && len(s.gates) == 0 || !s.heeded.IsZero() && remaining(now, s.heeded.Add(heedEvery)) > 0
+}
+
+// adds reports whether n says more than what is known already.
+func (n notice) adds(known notice, configID string) bool {
+	return n.notBefore.After(known.notBefore) || n.down.After(known.down) ||
+		n.config != "" && (n.config != known.config || n.probe.After(known.probe)) ||
+		n.accepted && known.config == configID
 }
 
 // serverRecord returns the server's record, or nil.
@@ -92,12 +112,18 @@ func (m *managed) postNotice(ctx context.Context, n notice) {
 			rec = new(tokenstore.Record)
 		}
 		known := noticeOf(rec)
-		if !n.notBefore.After(known.notBefore) && !n.down.After(known.down) {
+		if !n.adds(known, m.cfg.configID) {
 			return
 		}
 		rec.NotBefore = later(known.notBefore, n.notBefore.Round(0).UTC())
 		if n.down.After(known.down) {
 			rec.Refused = &tokenstore.Mark{Token: m.cfg.server.name, At: n.down.UTC(), Code: noticeDown}
+		}
+		switch {
+		case n.accepted && known.config == m.cfg.configID:
+			rec.Dead = nil
+		case n.config != "":
+			rec.Dead = &tokenstore.Mark{Token: n.config, At: n.probe.UTC(), Code: noticeClient}
 		}
 		err := guard("Store.Set", func() error {
 			_, err := m.cfg.records.Set(ctx, tokenstore.ServerRecord(m.cfg.server.name), rec)

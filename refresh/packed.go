@@ -29,7 +29,7 @@ const (
 // pack returns the rest as a string. configID is the manager's own.
 func (r restOf) pack(configID string) string {
 	rec, t := r.rec, r.rec.Tokens
-	odd := t.IDToken != "" || len(t.Extra) > 0 || len(rec.Unknown) > 0 || !t.DPoPKey.IsZero() || t.Skew != 0 ||
+	odd := t.IDToken != "" || t.GrantType != "" || len(t.Extra) > 0 || len(rec.Unknown) > 0 || !t.DPoPKey.IsZero() || t.Skew != 0 ||
 		!rec.NotBefore.IsZero() || r.reported != ""
 	plain := !slices.ContainsFunc(rec.Ancestors, func(a string) bool { return !isFingerprint(a) })
 	var flags byte
@@ -70,6 +70,7 @@ func (r restOf) pack(configID string) string {
 	w.ancestors(rec.Ancestors, plain)
 	if odd {
 		w.text(t.IDToken)
+		w.text(t.GrantType)
 		w.signed(int64(t.Skew))
 		w.time(rec.NotBefore)
 		w.text(r.reported)
@@ -101,7 +102,7 @@ func unpackRest(packed, configID string) restOf {
 	}
 	rec.Ancestors = r.ancestors(flags&packedPlain != 0)
 	if flags&packedOdd != 0 {
-		t.IDToken = r.text()
+		t.IDToken, t.GrantType = r.text(), r.text()
 		t.Skew = time.Duration(r.signed())
 		rec.NotBefore = r.time()
 		rest.reported = r.text()

@@ -127,7 +127,8 @@ func (p *Pool) Start(ctx context.Context) error {
 // Session returns the session's manager, running. The first time it reads the
 // session from Config.Store, for as long as ctx allows; later it costs a look
 // into a map. The error matches oauth.ErrLoginRequired if there is no such
-// session, and ErrStopped if the pool is not running.
+// session, and ErrStopped if the pool is not running. Where OAuthClient needs no
+// refresh token there need be none: it is begun then, as by [Manager.Start].
 //
 // A session that has ended meanwhile is returned as well: see its status.
 // Manager.Stop takes the session out of the pool's care until it is asked for

@@ -17,11 +17,14 @@ import (
 // allPresets are the presets by name.
 var allPresets = map[string]oauth.Preset{
 	"Atlassian": oauth.PresetAtlassian(),
+	"Dropbox":   oauth.PresetDropbox(),
 	"EntraID":   oauth.PresetEntraID(),
 	"GitHubApp": oauth.PresetGitHubApp(),
 	"GitLab":    oauth.PresetGitLab(),
 	"Google":    oauth.PresetGoogle(),
 	"Okta":      oauth.PresetOkta(),
+	"Reddit":    oauth.PresetReddit(),
+	"X":         oauth.PresetX(),
 	"Xero":      oauth.PresetXero(),
 }
 
@@ -122,7 +125,7 @@ func TestLostAnswerIsAskedForUntilTheKnownGraceIsNearlyOver(t *testing.T) {
 		"not believed, long":                {10 * minute, oauth.Preset{Rotation: oauth.RotationNone, Grace: 10 * minute}, 8, 5, oauth.ErrTransient},
 		"known, long":                       {10 * minute, known(10 * minute), 8, 9, nil},
 		"known, long, lost for ever":        {10 * minute, known(10 * minute), -1, 11, oauth.ErrTransient},
-		"not known, short, and so too late": {5 * time.Second, known(0), 3, 4, oauth.ErrLoginRequired},
+		"not known, short, and so too late": {5 * time.Second, known(0), 3, 4, oauth.ErrTransient}, // until the second opinion
 		"known, short":                      {5 * time.Second, known(5 * time.Second), 3, 4, nil},
 		"known, short, lost for ever":       {5 * time.Second, known(5 * time.Second), -1, 4, oauth.ErrTransient},
 	} {

@@ -23,7 +23,7 @@ var presets = []struct {
 	without error // what a client without the preset meets, in a year
 }{
 	{"Entra ID, scope", oauth.PresetEntraID(),
-		oauthtest.Config{ScopeOnRefresh: true, AccessTokenLifetime: day, RefreshTokenLifetime: 90 * day}, oauth.ErrMisconfigured},
+		oauthtest.Config{ScopeOnRefresh: true, AccessTokenLifetime: day, RefreshTokenLifetime: 90 * day}, refresh.ErrSuspected},
 	{"Entra ID, idle", oauth.PresetEntraID(),
 		oauthtest.Config{AccessTokenLifetime: 120 * day, RefreshTokenLifetime: 90 * day, NoReuseDetection: true}, oauth.ErrLoginRequired},
 	{"Google", oauth.PresetGoogle(), oauthtest.Config{

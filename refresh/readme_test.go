@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
@@ -49,6 +51,66 @@ func Example() {
 	// Output: 200 OK
 }
 
+// README begin
+func daemon(ctx context.Context, client *oauth.Client) (*refresh.Manager, error) {
+	manager := refresh.NewManager(refresh.Config{OAuthClient: client.ClientCredentialsRefresher()})
+	if err := manager.Start(ctx, nil); err != nil { // no tokens: it obtains the first by itself
+		return nil, err
+	}
+	return manager, nil
+}
+
+// README end
+
+// A daemon with an account of its own starts whether or not its server is up, and
+// is never asked to log in.
+func ExampleManager_Start_daemon() {
+	server := oauthtest.NewServer(oauthtest.Config{ClientID: "reports", ClientSecret: "secret"})
+	defer server.Close()
+	server.Script(oauthtest.Fault{Status: http.StatusServiceUnavailable}) // not up yet
+
+	manager, err := daemon(context.Background(), oauth.NewClient(server.OAuthConfig()))
+	if err != nil {
+		fmt.Println(err) // a mistake in the configuration
+		return
+	}
+	defer manager.Stop()
+
+	resp, err := manager.Client().Get(server.Resource()) // waits for the first token
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 200 OK
+}
+
+func TestF88_TheDaemonOfTheReadmeOutlastsAServerThatIsDownForTenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := oauthtest.New(oauthtest.Config{ClientID: "reports", ClientSecret: "secret"})
+		server.Script(oauthtest.Fault{Down: true, Times: -1})
+		manager, err := daemon(t.Context(), oauth.NewClient(server.OAuthConfig()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer manager.Stop()
+		_, err = manager.TokenContext(t.Context())
+		is(t, err, oauth.ErrTransient)
+		time.Sleep(10 * minute)
+		server.ClearScript()
+		for range 24 * 60 { // a day
+			if _, err := manager.TokenContext(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(minute)
+		}
+		if n := server.Requests(oauthtest.TokenEndpoint); n > 200 {
+			t.Errorf("%d requests in a day of 15-minute tokens", n)
+		}
+	})
+}
+
 func TestReadmeShowsTheProgramThatRunsHere(t *testing.T) {
 	source, err := os.ReadFile("readme_test.go")
 	if err != nil {
@@ -58,9 +120,10 @@ func TestReadmeShowsTheProgramThatRunsHere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, program, _ := strings.Cut(string(source), "// README begin\n")
-	program, _, _ = strings.Cut(program, "\n// README end")
-	if !strings.Contains(string(readme), program) {
-		t.Error("README.md does not show the function me as it stands in readme_test.go")
+	for _, part := range strings.Split(string(source), "\n// README begin\n")[1:] {
+		program, _, _ := strings.Cut(part, "\n// README end\n")
+		if name, _, _ := strings.Cut(program, "("); !strings.Contains(string(readme), program) {
+			t.Errorf("README.md does not show %s as it stands in readme_test.go", name)
+		}
 	}
 }

@@ -40,13 +40,14 @@ func (m *Manager) Resource(uri string) *Resource {
 	return c.resources[uri]
 }
 
-// Token returns an access token for the resource; see [Manager.Token].
+// Token returns an access token for the resource, to be kept no longer than
+// [Manager.Token] says.
 func (r *Resource) Token() (*oauth2.Token, error) {
 	s, err := r.current(context.Background())
 	if err != nil {
 		return nil, err
 	}
-	return s.oauth2(), nil
+	return r.m.handOut(s), nil
 }
 
 // TokenContext returns an access token for the resource; see

@@ -16,6 +16,7 @@ type timing struct {
 	expires        time.Time // zero: not known
 	refreshExpires time.Time // zero: not known
 	renewable      bool      // there is a refresh token
+	elsewhere      bool      // another program renews it, if any
 	threshold      time.Duration
 	idle           time.Duration // the refresh token dies unused after this; zero: it does not
 	jitter         float64       // in [0,1), fixed for a session in a process
@@ -31,7 +32,8 @@ func (s *setup) timing(pair *oauth.TokenPair) timing {
 		issued:         pair.IssuedAt,
 		expires:        pair.ExpiresAt,
 		refreshExpires: pair.RefreshExpiresAt,
-		renewable:      !s.Follower && (pair.RefreshToken != "" || s.tokenless),
+		renewable:      !s.Follower && s.renews(pair),
+		elsewhere:      s.Follower || s.Renewal == RenewNever,
 		threshold:      s.RefreshThreshold,
 		idle:           s.RefreshIdleLimit,
 		seldom:         s.ShortLived,

@@ -153,7 +153,7 @@ func TestErrorsThatAreNotOAuthsAreTrouble(t *testing.T) {
 				time.Sleep(6 * time.Hour)
 				f.inState(t, refresh.StateRetrying)
 				f.server.ClearScript()
-				time.Sleep(2 * minute)
+				time.Sleep(7 * minute) // a sixtieth of what it has lasted, and a moment
 				f.inState(t, refresh.StateValid)
 				if n := len(told.heard()); n != 0 {
 					t.Errorf("OnRefreshFail was called %d times", n)

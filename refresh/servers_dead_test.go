@@ -37,9 +37,11 @@ func saysNothingOf(t *testing.T, r oauthtest.Refusal, errs ...error) {
 	}
 }
 
-// However a server says that a refresh token is dead, the session survives the
-// first refusals, and the program hears once, before the access token has died.
-// Only a server's trouble is no verdict, also if it means one.
+// However a server says that a refresh token is dead, the session survives the first
+// refusals, and the program hears once: within one refresh if the word is clear, else
+// when the access token is dead and the refusal has lasted for ten check intervals
+// (sixty, if it is the client that is refused). Only a server's trouble is no verdict,
+// also if it means one.
 func TestDeadTokenIsNoticedInEveryForm(t *testing.T) {
 	forEachRefreshRefusal(t, func(t *testing.T, r oauthtest.Refusal, server oauthtest.Config) {
 		var told failures
@@ -50,31 +52,32 @@ func TestDeadTokenIsNoticedInEveryForm(t *testing.T) {
 		before, pair := f.requests(), f.saved(t)
 		f.server.RevokeAll("alice")
 		f.untilDue()
-		if clear := strings.HasSuffix(r.Name, "invalid_grant"); !clear {
-			time.Sleep(minute) // a check interval
-			f.inState(t, refresh.StateRetrying)
+		clear := strings.HasSuffix(r.Name, "invalid_grant")
+		if !clear {
+			f.serve(t, pair)
+			f.untilExpired()
+			f.unsettled(t)
 			if n := len(told.heard()); n != 0 {
-				t.Errorf("OnRefreshFail was called %d times within a check interval", n)
+				t.Errorf("OnRefreshFail was called %d times while the access token lived", n)
 			}
+			time.Sleep(2 * time.Hour)
 		}
-		f.serve(t, pair)
-		f.untilExpired()
-		want := refresh.StateLoginRequired
-		if r.Status >= 500 {
-			want = refresh.StateRetrying
+		want, kind := refresh.StateSuspected, oauth.ErrLoginRequired
+		switch {
+		case r.Status >= 500:
+			want, kind = refresh.StateRetrying, oauth.ErrTransient
+		case clear:
+			want = refresh.StateLoginRequired
+			f.untilExpired()
 		}
 		f.inState(t, want)
 		_, err := f.TokenContext(t.Context())
-		if want == refresh.StateLoginRequired {
-			is(t, err, oauth.ErrLoginRequired)
-			if n := len(told.heard()); n != 1 {
-				t.Errorf("OnRefreshFail was called %d times; want once", n)
-			}
-			if n := f.requests() - before; n > 4 {
-				t.Errorf("%d requests until the verdict; want a few", n)
-			}
-		} else {
-			is(t, err, oauth.ErrTransient)
+		is(t, err, kind)
+		if n := len(told.heard()); (n == 1) != (kind == oauth.ErrLoginRequired) {
+			t.Errorf("OnRefreshFail was called %d times; want once if a login helps", n)
+		}
+		if n := f.requests() - before; r.Status < 500 && n > 12 {
+			t.Errorf("%d requests in two hours; want a few", n)
 		}
 		if f.saved(t).RefreshToken != pair.RefreshToken {
 			t.Error("the pair is gone")
@@ -114,8 +117,8 @@ func TestRefusalInAnyUnclearFormThatPassesHarmsNothing(t *testing.T) {
 	}
 }
 
-// Before the first refresh nobody can tell a dead login from a client that is not
-// set up right. The program hears of it once, in words that name both.
+// A login that ended before its first refresh is told like any other; only where the
+// client is refused, that never was accepted, somebody has to look at its configuration.
 func TestDeadTokenBeforeTheFirstRefreshIsReportedForAPerson(t *testing.T) {
 	forEachRefreshRefusal(t, func(t *testing.T, r oauthtest.Refusal, server oauthtest.Config) {
 		if r.Status >= 500 || strings.HasSuffix(r.Name, "invalid_grant") {
@@ -125,26 +128,22 @@ func TestDeadTokenBeforeTheFirstRefreshIsReportedForAPerson(t *testing.T) {
 		f := newFixture(t, server, told.use).start(t)
 		f.server.RevokeAll("alice")
 		time.Sleep(24 * time.Hour)
-		f.inState(t, refresh.StateMisconfigured)
-		reports := f.events.of(refresh.EventMisconfigured)
-		if len(reports) != 1 {
-			t.Fatalf("reported %d times in a day; want once", len(reports))
+		want, kind, words := refresh.StateSuspected, oauth.ErrLoginRequired, "a login helps"
+		if strings.Contains(r.Name, "client") {
+			want, kind, words = refresh.StateMisconfigured, oauth.ErrMisconfigured, "check "
 		}
+		f.inState(t, want)
 		_, err := f.TokenContext(t.Context())
-		for _, err := range []error{reports[0].Err, err} {
-			is(t, err, oauth.ErrMisconfigured)
-			for _, words := range []string{"misconfigured", "has not renewed this session", "check ", "log in again"} {
-				if err == nil || !strings.Contains(err.Error(), words) {
-					t.Errorf("error %q does not say %q", err, words)
-				}
-			}
-			saysNothingOf(t, r, err)
+		is(t, err, kind)
+		if err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("error %q does not say %q", err, words)
 		}
-		if n := f.requests(); n > 24*60/10+4 {
-			t.Errorf("%d requests in a day; want one in ten minutes", n)
+		if n := f.events.count(refresh.EventMisconfigured) + len(told.heard()); n != 1 {
+			t.Errorf("reported %d times in a day; want once", n)
 		}
-		if n := len(told.heard()); n != 0 {
-			t.Errorf("OnRefreshFail was called %d times; nothing is certain", n)
+		saysNothingOf(t, r, append(told.heard(), err)...)
+		if n := f.requests(); n > 24*7 {
+			t.Errorf("%d requests in a day; want some two dozen, or one in ten minutes where somebody has to correct something", n)
 		}
 		if f.saved(t).RefreshToken != f.first.RefreshToken {
 			t.Error("the pair is gone")
@@ -162,17 +161,15 @@ func TestDeadTokenBeforeTheFirstRefreshIsReportedForAPerson(t *testing.T) {
 	})
 }
 
-// Programs that run for a moment share the waiting through the Store: the first
-// one says what is going on, one that comes a check interval later knows.
+// Programs that run for a moment share the waiting through the Store: the first one
+// says what is going on, one that comes when it has lasted knows.
 func TestShortLivedProgramsLearnOfADeadTokenOneAfterAnother(t *testing.T) {
 	for name, refreshed := range map[string]bool{"renewed before": true, "never renewed": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				silent := slices.IndexFunc(oauthtest.RefreshRefusals(), func(r oauthtest.Refusal) bool { return r.Body == "" })
 				f := newFixture(t, oauthtest.Config{Quirks: oauthtest.Quirks{DeadRefresh: oauthtest.RefreshRefusals()[silent]}}).start(t)
-				want := oauth.ErrMisconfigured
 				if refreshed {
-					want = oauth.ErrLoginRequired
 					if err := f.ForceRefresh(t.Context()); err != nil {
 						t.Fatal(err)
 					}
@@ -186,13 +183,15 @@ func TestShortLivedProgramsLearnOfADeadTokenOneAfterAnother(t *testing.T) {
 					_, err := next.TokenContext(t.Context())
 					return err
 				}
-				err := run()
-				is(t, err, oauth.ErrTransient)
-				if err == nil || !strings.Contains(err.Error(), "perhaps because it has ended") {
-					t.Errorf("the first run says %v; want what is going on", err)
+				for range 2 {
+					err := run()
+					is(t, err, oauth.ErrTransient)
+					if err == nil || !strings.Contains(err.Error(), "words that do not say why") {
+						t.Errorf("the first runs say %v; want what is going on", err)
+					}
+					time.Sleep(6 * minute)
 				}
-				time.Sleep(2 * minute)
-				is(t, run(), want)
+				is(t, run(), oauth.ErrLoginRequired, refresh.ErrSuspected)
 				f.clean(t)
 			})
 		})

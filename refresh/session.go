@@ -20,7 +20,7 @@ func (m *managed) begin(ctx context.Context, tokens *oauth.TokenPair) error {
 	case err == nil:
 	case errors.Is(err, tokenstore.ErrNotFound):
 		stored = nil
-	case tokens == nil:
+	case tokens == nil && !(m.cfg.tokenless && errors.Is(err, tokenstore.ErrDamaged)): // moved aside: begin anew
 		return fmt.Errorf("refresh: start: reading session %q: %w", m.session, err)
 	default:
 		m.cfg.Logger.Warn("saved session cannot be read", "session", m.session, "error", err)
@@ -32,11 +32,21 @@ func (m *managed) begin(ctx context.Context, tokens *oauth.TokenPair) error {
 		case m.rec != nil:
 			m.loggedOut()
 		}
+		if m.cfg.tokenless && !m.cfg.Follower {
+			m.beginEmpty()
+			return nil
+		}
 		return fmt.Errorf("refresh: start: no saved session %q: %w", m.session, oauth.ErrLoginRequired)
 	}
 	if tokens == nil || (stored != nil && !newLogin(stored, tokens, m.now())) {
+		if err := m.cfg.checkRenewable(stored.Tokens); err != nil {
+			return fmt.Errorf("refresh: start: %w", err)
+		}
 		m.take(stored)
 		return nil
+	}
+	if err := m.cfg.checkRenewable(tokens); err != nil {
+		return fmt.Errorf("refresh: start: %w", err)
 	}
 	rec := &tokenstore.Record{Tokens: settle(tokens.Clone(), m.now())}
 	if stored != nil {
@@ -164,7 +174,7 @@ func (m *managed) take(stored *tokenstore.Record) {
 			m.emit(Event{Kind: EventAdopted})
 		}
 	}
-	if stored.Dead.On(stored.Tokens.RefreshToken) && !m.state.Load().ended() {
+	if m.cfg.condemned(stored) && !m.state.Load().ended() {
 		m.declareDead(&oauth.Error{Op: "refresh", Kind: oauth.ErrLoginRequired, Code: stored.Dead.Code})
 	}
 }
@@ -251,13 +261,16 @@ func (m *managed) renew(ctx context.Context, r *run, w want) error {
 	if m.satisfied(w) {
 		return nil
 	}
+	if m.empty() {
+		w.resource = "" // the session's own pair comes first
+	}
 	if err := m.barred(w); err != nil {
 		return err
 	}
 	if err := m.admit(ctx, r, w); err != nil {
 		return err
 	}
-	defer m.cfg.server.release()
+	defer m.cfg.server.release(m.cfg.configID)
 	lease, err := m.lease(ctx, r)
 	if r.isOver() && err != nil {
 		return ErrStopped
@@ -321,13 +334,17 @@ func (m *managed) barred(w want) error {
 		return ErrPaused
 	case m.cfg.Follower:
 		return m.failed(context.Background(), transient(errOwnerLate))
-	case m.rec.Tokens.RefreshToken == "" && !m.cfg.tokenless:
+	case m.cfg.checkRenewable(m.rec.Tokens) != nil: // somebody has put it into the Store
+		return m.misconfigured(m.cfg.checkRenewable(m.rec.Tokens))
+	case !m.cfg.renews(m.rec.Tokens):
 		m.declareDead(loginRequired(oauth.ErrRefreshTokenRequired))
 		return m.state.Load().err
 	case now.Before(m.rec.NotBefore) && m.rec.NotBefore.Sub(now) <= maxAsked:
 		m.obeyNotBefore()
 		return m.state.Load().err
-	case !w.force && remaining(now, h.next) > 0:
+	case m.unread() && !w.insist:
+		return m.stillUnread()
+	case !w.force && remaining(now, m.nextOwn(h)) > 0, !w.force && remaining(now, m.asksElsewhere()) > 0:
 		return h.err
 	}
 	return nil

@@ -14,11 +14,12 @@ import (
 // token and died, nothing in it is modified.
 type snapshot struct {
 	pair          *oauth.TokenPair
-	token         atomic.Pointer[oauth2.Token] // pair, once somebody has asked for it
+	token         atomic.Pointer[oauth2.Token] // pair for caches, once somebody has asked for it
 	authorization []string                     // the Authorization header's value
 	generation    uint64                       // of the access token; servers may issue equal tokens twice
 	due           time.Time
-	ending        time.Time // when to announce the refresh token's end
+	ending        time.Time     // when to announce the refresh token's end
+	askLead       time.Duration // how long before expires caches are to ask again; see handOut
 
 	// The token is alive while the wall clock is before expires, and elapsed time
 	// before until. The second witness is needed when the wall clock is set back:
@@ -63,16 +64,8 @@ func newSnapshot(pair *oauth.TokenPair, t timing, now time.Time) *snapshot {
 		}
 		s.until = elapsed(now) + int64(max(left, 0))
 	}
+	s.askLead = s.askLeadOf(t.askAgain())
 	return s
-}
-
-// oauth2 returns the pair as an x/oauth2 token, always the same one.
-func (s *snapshot) oauth2() *oauth2.Token {
-	if token := s.token.Load(); token != nil {
-		return token
-	}
-	s.token.CompareAndSwap(nil, s.pair.OAuth2())
-	return s.token.Load()
 }
 
 // same reports whether two snapshots have the same access token.
@@ -115,8 +108,11 @@ func (s *snapshot) lead() time.Duration {
 	if s == nil || s.due.IsZero() {
 		return 0
 	}
-	return time.Unix(0, s.expires).Sub(s.due)
+	return s.beforeEnd(s.due)
 }
+
+// beforeEnd is how long before the token's end a moment is.
+func (s *snapshot) beforeEnd(at time.Time) time.Duration { return time.Unix(0, s.expires).Sub(at) }
 
 // isDue reports whether a refresh is due.
 func (s *snapshot) isDue(now time.Time) bool {

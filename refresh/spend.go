@@ -28,6 +28,10 @@ func (m *managed) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 	m.emit(Event{Kind: EventRefreshing})
 
 	begun, last := m.now(), false
+	// Hurry is for the first time that an answer is lost: what goes on after that is
+	// no accident of one connection.
+	hurry := m.state.Load().failures == 0 || !lost
+	m.asked = tokenstore.Fingerprint(pair.RefreshToken)
 	for replay := 0; ; replay++ {
 		if err := lease.Err(); err != nil {
 			return m.failed(ctx, transient(err))
@@ -41,7 +45,7 @@ func (m *managed) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 			return m.keepDowngraded(ctx, next, err)
 		case ctx.Err() != nil:
 			return errReplaced
-		case !outcomeUnknown(err) || last || !again:
+		case !outcomeUnknown(err) || last || !again || !hurry || m.cfg.asksAnew(pair): // no spent token to save
 			return m.judge(ctx, pair, err, lost)
 		}
 		lost = true
@@ -108,6 +112,7 @@ func (m *managed) attempt(ctx context.Context, pair *oauth.TokenPair, w want) (n
 		return err
 	})
 	m.answered(ctx, err, begun)
+	err = m.cfg.withoutLogin(pair, err)
 	if errors.Is(err, oauth.ErrDowngraded) && next != nil && next.RefreshToken != "" {
 		return next, err // the one error that comes with a pair
 	}
@@ -179,11 +184,12 @@ func (m *managed) succeed(ctx context.Context, pair, next *oauth.TokenPair, w wa
 		m.show(session)
 		m.publishResource(w.resource, next)
 	}
-	failures := m.state.Load().failures
+	failures, before := m.state.Load().failures, m.state.Load().state
 	if !m.displaced() {
 		m.setHealth(func(h *health) { h.renew(rec.RefreshedAt) })
 	}
 	m.emit(Event{Kind: EventRefreshed})
+	m.lifted(before)
 	if rejected != nil {
 		m.emit(Event{Kind: EventIDTokenRejected, Err: rejected})
 	}

@@ -52,10 +52,13 @@ func (m *Manager) readStamp(ctx context.Context) (s stamp) {
 }
 
 // set writes rec and, on success, gives it its new version. It outlives ctx's
-// cancellation: what is to be saved must be.
+// cancellation: what is to be saved must be. An empty session is not kept.
 func (m *Manager) set(ctx context.Context, rec *tokenstore.Record) error {
 	if m.cfg.Store == nil {
 		rec.Version++
+		return nil
+	}
+	if isEmpty(rec) {
 		return nil
 	}
 	call := newStoreCall(context.WithoutCancel(ctx), nil, storeTimeout)

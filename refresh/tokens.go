@@ -15,12 +15,32 @@ import (
 // Token returns the current access token, making the manager an
 // oauth2.TokenSource. It is TokenContext without a context: it waits at most
 // Config.MaxWait. The token is shared and must not be modified.
+//
+// Token is for libraries that take nothing but a TokenSource: oauth2.NewClient,
+// option.WithTokenSource of google.golang.org/api. They keep the token, until
+// shortly before its Expiry or until then. So Expiry is not when the token dies but
+// when a renewal is due, which ends the old access token at some servers. While that
+// is less than ten seconds away, or has not come yet, Token hands out one that
+// x/oauth2 calls valid, and that its cache keeps until the renewal is due or for a
+// tenth of a second; so each token is valid until the last ten seconds of its life.
+// Until then it is the same each time. Programs that save the token when it has
+// changed should compare AccessToken.
+//
+// Its extra field "expires_at" (RFC 3339) has the real end, which oauth.FromOAuth2
+// reads; GetExpiresAt tells it too. An end that is not known is a zero Expiry.
+//
+// No Expiry can help when the token is replaced before its renewal was due: by
+// ForceRefresh, UpdateTokens, or another process that shares the session. A cache
+// then goes on with the old one until its Expiry, and fails where the server has
+// ended it. A library that takes an *http.Client or an http.RoundTripper should get
+// Client or Transport instead: they ask for each request, and send one that was
+// rejected with 401 once more.
 func (m *Manager) Token() (*oauth2.Token, error) {
 	s, err := m.current(context.Background())
 	if err != nil {
 		return nil, err
 	}
-	return s.oauth2(), nil
+	return m.handOut(s), nil
 }
 
 // TokenContext returns the current pair. While its access token lives, that costs
@@ -76,8 +96,8 @@ func (m *managed) await(ctx context.Context, resource string) (*snapshot, error)
 		if s.alive(now) {
 			return s, nil
 		}
-		pause := remaining(now, h.nextFor(m.cfg.MaxWait))
-		if h.ended() || pause > deadline.Sub(now) {
+		pause := remaining(now, m.nextForCaller(h))
+		if h.ended() || pause > deadline.Sub(now) || h.hopeless() || pause > 0 && h.told() {
 			return nil, h.err // waiting cannot help
 		}
 		var retry <-chan time.Time
@@ -140,7 +160,7 @@ func (m *managed) lastResort(ctx context.Context, resource string) (*snapshot, e
 func (m *Manager) ForceRefresh(ctx context.Context) error {
 	c := m.hold()
 	defer c.release()
-	w := want{stale: m.cur.Load(), force: true}
+	w := want{stale: m.cur.Load(), force: true, insist: true}
 	if ctx.Done() == nil {
 		return c.flyAlong(w)
 	}
@@ -155,14 +175,17 @@ func (m *Manager) ForceRefresh(ctx context.Context) error {
 // abandoned. tokens are copied.
 //
 // An error means that the pair is in use but could not be saved yet (it matches
-// ErrUnsaved; saving is tried again while the manager runs), or that tokens hold
-// no token at all.
+// ErrUnsaved; saving is tried again while the manager runs), or that the pair was
+// not taken: it has no token at all, or OAuthClient cannot renew it (see Start).
 func (m *Manager) UpdateTokens(tokens *oauth.TokenPair) error {
 	if tokens == nil || tokens.AccessToken == "" && tokens.RefreshToken == "" {
 		return errors.New("refresh: UpdateTokens: the pair has no token")
 	}
 	if m.cfg.Follower {
 		return fmt.Errorf("refresh: UpdateTokens: %w", ErrFollower)
+	}
+	if err := m.cfg.checkRenewable(tokens); err != nil {
+		return fmt.Errorf("refresh: UpdateTokens: %w", err)
 	}
 	c := m.hold()
 	defer c.release()

@@ -13,40 +13,70 @@ import (
 
 // Everything in this file is called by the turn's holder.
 
-// slowly is how many check intervals pass between attempts of a client that is
-// misconfigured: somebody may be correcting the server's side of it.
-const slowly = 10
-
 // judge decides what a failed spend means for the session. lost tells that an
 // answer to this refresh token may have been lost before.
 func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, lost bool) error {
+	v := verdictOf(err)
+	if v == oauth.VerdictClient && !m.refuseClient(ctx, err) {
+		v = oauth.VerdictUnclear // perhaps this session's matter alone
+	}
+	anew := m.cfg.asksAnew(pair)
+	doubt := v == oauth.VerdictEnded && !anew && m.doubted(pair, lost)
 	m.mark(ctx, func(rec *tokenstore.Record) {
-		if !lost && notSpent(err) {
+		if v == oauth.VerdictUnread || !lost && notSpent(err, v) {
 			rec.Pending = nil
 		}
 		if at := retryAt(err); !at.IsZero() {
 			rec.NotBefore = later(rec.NotBefore, at.UTC())
+		}
+		if notes(v) && !anew || doubt {
+			rec.Refused, rec.Dead = m.refusedAgain(pair, err, v), nil
 		}
 	})
 	if !m.holds(pair) {
 		return tokenstore.ErrConflict
 	}
 	switch {
-	case errors.Is(err, oauth.ErrLoginRequired):
+	case anew:
+		return m.notObtained(ctx, err, v)
+	case doubt:
+		return m.awaitSecondOpinion(ctx, pair, err)
+	case v == oauth.VerdictEnded:
 		if lost {
 			err = withKind(err, oauth.ErrLoginRequired, errAnswerLost)
 		}
 		return m.condemn(ctx, pair, err)
-	case errors.Is(err, oauth.ErrClientSecretExpired):
-		return m.misconfigured(err) // the one refusal after success that has another known cause
-	case refused(err) && (m.refreshedBefore() || errors.Is(err, oauth.ErrTokenInvalid)):
-		return m.refusal(ctx, pair, err)
-	case errors.Is(err, oauth.ErrMisconfigured) && !m.refreshedBefore():
-		return m.misconfigured(unproven(err))
-	case refused(err) && m.rec != nil && m.rec.RefreshedAt.IsZero():
-		return m.refusal(ctx, pair, err)
+	case v == oauth.VerdictClient:
+		return m.clientRefused(err)
+	case v == oauth.VerdictUnread, v == oauth.VerdictSettings:
+		return m.misconfigured(err)
+	case v == oauth.VerdictUnclear:
+		return m.refusal(err)
 	}
 	return m.failed(ctx, err)
+}
+
+// verdictOf is (*oauth.Error).Verdict for any error of a Refresher. What says nothing
+// leaves open whether the refresh token is spent. Of that, an answer that is a success
+// without an end is something that the server says, too, once it was asked for again.
+func verdictOf(err error) oauth.Verdict {
+	var fail *oauth.Error
+	var panicked *PanicError
+	switch {
+	case errors.As(err, &fail):
+		v := fail.Verdict()
+		if v == oauth.VerdictUnknown && fail.Status != 0 && !fail.Page && !errors.Is(fail, oauth.ErrIDToken) {
+			return oauth.VerdictUnclear
+		}
+		return v
+	case errors.Is(err, oauth.ErrLoginRequired):
+		return oauth.VerdictEnded
+	case errors.Is(err, oauth.ErrMisconfigured):
+		return oauth.VerdictSettings
+	case errors.Is(err, oauth.ErrTransient), errors.As(err, &panicked):
+		return oauth.VerdictTrouble
+	}
+	return oauth.VerdictUnknown
 }
 
 // holds reports whether pair is still the session's. What became of one that is not is
@@ -55,52 +85,46 @@ func (m *managed) holds(pair *oauth.TokenPair) bool {
 	return m.rec != nil && !differs(m.rec.Tokens, pair)
 }
 
-// refreshedBefore reports whether this session was ever renewed with this
-// configuration. If so, a refusal is about the token, not about the client.
-func (m *managed) refreshedBefore() bool {
-	return m.rec != nil && !m.rec.RefreshedAt.IsZero() && m.rec.RefreshedBy == m.cfg.configID
+// maxOpinion is how long a server may need to agree with itself: replicas that lag,
+// a cache of grants, a first request that is still being worked on.
+const maxOpinion = time.Minute
+
+// opinion is how long a word that ends the session has to stand before it is believed,
+// where it may be our own doing or pass.
+func opinion(pair *oauth.TokenPair) time.Duration {
+	if life, known := pair.Lifetime(); known {
+		return min(maxOpinion, max(life, 0)/3)
+	}
+	return maxOpinion
 }
 
-// refusal handles a refusal in words that do not decide. Dead refresh tokens are
-// announced in at least eight ways, so one that is repeated beyond a check
-// interval, with the Store read in between, is a verdict. Before the first refresh
-// it could be about the client, unless an oauth.Dialect knows better: then the
-// program is told that something is wrong, and not that a login helps.
-func (m *managed) refusal(ctx context.Context, pair *oauth.TokenPair, err error) error {
-	since := m.rec.Refused
-	now := m.now()
-	if since.On(pair.RefreshToken) && now.Sub(since.At).Abs() > m.cfg.CheckInterval {
-		if !m.refreshedBefore() && !errors.Is(err, oauth.ErrTokenInvalid) {
-			return m.misconfigured(unproven(err))
-		}
-		cause := errKeepsRefusing
-		if errors.Is(err, oauth.ErrTokenInvalid) {
-			cause = errStaysInvalid
-		}
-		return m.condemn(ctx, pair, withKind(err, oauth.ErrLoginRequired, cause))
+// doubted reports whether a word that ends the session is to be heard a second time:
+// after an answer that may be lost, whose replay this was, and soon after a renewal
+// by anybody, which lagging servers and caches do not know of yet. It costs nothing,
+// since a dead grant stays dead.
+func (m *managed) doubted(pair *oauth.TokenPair, lost bool) bool {
+	now, wait := m.now(), opinion(pair)
+	if first := m.refusedSince(pair); first != nil && first.Certain {
+		return now.Sub(first.At).Abs() < wait
 	}
-	if !since.On(pair.RefreshToken) {
-		m.mark(ctx, func(rec *tokenstore.Record) {
-			rec.Refused = &tokenstore.Mark{Token: tokenstore.Fingerprint(pair.RefreshToken), At: now.Round(0).UTC(), Code: code(err)}
-		})
-	}
-	if !m.holds(pair) {
-		return tokenstore.ErrConflict
-	}
-	err = m.failed(ctx, undecided(err))
-	m.setHealth(func(h *health) { // a few attempts until the verdict, not a dozen
-		h.next, h.firm = later(h.next, now.Add(m.cfg.CheckInterval*3/5)), true
+	renewed := m.rec.RefreshedAt
+	return lost || !renewed.IsZero() && now.Sub(renewed).Abs() < wait
+}
+
+// awaitSecondOpinion asks again when the word has stood for long enough.
+func (m *managed) awaitSecondOpinion(ctx context.Context, pair *oauth.TokenPair, err error) error {
+	err = m.failed(ctx, withKind(err, oauth.ErrTransient, errDoubted))
+	m.setHealth(func(h *health) {
+		h.next, h.firm = later(h.next, m.inWaiting(m.rec.Refused.At.Add(opinion(pair)))), true
 	})
 	return err
 }
 
-// misconfigured reports a mistake in the configuration once, and goes on slowly.
+// misconfigured reports a mistake in the configuration once, and goes on slowly:
+// somebody may be correcting the server's side of it.
 func (m *managed) misconfigured(err error) error {
 	first := m.state.Load().state != StateMisconfigured
-	m.setHealth(func(h *health) {
-		h.state, h.err, h.failures = StateMisconfigured, err, h.failures+1
-		h.next, h.firm = later(m.now().Add(slowly*m.cfg.CheckInterval), m.inWaiting(retryAt(err))), true
-	})
+	m.suffer(StateMisconfigured, err, m.lasting(), slowly*m.cfg.CheckInterval)
 	if first {
 		m.emit(Event{Kind: EventMisconfigured, Err: err, NextAttempt: m.state.Load().next.Round(0)})
 	}
@@ -129,7 +153,10 @@ func (m *managed) condemn(ctx context.Context, pair *oauth.TokenPair, err error)
 	// Quarantine: the pair stays, and nobody spends it again.
 	m.mark(ctx, func(rec *tokenstore.Record) {
 		rec.Pending, rec.Refused = nil, nil
-		rec.Dead = &tokenstore.Mark{Token: tokenstore.Fingerprint(pair.RefreshToken), At: m.now().Round(0).UTC(), Code: code(err)}
+		rec.Dead = &tokenstore.Mark{
+			Token: tokenstore.Fingerprint(pair.RefreshToken), At: m.now().Round(0).UTC(),
+			Code: code(err), By: m.cfg.configID, Certain: true,
+		}
 	})
 	if m.rec == nil || m.rec.Tokens.RefreshToken != pair.RefreshToken {
 		return tokenstore.ErrConflict
@@ -144,13 +171,19 @@ func (m *managed) declareDead(err error) {
 		err = withKind(err, oauth.ErrLoginRequired, nil)
 	}
 	m.setHealth(func(h *health) { h.state, h.err, h.next = StateLoginRequired, err, time.Time{} })
+	m.report(Event{Kind: EventLoginRequired, Err: err})
+}
+
+// report emits an event that a login may be needed, and tells the program, once for
+// each grant.
+func (m *managed) report(e Event) {
 	fingerprint := tokenstore.Fingerprint(m.rec.Tokens.RefreshToken)
 	if m.reported == fingerprint && fingerprint != "" {
 		return
 	}
 	m.reported = fingerprint
-	m.emit(Event{Kind: EventLoginRequired, Err: err})
-	m.tellProgram(err)
+	m.emit(e)
+	m.tellProgram(e.Err)
 }
 
 // failed records a failure after which the session goes on, and returns err.
@@ -158,11 +191,11 @@ func (m *managed) failed(ctx context.Context, err error) error {
 	if m.displaced() {
 		return err // which matters more, and is no failure
 	}
-	at := retryAt(err)
+	at, epoch := retryAt(err), m.cfg.server.currentEpoch()
 	m.setHealth(func(h *health) {
-		h.state, h.err, h.failures = StateRetrying, err, h.failures+1
-		h.failed = m.now()
-		h.next, h.firm = h.failed.Add(m.wait(h.failures)), false
+		h.fail(m.now(), err)
+		h.state, h.epoch, h.firm = StateRetrying, epoch, false
+		h.next, h.callers = h.failed.Add(m.wait(h)), h.failed.Add(h.callerWait())
 		if asked := m.inWaiting(at); asked.After(h.next) {
 			h.next, h.firm = asked, true
 		}
@@ -172,14 +205,14 @@ func (m *managed) failed(ctx context.Context, err error) error {
 }
 
 // notSpent reports whether the refresh token is as good as before: the request
-// did not arrive, or the server itself said that it failed. A gateway's word
-// leaves open what the server behind it has done.
-func notSpent(err error) bool {
+// did not arrive, or the server itself has answered, and not with tokens. A gateway's
+// word leaves open what the server behind it has done.
+func notSpent(err error, v oauth.Verdict) bool {
 	var fail *oauth.Error
 	switch {
-	case !errors.As(err, &fail):
+	case !errors.As(err, &fail), fail.Unknown():
 		return false
-	case !fail.Sent || fail.Refused():
+	case !fail.Sent || v != oauth.VerdictTrouble:
 		return true
 	}
 	return fail.Status >= 400 && fail.Status != http.StatusBadGateway && fail.Status != http.StatusGatewayTimeout
@@ -218,7 +251,8 @@ func sameMark(a, b *tokenstore.Mark) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Token == b.Token && a.At.Equal(b.At) && a.Code == b.Code
+	return a.At.Equal(b.At) && a.Last.Equal(b.Last) && a.Token == b.Token && a.Code == b.Code && a.By == b.By &&
+		a.Certain == b.Certain && a.Count == b.Count
 }
 
 func code(err error) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,71 +31,104 @@ func mumblings() map[string]oauthtest.Fault {
 	}
 }
 
-func TestRefusalAfterEarlierSuccessIsFirstTransientAndThenAVerdict(t *testing.T) {
-	for name, fault := range mumblings() {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var told failures
-				f := newFixture(t, oauthtest.Config{}, told.use).start(t)
-				if err := f.ForceRefresh(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				f.server.Script(forEver(fault))
-				f.untilDue()
-				for range 60 { // a check interval
-					f.inState(t, refresh.StateRetrying)
-					time.Sleep(time.Second)
-				}
-				failed := f.events.of(refresh.EventRefreshFailed)
-				if len(failed) != 2 {
-					t.Errorf("%d failures reported; want 2", len(failed))
-				}
-				for _, e := range failed {
-					is(t, e.Err, oauth.ErrTransient)
-				}
-				if n := len(told.heard()); n != 0 {
-					t.Errorf("OnRefreshFail was called %d times within a check interval", n)
-				}
-				time.Sleep(3 * minute)
-				f.inState(t, refresh.StateLoginRequired)
-				if heard := told.heard(); len(heard) != 1 {
-					t.Errorf("OnRefreshFail was called %d times; want once", len(heard))
-				} else {
-					is(t, heard[0], oauth.ErrLoginRequired)
-				}
-				if n := f.requests(); n > 6 {
-					t.Errorf("%d requests until the verdict; want a few", n)
-				}
-				// Quarantined, not deleted.
-				if rec := f.record(t); !rec.Dead.On(rec.Tokens.RefreshToken) || rec.Tokens.RefreshToken == f.first.RefreshToken {
-					t.Errorf("the store holds %v with dead mark %v; want the pair in quarantine", rec, rec.Dead)
-				}
-				f.clean(t)
-			})
-		})
+// unsettled fails the test if the session is in another state than one that goes on
+// without anybody having been told.
+func (f *fixture) unsettled(t *testing.T) {
+	t.Helper()
+	if st := f.GetRefreshStatus(); st.State != refresh.StateRetrying && st.State != refresh.StateMisconfigured {
+		t.Errorf("state %q (%s); want one that goes on", st.State, st.LastError)
 	}
 }
 
-func TestRefusalWithoutEarlierSuccessIsNoVerdict(t *testing.T) {
+func TestRefusalIsFirstTransientAndThenASuspicionThatASuccessLifts(t *testing.T) {
 	for name, fault := range mumblings() {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var told failures
-				f := newFixture(t, oauthtest.Config{}, told.use).start(t)
-				f.server.Script(forEver(fault))
-				time.Sleep(2 * time.Hour)
-				if st := f.GetRefreshStatus(); st.State != refresh.StateMisconfigured && st.State != refresh.StateRetrying {
-					t.Errorf("state %s; want one that goes on", st.State)
-				}
-				if n := len(told.heard()); n != 0 {
-					t.Errorf("OnRefreshFail was called %d times; the server never accepted this client", n)
-				}
-				f.server.ClearScript()
-				time.Sleep(11 * minute)
-				f.inState(t, refresh.StateValid)
-				f.clean(t)
+		if strings.Contains(name, "client") {
+			continue
+		}
+		for when, refreshed := range map[string]bool{"renewed before": true, "never renewed": false} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var told failures
+					f := newFixture(t, oauthtest.Config{}, told.use).start(t)
+					if refreshed {
+						if err := f.ForceRefresh(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+					}
+					f.server.Script(forEver(fault))
+					f.untilDue()
+					pair := f.GetTokens()
+					for range 9 { // until ten minutes after the first refusal
+						time.Sleep(minute)
+						f.inState(t, refresh.StateRetrying)
+					}
+					for _, e := range f.events.of(refresh.EventRefreshFailed) {
+						is(t, e.Err, oauth.ErrTransient)
+					}
+					if n := len(told.heard()); n != 0 {
+						t.Errorf("OnRefreshFail was called %d times within nine minutes", n)
+					}
+					time.Sleep(12 * time.Hour)
+					f.inState(t, refresh.StateSuspected)
+					if heard := told.heard(); len(heard) != 1 {
+						t.Errorf("OnRefreshFail was called %d times; want once", len(heard))
+					} else {
+						is(t, heard[0], oauth.ErrLoginRequired, refresh.ErrSuspected)
+					}
+					if n := f.requests(); n > 24 {
+						t.Errorf("%d requests in twelve hours; want a falling rate", n)
+					}
+					if rec := f.record(t); rec.Dead != nil || rec.Tokens.RefreshToken != pair.RefreshToken {
+						t.Errorf("the store holds %v with dead mark %v; want the pair, and no verdict", rec, rec.Dead)
+					}
+					f.server.ClearScript()
+					time.Sleep(time.Hour)
+					f.inState(t, refresh.StateValid)
+					if n := f.events.count(refresh.EventRecovered); n != 1 {
+						t.Errorf("EventRecovered came %d times; want once", n)
+					}
+					f.clean(t)
+				})
 			})
-		})
+		}
+	}
+}
+
+// A client that never was accepted is a matter of its configuration, however long it
+// is refused; what was accepted before may also be a session that has ended.
+func TestRefusedClientIsMisconfiguredAndKeepsItsSession(t *testing.T) {
+	for name, fault := range mumblings() {
+		if !strings.Contains(name, "client") {
+			continue
+		}
+		for when, refreshed := range map[string]bool{"renewed before": true, "never renewed": false} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var told failures
+					f := newFixture(t, oauthtest.Config{}, told.use).start(t)
+					if refreshed {
+						if err := f.ForceRefresh(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+					}
+					f.server.Script(forEver(fault))
+					f.untilDue()
+					time.Sleep(50 * minute)
+					f.inState(t, refresh.StateMisconfigured)
+					if n, e := len(told.heard()), f.events.count(refresh.EventMisconfigured); n != 0 || e != 1 {
+						t.Errorf("OnRefreshFail was called %d times, EventMisconfigured came %d times; want 0 and 1", n, e)
+					}
+					time.Sleep(3 * time.Hour)
+					if n := len(told.heard()); (n == 1) != refreshed {
+						t.Errorf("OnRefreshFail was called %d times after hours", n)
+					}
+					f.server.ClearScript()
+					time.Sleep(time.Hour)
+					f.inState(t, refresh.StateValid)
+					f.clean(t)
+				})
+			})
+		}
 	}
 }
 
@@ -150,8 +184,8 @@ func TestVerdictIsLiftedByALaterSuccessElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.server.Script(forEver(oauthtest.Fault{Status: 400}))
-		time.Sleep(30 * minute)
-		f.inState(t, refresh.StateLoginRequired)
+		time.Sleep(2 * time.Hour)
+		f.inState(t, refresh.StateSuspected)
 		f.server.ClearScript()
 		next := f.renewElsewhere(t)
 		time.Sleep(minute + time.Second)

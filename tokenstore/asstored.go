@@ -26,7 +26,7 @@ func asStored(rec *Record, version uint64) (*Record, error) {
 	c.NotBefore, c.RefreshedAt = c.NotBefore.Round(0).UTC(), c.RefreshedAt.Round(0).UTC()
 	for _, m := range []*Mark{c.Pending, c.Refused, c.Dead} {
 		if m != nil {
-			m.At = m.At.Round(0).UTC()
+			m.At, m.Last = m.At.Round(0).UTC(), m.Last.Round(0).UTC()
 		}
 	}
 	if t := c.Tokens; t != nil {
@@ -46,7 +46,7 @@ func (r *Record) plain() bool {
 
 func (r *Record) plainMarks() bool {
 	for _, m := range []*Mark{r.Pending, r.Refused, r.Dead} {
-		if m != nil && !(plainTime(m.At) && utf8.ValidString(m.Token) && utf8.ValidString(m.Code)) {
+		if m != nil && !(plainTime(m.At) && plainTime(m.Last) && utf8.ValidString(m.Token) && utf8.ValidString(m.Code) && utf8.ValidString(m.By)) {
 			return false
 		}
 	}
@@ -60,7 +60,7 @@ func plainTokens(t *oauth.TokenPair) bool {
 	if t.AccessToken == "" && t.RefreshToken == "" || !t.DPoPKey.IsZero() || t.Skew%time.Second != 0 || t.Skew.Abs() > 24*time.Hour || t.Extra != nil && len(t.Extra) == 0 {
 		return false
 	}
-	for _, s := range [...]string{t.AccessToken, t.RefreshToken, t.IDToken, t.TokenType, t.Scope} {
+	for _, s := range [...]string{t.AccessToken, t.RefreshToken, t.IDToken, t.TokenType, t.Scope, t.GrantType} {
 		if !utf8.ValidString(s) {
 			return false
 		}
@@ -86,7 +86,7 @@ func plainName(name string) bool {
 // tokenNames are the fields of a pair in JSON, which win over extra ones.
 var tokenNames = []string{
 	"access_token", "refresh_token", "token_type", "expires_in", "expires_at",
-	"issued_at", "refresh_expires_at", "scope", "id_token", "clock_skew", "dpop_key",
+	"issued_at", "refresh_expires_at", "scope", "id_token", "grant_type", "clock_skew", "dpop_key",
 }
 
 // plainValue reports whether raw is JSON that encoding/json would write so:

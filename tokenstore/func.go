@@ -60,7 +60,7 @@ func supersede(ctx context.Context, store Store, name string, tokens *oauth.Toke
 		return failed("save", name, fmt.Errorf("%w: %w", ErrConflict, errOlder))
 	}
 	next := tokens.Clone()
-	if old := rec.Tokens; next.RefreshToken == "" && old != nil && !rec.Dead.On(old.RefreshToken) {
+	if old := rec.Tokens; next.RefreshToken == "" && old != nil && !rec.Condemned("") {
 		next.RefreshToken, next.RefreshExpiresAt = old.RefreshToken, old.RefreshExpiresAt
 	}
 	rec.Supersede(next)

@@ -48,7 +48,7 @@ func TestF32_PairWithoutRefreshTokenKeepsTheStoredOne(t *testing.T) {
 		rec := &tokenstore.Record{Tokens: newPair("1")}
 		rec.Tokens.RefreshExpiresAt = ends
 		if dead {
-			rec.Dead = &tokenstore.Mark{Token: tokenstore.Fingerprint("refresh-1")}
+			rec.Dead = &tokenstore.Mark{Token: tokenstore.Fingerprint("refresh-1"), Certain: true}
 		}
 		mustSet(t, store, "default", rec)
 		given := &oauth.TokenPair{AccessToken: "access-2"}

@@ -27,11 +27,13 @@ type Record struct {
 	// yet. Found by another process under the lock, it means the outcome is
 	// unknown: the holder died.
 	Pending *Mark
-	// Refused says since when the server has been refusing the refresh token in
-	// words that do not by themselves mean the grant is dead.
+	// Refused says since when the server has been refusing the refresh token without
+	// that being a verdict: in words that do not mean the grant is dead, or in words
+	// that do and that are to be heard a second time (Mark.Certain).
 	Refused *Mark
 	// Dead puts the refresh token in quarantine: the server has said that it is
-	// no longer good. It is not spent again, and not deleted either.
+	// no longer good. Under the same configuration it is not spent again, and it is
+	// not deleted either. What counts as such a word is for [Record.Condemned] to say.
 	Dead *Mark
 	// NotBefore is when the server wants to be asked again (Retry-After).
 	NotBefore time.Time
@@ -58,6 +60,15 @@ type Mark struct {
 	At time.Time `json:"at"`
 	// Code is the error code the server gave, if any.
 	Code string `json:"code,omitempty"`
+	// By is the client configuration that it happened under, as a fingerprint; empty
+	// if that is not known.
+	By string `json:"by,omitempty"`
+	// Certain says that the server's word was one that ends sessions.
+	Certain bool `json:"certain,omitempty"`
+	// Last is when it happened last, and Count how often it has, where it can happen
+	// more than once. Last has the clock of At.
+	Last  time.Time `json:"last,omitzero"`
+	Count int       `json:"count,omitempty"`
 }
 
 // On reports whether m is a mark on the given refresh token. A nil mark is on
@@ -101,6 +112,21 @@ func (r *Record) Supersede(next *oauth.TokenPair) {
 	r.NotBefore = time.Time{}
 }
 
+// Condemned reports whether the server has ended the session by a word that means
+// just that, as far as the client configuration with the given fingerprint is
+// concerned: under another one the server may answer otherwise. An empty fingerprint
+// is any. Marks that other programs or earlier versions wrote for less do not count.
+func (r *Record) Condemned(configID string) bool {
+	if r.Tokens == nil || !r.Dead.On(r.Tokens.RefreshToken) || !r.Dead.Certain && !oauth.EndsSession(r.Dead.Code) {
+		return false
+	}
+	by := r.Dead.By
+	if by == "" {
+		by = r.RefreshedBy
+	}
+	return by == "" || configID == "" || by == configID
+}
+
 // Descends reports whether the record's pair is known to have replaced one with
 // the given refresh token.
 func (r *Record) Descends(refreshToken string) bool {
@@ -110,7 +136,9 @@ func (r *Record) Descends(refreshToken string) bool {
 // Spent reports whether nothing can renew or use the session any more at the
 // given time: its access token has expired, and its refresh token is absent,
 // expired, or was declared dead by the server at least thirty days ago. The
-// grace is for people: until then a verdict may still turn out to be wrong. A
+// grace is for people: until then a verdict may still turn out to be wrong. A pair
+// that can be asked for again ([oauth.TokenPair.GrantType]) has as long, since its
+// program may be waiting for the server. A
 // record without tokens that has unknown fields is never spent: the session is in
 // those, for somebody else to judge, as in a record of [Sealed].
 func (r *Record) Spent(now time.Time) bool {
@@ -126,14 +154,17 @@ func (r *Record) SpentAt() (at time.Time, ever bool) {
 	if t == nil {
 		return r.NotBefore, len(r.Unknown) == 0
 	}
-	if t.ExpiresAt.IsZero() && t.AccessToken != "" && r.Dead == nil {
+	if t.ExpiresAt.IsZero() && t.AccessToken != "" && !r.Condemned("") {
 		return time.Time{}, false // may be good for ever
 	}
-	if t.RefreshToken == "" {
+	switch {
+	case t.RefreshToken == "" && t.GrantType != "":
+		return t.ExpiresAt.Add(quarantine), true
+	case t.RefreshToken == "":
 		return t.ExpiresAt, true
 	}
 	end, ever := t.RefreshExpiresAt, !t.RefreshExpiresAt.IsZero()
-	if r.Dead.On(t.RefreshToken) {
+	if r.Condemned("") {
 		if dead := r.Dead.At.Add(quarantine); !ever || dead.Before(end) {
 			end, ever = dead, true
 		}

@@ -70,7 +70,7 @@ func TestSpent(t *testing.T) {
 	now := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
 	const day = 24 * time.Hour
 	dead := func(ago time.Duration) *tokenstore.Mark {
-		return &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now.Add(-ago)}
+		return &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now.Add(-ago), Certain: true}
 	}
 	expired := func(p oauth.TokenPair) *oauth.TokenPair {
 		p.AccessToken, p.ExpiresAt = "a", now.Add(-time.Second)
@@ -91,6 +91,8 @@ func TestSpent(t *testing.T) {
 		"dead for 30 days":                {tokenstore.Record{Tokens: expired(oauth.TokenPair{RefreshToken: "r"}), Dead: dead(30 * day)}, true},
 		"another token dead":              {tokenstore.Record{Tokens: expired(oauth.TokenPair{RefreshToken: "s"}), Dead: dead(99 * day)}, false},
 		"dead, access token's end open":   {tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a", RefreshToken: "r"}, Dead: dead(30 * day)}, true},
+		"expired, can be asked for again": {tokenstore.Record{Tokens: expired(oauth.TokenPair{GrantType: oauth.GrantTypeClientCredentials})}, false},
+		"not asked for again for 30 days": {tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a", ExpiresAt: now.Add(-30 * day), GrantType: "g"}}, true},
 		"only a refresh token, renewable": {tokenstore.Record{Tokens: &oauth.TokenPair{RefreshToken: "r"}}, false},
 	} {
 		if got := test.rec.Spent(now); got != test.want {

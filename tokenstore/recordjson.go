@@ -226,17 +226,18 @@ func markField(raw json.RawMessage) *Mark {
 	if m == nil {
 		return nil
 	}
-	var at struct {
-		At json.RawMessage `json:"at"`
+	var times struct {
+		At   json.RawMessage `json:"at"`
+		Last json.RawMessage `json:"last"`
 	}
-	_ = json.Unmarshal(raw, &at) // it was read as a Mark a moment ago
-	m.At = timeField(at.At)
+	_ = json.Unmarshal(raw, &times) // it was read as a Mark a moment ago
+	m.At, m.Last = timeField(times.At), timeField(times.Last)
 	return m
 }
 
 func (m *Mark) utc() *Mark {
 	if m = m.clone(); m != nil {
-		m.At = m.At.Round(0).UTC()
+		m.At, m.Last = m.At.Round(0).UTC(), m.Last.Round(0).UTC()
 	}
 	return m
 }

@@ -165,7 +165,7 @@ func fullRecord() *tokenstore.Record {
 		Tokens: &oauth.TokenPair{
 			AccessToken: "planted-access", RefreshToken: "planted-refresh", TokenType: "DPoP", ExpiresIn: 900,
 			ExpiresAt: at.Add(time.Hour), IssuedAt: at, RefreshExpiresAt: at.Add(24 * time.Hour),
-			Scope: "planted-scope", IDToken: "planted-id", Skew: -2 * time.Second, DPoPKey: plantedKey(),
+			Scope: "planted-scope", IDToken: "planted-id", GrantType: "planted-grant", Skew: -2 * time.Second, DPoPKey: plantedKey(),
 			Extra: map[string]json.RawMessage{"account": json.RawMessage(`{"id":12345678901234567890,"name":"planted <&>"}`)},
 		},
 		Version: 0, Pending: mark("pending"), Refused: mark("refused"), Dead: mark("dead"),

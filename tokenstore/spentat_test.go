@@ -13,7 +13,7 @@ func TestSpentAtIsWhenARecordBecomesSpent(t *testing.T) {
 	at := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
 	const month = 30 * 24 * time.Hour
 	dead := func(since time.Time) *tokenstore.Mark {
-		return &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: since}
+		return &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: since, Certain: true}
 	}
 	pair := func(expires, refreshExpires time.Time) *oauth.TokenPair {
 		return &oauth.TokenPair{AccessToken: "a", RefreshToken: "r", ExpiresAt: expires, RefreshExpiresAt: refreshExpires}
@@ -34,6 +34,8 @@ func TestSpentAtIsWhenARecordBecomesSpent(t *testing.T) {
 	for what, rec := range map[string]tokenstore.Record{
 		"good for ever": {Tokens: &oauth.TokenPair{AccessToken: "a"}},
 		"renewable":     {Tokens: pair(at, time.Time{})},
+		"declared dead for an unclear word": {Tokens: pair(at, time.Time{}),
+			Dead: &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: at.Add(-month), Code: "invalid_request"}},
 	} {
 		if got, ever := rec.SpentAt(); ever {
 			t.Errorf("%s: spent at %v; want never", what, got)

@@ -83,6 +83,8 @@ func (a *app) explain(err error) *problem {
 		return explainPlace(place)
 	case errors.Is(err, tokenstore.ErrNewerFormat):
 		return &problem{exitConfig, what, "update evertoken"}
+	case networkSettings(err) != nil:
+		return networkSettings(err)
 	case errors.Is(err, oauth.ErrLoginRequired):
 		return &problem{exitLogin, what, a.loginAdvice()}
 	case errors.Is(err, oauth.ErrMisconfigured):
@@ -150,6 +152,16 @@ func (a *app) explainKeyring(err error) *problem {
 	}
 	return &problem{exitConfig, fmt.Sprintf("the session of profile %q cannot be opened: its file was changed, or sealed with a key that is not in the OS keyring", a.profile),
 		"bring that keyring back; to start over without the session, " + a.loginAdvice()}
+}
+
+// networkSettings explains an error of the way to the server that lasts until
+// somebody sets something, or returns nil. The session is kept meanwhile.
+func networkSettings(err error) *problem {
+	fail, ok := errors.AsType[*oauth.Error](err)
+	if !ok || !errors.Is(fail, oauth.ErrProxyAuth) && !errors.Is(fail, oauth.ErrUntrustedCertificate) {
+		return nil
+	}
+	return &problem{exitConfig, fail.Err.Error(), fail.Hint}
 }
 
 // loginCommand is what to type for a login to the current profile; with full,

@@ -44,6 +44,8 @@ func TestEveryErrorHasItsExitCodeAndANextStep(t *testing.T) {
 		"misconfigured":  {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrMisconfigured, Code: "invalid_client"}), exitConfig, "correct the settings"},
 		"outage":         {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 503}), exitTemporary, "try again"},
 		"retry after":    {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 429, RetryAt: time.Now()}), exitTemporary, "left alone until"},
+		"proxy":          {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Err: oauth.ErrProxyAuth, Hint: "set HTTPS_PROXY"}), exitConfig, "set HTTPS_PROXY"},
+		"certificate":    {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Err: oauth.ErrUntrustedCertificate, Hint: "set SSL_CERT_FILE"}), exitConfig, "set SSL_CERT_FILE"},
 		"locked":         {wrap(tokenstore.ErrLocked), exitTemporary, "try again"},
 		"deadline":       {wrap(context.DeadlineExceeded), exitTemporary, "try again"},
 		"no keyring":     {fmt.Errorf("keyring: open: %w (no bus: %w)", keyring.ErrNoKeyring, fs.ErrNotExist), exitConfig, login[:len(login)-1] + ` --store file"`},

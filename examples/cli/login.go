@@ -22,7 +22,7 @@ type loginCmd struct {
 	ClientID   string   `placeholder:"ID" help:"The client registered there for this program."`
 	SecretFile string   `name:"client-secret-file" placeholder:"FILE" type:"path" help:"File with the client's secret, if it has one. It is read again for every renewal."`
 	ClientAuth string   `placeholder:"METHOD" enum:",none,client_secret_basic,client_secret_basic_raw,client_secret_post" default:"" help:"How the client authenticates: none, client_secret_basic, client_secret_basic_raw or client_secret_post (default: as the server wants it)."`
-	Scope      []string `placeholder:"SCOPE" help:"What to ask for; repeat it or separate by commas. Many servers give a refresh token for offline_access only."`
+	Scope      []string `placeholder:"SCOPE" help:"What to ask for; repeat it or separate by commas. Some servers give a refresh token only for one, such as offline_access."`
 
 	AuthParam map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"What else the browser login sends to the server, such as prompt=consent; repeat it for more. KEY= forgets one."`
 
@@ -78,7 +78,7 @@ func (c *loginCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	a.announce(store, profile, pair)
+	a.announce(store, profile, pair, c.advice(client))
 	if copied := a.removeCopy(following, otherStore(kind)); copied != nil && (profile.moves(old) || replaced.Tokens == nil) {
 		replaced = copied
 	}
@@ -105,7 +105,7 @@ func (c *loginCmd) onceMore(ctx context.Context, a *app, client *oauth.Client, s
 	if _, err := a.saveLogin(context.WithoutCancel(ctx), store, profile, profile, pair); err != nil {
 		return err
 	}
-	a.announce(store, profile, pair)
+	a.announce(store, profile, pair, c.advice(client))
 	return nil
 }
 
@@ -219,9 +219,21 @@ func (c *loginCmd) authenticate(ctx context.Context, client *oauth.Client) (*oau
 	return client.Authenticate(ctx)
 }
 
+// advice returns what a login would have to ask for to get a refresh token. A login
+// on another device has no parameters.
+func (c *loginCmd) advice(client *oauth.Client) oauth.OfflineAccess {
+	advice := client.OfflineAdvice()
+	if c.Device {
+		advice.Params = ""
+	}
+	return advice
+}
+
 // explain finds the next step after a login that failed.
 func (c *loginCmd) explain(err error) error {
 	switch {
+	case networkSettings(err) != nil:
+		return networkSettings(err)
 	case errors.Is(err, oauth.ErrAccessDenied):
 		return &problem{exitLogin, "the login was refused", "log in again and allow it, or ask for other scopes with --scope (some servers say so when one is missing or unknown), or ask the server's administrator"}
 	case errors.Is(err, oauth.ErrCodeExpired):

@@ -100,16 +100,18 @@ func unsavedLogin(err error) error {
 	return fmt.Errorf("the login worked, but could not be saved: %w", err)
 }
 
-// announce says what the person has now, and until when.
-func (a *app) announce(store *boundStore, p *profile, pair *oauth.TokenPair) {
+// announce says what the person has now, and until when. advice is what to ask for
+// if there is no refresh token.
+func (a *app) announce(store *boundStore, p *profile, pair *oauth.TokenPair, advice oauth.OfflineAccess) {
 	now := time.Now()
 	a.say("Logged in to %s as profile %q.", p.server(), a.profile)
 	a.say("  access token   until %s", when(pair.ExpiresAt, now))
 	switch {
+	case pair.RefreshToken == "" && pair.ExpiresAt.IsZero():
+		a.say("  refresh token  none: the access token does not end, as far as the server says, and there is nothing to renew")
 	case pair.RefreshToken == "":
 		a.say("  refresh token  none: the session ends with the access token")
-		a.say("                 to get one, log in again with --scope %s; some servers also want --auth-param prompt=consent",
-			strings.Join(withOffline(p.Scopes), " --scope "))
+		a.say("                 to get one, %s", loginFor(advice, p.Scopes))
 	case pair.RefreshExpiresAt.IsZero():
 		a.say("  refresh token  yes: the session is renewed as long as the server allows")
 	default:
@@ -118,13 +120,23 @@ func (a *app) announce(store *boundStore, p *profile, pair *oauth.TokenPair) {
 	a.say("  tokens         %s", store.place())
 }
 
-// withOffline returns scopes with the one that many servers give a refresh token
-// for (OpenID Connect Core section 11).
-func withOffline(scopes []string) []string {
-	if slices.Contains(scopes, "offline_access") {
-		return scopes
+// loginFor says how to log in to get a refresh token.
+func loginFor(advice oauth.OfflineAccess, scopes []string) string {
+	var flags []string
+	if advice.Scope != "" {
+		for _, scope := range append(slices.Clone(scopes), advice.Scope) {
+			flags = append(flags, "--scope "+scope)
+		}
 	}
-	return append(slices.Clone(scopes), "offline_access")
+	if advice.Params != "" {
+		for param := range strings.SplitSeq(advice.Params, "&") {
+			flags = append(flags, "--auth-param "+param)
+		}
+	}
+	if len(flags) == 0 {
+		return "see in the server's documentation what asks for one: a scope (--scope), or a parameter such as --auth-param access_type=offline"
+	}
+	return "log in again with " + strings.Join(flags, " ")
 }
 
 // endOld ends the session that a login has replaced, now that the new one is

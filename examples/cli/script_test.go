@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -61,6 +63,7 @@ func scripts(dir string, setUp func(*testscript.Env) error) testscript.Params {
 			"secret": secretCommand,
 			"seal":   sealCommand,
 			"mode":   modeCommand,
+			"exits":  exitsCommand,
 		},
 	}
 }
@@ -89,6 +92,9 @@ func setUp(env *testscript.Env) error {
 		env.Defer(oneGrant.Close)
 		env.Setenv("ONEGRANT"+n, oneGrant.URL)
 		env.Values["server"+n] = s
+	}
+	if err := setUpNetwork(env); err != nil {
+		return err
 	}
 	env.Values["noted"] = make(map[oauthtest.Endpoint]int)
 	home := filepath.Join(env.WorkDir, "home")
@@ -221,6 +227,17 @@ func faults(ts *testscript.TestScript, name string) oauthtest.Fault {
 		return oauthtest.Fault{Endpoint: oauthtest.ResourceEndpoint, Status: http.StatusUnauthorized, Body: "{}", Times: -1}
 	case "short-refresh-token":
 		return oauthtest.Fault{Times: -1, Edit: func(fields map[string]any) { fields["refresh_token_expires_in"] = 600 }}
+	case "device-disabled":
+		return oauthtest.Fault{Endpoint: oauthtest.DeviceAuthorizationEndpoint, Status: http.StatusOK, Body: `{"error":"device_flow_disabled"}`}
+	case "device-code-unknown":
+		return oauthtest.Fault{Status: http.StatusOK, Body: `{"error":"bad_verification_code"}`}
+	case "no-end":
+		return oauthtest.Fault{Edit: func(fields map[string]any) {
+			delete(fields, "refresh_token")
+			delete(fields, "expires_in")
+			delete(fields, "id_token")        // which is about the access token
+			fields["access_token"] = "opaque" // the server's own tells its end
+		}}
 	case "no-refresh-token":
 		return oauthtest.Fault{Edit: func(fields map[string]any) { delete(fields, "refresh_token") }}
 	}
@@ -289,6 +306,17 @@ func jsonCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if got := fmt.Sprint(value); (got == args[2]) == neg {
 		ts.Fatalf("field %s is %q; want %q (negated: %v)", args[1], got, args[2], neg)
 	}
+}
+
+// exitsCommand runs the command and compares its exit code:
+//
+//	exits CODE ARGUMENT...
+func exitsCommand(ts *testscript.TestScript, _ bool, args []string) {
+	code := 0
+	if exit, ok := errors.AsType[*exec.ExitError](ts.Exec("evertoken", args[1:]...)); ok {
+		code = exit.ExitCode()
+	}
+	equal(ts, "as exit code", code, args[0])
 }
 
 // secretCommand looks for a session's secrets in files, which must not hold any:

@@ -18,7 +18,7 @@ type statusCmd struct {
 
 // Help is shown below the command's flags.
 func (statusCmd) Help() string {
-	return `Exit code: 0 if the session can be used or renewed, 3 if a login is required.`
+	return `Exit code: 0 if the session can be used or renewed, 3 if a login is required, or probably is.`
 }
 
 // Run reads and prints, without asking the server or changing anything.
@@ -37,7 +37,7 @@ func (c *statusCmd) Run(ctx context.Context, a *app) error {
 	} else {
 		err = c.printText(a, s, rec, st)
 	}
-	if err == nil && st.State == refresh.StateLoginRequired {
+	if err == nil && (st.State == refresh.StateLoginRequired || st.State == refresh.StateSuspected) {
 		err = silent(exitLogin)
 	}
 	return err
@@ -66,7 +66,7 @@ func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *re
 		{"state", c.stateText(a, st)},
 		{"access token", accessText(st, now)},
 		{"next renewal", renewalText(st, rec.Tokens.RefreshToken != "", now)},
-		{"refresh token", refreshText(rec, now)},
+		{"refresh token", refreshText(st, rec, now)},
 		{"last renewed", lastText(st, now)},
 	}
 	if rec.Tokens.Scope != "" {
@@ -88,6 +88,8 @@ func (c *statusCmd) stateText(a *app, st *refresh.RefreshStatus) string {
 	switch st.State {
 	case refresh.StateLoginRequired:
 		return "login required: " + st.LastError + "; " + a.loginAdvice()
+	case refresh.StateSuspected:
+		return st.LastError + "; " + a.loginAdvice()
 	case refresh.StateRetrying:
 		return "in trouble, nothing is lost: " + st.LastError
 	}
@@ -118,12 +120,12 @@ func renewalText(st *refresh.RefreshStatus, renewable bool, now time.Time) strin
 	return "due " + when(st.RefreshAt, now)
 }
 
-func refreshText(rec *tokenstore.Record, now time.Time) string {
+func refreshText(st *refresh.RefreshStatus, rec *tokenstore.Record, now time.Time) string {
 	t := rec.Tokens
 	switch {
 	case t.RefreshToken == "":
 		return "none: the session ends with the access token"
-	case rec.Dead.On(t.RefreshToken):
+	case st.State == refresh.StateLoginRequired && rec.Dead.On(t.RefreshToken):
 		return "ended by the server " + when(rec.Dead.At, now)
 	case t.RefreshExpiresAt.IsZero():
 		return "kept; its end is not known"

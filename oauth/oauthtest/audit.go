@@ -89,6 +89,10 @@ type Spend struct {
 type auditor struct {
 	now    func() time.Time
 	excuse time.Duration // how long a lost answer explains a replay
+	// opinion is how long a client has to wait that wants to hear a refusal a second
+	// time: soon after a renewal, or after a lost answer, the first may not be the last
+	// word.
+	opinion time.Duration
 
 	mu       sync.Mutex // guards what follows
 	tokens   map[string]*history
@@ -103,7 +107,9 @@ type history struct {
 	rotated bool      // the server has exchanged it
 	known   bool      // and the client has received the successor
 	lostAt  time.Time // when the last answer to such an exchange was lost
-	invalid bool      // the client revoked it, or was told that it is invalid
+	revoked bool      // by the client
+	refused int       // how often the client was told that it is invalid
+	told    time.Time // when it was told so first
 }
 
 // A spend is a Spend under way.
@@ -123,7 +129,9 @@ type spend struct {
 //
 // Not counted is what a client cannot know: a spent refresh token that is sent
 // again within 30 seconds (or Config.Grace, if longer) after its answer was lost,
-// and the first use of a refresh token that the server ended by itself.
+// the first use of a refresh token that the server ended by itself, and one more use
+// of a token that was refused, a minute later (a third of the access token's life if
+// that is less), to hear whether the server means it.
 func (s *Server) Audit() []Mistake {
 	s.audit.mu.Lock()
 	defer s.audit.mu.Unlock()
@@ -198,7 +206,9 @@ func (sp *spend) judgeLocked() {
 		return
 	}
 	switch {
-	case h.invalid:
+	case h.refused == 1 && !h.revoked && sp.Arrived.Sub(h.told) >= sp.a.opinion:
+		return
+	case h.revoked, h.refused > 0:
 		m.Kind = SpentAfterRevocation
 	case h.known, h.rotated && !h.lostAt.IsZero() && sp.Arrived.Sub(h.lostAt) > sp.a.excuse:
 		m.Kind = SpentTwice
@@ -252,7 +262,9 @@ func (sp *spend) finish(ans *answer, delivered bool) {
 		sp.learnLocked()
 	}
 	if ans.refused && delivered {
-		sp.h.invalid = true
+		if sp.h.refused++; sp.h.refused == 1 {
+			sp.h.told = now
+		}
 	}
 }
 
@@ -283,7 +295,7 @@ func (sp *spend) lost() {
 func (a *auditor) revoked(hash string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.historyLocked(hash).invalid = true
+	a.historyLocked(hash).revoked = true
 }
 
 // note counts a mistake that is not about spending.

@@ -22,6 +22,8 @@ func TestLikeTakesOverWhatThePresetSays(t *testing.T) {
 		"grace":    {oauth.Preset{Grace: time.Minute}, oauthtest.Config{Grace: time.Minute}},
 		"old dies": {oauth.Preset{RevokesOldAccess: true}, oauthtest.Config{RevokeOldAccess: true}},
 		"idle":     {oauth.Preset{RefreshIdleLimit: time.Hour}, oauthtest.Config{RefreshTokenLifetime: time.Hour}},
+		"offline":  {oauth.Preset{Offline: oauth.OfflineAccess{Scope: "offline_access"}}, oauthtest.Config{OfflineScope: true}},
+		"params":   {oauth.Preset{Offline: oauth.OfflineAccess{Params: "access_type=offline"}}, oauthtest.Config{}},
 		"scope":    {oauth.Preset{ScopeOnRefresh: true}, oauthtest.Config{ScopeOnRefresh: true}},
 	} {
 		if got := oauthtest.Like(tt.preset); !reflect.DeepEqual(got, tt.want) {

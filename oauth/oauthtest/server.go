@@ -119,6 +119,7 @@ func newServer(cfg Config, url string) *Server {
 		s.clients[c.ID] = c
 	}
 	s.audit.now, s.audit.excuse = s.cfg.Now, max(s.cfg.Grace, replayWindow)
+	s.audit.opinion = min(time.Minute, s.cfg.AccessTokenLifetime/3)
 	return s
 }
 

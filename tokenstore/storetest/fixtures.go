@@ -45,8 +45,8 @@ func full() *tokenstore.Record {
 	return &tokenstore.Record{
 		Tokens:      tokens,
 		Pending:     &tokenstore.Mark{Token: tokenstore.Fingerprint("a"), At: at.Add(time.Second), Code: "pending"},
-		Refused:     &tokenstore.Mark{Token: tokenstore.Fingerprint("b"), At: at.Add(2 * time.Second), Code: "invalid_request"},
-		Dead:        &tokenstore.Mark{Token: tokenstore.Fingerprint("c"), At: at.Add(3 * time.Second), Code: "invalid_grant"},
+		Refused:     &tokenstore.Mark{Token: tokenstore.Fingerprint("b"), At: at.Add(2 * time.Second), Code: "invalid_request", By: "c2", Last: at.Add(9 * time.Second), Count: 3},
+		Dead:        &tokenstore.Mark{Token: tokenstore.Fingerprint("c"), At: at.Add(3 * time.Second), Code: "invalid_grant", By: "c1", Certain: true},
 		NotBefore:   at.Add(4 * time.Second),
 		RefreshedAt: at.Add(5 * time.Second),
 		RefreshedBy: "client",
@@ -141,7 +141,7 @@ func plain(v any) any {
 		if v == nil {
 			return nil
 		}
-		return [3]any{v.Token, v.At.UnixNano(), v.Code}
+		return [7]any{v.Token, v.At.UnixNano(), v.Code, v.By, v.Certain, v.Last.UnixNano(), v.Count}
 	case []string:
 		return strings.Join(v, "\n")
 	case map[string]json.RawMessage:

@@ -1,0 +1,120 @@
+package oauth
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// scopeOffline is OpenID Connect's scope for a refresh token (Core section 11).
+// Servers that do not know it may refuse the login over it.
+const scopeOffline = "offline_access"
+
+// OfflineAccess is what a login asks for to be given a refresh token, where the
+// server gives none otherwise.
+type OfflineAccess struct {
+	// Scope is asked for beside Config.Scopes, such as "offline_access". Without
+	// any of those it is not: alone it would replace what the server grants by
+	// default, and a person would agree to something else.
+	Scope string
+	// Params are parameters of the authorization request as a query has them, such
+	// as "access_type=offline&prompt=consent". Those that Config.AuthParams names
+	// are left to it. A device login has none.
+	Params string
+}
+
+// params returns o.Params by name.
+func (o OfflineAccess) params() url.Values {
+	params, _ := url.ParseQuery(o.Params) // of a mistake in one, the others are left
+	return params
+}
+
+// loginScopes returns what a person is asked to grant: Config.Scopes, and what
+// Config.Preset adds for a refresh token.
+func (c *Client) loginScopes() []string {
+	scopes, offline := c.cfg.Scopes, c.cfg.Preset.Offline.Scope
+	if len(scopes) == 0 || offline == "" || hasScope(scopes, offline) {
+		return scopes
+	}
+	return append(slices.Clone(scopes), offline)
+}
+
+// hasScope reports whether scopes, each of which may hold several, have name.
+func hasScope(scopes []string, name string) bool {
+	return slices.Contains(strings.Fields(strings.Join(scopes, " ")), name)
+}
+
+// addOffline adds the preset's parameters to those of an authorization request.
+func (c *Client) addOffline(query url.Values) {
+	for name, values := range c.cfg.Preset.Offline.params() {
+		if !query.Has(name) {
+			query[name] = values
+		}
+	}
+}
+
+// OfflineAdvice returns what a login with c does not ask for yet, and is known to
+// be needed for a refresh token: by Config.Preset, or because the server's
+// metadata lists the scope offline_access. A login that asks for that scope may
+// lack prompt=consent (OpenID Connect Core section 11). The zero value means that
+// only the server's documentation can tell. It is for programs that tell a person
+// why there is no refresh token, as [Client.Authenticate] does.
+func (c *Client) OfflineAdvice() OfflineAccess {
+	scopes := append(slices.Clone(c.loginScopes()), c.cfg.AuthParams["scope"]...)
+	var advice OfflineAccess
+	if scope := c.offlineScope(); scope != "" && !hasScope(scopes, scope) {
+		advice.Scope = scope
+	}
+	wanted := c.cfg.Preset.Offline.params()
+	if hasScope(scopes, scopeOffline) {
+		wanted.Set("prompt", "consent")
+	}
+	sent := maps.Clone(c.cfg.AuthParams)
+	c.addOffline(sent)
+	maps.DeleteFunc(wanted, func(name string, values []string) bool {
+		return slices.Contains(strings.Fields(sent.Get(name)), values[0]) // prompt may hold several
+	})
+	advice.Params = wanted.Encode()
+	return advice
+}
+
+// offlineScope returns the scope that the server is known to have for a refresh
+// token, or empty.
+func (c *Client) offlineScope() string {
+	if scope := c.cfg.Preset.Offline.Scope; scope != "" {
+		return scope
+	}
+	if c.meta != nil && slices.Contains(c.meta.ScopesSupported, scopeOffline) {
+		return scopeOffline
+	}
+	return ""
+}
+
+// advice says what to do, as the end of "To keep the session alive, …".
+func (o OfflineAccess) advice() string {
+	var steps []string
+	if o.Scope != "" {
+		steps = append(steps, "ask for the scope "+o.Scope)
+	}
+	if o.Params != "" {
+		steps = append(steps, "log in with the parameter "+strings.ReplaceAll(o.Params, "&", " and "))
+	}
+	if len(steps) == 0 {
+		return "see in the server's documentation what asks for one: a scope, or a parameter such as access_type=offline"
+	}
+	return strings.Join(steps, ", and ")
+}
+
+// warnWithoutRefreshToken tells the person now what would surprise him when the
+// access token ends.
+func (c *Client) warnWithoutRefreshToken(pair *TokenPair, advice OfflineAccess) {
+	switch {
+	case pair.RefreshToken != "":
+	case pair.ExpiresAt.IsZero():
+		c.say("The access token does not end, as far as the server says, and there is no refresh token: there is nothing to renew.\n")
+	default:
+		c.say("The server gave no refresh token: the session ends at %s. To keep it alive, %s.\n", pair.ExpiresAt.Format(time.DateTime), advice.advice())
+	}
+}

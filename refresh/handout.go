@@ -1,0 +1,110 @@
+package refresh
+
+import (
+	"encoding/json"
+	"maps"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// This file hands tokens to programs that keep them. Most libraries put a cache
+// around a token source, as oauth2.NewClient does, and ask again when the token is
+// about to expire. A renewal is due minutes before that, and some servers end the
+// old access token with it. So the Expiry that is handed out is not the token's
+// end: it is when a renewal is due, which makes every cache ask again in time.
+//
+// Caches differ in when they do so: that of x/oauth2 ten seconds before Expiry,
+// one of client-go at Expiry, that of cloud.google.com/go/auth behind the caller's
+// back from 225 seconds before Expiry on, while it serves what it has until then.
+// A later Expiry would do for the first of them only.
+
+const (
+	// cacheMargin is how long before its Expiry x/oauth2 calls a token invalid
+	// (expiryDelta). Programs may ask Valid of what they get.
+	cacheMargin = 10 * time.Second
+	// passingFor is how long x/oauth2's cache keeps a token that may be renewed any
+	// moment: long enough to spare a busy program the copies, and too short for
+	// many calls to carry a token that has been replaced.
+	passingFor = 100 * time.Millisecond
+)
+
+// askAgain is when those who keep a token should ask for it again: when a renewal
+// is due, whoever makes it. When another program does, its timing is not known
+// here; most have the defaults that we have, so the earliest moment counts at which
+// a manager with our threshold would renew the pair.
+func (t timing) askAgain() time.Time {
+	if t.elsewhere {
+		t.renewable, t.jitter = true, 1
+	}
+	return t.due()
+}
+
+// askLeadOf is how long before the token's end caches are to ask again, if that is
+// to be at a given time. Zero means at the end: no time was given, or it is so
+// close to the end that all that is handed out has the same Expiry.
+func (s *snapshot) askLeadOf(at time.Time) time.Duration {
+	if lead := s.beforeEnd(at); !at.IsZero() && lead > cacheMargin {
+		return lead
+	}
+	return 0
+}
+
+// handOut returns a living token for somebody who may keep it: the same one each
+// time, until a renewal is so near that x/oauth2 would call it invalid.
+func (m *Manager) handOut(s *snapshot) *oauth2.Token {
+	margin := s.askLead
+	if margin > 0 {
+		margin += cacheMargin
+	}
+	if m.cfg.lagging.sure(s, margin) {
+		return s.oauth2()
+	}
+	now := m.now()
+	if margin == 0 || s.outlives(now.UnixNano(), elapsed(now), margin) {
+		return s.oauth2()
+	}
+	return s.passing(now)
+}
+
+// oauth2 returns the pair as an x/oauth2 token that caches keep until a renewal is
+// due, always the same one.
+func (s *snapshot) oauth2() *oauth2.Token {
+	if token := s.token.Load(); token != nil {
+		return token
+	}
+	expiry := s.pair.ExpiresAt
+	if s.askLead > 0 {
+		expiry = earliest(expiry, s.askAt())
+	}
+	s.token.CompareAndSwap(nil, s.expiring(expiry))
+	return s.token.Load()
+}
+
+// askAt is when caches are to ask again, unless askLead is zero.
+func (s *snapshot) askAt() time.Time { return time.Unix(0, s.expires).Add(-s.askLead) }
+
+// passing returns the pair as a valid x/oauth2 token for the time from shortly
+// before a renewal is due until it has come. x/oauth2's cache keeps it until the
+// renewal is due, or, after that, for a moment. A copy of the lasting token would
+// not do: caches write to what they keep.
+func (s *snapshot) passing(now time.Time) *oauth2.Token {
+	keep := min(max(s.askAt().Sub(now.Round(0)), passingFor), cacheMargin)
+	return s.expiring(earliest(s.pair.ExpiresAt, now.Round(0).Add(keep+cacheMargin)))
+}
+
+// expiring returns the pair as an x/oauth2 token with the given Expiry, and with
+// its real end as an extra field, which oauth.FromOAuth2 reads. A field of this
+// name that the server sent is left alone.
+func (s *snapshot) expiring(expiry time.Time) *oauth2.Token {
+	const name = "expires_at"
+	pair := *s.pair
+	if _, taken := pair.Extra[name]; !taken && !pair.ExpiresAt.IsZero() {
+		extra := map[string]json.RawMessage{name: json.RawMessage(pair.ExpiresAt.Format(`"` + time.RFC3339Nano + `"`))}
+		maps.Copy(extra, pair.Extra)
+		pair.Extra = extra
+	}
+	token := pair.OAuth2()
+	token.Expiry = expiry
+	return token
+}

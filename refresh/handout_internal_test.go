@@ -1,0 +1,70 @@
+package refresh
+
+import (
+	"testing"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+)
+
+func TestExpiryThatIsHandedOutIsWhenARenewalIsDue(t *testing.T) {
+	now := time.Now().Round(0)
+	in := now.Add
+	renewable := timing{renewable: true, threshold: DefaultRefreshThreshold}
+	edited := func(edit func(*timing)) timing {
+		t := renewable
+		edit(&t)
+		return t
+	}
+	for name, tt := range map[string]struct {
+		ends   time.Time // of the access token
+		timing timing
+		want   time.Time
+	}{
+		"long life":                {in(2 * time.Hour), renewable, in(115 * time.Minute)},
+		"a third of a short life":  {in(9 * time.Minute), renewable, in(6 * time.Minute)},
+		"jitter":                   {in(2 * time.Hour), edited(func(t *timing) { t.jitter = 0.5 }), in(2*time.Hour - 315*time.Second)},
+		"jitter in a pool":         {in(2 * time.Hour), edited(func(t *timing) { t.pooled, t.jitter = true, 0.5 }), in(2*time.Hour - 375*time.Second)},
+		"slow server":              {in(2 * time.Hour), edited(func(t *timing) { t.latency = 10 * time.Minute }), in(100 * time.Minute)},
+		"refresh token ends first": {in(2 * time.Hour), edited(func(t *timing) { t.refreshExpires = in(time.Hour) }), in(54 * time.Minute)},
+		"idle limit ends first":    {in(2 * time.Hour), edited(func(t *timing) { t.idle = 30 * time.Minute }), in(27 * time.Minute)},
+		"renewed elsewhere": {
+			in(2 * time.Hour), edited(func(t *timing) { t.renewable, t.elsewhere = false, true }), in(2*time.Hour - 330*time.Second),
+		},
+		"nothing renews it":      {in(2 * time.Hour), edited(func(t *timing) { t.renewable = false }), in(2 * time.Hour)},
+		"seconds":                {in(24 * time.Second), renewable, in(24 * time.Second)},
+		"end not known":          {time.Time{}, renewable, time.Time{}},
+		"only an idle limit":     {time.Time{}, edited(func(t *timing) { t.idle = 30 * time.Minute }), in(27 * time.Minute)},
+		"never, written as year": {time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), renewable, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.timing.issued, tt.timing.expires = now, tt.ends
+			s := newSnapshot(&oauth.TokenPair{AccessToken: "a", IssuedAt: now, ExpiresAt: tt.ends}, tt.timing, now)
+			if got := s.oauth2().Expiry; !got.Equal(tt.want) {
+				t.Errorf("Expiry in %v; want in %v", got.Sub(now), tt.want.Sub(now))
+			}
+		})
+	}
+}
+
+// x/oauth2 calls a token invalid ten seconds before its Expiry. Close to a renewal
+// caches get one that is valid until the renewal is due, and then for a moment.
+func TestTokenForTheTimeAroundARenewal(t *testing.T) {
+	now := time.Now().Round(0)
+	const end, due = 2 * time.Hour, 115 * time.Minute
+	pair := &oauth.TokenPair{AccessToken: "a", IssuedAt: now, ExpiresAt: now.Add(end)}
+	s := newSnapshot(pair, timing{issued: now, expires: now.Add(end), renewable: true, threshold: DefaultRefreshThreshold}, now)
+	for at, want := range map[time.Duration]time.Duration{
+		due - cacheMargin:     due + cacheMargin,
+		due - time.Second:     due + cacheMargin,
+		due:                   due + cacheMargin + passingFor,
+		due + time.Minute:     due + time.Minute + cacheMargin + passingFor,
+		end - cacheMargin:     end,
+		end - time.Nanosecond: end,
+		-time.Hour:            -time.Hour + 2*cacheMargin, // the clock was set back, and the time has passed
+	} {
+		if got := s.passing(now.Add(at)).Expiry; !got.Equal(now.Add(want)) {
+			t.Errorf("at %v: Expiry at %v; want at %v", at, got.Sub(now), want)
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package refresh
+
+import (
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+)
+
+// A streak is what the sessions of a server have met since one of them was renewed
+// last: one alone in its misfortune, or many alike.
+type streak struct {
+	first string // session; "" if there is none
+	many  bool
+	told  bool
+}
+
+// add notes a session.
+func (s *streak) add(session string) {
+	switch s.first {
+	case "":
+		s.first = session
+	case session:
+	default:
+		s.many = true
+	}
+}
+
+// A clientGate is closed while a server refuses the client: then one session asks for
+// all of them, now and then, until it is accepted again. It concerns one configuration;
+// another one's client may be in order.
+type clientGate struct {
+	streak
+	closed  bool
+	shared  bool // other processes know
+	err     error
+	since   time.Time // when it was closed
+	failed  time.Time // when the client was refused last
+	probeAt time.Time // when the next attempt of our own is due
+	probing bool
+}
+
+// gateLocked returns the gate for a configuration, a new one if there is none.
+func (s *server) gateLocked(configID string) *clientGate {
+	if s.gates == nil {
+		s.gates = make(map[string]*clientGate, 1)
+	}
+	g := s.gates[configID]
+	if g == nil {
+		g = new(clientGate)
+		s.gates[configID] = g
+	}
+	return g
+}
+
+// alone reports whether the session is the only one of its server here.
+func (s *server) alone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions <= 1
+}
+
+// currentEpoch counts how often a success has shown that what many sessions met, or
+// what the client did, is over.
+func (s *server) currentEpoch() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epoch
+}
+
+// refuse notes a refusal of a session without a clear word, and reports whether others
+// are refused alike: then nothing follows for any of them.
+func (s *server) refuse(session string) (alike bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusals.add(session)
+	return s.refusals.many
+}
+
+// firstToTellAlike reports, once until the next success, that it is to be told that all
+// sessions are refused alike.
+func (s *server) firstToTellAlike() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refusals.tell()
+}
+
+func (s *streak) tell() bool {
+	first := !s.told
+	s.told = true
+	return first
+}
+
+// refuseClient notes that the client was refused, for a session, and reports whether
+// that closes the gate, or finds it closed: at once for a session without others, else
+// when a second one meets it, or the same again without another having been renewed.
+// The notice is for other processes.
+func (s *server) refuseClient(configID, session string, err error, now time.Time, interval time.Duration) (closed bool, n notice) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.gateLocked(configID)
+	again := g.first == session
+	g.add(session)
+	if !g.closed && s.sessions > 1 && !g.many && !again {
+		return false, notice{}
+	}
+	if !g.closed {
+		g.closed, g.since = true, now
+	}
+	g.err, g.failed = err, now
+	g.probeAt = now.Add(fallingWait(now.Sub(g.since), interval, slowly*interval))
+	g.shared = true
+	return true, notice{config: configID, probe: g.probeAt.Round(0)}
+}
+
+// firstToTellClient is firstToTellAlike for the client.
+func (s *server) firstToTellClient(configID string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gateLocked(configID).tell()
+}
+
+// succeedLocked notes that a session was renewed. It reports whether other processes
+// have to hear that the client is accepted.
+func (s *server) succeedLocked(configID string) (tell bool) {
+	if s.refusals.many {
+		s.epoch++
+	}
+	s.refusals = streak{}
+	g := s.gates[configID]
+	if g == nil {
+		return false
+	}
+	if g.closed {
+		s.epoch++
+	}
+	delete(s.gates, configID)
+	return g.shared
+}
+
+// askClientLocked is ask for a gate that may be closed: until when to wait, zero if the
+// session may begin.
+func (s *server) askClientLocked(q question) (until time.Time, err error) {
+	g := s.gates[q.configID]
+	if g == nil || !g.closed {
+		return time.Time{}, nil
+	}
+	probeAt := g.probeAt
+	if q.urgent {
+		probeAt = earliest(probeAt, g.failed.Add(q.interval/4))
+	}
+	if g.probing || q.now.Before(probeAt) {
+		return later(probeAt, q.now.Add(probePause)), g.err
+	}
+	g.probing = true
+	return time.Time{}, nil
+}
+
+// heedClientLocked follows what another process says of the client of a configuration:
+// that it is refused, until when a probe is not due, or nothing.
+func (s *server) heedClientLocked(n notice, configID string, now time.Time) {
+	g := s.gates[configID]
+	wait := n.probe.Sub(now.Round(0))
+	switch {
+	case n.config == configID && wait > 0 && wait <= maxAsked:
+		g = s.gateLocked(configID)
+		if !g.closed {
+			g.closed, g.since, g.failed = true, now, now
+			g.err = &oauth.Error{Op: "refresh", Kind: oauth.ErrMisconfigured, Err: oauth.ErrClientRefused, Sent: true}
+		}
+		g.shared = true
+		g.probeAt = later(g.probeAt, now.Add(wait))
+	case n.config != configID && g != nil && g.closed && g.shared:
+		delete(s.gates, configID) // it was accepted elsewhere
+		s.epoch++
+	}
+}
+
+// clientRefusal returns how the client of a configuration is refused, or nil.
+func (s *server) clientRefusal(configID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.gates[configID]; g != nil && g.closed {
+		return g.err
+	}
+	return nil
+}
