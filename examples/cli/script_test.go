@@ -257,7 +257,7 @@ func equal(ts *testscript.TestScript, what string, got int, want string) {
 	}
 }
 
-// ageCommand makes a stored session older:
+// ageCommand makes a stored session older, and what has happened to it:
 //
 //	age PROFILE DURATION
 func ageCommand(ts *testscript.TestScript, _ bool, args []string) {
@@ -266,8 +266,16 @@ func ageCommand(ts *testscript.TestScript, _ bool, args []string) {
 	store, rec := openSession(ts, args[0]), savedSession(ts, args[0])
 	rec.Tokens.IssuedAt = rec.Tokens.IssuedAt.Add(-by)
 	rec.Tokens.ExpiresAt = rec.Tokens.ExpiresAt.Add(-by)
-	if end := &rec.Tokens.RefreshExpiresAt; !end.IsZero() {
-		*end = end.Add(-by)
+	times := []*time.Time{&rec.Tokens.RefreshExpiresAt, &rec.RefreshedAt}
+	for _, mark := range []*tokenstore.Mark{rec.Pending, rec.Refused} {
+		if mark != nil {
+			times = append(times, &mark.At, &mark.Last)
+		}
+	}
+	for _, at := range times {
+		if !at.IsZero() {
+			*at = at.Add(-by)
+		}
 	}
 	_, err = store.Set(context.Background(), args[0], rec)
 	ts.Check(err)
