@@ -1,11 +1,5 @@
 package oauth
 
-import (
-	"strings"
-
-	"github.com/golang-jwt/jwt/v5"
-)
-
 // SameAccount reports whether t and other may be of the same account. It is false
 // only if both of them tell whose they are, and tell different ones: by issuer and
 // subject of their ID tokens (OpenID Connect Core section 2), or else of access
@@ -28,12 +22,10 @@ type subject struct{ issuer, name string }
 
 // subjectOf returns whose an unverified JWT is; nobody's, if it does not say so.
 func subjectOf(token string) subject {
-	if strings.Count(token, ".") != 2 {
+	_, claims := readJWT(token)
+	name := claimText(claims, "sub")
+	if name == "" {
 		return subject{}
 	}
-	var claims jwt.RegisteredClaims
-	if _, _, err := jwt.NewParser().ParseUnverified(token, &claims); err != nil || claims.Subject == "" {
-		return subject{}
-	}
-	return subject{claims.Issuer, claims.Subject}
+	return subject{withScheme(textField(claims, "iss")), name}
 }

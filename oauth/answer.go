@@ -2,15 +2,15 @@ package oauth
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/evertoken/evertoken/internal/dpop"
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/lenient"
 )
 
 // An answer is what came back for a token request, with everything that judging
@@ -27,50 +27,142 @@ type answer struct {
 	fallback time.Duration // Config.DefaultLifetime
 	auth     ClientAuth    // how the client authenticated, if it did
 	endCodes []string      // Preset.EndCodes
+	// tokenPath is Config.TokenPath or that of a dialect.
+	tokenPath string
 	// secretEnds is Config.ClientSecretExpiresAt, zero if the secret does not end.
 	secretEnds time.Time
 }
 
-// fields returns the members of the JSON object in the body, or nil. They share
-// the body's memory.
-func (a answer) fields() map[string]json.RawMessage {
-	if !a.whole {
-		return nil
+// object returns the JSON object in the body, as far as it stands there: a good
+// answer is read however odd the rest of it is, since what has been answered with
+// tokens must not be sent again. A refusal of which the end is missing is not read:
+// it could end a session, and asking again costs nothing.
+func (a answer) object() lenient.Object {
+	if !a.whole && !isSuccess(a.status) {
+		return lenient.Object{}
 	}
-	return rawjson.Object(a.body)
+	o := lenient.Read(a.body, a.header.Get("Content-Type"), a.whole)
+	o.Members = inOurCase(o.Members)
+	return o
 }
 
-// page reports whether the body is markup.
+// members returns the members that stand whole in the body, or nil. There may have
+// been more behind a cut. They can share the body's memory.
+func (a answer) members() map[string]json.RawMessage { return a.object().Members }
+
+// fields returns the members of the object in the body, or nil if there is none, or
+// if it is cut.
+func (a answer) fields() map[string]json.RawMessage {
+	if o := a.object(); o.Closed {
+		return o.Members
+	}
+	return nil
+}
+
+// tokenFields returns the members among which the tokens are, and whether these are
+// all. fields is what a.fields returned.
+//
+// With a path they are those of the object at its end, and nothing from above is
+// mixed in: there can be another token, for another purpose. Where the path's first
+// member is missing in an answer that is whole, it is read as if there were no path:
+// servers nest the tokens of a login and send those of a refresh plainly.
+func (a answer) tokenFields(fields map[string]json.RawMessage) (members map[string]json.RawMessage, closed bool) {
+	first, _, _ := strings.Cut(a.tokenPath, ".")
+	if _, nested := fields[first]; fields != nil && !nested {
+		return fields, true
+	}
+	o := a.object()
+	if a.tokenPath != "" {
+		for name := range strings.SplitSeq(a.tokenPath, ".") {
+			o = o.Child(name)
+		}
+	}
+	return inOurCase(o.Members), o.Closed
+}
+
+// page reports whether the body is a web page: markup, and no object behind it as
+// behind the notices of some interpreters.
 func (a answer) page() bool {
-	return strings.HasPrefix(strings.TrimSpace(string(a.body[:min(len(a.body), 512)])), "<")
+	text := strings.TrimSpace(strings.TrimPrefix(string(a.body[:min(len(a.body), 512)]), "\ufeff"))
+	return strings.HasPrefix(text, "<") && a.fields() == nil
 }
 
 var responseNames = []string{"access_token", "refresh_token", "token_type", "expires_in", "scope", "id_token"}
 
-// pair reads a successful answer, or returns nil if it has no usable token.
+// caselessNames are found in whatever case a server writes them, as by x/oauth2.
+var caselessNames = append(responseNames[:len(responseNames):len(responseNames)],
+	"error", "error_description", "device_code", "user_code", "verification_uri", "verification_url",
+	"verification_uri_complete", "interval", "client_id", "client_secret", "request_uri")
+
+// inOurCase renames members whose names differ from ours by case only. The exact
+// name wins over others, and of those the first in byte order: some rule has to be.
+func inOurCase(members map[string]json.RawMessage) map[string]json.RawMessage {
+	odd := false
+	for name := range members {
+		odd = odd || strings.ToLower(name) != name
+	}
+	if !odd {
+		return members
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		ours := strings.ToLower(name)
+		if _, taken := members[ours]; taken || !slices.Contains(caselessNames, ours) {
+			continue
+		}
+		members[ours] = members[name]
+		delete(members, name)
+	}
+	return members
+}
+
+// pair reads a successful answer, or returns nil if it has no usable token. fields
+// is what a.fields returned.
 func (a answer) pair(fields map[string]json.RawMessage) *TokenPair {
-	access := textField(fields, "access_token")
+	members, closed := a.tokenFields(fields)
+	return usable(a.read(members), closed)
+}
+
+// usable returns p, or nil if it may lack the refresh token. closed tells whether
+// all of the answer was read.
+//
+// An answer that is cut counts if its refresh token stands whole in it. With the
+// access token alone it does not: a new refresh token may have stood behind the cut.
+// The one that we have would then be spent, and to keep it would end the session
+// with the next refresh, long after the server's grace. Sent again at once, it is
+// still inside of that; and where nothing rotates, that costs a request.
+func usable(p *TokenPair, closed bool) *TokenPair {
+	if p == nil || !closed && p.RefreshToken == "" {
+		return nil
+	}
+	return p
+}
+
+// read returns the pair that members hold, which it uses up, or nil if there is no
+// usable access token. A token that no header can carry is none.
+func (a answer) read(members map[string]json.RawMessage) *TokenPair {
+	access := textField(members, "access_token")
 	if !usableToken(access) {
 		return nil
 	}
 	sentAt := a.sentAt.Round(0)
 	p := &TokenPair{
 		AccessToken:  access,
-		RefreshToken: textField(fields, "refresh_token"),
-		TokenType:    textField(fields, "token_type"),
+		RefreshToken: textField(members, "refresh_token"),
+		TokenType:    textField(members, "token_type"),
 		IssuedAt:     sentAt,
-		Scope:        scopeField(fields),
-		IDToken:      textField(fields, "id_token"),
+		Scope:        scopeField(members),
+		IDToken:      textField(members, "id_token"),
 		Skew:         a.skew(),
 	}
-	p.ExpiresIn, _ = secondsField(fields, "expires_in")
-	if life, known := a.lifetime(p); known {
+	p.ExpiresIn, _ = secondsField(members, "expires_in")
+	if life, known := a.lifetime(members, p); known {
 		p.ExpiresAt = sentAt.Add(life)
 	}
-	if life, known := refreshLifetime(fields, p.RefreshToken); known {
+	if life, known := a.refreshLifetime(members, p.RefreshToken); known {
 		p.RefreshExpiresAt = sentAt.Add(life)
 	}
-	p.Extra = without(fields, responseNames)
+	p.RefreshAt = refreshHint(members, p)
+	p.Extra = without(members, responseNames)
 	return p
 }
 
@@ -83,58 +175,6 @@ func usableToken(token string) bool {
 		}
 	}
 	return strings.TrimSpace(token) != ""
-}
-
-// maxLifetime is the longest access-token or refresh-token life believed. A
-// longer one is a unit error (nanoseconds were seen: 5000000000 for 5 s) or
-// means "never", and in both cases the number says nothing about the end.
-const maxLifetime = 10 * 365 * 24 * time.Hour
-
-// lifetime weighs the evidence for the access token's life: expires_in, the
-// configured default, the token's own claims if it is a JWT. Zero and absurd
-// values of expires_in say nothing; a negative one (seen on replays) says that
-// the token is already dead.
-func (a answer) lifetime(p *TokenPair) (time.Duration, bool) {
-	switch {
-	case p.ExpiresIn < 0:
-		return 0, true
-	case believable(p.ExpiresIn):
-		return time.Duration(p.ExpiresIn) * time.Second, true
-	case a.fallback > 0:
-		return a.fallback, true
-	}
-	return jwtLifetime(p.AccessToken)
-}
-
-// refreshLifetime looks for the refresh token's life under the names servers
-// use, then in the token itself. Keycloak's refresh_expires_in of 0 means that
-// it does not end.
-func refreshLifetime(fields map[string]json.RawMessage, token string) (time.Duration, bool) {
-	for _, name := range []string{"refresh_token_expires_in", "refresh_expires_in"} {
-		if n, ok := secondsField(fields, name); ok {
-			return time.Duration(max(n, 0)) * time.Second, believable(n)
-		}
-	}
-	return jwtLifetime(token)
-}
-
-func believable(seconds int64) bool {
-	return seconds > 0 && seconds <= int64(maxLifetime/time.Second)
-}
-
-// jwtLifetime returns exp − iat of an unverified JWT. It is a hint for planning
-// only: nobody may rely on reading a token that was not meant for him (RFC 9068
-// section 6). The difference is free of clock skew, which exp alone is not.
-func jwtLifetime(token string) (time.Duration, bool) {
-	if strings.Count(token, ".") != 2 {
-		return 0, false
-	}
-	var claims jwt.RegisteredClaims
-	if _, _, err := jwt.NewParser().ParseUnverified(token, &claims); err != nil || claims.ExpiresAt == nil || claims.IssuedAt == nil {
-		return 0, false
-	}
-	life := claims.ExpiresAt.Sub(claims.IssuedAt.Time)
-	return life, life > 0 && life <= maxLifetime
 }
 
 // maxRetryAfter caps what a server can ask for, so that a typing mistake on its

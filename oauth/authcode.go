@@ -238,7 +238,8 @@ func (r *LoginRequest) answeredBy(query url.Values) bool {
 	return r.State != "" && subtle.ConstantTimeCompare([]byte(state), []byte(r.State)) == 1
 }
 
-// checkIss compares iss as a string (RFC 9207 section 2.4). The value received
+// checkIss compares iss as a string (RFC 9207 section 2.4), or with the pattern of a
+// server of many tenants. The value received
 // is not repeated in the error: it may come from an attacker.
 func (c *Client) checkIss(query url.Values) error {
 	switch {
@@ -246,7 +247,7 @@ func (c *Client) checkIss(query url.Values) error {
 		return errNoIss
 	case !query.Has("iss"), c.cfg.Issuer == "":
 		return nil
-	case query.Get("iss") != c.cfg.Issuer:
+	case !sameIssuer(query.Get("iss"), c.cfg.Issuer) && tenantOf(c.cfg.IssuerTemplate, query.Get("iss")) == "":
 		return fmt.Errorf("the answer comes from another issuer than %q", c.cfg.Issuer)
 	}
 	return nil

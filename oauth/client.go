@@ -55,7 +55,7 @@ func (c *Client) Config() Config { return c.cfg.withDefaults() }
 // ConfigID identifies what the server can see of the configuration: endpoint,
 // client and way of authenticating, with the key or certificate for it (but not a
 // certificate that Config.HTTPClient presents), whether tokens are bound to a key,
-// the scope if refreshes name one, and Config.TokenParams. A session that was renewed under one ID may
+// the scope if refreshes name one, Config.TokenParams and Config.TokenPath. A session that was renewed under one ID may
 // be refused under another without being dead. It reveals no secret.
 func (c *Client) ConfigID() string {
 	seen := []string{c.cfg.TokenURL, c.cfg.ClientID, string(c.cfg.ClientAuth), c.cfg.ClientSecret}
@@ -68,6 +68,9 @@ func (c *Client) ConfigID() string {
 	}
 	if len(c.cfg.TokenParams) > 0 {
 		seen = append(seen, "params "+c.cfg.TokenParams.Encode())
+	}
+	if c.cfg.TokenPath != "" {
+		seen = append(seen, "tokens "+c.cfg.TokenPath)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(seen, "\x00")))
 	return hex.EncodeToString(sum[:8])

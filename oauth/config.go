@@ -47,8 +47,16 @@ const (
 // without its secret, key or certificate.
 type Config struct {
 	// Issuer is the server's issuer identifier (RFC 8414). Optional for
-	// NewClient; when set, the iss of a login's answer must equal it.
+	// NewClient; when set, the iss of a login's answer must equal it, but for a
+	// missing https:// (OpenID Connect Core section 15.6.2: Google's).
 	Issuer string
+	// IssuerTemplate is for a server of many tenants whose metadata names no issuer
+	// but a pattern, such as https://login.microsoftonline.com/{tenantid}/v2.0 for
+	// Entra's common. Discover then takes metadata with this very pattern, and an ID
+	// token may be of the issuer that has the token's tid claim in the place of
+	// {tenantid}. Which tenants may log in is for the program to decide. Empty means
+	// that Issuer alone counts.
+	IssuerTemplate string
 	// ClientID is the client's identifier. Required.
 	ClientID string
 	// ClientSecret is empty for public clients, such as programs people install.
@@ -153,6 +161,11 @@ type Config struct {
 	// secret. It must return when ctx ends, and be safe for concurrent use.
 	VerifyIDToken func(ctx context.Context, check IDTokenCheck) error
 
+	// TokenPath is where in the token endpoint's answers the tokens are, if not at
+	// the top: names of members, with dots between them, such as authed_user or
+	// data.session. The tokens and what is said about them are read there and
+	// nowhere else, unless the first of these members is missing altogether.
+	TokenPath string
 	// Preset is what this server does without telling, such as PresetGoogle(), and
 	// what it has to be asked for.
 	// oauthtest.Like makes a server to test against that does the same.

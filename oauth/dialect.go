@@ -90,6 +90,9 @@ type DialectAnswer struct {
 	// RefreshExpiresIn is the refresh token's life in seconds. Empty means
 	// refresh_token_expires_in.
 	RefreshExpiresIn string
+	// TokenPath is where in the answer the tokens are, like Config.TokenPath. The
+	// names above are those there.
+	TokenPath string
 	// RefreshCookie is the cookie that brings the refresh token, if one does. Its
 	// value becomes the pair's RefreshToken, its end RefreshExpiresAt.
 	RefreshCookie string

@@ -122,11 +122,15 @@ func (c *DialectClient) Revoke(ctx context.Context, t *TokenPair) error {
 	return fail
 }
 
-// ConfigID identifies what the backend can see of the configuration, like
-// [Client.ConfigID].
+// ConfigID identifies what the backend can see of the configuration, and where the
+// tokens are read, like [Client.ConfigID].
 func (c *DialectClient) ConfigID() string {
 	r := c.dialect.Refresh
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %q", c.base, c.deviceID, r.Path, r.Encoding, r.Fields))
+	seen := fmt.Appendf(nil, "%q %q %q %q %q", c.base, c.deviceID, r.Path, r.Encoding, r.Fields)
+	if path := c.dialect.Answer.TokenPath; path != "" {
+		seen = fmt.Appendf(seen, " %q", path)
+	}
+	sum := sha256.Sum256(seen)
 	return hex.EncodeToString(sum[:8])
 }
 

@@ -12,6 +12,7 @@ import (
 // judgeDialect is judge for an answer in a dialect; errs is the table of the
 // request. Exactly one of pair and error is non-nil.
 func judgeDialect(n DialectAnswer, errs []DialectError, a answer) (*TokenPair, *Error) {
+	a.tokenPath = n.TokenPath
 	fields := a.fields()
 	if isSuccess(a.status) {
 		if pair := n.pair(a, fields); pair != nil {
@@ -19,7 +20,7 @@ func judgeDialect(n DialectAnswer, errs []DialectError, a answer) (*TokenPair, *
 		}
 	}
 	fail := n.failure(a, errs, fields)
-	a.miss(fail, fields)
+	a.miss(fail)
 	return nil, fail
 }
 
@@ -99,9 +100,10 @@ func (e DialectError) meaning(op string) (m meaning, cause error) {
 
 // pair reads a successful answer, or returns nil if it has no usable token.
 func (n DialectAnswer) pair(a answer, fields map[string]json.RawMessage) *TokenPair {
-	p := a.pair(n.standard(fields))
+	members, closed := a.tokenFields(fields)
+	p := a.read(n.standard(members))
 	if p == nil || n.RefreshCookie == "" {
-		return p
+		return usable(p, closed)
 	}
 	for _, c := range (&http.Response{Header: a.header}).Cookies() {
 		life, known := cookieLifetime(a, c)
@@ -113,7 +115,7 @@ func (n DialectAnswer) pair(a answer, fields map[string]json.RawMessage) *TokenP
 			p.RefreshExpiresAt = p.IssuedAt.Add(life)
 		}
 	}
-	return p
+	return usable(p, closed)
 }
 
 // standard returns the fields under the names of RFC 6749. What has another name
@@ -128,15 +130,29 @@ func (n DialectAnswer) standard(fields map[string]json.RawMessage) map[string]js
 	for standard, name := range renamed {
 		if name != "" {
 			delete(out, standard)
-			delete(out, name)
+			delete(out, spelled(fields, name))
 		}
 	}
 	for standard, name := range renamed {
-		if raw, found := fields[name]; found && name != "" {
+		if raw, found := fields[spelled(fields, name)]; found && name != "" {
 			out[standard] = raw
 		}
 	}
 	return out
+}
+
+// spelled returns the name as fields have it: exactly, or else the first in byte
+// order that differs by case only.
+func spelled(fields map[string]json.RawMessage, name string) string {
+	if _, exact := fields[name]; exact {
+		return name
+	}
+	for _, other := range slices.Sorted(maps.Keys(fields)) {
+		if strings.EqualFold(other, name) {
+			return other
+		}
+	}
+	return name
 }
 
 // verbatim returns a cookie's value as it came: a user agent takes quotes for a
@@ -161,7 +177,7 @@ func cookieLifetime(a answer, c *http.Cookie) (time.Duration, bool) {
 		life := c.Expires.Sub(a.serverTime().Round(0))
 		return max(life, 0), life <= maxLifetime
 	}
-	return jwtLifetime(c.Value)
+	return a.jwtLifetime(c.Value)
 }
 
 // isHeaderWord reports whether s can name a header, a cookie or a scheme (RFC

@@ -48,7 +48,8 @@ func (c *Client) Metadata() *Metadata {
 
 // Discover asks the server at issuer for its endpoints, and returns a client for
 // them. It looks for RFC 8414 metadata first, then for OpenID Connect Discovery,
-// and takes the first document whose issuer equals the given one exactly; HTML
+// and takes the first document whose issuer equals the given one exactly, or
+// cfg.IssuerTemplate; HTML
 // and other answers under these addresses are passed over. No redirect is
 // followed.
 //
@@ -130,7 +131,7 @@ func (c *Client) findMetadata(ctx context.Context, issuer string, addresses []st
 		if fail != nil {
 			return nil, fail // no answer: the other address is on the same host
 		}
-		doc, fail := judgeMetadata(a, issuer)
+		doc, fail := judgeMetadata(a, issuer, c.cfg.IssuerTemplate)
 		switch {
 		case fail == nil:
 			return doc, nil
@@ -159,15 +160,18 @@ var (
 )
 
 // judgeMetadata decides what an answer under a well-known address is: exactly
-// one of document and error. It goes by content, since servers answer 200 with a
+// one of document and error. template is Config.IssuerTemplate. It goes by content, since servers answer 200 with a
 // login page for addresses they do not know.
-func judgeMetadata(a answer, issuer string) (metadata, *Error) {
+func judgeMetadata(a answer, issuer, template string) (metadata, *Error) {
 	fail := &Error{Op: opDiscover, Kind: ErrMisconfigured, Status: a.status, Sent: true}
 	doc := metadata(a.fields())
 	found := textField(doc, "issuer")
 	switch {
-	case isSuccess(a.status) && found == issuer:
+	case isSuccess(a.status) && (found == issuer || strings.Contains(found, tenantMark) && found == template):
 		return doc, nil
+	case isSuccess(a.status) && strings.Contains(found, tenantMark):
+		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherIssuer, printableIssuer(found), issuer)
+		fail.Hint = "set Config.IssuerTemplate to what the metadata says, or ask for the issuer of one tenant"
 	case isSuccess(a.status) && found != "":
 		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherIssuer, printableIssuer(found), issuer)
 		fail.Hint = "use the server's own spelling of its issuer, to the last slash"

@@ -82,6 +82,7 @@ func (c *Client) checkRenewed(ctx context.Context, next, old *TokenPair) error {
 func (c *Client) expectation(pair *TokenPair) idExpectation {
 	return idExpectation{
 		issuer:   c.cfg.Issuer,
+		template: c.cfg.IssuerTemplate,
 		clientID: c.cfg.ClientID,
 		access:   pair.AccessToken,
 		// The server's clock, as far as its answer told: a machine whose clock is

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/evertoken/evertoken/internal/challenge"
+	"github.com/evertoken/evertoken/internal/lenient"
 )
 
 var (
@@ -25,7 +27,7 @@ func judge(a answer) (*TokenPair, *Error) {
 		}
 	}
 	fail := a.failure(fields)
-	a.miss(fail, fields)
+	a.miss(fail)
 	return nil, fail
 }
 
@@ -122,18 +124,35 @@ var entraClientErrors = []int{700016, 7000215, 7000222, 7000218, 700024, 700027,
 // miss says what a success lacks that should hold tokens, if that is all that is known
 // of it. An answer that ended before it said anything is nobody's word: its outcome is
 // unknown.
-func (a answer) miss(fail *Error, fields map[string]json.RawMessage) {
-	switch {
-	case fail.Err != errNotUsable, fail.Page, a.cut(fields):
+func (a answer) miss(fail *Error) {
+	if fail.Err != errNotUsable || fail.Page {
 		return
-	case holdsTokens(fields):
-		fail.Kind, fail.Err = ErrMisconfigured, &membersError{ErrUnreadAnswer, memberNames(fields)}
+	}
+	o := a.object()
+	switch {
+	case a.cut(o):
+		return
+	case holdsTokens(o.Members):
+		fail.Kind, fail.Err = ErrMisconfigured, &membersError{ErrUnreadAnswer, memberNames(o.Members)}
 		fail.Hint = "name the place of the tokens: Config.TokenPath, or the names in a Dialect"
 		return
 	case a.op != opRefresh && a.op != opDevice: // which is asked for until its code ends
 		fail.Kind = ErrMisconfigured // nothing passes by itself here, and no session is at stake
 	}
-	fail.Err = &membersError{ErrNoToken, memberNames(fields)}
+	fail.Err = &membersError{ErrNoToken, memberNames(o.Members)}
+}
+
+// cut reports whether the answer ended before it was complete. o is what could be
+// read of it.
+func (a answer) cut(o lenient.Object) bool {
+	text := bytes.TrimSpace(a.body)
+	switch {
+	case o.Closed:
+		return false
+	case !a.whole, len(text) == 0, o.Members != nil:
+		return true
+	}
+	return (text[0] == '{' || text[0] == '[') && !json.Valid(text)
 }
 
 // A membersError is a reason with the names of an answer's members, and no values.

@@ -60,15 +60,16 @@ var outcomes = []struct {
 	{name: "200 empty", status: 200, body: ``, want: ErrTransient, verdict: VerdictUnknown},
 	{name: "200 HTML", status: 200, body: html, want: ErrTransient, page: true, verdict: VerdictUnknown},
 	{name: "200 cut", status: 200, body: `{"access_token":"` + planted, want: ErrTransient, bodyIsCut: true, verdict: VerdictUnknown},
-	{name: "200 whole JSON of a cut answer", status: 200, body: `{"access_token":"` + planted + `"}`, want: ErrTransient, bodyIsCut: true, verdict: VerdictUnknown},
+	{name: "200 whole JSON of a cut answer", status: 200, body: `{"access_token":"` + planted + `"}`, bodyIsCut: true},
+	{name: "200 tokens elsewhere", status: 200, body: `{"ok":true,"user":{"accessToken":"` + planted + `"}}`, want: ErrMisconfigured, verdict: VerdictUnread},
 	{name: "200 without token", status: 200, body: `{"token_type":"Bearer"}`, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "200 null", status: 200, body: `null`, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "200 array", status: 200, body: `["` + planted + `"]`, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "200 token is null", status: 200, body: `{"access_token":null}`, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "200 token is a number", status: 200, body: `{"access_token":5}`, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "200 token is blank", status: 200, body: `{"access_token":"  "}`, want: ErrTransient, verdict: VerdictUnclear},
-	{name: "200 token breaks a header", status: 200, body: `{"access_token":"a\r\nX-Evil: 1"}`, want: ErrMisconfigured, verdict: VerdictUnread},
-	{name: "200 token is not ASCII", status: 200, body: `{"access_token":"ä"}`, want: ErrMisconfigured, verdict: VerdictUnread},
+	{name: "200 token breaks a header", status: 200, body: `{"access_token":"a\r\nX-Evil: 1"}`, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "200 token is not ASCII", status: 200, body: `{"access_token":"ä"}`, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "200 with a refusal", status: 200, body: oauthError("invalid_grant"), want: ErrLoginRequired, code: "invalid_grant", verdict: VerdictEnded},
 	{name: "204", status: 204, want: ErrTransient, verdict: VerdictUnknown},
 
@@ -384,6 +385,9 @@ func FuzzJudge(f *testing.F) {
 	f.Add(503, "{}", "Fri, 20 Nov 2026 10:02:00 GMT", "", true)
 	f.Add(200, `{"access_token":"a","expires_in":"3600","refresh_expires_in":1e99}`, "", "", true)
 	f.Add(200, `{"access_token":"e30.e30.","expires_in":[]}`, "", "", true)
+	f.Add(200, "\ufeff{\"Access_token\":\"a\",\"expires_at\":\"2026-11-20T12:00:00Z\",}", "", "text/html", true)
+	f.Add(200, "access_token=a&refresh_token=r&expires_in=3600000", "", "text/plain", false)
+	f.Add(400, "<br>\n{\"error\":\"invalid_grant\"}", "", "text/html", true)
 	f.Fuzz(func(t *testing.T, status int, body, retryAfter, contentType string, whole bool) {
 		a := answered(opRefresh, status, body, "Retry-After", retryAfter, "Content-Type", contentType)
 		a.whole = whole

@@ -58,7 +58,7 @@ func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values)
 // authentication.
 func (c *Client) authenticated(a answer) answer {
 	a.auth, a.secretEnds = c.cfg.ClientAuth, c.cfg.ClientSecretExpiresAt
-	a.endCodes = c.cfg.Preset.EndCodes
+	a.endCodes, a.tokenPath = c.cfg.Preset.EndCodes, c.cfg.TokenPath
 	return a
 }
 
@@ -105,6 +105,7 @@ func (c *Client) send(ctx context.Context, op string, build func(context.Context
 	if resp.StatusCode == http.StatusProxyAuthRequired {
 		return answer{}, proxyAnswered(op)
 	}
+	// What arrived before an error is kept: the tokens can stand whole in it.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	a.status, a.header, a.received = resp.StatusCode, resp.Header, c.cfg.Now()
 	a.body, a.whole = body, err == nil && len(body) <= maxBody

@@ -94,7 +94,7 @@ func TestAnswersToAnExchange(t *testing.T) {
 			c := over(answering(tc.status, tc.body))
 			pair, err := c.ExchangeToken(t.Context(), oauth.TokenExchange{SubjectToken: secret, RequestedTokenType: tc.requested})
 			if tc.want == nil {
-				if err != nil || pair.AccessToken != secret || pair.Type() != "N_A" {
+				if err != nil || pair.AccessToken != secret || pair.TokenType != "N_A" {
 					t.Errorf("got %v, %v; want the token", pair, err)
 				}
 				return

@@ -22,6 +22,7 @@ type storedPair struct {
 	ExpiresIn        int64      `json:"expires_in,omitempty"`
 	ExpiresAt        *time.Time `json:"expires_at,omitempty"`
 	IssuedAt         *time.Time `json:"issued_at,omitempty"`
+	RefreshAt        *time.Time `json:"refresh_at,omitempty"`
 	RefreshExpiresAt *time.Time `json:"refresh_expires_at,omitempty"`
 	Scope            string     `json:"scope,omitempty"`
 	IDToken          string     `json:"id_token,omitempty"`
@@ -32,7 +33,8 @@ type storedPair struct {
 
 var storedNames = []string{
 	"access_token", "refresh_token", "token_type", "expires_in", "expires_at",
-	"issued_at", "refresh_expires_at", "scope", "id_token", "grant_type", "clock_skew", "dpop_key",
+	"issued_at", "refresh_at", "refresh_expires_at", "scope", "id_token", "grant_type", "clock_skew", "dpop_key",
+	"expiry", // x/oauth2's expires_at, which is read and not written
 }
 
 // MarshalJSON writes the pair for storage, tokens included: one object with the
@@ -45,6 +47,7 @@ func (t TokenPair) MarshalJSON() ([]byte, error) {
 		ExpiresIn:        t.ExpiresIn,
 		ExpiresAt:        timeOrNil(t.ExpiresAt),
 		IssuedAt:         timeOrNil(t.IssuedAt),
+		RefreshAt:        timeOrNil(t.RefreshAt),
 		RefreshExpiresAt: timeOrNil(t.RefreshExpiresAt),
 		Scope:            t.Scope,
 		IDToken:          t.IDToken,
@@ -68,8 +71,8 @@ func (t TokenPair) MarshalJSON() ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote, and token responses that another
-// program saved: expires_in may be a number, a float or a numeric string, and a
+// UnmarshalJSON reads what MarshalJSON wrote, tokens of x/oauth2 in JSON with their
+// expiry, and token responses that another program saved: expires_in may be a number, a float or a numeric string, and a
 // field of an unexpected type is ignored rather than fatal. Fields it does not
 // know go to Extra. Without an access token it fails, naming no content, and so
 // it does with a DPoP key that it cannot read: to go on without would lose it.
@@ -84,10 +87,14 @@ func (t *TokenPair) UnmarshalJSON(data []byte) error {
 		TokenType:        textField(fields, "token_type"),
 		ExpiresAt:        timeField(fields, "expires_at"),
 		IssuedAt:         timeField(fields, "issued_at"),
+		RefreshAt:        timeField(fields, "refresh_at"),
 		RefreshExpiresAt: timeField(fields, "refresh_expires_at"),
 		Scope:            scopeField(fields),
 		IDToken:          textField(fields, "id_token"),
 		GrantType:        textField(fields, "grant_type"),
+	}
+	if p.ExpiresAt.IsZero() {
+		p.ExpiresAt = timeField(fields, "expiry")
 	}
 	p.ExpiresIn, _ = secondsField(fields, "expires_in")
 	if skew, _ := secondsField(fields, "clock_skew"); believable(max(skew, -skew)) {
@@ -159,14 +166,19 @@ func timeField(fields map[string]json.RawMessage, name string) time.Time {
 	return t
 }
 
-// secondsField reads a number of seconds: an integer, a float, or either of
-// them as a string. Fractions are dropped, values beyond int64 saturate. It
-// reports false when the field is absent or not a number.
+// secondsField reads a number of seconds, as secondsValue does. It reports false
+// when the field is absent or not a number.
 func secondsField(fields map[string]json.RawMessage, name string) (int64, bool) {
 	raw, found := fields[name]
 	if !found {
 		return 0, false
 	}
+	return secondsValue(raw)
+}
+
+// secondsValue reads an integer, a float, or either of them as a string. Fractions
+// are dropped, values beyond int64 saturate. It reports false for anything else.
+func secondsValue(raw json.RawMessage) (int64, bool) {
 	text := strings.TrimSpace(cmp.Or(rawjson.Text(raw), string(raw)))
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, true

@@ -28,8 +28,8 @@ type TokenPair struct {
 	AccessToken string
 	// RefreshToken renews the access token. Empty if the server gave none.
 	RefreshToken string
-	// TokenType is how the access token is presented, as the server spelled it;
-	// empty means Bearer. Type gives the normalized form.
+	// TokenType is the access token's type, as the server spelled it. Type tells how
+	// that is presented.
 	TokenType string
 	// ExpiresIn is the access token's lifetime in seconds, as received. Zero
 	// means the server did not say; ExpiresAt is what decides.
@@ -41,6 +41,9 @@ type TokenPair struct {
 	// IssuedAt is when the request for the access token was sent, by the local
 	// clock. Zero: not known.
 	IssuedAt time.Time
+	// RefreshAt is when the server wants the access token to be renewed, before its
+	// end. It is a hint. Zero: it said nothing.
+	RefreshAt time.Time
 	// RefreshExpiresAt is when the refresh token dies. Zero: not known.
 	RefreshExpiresAt time.Time
 
@@ -72,18 +75,24 @@ type TokenPair struct {
 	Extra map[string]json.RawMessage
 }
 
-// Type returns the token type in its registered spelling: "Bearer" for bearer
-// in any case and for an empty type, "DPoP" for dpop in any case (RFC 6749
-// section 5.1 calls the type case-insensitive; some resource servers take only
-// the registered spelling). Other types are returned unchanged.
+// Type returns how the access token is presented: "DPoP" for dpop in any case
+// (RFC 9449), a type of the MAC family unchanged, and "Bearer" for everything else.
+// DPoP and MAC are the only types that need more than the token. Other words do not
+// say how to present it but whose it is, or what: "User Access Token", "bot", "JWT",
+// the N_A of RFC 8693. Their APIs want Bearer, in this spelling.
 func (t *TokenPair) Type() string {
+	kind := strings.TrimSpace(t.TokenType)
 	switch {
-	case t.TokenType == "" || strings.EqualFold(t.TokenType, "Bearer"):
-		return "Bearer"
-	case strings.EqualFold(t.TokenType, "DPoP"):
+	case strings.EqualFold(kind, "DPoP"):
 		return "DPoP"
+	case strings.EqualFold(kind, "mac"), strings.EqualFold(kind, "hmac"), hasPrefixFold(kind, "mac-"), hasPrefixFold(kind, "hmac-"):
+		return t.TokenType
 	}
-	return t.TokenType
+	return "Bearer"
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 // Lifetime returns how long the access token was good for when it was issued,

@@ -169,7 +169,7 @@ func TestPairSurvivesJSON(t *testing.T) {
 	at := time.Date(2026, 11, 20, 10, 0, 0, 123456789, time.UTC)
 	pair := &oauth.TokenPair{
 		AccessToken: "a", RefreshToken: "r", TokenType: "bearer", ExpiresIn: 3600,
-		ExpiresAt: at.Add(time.Hour), IssuedAt: at, RefreshExpiresAt: at.Add(time.Hour * 24),
+		ExpiresAt: at.Add(time.Hour), IssuedAt: at, RefreshAt: at.Add(time.Minute), RefreshExpiresAt: at.Add(time.Hour * 24),
 		Scope: "read write", IDToken: "i", Skew: -90 * time.Second,
 		Extra: map[string]json.RawMessage{
 			"tenant":        json.RawMessage(`{"id":7,"names":["<a>","b"]}`),
@@ -204,7 +204,7 @@ func TestPairSurvivesJSON(t *testing.T) {
 func plain(p *oauth.TokenPair) map[string]any {
 	return map[string]any{
 		"access": p.AccessToken, "refresh": p.RefreshToken, "type": p.TokenType, "in": p.ExpiresIn, "at": p.ExpiresAt,
-		"issued": p.IssuedAt, "refreshAt": p.RefreshExpiresAt, "scope": p.Scope, "id": p.IDToken, "skew": p.Skew, "extra": p.Extra,
+		"issued": p.IssuedAt, "refreshAt": p.RefreshAt, "refreshExpires": p.RefreshExpiresAt, "scope": p.Scope, "id": p.IDToken, "skew": p.Skew, "extra": p.Extra,
 	}
 }
 
@@ -307,7 +307,8 @@ func TestCloneSharesNothing(t *testing.T) {
 }
 
 func TestTypeIsSpelledAsRegistered(t *testing.T) {
-	for given, want := range map[string]string{"": "Bearer", "bearer": "Bearer", "BEARER": "Bearer", "dpop": "DPoP", "DPoP": "DPoP", "mac": "mac"} {
+	for given, want := range map[string]string{"": "Bearer", "bearer": "Bearer", "BEARER": "Bearer", "dpop": "DPoP", "DPoP": "DPoP", " dpop ": "DPoP",
+		"mac": "mac", "MAC": "MAC", "HMAC-SHA-256": "HMAC-SHA-256", "machine": "Bearer", "-": "Bearer"} {
 		if got := (&oauth.TokenPair{TokenType: given}).Type(); got != want {
 			t.Errorf("type of %q is %q; want %q", given, got, want)
 		}

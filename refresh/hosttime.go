@@ -150,7 +150,7 @@ func moved(rec *tokenstore.Record, by time.Duration) *tokenstore.Record {
 	c := *rec
 	if rec.Tokens != nil {
 		tokens := *rec.Tokens
-		for _, t := range []*time.Time{&tokens.IssuedAt, &tokens.ExpiresAt, &tokens.RefreshExpiresAt} {
+		for _, t := range []*time.Time{&tokens.IssuedAt, &tokens.ExpiresAt, &tokens.RefreshAt, &tokens.RefreshExpiresAt} {
 			move(t, by)
 		}
 		tokens.Skew += by // so that what one host has learnt of the server's clock helps all

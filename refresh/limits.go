@@ -50,6 +50,7 @@ type server struct {
 	front     time.Time // when the next caller may, while a crowd stands in line
 	crowded   time.Time // when a place may be free for the next
 	latency   time.Duration
+	renewed   time.Time              // when a session was, last
 	refusals  streak                 // without a clear word
 	gates     map[string]*clientGate // by configuration
 	epoch     uint64                 // see currentEpoch
@@ -126,7 +127,8 @@ var errServerDown = errors.New("the server did not answer several sessions in a 
 
 // A question is what a session asks before it refreshes.
 type question struct {
-	configID string
+	session, configID string
+
 	interval time.Duration // the check interval
 
 	now    time.Time
@@ -224,9 +226,12 @@ func (s *server) answered(configID string, err error, now time.Time, took, inter
 	defer s.mu.Unlock()
 	if err == nil {
 		s.refreshes++
-		n.accepted = s.succeedLocked(configID)
+		n.accepted = s.succeedLocked(configID, now)
 	} else {
 		s.misses++
+		if verdictOf(err) == oauth.VerdictEnded {
+			n.accepted = s.acceptLocked(configID)
+		}
 	}
 	if outage(err) {
 		s.down++
@@ -283,7 +288,7 @@ func (m *managed) admit(ctx context.Context, r *run, w want) error {
 	for waited := false; ; waited = true {
 		now := m.now()
 		q := question{
-			configID: m.cfg.configID, interval: m.cfg.CheckInterval,
+			session: m.session, configID: m.cfg.configID, interval: m.cfg.CheckInterval,
 			now: now, urgent: w.urgent() || m.lost(), window: m.cfg.CheckInterval / 2,
 		}
 		q.ticket = waited || m.ticket && remaining(now, m.deferred) <= 0

@@ -29,7 +29,7 @@ const (
 // pack returns the rest as a string. configID is the manager's own.
 func (r restOf) pack(configID string) string {
 	rec, t := r.rec, r.rec.Tokens
-	odd := t.IDToken != "" || t.GrantType != "" || len(t.Extra) > 0 || len(rec.Unknown) > 0 || !t.DPoPKey.IsZero() || t.Skew != 0 ||
+	odd := t.IDToken != "" || t.GrantType != "" || len(t.Extra) > 0 || len(rec.Unknown) > 0 || !t.DPoPKey.IsZero() || t.Skew != 0 || !t.RefreshAt.IsZero() ||
 		!rec.NotBefore.IsZero() || r.reported != ""
 	plain := !slices.ContainsFunc(rec.Ancestors, func(a string) bool { return !isFingerprint(a) })
 	var flags byte
@@ -72,6 +72,7 @@ func (r restOf) pack(configID string) string {
 		w.text(t.IDToken)
 		w.text(t.GrantType)
 		w.signed(int64(t.Skew))
+		w.time(t.RefreshAt)
 		w.time(rec.NotBefore)
 		w.text(r.reported)
 		w.fields(t.Extra)
@@ -104,6 +105,7 @@ func unpackRest(packed, configID string) restOf {
 	if flags&packedOdd != 0 {
 		t.IDToken, t.GrantType = r.text(), r.text()
 		t.Skew = time.Duration(r.signed())
+		t.RefreshAt = r.time()
 		rec.NotBefore = r.time()
 		rest.reported = r.text()
 		t.Extra, rec.Unknown = r.fields(), r.fields()

@@ -178,7 +178,11 @@ func (m *managed) tellAlike(err error) {
 // refuseClient notes, for all sessions of the server, that it refuses the client, and
 // reports whether it is the client that is refused, and not this session alone.
 func (m *managed) refuseClient(ctx context.Context, err error) bool {
-	closed, n := m.cfg.server.refuseClient(m.cfg.configID, m.session, err, m.now(), m.cfg.CheckInterval)
+	life, known := m.rec.Tokens.Lifetime()
+	if !known {
+		life = maxRefusalWait
+	}
+	closed, n := m.cfg.server.refuseClient(m.cfg.configID, m.session, err, m.now(), m.cfg.CheckInterval, life)
 	if n != (notice{}) {
 		m.postNotice(context.WithoutCancel(ctx), n)
 	}

@@ -92,13 +92,13 @@ func (s *streak) tell() bool {
 
 // refuseClient notes that the client was refused, for a session, and reports whether
 // that closes the gate, or finds it closed: at once for a session without others, else
-// when a second one meets it, or the same again without another having been renewed.
-// The notice is for other processes.
-func (s *server) refuseClient(configID, session string, err error, now time.Time, interval time.Duration) (closed bool, n notice) {
+// when a second one meets it, or the same again when none has been renewed for as long
+// as a token lives. The notice is for other processes.
+func (s *server) refuseClient(configID, session string, err error, now time.Time, interval, life time.Duration) (closed bool, n notice) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.gateLocked(configID)
-	again := g.first == session
+	again := g.first == session && now.Sub(s.renewed) > max(life, slowly*interval)
 	g.add(session)
 	if !g.closed && s.sessions > 1 && !g.many && !again {
 		return false, notice{}
@@ -121,11 +121,18 @@ func (s *server) firstToTellClient(configID string) bool {
 
 // succeedLocked notes that a session was renewed. It reports whether other processes
 // have to hear that the client is accepted.
-func (s *server) succeedLocked(configID string) (tell bool) {
+func (s *server) succeedLocked(configID string, now time.Time) (tell bool) {
+	s.renewed = now
 	if s.refusals.many {
 		s.epoch++
 	}
 	s.refusals = streak{}
+	return s.acceptLocked(configID)
+}
+
+// acceptLocked notes that the server has accepted the client, whatever it said of the
+// session. It reports whether other processes have to hear of that.
+func (s *server) acceptLocked(configID string) (tell bool) {
 	g := s.gates[configID]
 	if g == nil {
 		return false
@@ -147,6 +154,11 @@ func (s *server) askClientLocked(q question) (until time.Time, err error) {
 	probeAt := g.probeAt
 	if q.urgent {
 		probeAt = earliest(probeAt, g.failed.Add(q.interval/4))
+	}
+	// Servers there are that spend the refresh token in a request that they refuse: so
+	// the session that was refused first probes for all, unless it is gone.
+	if q.session != g.first {
+		probeAt = probeAt.Add(q.interval)
 	}
 	if g.probing || q.now.Before(probeAt) {
 		return later(probeAt, q.now.Add(probePause)), g.err

@@ -15,6 +15,7 @@ type timing struct {
 	issued         time.Time // zero: not known
 	expires        time.Time // zero: not known
 	refreshExpires time.Time // zero: not known
+	hint           time.Time // when the server would have it renewed; zero: it did not say
 	renewable      bool      // there is a refresh token
 	elsewhere      bool      // another program renews it, if any
 	threshold      time.Duration
@@ -32,6 +33,7 @@ func (s *setup) timing(pair *oauth.TokenPair) timing {
 		issued:         pair.IssuedAt,
 		expires:        pair.ExpiresAt,
 		refreshExpires: pair.RefreshExpiresAt,
+		hint:           pair.RefreshAt,
 		renewable:      !s.Follower && s.renews(pair),
 		elsewhere:      s.Follower || s.Renewal == RenewNever,
 		threshold:      s.RefreshThreshold,
@@ -86,6 +88,7 @@ func (t timing) due() time.Time {
 	if !t.expires.IsZero() {
 		due = t.expires.Add(-t.lead())
 	}
+	due = earliest(due, t.hinted())
 	if !t.refreshExpires.IsZero() {
 		due = earliest(due, t.keepAlive(t.refreshExpires))
 	}
@@ -93,6 +96,15 @@ func (t timing) due() time.Time {
 		due = earliest(due, t.keepAlive(t.issued.Add(t.idle)))
 	}
 	return due
+}
+
+// hinted is when the server would have the token renewed (refresh_in), earlier by
+// jitter, or zero. It only ever makes a renewal due earlier than the token's end does.
+func (t timing) hinted() time.Time {
+	if t.hint.IsZero() || t.issued.IsZero() {
+		return t.hint
+	}
+	return t.hint.Add(-time.Duration(float64(t.hint.Sub(t.issued)/10) * t.jitter))
 }
 
 // keepAlive is when to refresh for the refresh token's own sake: a tenth of its

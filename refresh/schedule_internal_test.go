@@ -259,3 +259,28 @@ func FuzzBackoff(f *testing.F) {
 		}
 	})
 }
+
+func TestTheServersHintMakesARenewalDueEarlierAndNeverLater(t *testing.T) {
+	issued := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
+	base := timing{issued: issued, expires: issued.Add(24 * time.Hour), renewable: true, threshold: DefaultRefreshThreshold}
+	for name, tt := range map[string]struct {
+		hint   time.Time
+		jitter float64
+		want   time.Time
+	}{
+		"none":                 {want: issued.Add(24*time.Hour - DefaultRefreshThreshold)},
+		"half of the life":     {hint: issued.Add(12 * time.Hour), want: issued.Add(12 * time.Hour)},
+		"earlier by jitter":    {hint: issued.Add(10 * time.Hour), jitter: 0.5, want: issued.Add(9*time.Hour + 30*time.Minute)},
+		"later than the lead":  {hint: issued.Add(24*time.Hour - time.Minute), want: issued.Add(24*time.Hour - DefaultRefreshThreshold)},
+		"of an unknown origin": {hint: issued.Add(time.Hour), want: issued.Add(time.Hour)},
+	} {
+		x := base
+		x.hint, x.jitter = tt.hint, tt.jitter
+		if name == "of an unknown origin" {
+			x.issued = time.Time{}
+		}
+		if got := x.due(); !got.Equal(tt.want) {
+			t.Errorf("%s: due %v; want %v", name, got, tt.want)
+		}
+	}
+}

@@ -85,7 +85,9 @@ func differs(a, b *oauth.TokenPair) bool {
 // IssuedAt stays open. All of them are to be compared by the wall clock, so a
 // monotonic reading is removed.
 func settle(t *oauth.TokenPair, now time.Time) *oauth.TokenPair {
-	t.IssuedAt, t.ExpiresAt, t.RefreshExpiresAt = t.IssuedAt.Round(0), t.ExpiresAt.Round(0), t.RefreshExpiresAt.Round(0)
+	for _, at := range []*time.Time{&t.IssuedAt, &t.ExpiresAt, &t.RefreshAt, &t.RefreshExpiresAt} {
+		*at = at.Round(0)
+	}
 	if t.ExpiresAt.IsZero() && t.ExpiresIn > 0 {
 		from := t.IssuedAt
 		if from.IsZero() {

@@ -327,7 +327,7 @@ func TestCallerWhoLeavesWhileWaitingForATokenHasItsBodyClosed(t *testing.T) {
 }
 
 func TestTokenThatIsNotBearerIsNotPresentedAsOne(t *testing.T) {
-	for kind, ok := range map[string]bool{"": true, "bearer": true, "BEARER": true, "DPoP": false, "mac": false} {
+	for kind, ok := range map[string]bool{"": true, "bearer": true, "BEARER": true, "User Access Token": true, "N_A": true, "DPoP": false, "mac": false} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, oauthtest.Config{})
 			f.first.TokenType = kind

@@ -30,7 +30,9 @@ func asStored(rec *Record, version uint64) (*Record, error) {
 		}
 	}
 	if t := c.Tokens; t != nil {
-		t.IssuedAt, t.ExpiresAt, t.RefreshExpiresAt = t.IssuedAt.Round(0).UTC(), t.ExpiresAt.Round(0).UTC(), t.RefreshExpiresAt.Round(0).UTC()
+		for _, at := range []*time.Time{&t.IssuedAt, &t.ExpiresAt, &t.RefreshAt, &t.RefreshExpiresAt} {
+			*at = at.Round(0).UTC()
+		}
 		t.IDTokenError = nil
 	}
 	return c, nil
@@ -70,7 +72,7 @@ func plainTokens(t *oauth.TokenPair) bool {
 			return false
 		}
 	}
-	return plainTime(t.IssuedAt) && plainTime(t.ExpiresAt) && plainTime(t.RefreshExpiresAt)
+	return plainTime(t.IssuedAt) && plainTime(t.ExpiresAt) && plainTime(t.RefreshAt) && plainTime(t.RefreshExpiresAt)
 }
 
 // plainTime leaves room for time zones at both ends of what RFC 3339 can write.
@@ -86,7 +88,8 @@ func plainName(name string) bool {
 // tokenNames are the fields of a pair in JSON, which win over extra ones.
 var tokenNames = []string{
 	"access_token", "refresh_token", "token_type", "expires_in", "expires_at",
-	"issued_at", "refresh_expires_at", "scope", "id_token", "grant_type", "clock_skew", "dpop_key",
+	"issued_at", "refresh_at", "refresh_expires_at", "scope", "id_token", "grant_type", "clock_skew", "dpop_key",
+	"expiry", // read for expires_at
 }
 
 // plainValue reports whether raw is JSON that encoding/json would write so:

@@ -92,7 +92,7 @@ func TestRecordsAreKeptAsJSONWouldKeepThem(t *testing.T) {
 func TestEveryFieldOfAPairIsKnownToJSON(t *testing.T) {
 	pair := oauth.TokenPair{
 		AccessToken: "a", RefreshToken: "r", TokenType: "t", ExpiresIn: 1, ExpiresAt: time.Now(), IssuedAt: time.Now(),
-		RefreshExpiresAt: time.Now(), Scope: "s", IDToken: "i", GrantType: "g", Skew: time.Second,
+		RefreshAt: time.Now(), RefreshExpiresAt: time.Now(), Scope: "s", IDToken: "i", GrantType: "g", Skew: time.Second,
 	}
 	data, err := json.Marshal(pair)
 	if err != nil {

@@ -164,7 +164,7 @@ func fullRecord() *tokenstore.Record {
 	return &tokenstore.Record{
 		Tokens: &oauth.TokenPair{
 			AccessToken: "planted-access", RefreshToken: "planted-refresh", TokenType: "DPoP", ExpiresIn: 900,
-			ExpiresAt: at.Add(time.Hour), IssuedAt: at, RefreshExpiresAt: at.Add(24 * time.Hour),
+			ExpiresAt: at.Add(time.Hour), IssuedAt: at, RefreshAt: at.Add(time.Minute), RefreshExpiresAt: at.Add(24 * time.Hour),
 			Scope: "planted-scope", IDToken: "planted-id", GrantType: "planted-grant", Skew: -2 * time.Second, DPoPKey: plantedKey(),
 			Extra: map[string]json.RawMessage{"account": json.RawMessage(`{"id":12345678901234567890,"name":"planted <&>"}`)},
 		},

@@ -120,7 +120,7 @@ var names = func() map[string]string {
 	m := make(map[string]string)
 	for _, name := range []string{
 		"access_token", "refresh_token", "token_type", "expires_in", "scope", "id_token", // RFC 6749
-		"expires_at", "issued_at", "refresh_expires_at", "clock_skew", "dpop_key", // oauth.TokenPair
+		"expires_at", "issued_at", "refresh_at", "refresh_expires_at", "clock_skew", "dpop_key", // oauth.TokenPair
 		"format", "version", "tokens", "pending", "refused", "dead", // tokenstore.Record
 		"not_before", "refreshed_at", "refreshed_by", "ancestors", "at", "token", "code",
 	} {

@@ -201,7 +201,7 @@ func (s *Server) refreshFor(sp speech, r *http.Request, raw string) *answer {
 	if !sp.keeps {
 		r = r.Clone(r.Context())
 		r.PostForm = url.Values{"refresh_token": {raw}}
-		return s.grantByRefreshToken(r, s.clients[s.cfg.ClientID])
+		return s.grantByRefreshToken(r, s.ownClient())
 	}
 	ctx, hash := detached(r), hashOf(raw)
 	s.tidy(ctx)
@@ -235,7 +235,7 @@ func (s *Server) backendLogout(sp speech, r *http.Request, body []byte) *answer 
 	raw := sp.refreshToken(r, body, r.PostForm)
 	if sp.shrugs {
 		if s.isLive(detached(r), raw) {
-			s.revokeRefresh(detached(r), s.clients[s.cfg.ClientID], raw)
+			s.revokeRefresh(detached(r), s.ownClient(), raw)
 		}
 		return sp.loggedOut()
 	}
@@ -243,7 +243,7 @@ func (s *Server) backendLogout(sp speech, r *http.Request, body []byte) *answer 
 		return sp.refuses(noToken)
 	}
 	why := s.whyDead(raw)
-	if !s.revokeRefresh(detached(r), s.clients[s.cfg.ClientID], raw) {
+	if !s.revokeRefresh(detached(r), s.ownClient(), raw) {
 		return sp.refuses(why)
 	}
 	return sp.loggedOut()

@@ -307,3 +307,19 @@ func TestCertificateIsForItsOwnClientAsRegistered(t *testing.T) {
 		}
 	}
 }
+
+func TestAnotherClientSecretEndsTheOneBefore(t *testing.T) {
+	s := oauthtest.New(oauthtest.Config{ClientSecret: "before"})
+	_, token := login(t, s)
+	with := func(secret string) result {
+		return post(t.Context(), s.Client(), s.Endpoint(oauthtest.TokenEndpoint),
+			form("grant_type", "refresh_token", "refresh_token", token, "client_secret", secret))
+	}
+	s.SetClientSecret("nobody", "x")
+	s.SetClientSecret(oauthtest.DefaultClientID, "after")
+	if got := s.OAuthConfig().ClientSecret; got != "after" {
+		t.Errorf("OAuthConfig has the secret %q", got)
+	}
+	with("before").wantError(t, 401, "invalid_client")
+	with("after").wantOK(t)
+}

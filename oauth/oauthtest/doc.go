@@ -44,10 +44,12 @@
 // # Making it fail
 //
 // [Server.Script] queues faults: outages, odd answers, connections that break
-// before or after the server did its work. [Server.RevokeAll], [Server.EndUser]
-// and [Server.ExpireAccess] end things from the server's side. [Quirks] switch on
-// what real servers do beside the specifications; docs/servers.md lists them with
-// the test of each.
+// before or after the server did its work. [OddAnswers], [PassingRefusals],
+// [ClientRefusals], [DeadAnswers], [TokenTypes] and [RefreshRefusals] list what real
+// servers, and what stands in front of them, have answered. [Server.RevokeAll],
+// [Server.EndUser], [Server.ExpireAccess] and [Server.SetClientSecret] end things
+// from the server's side. [Quirks] switch on what real servers do beside the
+// specifications; docs/servers.md lists them with the test of each.
 //
 // # Finding mistakes
 //

@@ -1,10 +1,12 @@
 package oauthtest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -14,13 +16,16 @@ import (
 // of the server's work; with it the server does its work first, so a refresh
 // token is really spent although its answer never arrives.
 //
-// A Fault that sets only Delay, ExpiresIn or Edit leaves the request to the
-// server and touches only the time or the content of its answer.
+// A Fault that sets only Delay, Header, ExpiresIn, Edit, Rewrite or EndsEarly leaves
+// the request to the server and touches only the time or the content of its answer:
+// a refresh is carried out, and the tokens in the odd answer are good.
 type Fault struct {
 	// Endpoint is where it happens; the token endpoint by default.
 	Endpoint Endpoint
 	// Grant limits it to requests with this grant_type. Empty means any request.
 	Grant string
+	// User limits it to refreshes of this user's sessions. Empty means any request.
+	User string
 	// Times is how many requests it hits. Zero means one; negative, all to come.
 	Times int
 	// AfterCommit lets the server do its work before the fault happens.
@@ -41,12 +46,19 @@ type Fault struct {
 	// Body or HTML gives another, that is the server's own answer, so the work is
 	// done.
 	CutBody bool
+	// EndsEarly sends the whole body and then breaks the connection where more was
+	// promised, as with a Content-Length that is too long or a last chunk that is
+	// missing: the client's reading ends in io.ErrUnexpectedEOF. With CutIn or
+	// CutBehind as Rewrite the body ends at a member.
+	EndsEarly bool
 
-	// Status, Header and Body replace the answer. Status defaults to 200 when only
-	// Body or HTML is set. Body is sent as JSON unless Header says otherwise.
+	// Status and Body replace the answer. Status defaults to 200 when only Body or
+	// HTML is set. Body is sent as JSON unless Header says otherwise.
 	Status int
-	Header http.Header
 	Body   string
+	// Header is added to the answer, replacing what the server would send under the
+	// same names. A name without values is left out of the answer.
+	Header http.Header
 	// HTML replaces the body by a web page of a proxy or portal.
 	HTML bool
 	// Redirect answers with a redirect to this URL: 307 unless Status is set.
@@ -62,6 +74,10 @@ type Fault struct {
 	// Edit changes the server's answer before it is sent. It gets the JSON
 	// object, and must not keep it.
 	Edit func(fields map[string]any)
+	// Rewrite turns the body that the server would send, after ExpiresIn and Edit,
+	// into the one that is sent. The auditor takes the client to know its new tokens
+	// as long as they stand whole in the body. See OddAnswers.
+	Rewrite func(body []byte) []byte
 }
 
 // Missing as Fault.ExpiresIn removes the field.
@@ -74,7 +90,7 @@ type script struct {
 }
 
 // Script queues faults. Each request takes the first in the queue that is meant
-// for its endpoint and grant.
+// for its endpoint, grant and user.
 func (s *Server) Script(faults ...Fault) {
 	s.script.mu.Lock()
 	defer s.script.mu.Unlock()
@@ -99,13 +115,19 @@ func (s *Server) ClearScript() int {
 	return n
 }
 
+// meant reports whether the fault is for a request of this kind. user is whose
+// refresh it is, or "".
+func (f *Fault) meant(e Endpoint, grant, user string) bool {
+	return (f.Endpoint == e || f.Endpoint == AnyEndpoint) && (f.Grant == "" || f.Grant == grant) && (f.User == "" || f.User == user)
+}
+
 // take returns the fault for a request, or nil.
-func (sc *script) take(e Endpoint, grant string) *Fault {
+func (sc *script) take(e Endpoint, grant, user string) *Fault {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	for i := range sc.faults {
 		f := &sc.faults[i]
-		if f.Endpoint != e && f.Endpoint != AnyEndpoint || f.Grant != "" && f.Grant != grant {
+		if !f.meant(e, grant, user) {
 			continue
 		}
 		taken := *f
@@ -128,6 +150,7 @@ const (
 	refusedDial
 	reset
 	cut
+	endsEarly  // behind the whole body
 	abandoned  // the client has left
 	unreadBody // the request's own body could not be read
 )
@@ -160,10 +183,14 @@ func (f *Fault) apply(ctx context.Context, work func() *answer) (a *answer, how 
 		a, own = f.answer(a), false
 	} else {
 		f.edit(a)
-		own = a.informs()
+		own = f.rewrite(a)
 	}
-	if f.CutBody {
+	f.head(a)
+	switch {
+	case f.CutBody:
 		return a, cut, false
+	case f.EndsEarly:
+		return a, endsEarly, own
 	}
 	return a, notBroken, own
 }
@@ -198,10 +225,15 @@ func (f *Fault) answer(done *answer) *answer {
 		a.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
 	}
 	setDefault(&a.status, http.StatusOK)
+	return a
+}
+
+// head sets the answer's header. Names without values stay as such: net/http would
+// make up a Content-Type otherwise.
+func (f *Fault) head(a *answer) {
 	for name, values := range f.Header {
 		a.header[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
 	}
-	return a
 }
 
 // edit changes the server's own answer.
@@ -219,6 +251,22 @@ func (f *Fault) edit(a *answer) {
 	if f.Edit != nil {
 		f.Edit(a.fields)
 	}
+}
+
+// rewrite changes the body of the server's own answer, and reports whether a client
+// that reads it knows where it stands.
+func (f *Fault) rewrite(a *answer) (informs bool) {
+	informs = a.informs()
+	if f.Rewrite == nil {
+		return informs
+	}
+	tokens := []string{text(a.fields, "access_token"), text(a.fields, "refresh_token")}
+	a.encode()
+	a.body = f.Rewrite(a.body)
+	for _, token := range tokens {
+		informs = informs && (bytes.Contains(a.body, []byte(token)) || bytes.Contains(a.body, []byte(url.QueryEscape(token))))
+	}
+	return informs
 }
 
 // pause waits for d, or until ctx ends.

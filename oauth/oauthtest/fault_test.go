@@ -293,6 +293,22 @@ func TestFaultsFindTheirRequests(t *testing.T) {
 	refresh(t.Context(), s, token).wantOK(t)
 }
 
+func TestFaultsFindTheirUsers(t *testing.T) {
+	s := oauthtest.New(oauthtest.Config{Users: map[string]string{"alice": "", "bob": ""}})
+	_, alices := login(t, s)
+	bob, err := s.Login("bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Script(oauthtest.Fault{User: "bob", Status: 503, Times: 2})
+	for _, want := range []int{503, 503, 200} {
+		if r := refresh(t.Context(), s, bob.RefreshToken); r.status != want {
+			t.Errorf("bob's refresh: HTTP %d; want %d", r.status, want)
+		}
+		alices = refresh(t.Context(), s, alices).wantOK(t).text(t, "refresh_token")
+	}
+}
+
 func TestInProcessClientReachesNothingElse(t *testing.T) {
 	s := oauthtest.New(oauthtest.Config{})
 	var dns *net.DNSError

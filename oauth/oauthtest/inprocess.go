@@ -82,18 +82,14 @@ func (re reply) response(r *http.Request) (*http.Response, error) {
 		re.spend.finish(re.answer, false)
 		return nil, context.Cause(r.Context())
 	}
-	var body io.Reader = bytes.NewReader(re.body)
-	if re.how == cut {
-		body = io.MultiReader(bytes.NewReader(re.body[:len(re.body)/2]), brokenReader{})
-	}
-	re.spend.finish(re.answer, re.how == notBroken && re.own)
+	re.spend.finish(re.answer, re.own)
 	resp := &http.Response{
 		Status:     fmt.Sprintf("%d %s", re.status, http.StatusText(re.status)),
 		StatusCode: re.status,
 		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header:        http.Header{},
-		Body:          io.NopCloser(body),
-		ContentLength: int64(len(re.body)),
+		Body:          io.NopCloser(re.reader()),
+		ContentLength: int64(re.length()),
 		Request:       r,
 	}
 	re.give(resp.Header)
@@ -101,6 +97,15 @@ func (re reply) response(r *http.Request) (*http.Response, error) {
 		resp.Body = http.NoBody
 	}
 	return resp, nil
+}
+
+// reader returns the body as it arrives.
+func (re reply) reader() io.Reader {
+	sent := bytes.NewReader(re.sent())
+	if re.length() > sent.Len() {
+		return io.MultiReader(sent, brokenReader{})
+	}
+	return sent
 }
 
 // inbound returns r as the server sees it. It shares nothing with r that the

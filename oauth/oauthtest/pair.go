@@ -16,7 +16,7 @@ func (s *Server) OAuthConfig() oauth.Config {
 	cfg := oauth.Config{
 		Issuer:           s.issuer,
 		ClientID:         s.cfg.ClientID,
-		ClientSecret:     s.cfg.ClientSecret,
+		ClientSecret:     s.ownClient().Secret,
 		AuthURL:          s.Endpoint(AuthorizeEndpoint),
 		TokenURL:         s.Endpoint(TokenEndpoint),
 		DeviceAuthURL:    s.Endpoint(DeviceAuthorizationEndpoint),

@@ -5,7 +5,8 @@ import (
 	"net/http"
 )
 
-// A Refusal is how a server says no.
+// A Refusal is how a server says no: to dead tokens by Quirks, to whatever is sent to
+// the token endpoint by the script, see Fault.
 type Refusal struct {
 	// Name tells it from others in a test, such as "400 invalid_request".
 	Name string
@@ -57,6 +58,22 @@ func (r Refusal) instead(a *answer) *answer {
 	if r.Status == 0 {
 		return a
 	}
+	// Who is told otherwise cannot know that the token is dead.
+	return &answer{status: r.Status, header: r.header(), body: []byte(r.Body), refused: a.refused && r.saysInvalidGrant()}
+}
+
+// Fault returns what makes the token endpoint say no like that, once unless its
+// Times are changed, whatever it is asked. The server does nothing else then.
+func (r Refusal) Fault() Fault {
+	h := r.header()
+	if h.Get("Content-Type") == "" {
+		h["Content-Type"] = nil
+	}
+	return Fault{Status: r.Status, Header: h, Body: r.Body}
+}
+
+// header returns the refusal's header.
+func (r Refusal) header() http.Header {
 	h := http.Header{}
 	if r.Challenge != "" {
 		h.Set("WWW-Authenticate", r.Challenge)
@@ -67,8 +84,7 @@ func (r Refusal) instead(a *answer) *answer {
 	case r.Body != "":
 		h.Set("Content-Type", "application/json")
 	}
-	// Who is told otherwise cannot know that the token is dead.
-	return &answer{status: r.Status, header: h, body: []byte(r.Body), refused: a.refused && r.saysInvalidGrant()}
+	return h
 }
 
 // saysInvalidGrant reports whether the refusal has the code of RFC 6749 section

@@ -22,15 +22,33 @@ type dynamicClient struct {
 
 // client finds a client, registered in the configuration or by itself.
 func (s *Server) client(id string) (RegisteredClient, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if c, known := s.clients[id]; known {
 		return c, true
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if c := s.dynamic[id]; c != nil {
 		return c.RegisteredClient, true
 	}
 	return RegisteredClient{}, false
+}
+
+// ownClient returns the client of Config.ClientID.
+func (s *Server) ownClient() RegisteredClient {
+	c, _ := s.client(s.cfg.ClientID)
+	return c
+}
+
+// SetClientSecret gives a client of the configuration another secret. The one before
+// is refused from now on, as invalid_client; OAuthConfig has the new one. It does
+// nothing if there is no such client.
+func (s *Server) SetClientSecret(clientID, secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, known := s.clients[clientID]; known {
+		c.Secret = secret
+		s.clients[clientID] = c
+	}
 }
 
 // allowsGrant reports whether the client registered for a grant type.

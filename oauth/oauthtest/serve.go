@@ -31,7 +31,8 @@ type reply struct {
 func (s *Server) handle(r *http.Request, arrived func()) reply {
 	e := s.endpointOf(r.URL.Path)
 	body, form := readForm(r)
-	f := s.script.take(e, form.Get("grant_type"))
+	raw := s.spentToken(e, r, body, form)
+	f := s.script.take(e, form.Get("grant_type"), s.spenderOf(raw))
 	direct := arrived != nil
 	if direct {
 		if f != nil && f.Down {
@@ -43,7 +44,7 @@ func (s *Server) handle(r *http.Request, arrived func()) reply {
 	s.audit.checkQuery(r.URL)
 
 	var sp *spend
-	if raw := s.spentToken(e, r, body, form); raw != "" {
+	if raw != "" {
 		sp = s.audit.arrive(r.Context(), hashOf(raw), direct)
 	}
 	r.PostForm, r.Body = form, io.NopCloser(bytes.NewReader(body))
@@ -65,6 +66,19 @@ func (s *Server) work(e Endpoint, r *http.Request) *answer {
 		return a
 	}
 	return s.handler(e)(r)
+}
+
+// spenderOf returns whose refresh token raw is, or "" if that is not known.
+func (s *Server) spenderOf(raw string) string {
+	if raw == "" {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st := s.tokens[hashOf(raw)]; st != nil {
+		return st.session.User
+	}
+	return ""
 }
 
 func (s *Server) count(e Endpoint) {
@@ -108,24 +122,41 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		re.spend.finish(re.answer, false)
 		resetConn(w)
 		return
-	case cut:
-		re.spend.finish(re.answer, false)
-		w.Header().Set("Content-Length", strconv.Itoa(len(re.body)))
-		_ = re.write(w, re.body[:len(re.body)/2])
-		panic(http.ErrAbortHandler)
 	}
 	// Before writing: with the last byte the client may send the next request.
 	re.spend.finish(re.answer, re.own && r.Context().Err() == nil)
-	if re.write(w, re.body) != nil {
+	if re.write(w) != nil {
 		re.spend.lost()
+	}
+	if re.length() > len(re.sent()) {
+		panic(http.ErrAbortHandler) // which breaks the connection
 	}
 }
 
+// sent returns the part of the body that goes on the wire.
+func (re reply) sent() []byte {
+	if re.how == cut {
+		return re.body[:len(re.body)/2]
+	}
+	return re.body
+}
+
+// length is the body's length as the client is told.
+func (re reply) length() int {
+	if re.how == endsEarly {
+		return len(re.body) + 1
+	}
+	return len(re.body)
+}
+
 // write sends the header and body, through to the connection.
-func (re reply) write(w http.ResponseWriter, body []byte) error {
+func (re reply) write(w http.ResponseWriter) error {
 	re.give(w.Header())
+	if re.how != notBroken {
+		w.Header().Set("Content-Length", strconv.Itoa(re.length()))
+	}
 	w.WriteHeader(re.status)
-	if _, err := w.Write(body); err != nil {
+	if _, err := w.Write(re.sent()); err != nil {
 		return err
 	}
 	return http.NewResponseController(w).Flush()

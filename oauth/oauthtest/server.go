@@ -22,7 +22,6 @@ type Server struct {
 	URL string
 
 	cfg     Config
-	clients map[string]RegisteredClient
 	base    string // issuer path without a final slash
 	issuer  string
 	keys    *keyring
@@ -52,8 +51,9 @@ type Server struct {
 	rejected    int
 	lastCleanup time.Time
 
-	pushed  map[string]*pushedRequest // by hash of the request URI
-	dynamic map[string]*dynamicClient // by client ID
+	clients map[string]RegisteredClient // of the configuration, by client ID
+	pushed  map[string]*pushedRequest   // by hash of the request URI
+	dynamic map[string]*dynamicClient   // by client ID
 }
 
 // New returns a server that is reached through its Client only; its issuer is

@@ -33,6 +33,7 @@ func full() *tokenstore.Record {
 	tokens.ExpiresIn = 900
 	tokens.ExpiresAt = at.Add(15 * time.Minute)
 	tokens.IssuedAt = at.Add(time.Microsecond)
+	tokens.RefreshAt = at.Add(10 * time.Minute)
 	tokens.RefreshExpiresAt = at.Add(7 * 24 * time.Hour)
 	tokens.Scope = "openid offline_access"
 	tokens.IDToken = "header.payload.signature"
