@@ -22,6 +22,11 @@ func pairWith(left time.Duration, refreshToken string) *oauth.TokenPair {
 func TestJudgeReadsASavedSession(t *testing.T) {
 	now := time.Now().Round(0)
 	mark := &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now, Code: "invalid_grant"}
+	refused := func(times int, over time.Duration) *tokenstore.Mark {
+		return &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now.Add(-over), Last: now, Count: times, Code: "nope"}
+	}
+	others := *refused(9, time.Hour)
+	others.By = "another configuration"
 	ended := func(left time.Duration) *oauth.TokenPair {
 		pair := pairWith(left, "r")
 		pair.RefreshExpiresAt = now.Add(-time.Second)
@@ -46,6 +51,14 @@ func TestJudgeReadsASavedSession(t *testing.T) {
 		"dead":                   {&tokenstore.Record{Tokens: pairWith(minute, "r"), Dead: mark}, refresh.StateLoginRequired, false},
 		"dead was another":       {&tokenstore.Record{Tokens: pairWith(time.Hour, "r2"), Dead: mark}, refresh.StateValid, false},
 		"refused":                {&tokenstore.Record{Tokens: pairWith(minute, "r"), Refused: mark}, refresh.StateRetrying, true},
+		"refused long ago once":  {&tokenstore.Record{Tokens: pairWith(-minute, "r"), Refused: refused(1, time.Hour)}, refresh.StateRetrying, true},
+		"refused for a while":    {&tokenstore.Record{Tokens: pairWith(-minute, "r"), Refused: refused(9, minute)}, refresh.StateRetrying, true},
+		"refused for long":       {&tokenstore.Record{Tokens: pairWith(-minute, "r"), Refused: refused(9, time.Hour)}, refresh.StateSuspected, true},
+		"refused, but alive":     {&tokenstore.Record{Tokens: pairWith(minute, "r"), Refused: refused(9, time.Hour)}, refresh.StateRetrying, true},
+		"dead by unclear words":  {&tokenstore.Record{Tokens: pairWith(minute, "r"), Dead: refused(9, time.Hour)}, refresh.StateRetrying, true},
+		"dead by its spelling":   {&tokenstore.Record{Tokens: pairWith(-minute, "r"), Dead: &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now, Code: "Token-Reused"}}, refresh.StateLoginRequired, false},
+		"answered elsewhere":     {&tokenstore.Record{Tokens: pairWith(-minute, "r"), Refused: &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now, Last: now, Count: 1, Code: "unread_answer"}}, refresh.StateMisconfigured, true},
+		"by another client":      {&tokenstore.Record{Tokens: pairWith(-minute, "r"), Refused: &others}, refresh.StateValid, true},
 		"asked to wait":          {&tokenstore.Record{Tokens: pairWith(minute, "r"), NotBefore: now.Add(minute)}, refresh.StateRetrying, true},
 		"asked to wait too long": {&tokenstore.Record{Tokens: pairWith(minute, "r"), NotBefore: now.Add(48 * time.Hour)}, refresh.StateValid, true},
 		"outcome unknown":        {&tokenstore.Record{Tokens: pairWith(minute, "r"), Pending: mark}, refresh.StateRetrying, true},
@@ -202,33 +215,5 @@ func tokenCommand(t *testing.T, cfg refresh.Config, every time.Duration) {
 	defer m.Stop()
 	if err := m.ForceRefresh(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// What the server has said before, to whichever process, is told as it was meant.
-func TestJudgeReadsWhatTheServerHasSaid(t *testing.T) {
-	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
-	pair := func(left time.Duration) *oauth.TokenPair {
-		return &oauth.TokenPair{AccessToken: "a", RefreshToken: "r", IssuedAt: now.Add(left - time.Hour), ExpiresAt: now.Add(left)}
-	}
-	mark := func(code string, since time.Duration, count int) *tokenstore.Mark {
-		return &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now.Add(-since), Last: now, Count: count, Code: code}
-	}
-	for name, tt := range map[string]struct {
-		rec  tokenstore.Record
-		want refresh.State
-	}{
-		"refused, alive":                  {tokenstore.Record{Tokens: pair(minute), Refused: mark("invalid_request", time.Hour, 9)}, refresh.StateRetrying},
-		"refused lately, dead":            {tokenstore.Record{Tokens: pair(-minute), Refused: mark("invalid_request", minute, 2)}, refresh.StateRetrying},
-		"refused for long, dead":          {tokenstore.Record{Tokens: pair(-minute), Refused: mark("invalid_request", time.Hour, 9)}, refresh.StateSuspected},
-		"answered elsewhere":              {tokenstore.Record{Tokens: pair(-minute), Refused: mark("unread_answer", minute, 1)}, refresh.StateMisconfigured},
-		"ended":                           {tokenstore.Record{Tokens: pair(-minute), Dead: mark("invalid_grant", minute, 0)}, refresh.StateLoginRequired},
-		"ended, says an earlier version":  {tokenstore.Record{Tokens: pair(-minute), Dead: mark("invalid_request", time.Hour, 0)}, refresh.StateRetrying},
-		"ended, in other words":           {tokenstore.Record{Tokens: pair(-minute), Dead: mark("Token-Reused", time.Hour, 0)}, refresh.StateLoginRequired},
-		"ended, of another refresh token": {tokenstore.Record{Tokens: pair(-minute), Dead: &tokenstore.Mark{Token: "other", Certain: true}}, refresh.StateValid},
-	} {
-		if got := refresh.Judge(refresh.Config{}, &tt.rec, now); got.State != tt.want {
-			t.Errorf("%s: state %s (%s); want %s", name, got.State, got.LastError, tt.want)
-		}
 	}
 }
