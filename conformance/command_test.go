@@ -210,10 +210,12 @@ func (p *person) store(code int) *tokenstore.File {
 	return store
 }
 
-// expire makes the saved access token one that has expired by the local clock.
+// expire makes the saved session an hour older: its access token has expired by the
+// local clock, and its last renewal is no news.
 func (p *person) expire() {
 	p.t.Helper()
 	rec := p.saved()
+	rec.RefreshedAt = rec.RefreshedAt.Add(-time.Hour)
 	rec.Tokens.IssuedAt = rec.Tokens.IssuedAt.Add(-time.Hour)
 	rec.Tokens.ExpiresAt = rec.Tokens.ExpiresAt.Add(-time.Hour)
 	if _, err := p.store(exitOK).Set(p.t.Context(), "default", rec); err != nil {

@@ -125,6 +125,7 @@ func TestF40_GrantEndedByReuseIsNotTriedAgain(t *testing.T) {
 	}
 
 	ours := p.saved().Tokens.RefreshToken
+	p.expire() // soon after a renewal a refusal would be heard twice
 	p.run(exitLogin, "refresh").keepsSecret(ours)
 	p.run(exitLogin, "refresh")
 	if rec := p.savedDead(); rec.Tokens.RefreshToken != ours || !rec.Dead.On(ours) {

@@ -129,7 +129,7 @@ func (w *worker) open(ctx context.Context) error {
 		CheckInterval: w.cfg.Check, RefreshTimeout: w.cfg.Timeout, MaxWait: w.cfg.MaxWait,
 		OnEvent: func(e refresh.Event) {
 			switch e.Kind {
-			case refresh.EventLoginRequired, refresh.EventLoggedOut, refresh.EventOtherAccount, refresh.EventMisconfigured:
+			case refresh.EventLoginRequired, refresh.EventSuspected, refresh.EventLoggedOut, refresh.EventOtherAccount, refresh.EventMisconfigured:
 				w.say(saidEnded, e.Kind, e.Session, e.Err)
 			}
 		},

@@ -60,7 +60,7 @@ func (b *board) event(e refresh.Event) {
 		b.noteLocked(plain, "renewed, but not saved: "+errorText(e.Err)+tryNext(e))
 	case refresh.EventSaved:
 		b.noteLocked(good, "saved")
-	case refresh.EventLoginRequired, refresh.EventMisconfigured:
+	case refresh.EventLoginRequired, refresh.EventSuspected, refresh.EventMisconfigured:
 		b.noteLocked(alarming, "SESSION LOST: "+errorText(e.Err))
 	}
 }

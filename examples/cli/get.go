@@ -120,6 +120,8 @@ func (c *getCmd) verdict(a *app, resp *http.Response, state refresh.State) error
 		return nil
 	case code == http.StatusUnauthorized && (state == refresh.StateLoginRequired || state == refresh.StateLoggedOut):
 		return &problem{exitLogin, what + ", and the session cannot be renewed any more", a.loginAdvice()}
+	case code == http.StatusUnauthorized && state == refresh.StateSuspected:
+		return &problem{exitLogin, what + ", and the server keeps refusing to renew the session without saying why", "a login probably helps: " + a.loginAdvice()}
 	case code == http.StatusUnauthorized && state == refresh.StateRetrying:
 		return &problem{exitTemporary, what + ", and the token could not be renewed yet", "try again in a moment"}
 	case code == http.StatusUnauthorized:

@@ -42,7 +42,7 @@ func (watchCmd) Run(ctx context.Context, a *app) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause
 	}
-	if m.GetRefreshStatus().State == refresh.StateLoginRequired {
+	if st := m.GetRefreshStatus().State; st == refresh.StateLoginRequired || st == refresh.StateSuspected {
 		return silent(exitLogin) // said when it happened
 	}
 	return nil
@@ -85,6 +85,10 @@ func (a *app) eventText(e refresh.Event) string {
 		return "not renewed: " + errorText(e.Err) + "; somebody has to change the configuration" + tryNext(e)
 	case refresh.EventLoginRequired:
 		return "the server has ended the session: " + errorText(e.Err) + "; " + a.loginAdvice()
+	case refresh.EventSuspected:
+		return "the server keeps refusing the session: " + errorText(e.Err) + "; a login probably helps: " + a.loginAdvice() + tryNext(e)
+	case refresh.EventRecovered:
+		return "all is well again"
 	case refresh.EventLoggedOut:
 		return "logged out; " + a.loginAdvice()
 	case refresh.EventSaveFailed:

@@ -107,6 +107,8 @@ func (s *story) hear(e refresh.Event) {
 		s.tell("refreshed")
 	case refresh.EventRefreshFailed:
 		s.tell("refresh failed, nothing is lost: %v", e.Err)
+	case refresh.EventSuspected:
+		s.tell("the session has perhaps ended: %v", e.Err)
 	case refresh.EventLoginRequired:
 		s.tell("the session has ended: %v", e.Err)
 	}
