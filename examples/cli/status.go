@@ -66,7 +66,7 @@ func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *re
 		{"state", c.stateText(a, st)},
 		{"access token", accessText(st, now)},
 		{"next renewal", renewalText(st, rec.Tokens.RefreshToken != "", now)},
-		{"refresh token", refreshText(rec, now)},
+		{"refresh token", refreshText(st, rec, now)},
 		{"last renewed", lastText(st, now)},
 	}
 	if rec.Tokens.Scope != "" {
@@ -122,12 +122,12 @@ func renewalText(st *refresh.RefreshStatus, renewable bool, now time.Time) strin
 	return "due " + when(st.RefreshAt, now)
 }
 
-func refreshText(rec *tokenstore.Record, now time.Time) string {
+func refreshText(st *refresh.RefreshStatus, rec *tokenstore.Record, now time.Time) string {
 	t := rec.Tokens
 	switch {
 	case t.RefreshToken == "":
 		return "none: the session ends with the access token"
-	case rec.Dead.On(t.RefreshToken):
+	case st.State == refresh.StateLoginRequired && rec.Dead.On(t.RefreshToken):
 		return "ended by the server " + when(rec.Dead.At, now)
 	case t.RefreshExpiresAt.IsZero():
 		return "kept; its end is not known"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -44,5 +45,19 @@ func TestWhoseTokenIsGoodEnoughDoesNotWaitLong(t *testing.T) {
 	c.MinValid = &need
 	if got := c.patience(living); got != time.Hour {
 		t.Errorf("with one that does not live long enough: %v; want --wait", got)
+	}
+}
+
+func TestWhatWasNoVerdictIsNotShownAsTheServersEnd(t *testing.T) {
+	now := time.Now()
+	for code, ended := range map[string]bool{"invalid_grant": true, "invalid_request": false} {
+		rec := &tokenstore.Record{
+			Tokens: &oauth.TokenPair{AccessToken: "a", RefreshToken: "r"},
+			Dead:   &tokenstore.Mark{Token: tokenstore.Fingerprint("r"), At: now, Code: code},
+		}
+		got := refreshText(refresh.Judge(refresh.Config{}, rec, now), rec, now)
+		if strings.Contains(got, "ended by the server") != ended {
+			t.Errorf("%s: %q; want an end: %v", code, got, ended)
+		}
 	}
 }
