@@ -147,9 +147,7 @@ func (k *keeper) ends(store tokenstore.Store) {
 		}
 		k.Stop()
 		k.grow(store)
-		if err := k.Start(k.t.Context(), nil); err != nil {
-			k.t.Fatal(err)
-		}
+		*k = *k.server.keep(k.t, store, nil, nil) // which asks at once
 		k.await(refresh.EventLoginRequired, refresh.EventSuspected)
 	}
 	if err := k.ForceRefresh(k.t.Context()); !errors.Is(err, oauth.ErrLoginRequired) {

@@ -57,8 +57,8 @@ func (c *Client) addOffline(query url.Values) {
 
 // OfflineAdvice returns what a login with c does not ask for yet, and is known to
 // be needed for a refresh token: by Config.Preset, or because the server's
-// metadata lists the scope offline_access. A login that asks for that scope may
-// lack prompt=consent (OpenID Connect Core section 11). The zero value means that
+// metadata lists the scope offline_access, for which prompt=consent may be needed too
+// (OpenID Connect Core section 11). The zero value means that
 // only the server's documentation can tell. It is for programs that tell a person
 // why there is no refresh token, as [Client.Authenticate] does.
 func (c *Client) OfflineAdvice() OfflineAccess {
@@ -68,7 +68,7 @@ func (c *Client) OfflineAdvice() OfflineAccess {
 		advice.Scope = scope
 	}
 	wanted := c.cfg.Preset.Offline.params()
-	if hasScope(scopes, scopeOffline) {
+	if advice.Scope == scopeOffline && c.cfg.Preset.Offline.Scope == "" || hasScope(scopes, scopeOffline) {
 		wanted.Set("prompt", "consent")
 	}
 	sent := maps.Clone(c.cfg.AuthParams)

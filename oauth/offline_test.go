@@ -114,8 +114,8 @@ func TestAdviceNamesOnlyWhatTheServerIsKnownToWant(t *testing.T) {
 	}{
 		"nothing known":             {nil, "read", nil, oauth.Preset{}, oauth.OfflineAccess{}},
 		"not listed":                {unlisted, "read", nil, oauth.Preset{}, oauth.OfflineAccess{}},
-		"listed":                    {s, "read", nil, oauth.Preset{}, oauth.OfflineAccess{Scope: "offline_access"}},
-		"listed, no scopes":         {s, "", nil, oauth.Preset{}, oauth.OfflineAccess{Scope: "offline_access"}},
+		"listed":                    {s, "read", nil, oauth.Preset{}, oauth.OfflineAccess{Scope: "offline_access", Params: "prompt=consent"}},
+		"listed, no scopes":         {s, "", nil, oauth.Preset{}, oauth.OfflineAccess{Scope: "offline_access", Params: "prompt=consent"}},
 		"asked for":                 {s, "read offline_access", nil, oauth.Preset{}, oauth.OfflineAccess{Params: "prompt=consent"}},
 		"asked for, not listed":     {nil, "offline_access", nil, oauth.Preset{}, oauth.OfflineAccess{Params: "prompt=consent"}},
 		"asked for in a parameter":  {s, "", url.Values{"scope": {"read offline_access"}}, oauth.Preset{}, oauth.OfflineAccess{Params: "prompt=consent"}},

@@ -15,6 +15,7 @@ import (
 // begin decides which pair a run starts with.
 func (m *managed) begin(ctx context.Context, tokens *oauth.TokenPair) error {
 	m.account = nil // whose session it is, Start decides anew
+	m.askAnew()
 	stored, err := m.get(ctx)
 	switch {
 	case err == nil:
@@ -56,6 +57,17 @@ func (m *managed) begin(ctx context.Context, tokens *oauth.TokenPair) error {
 	// shared Store has to learn of them. A failed save is reported and tried again.
 	_ = m.replace(ctx, rec, unsaved{store: true, callback: m.cfg.Store != nil})
 	return nil
+}
+
+// askAnew forgets how long to wait after what an earlier run has met: who starts a
+// manager again wants to know. A wish of the server's is in the record.
+func (m *managed) askAnew() {
+	m.asked = ""
+	if h := m.state.Load(); h.failures > 0 && !h.ended() {
+		m.setHealth(func(h *health) {
+			h.next, h.callers, h.since, h.firm = time.Time{}, time.Time{}, time.Time{}, false
+		})
+	}
 }
 
 // newLogin reports whether tokens are a login that stored does not know of, and
