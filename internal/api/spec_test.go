@@ -46,11 +46,9 @@ func TestFailuresPageHasEveryScenarioAndItsTests(t *testing.T) {
 			t.Errorf("%s has no line", number)
 		}
 	}
-	for test := range testsOfTree(t) {
-		for _, scenario := range scenario.FindAllString(test, -1) {
-			if tests, known := lines[scenario]; !known || tests == notYet {
-				t.Errorf("%s: the line %q does not say that it is covered", test, scenario)
-			}
+	for scenario, test := range scenariosInTests(t) {
+		if tests := lines[scenario]; tests == "" || tests == notYet {
+			t.Errorf("%s: the page does not say that %s is covered", test, scenario)
 		}
 	}
 }
@@ -58,20 +56,20 @@ func TestFailuresPageHasEveryScenarioAndItsTests(t *testing.T) {
 // notYet is in place of the tests of a scenario that has none.
 const notYet = "not yet"
 
-// scenario is a scenario in the name of a test.
-var scenario = regexp.MustCompile(`F[0-9]+b?`)
-
-// testsOfTree returns the names of all tests that carry a scenario, in whatever module.
-func testsOfTree(t *testing.T) map[string]bool {
+// scenariosInTests returns the scenarios that names of tests carry, in whatever module,
+// each with such a test.
+func scenariosInTests(t *testing.T) map[string]string {
 	t.Helper()
-	tests := map[string]bool{}
+	found := map[string]string{}
 	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {
 			return err
 		}
-		for name := range testsIn(t, path) {
-			if named := ofScenario.FindString(name); named != "" {
-				tests[named] = true
+		for test := range testsIn(t, path) {
+			for scenario := range strings.SplitSeq(carriedBy.FindString(test), "_") {
+				if scenario = strings.TrimPrefix(scenario, "Test"); scenario != "" {
+					found[scenario] = test
+				}
 			}
 		}
 		return nil
@@ -79,11 +77,11 @@ func testsOfTree(t *testing.T) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tests
+	return found
 }
 
-// ofScenario is the part of a test's name that says which scenarios it carries.
-var ofScenario = regexp.MustCompile(`^Test(F[0-9]+b?_)+`)
+// carriedBy is the part of a test's name that says which scenarios it carries.
+var carriedBy = regexp.MustCompile(`^Test(F[0-9]+b?_)+`)
 
 func TestServersPageNamesTestsAndSwitchesThatExist(t *testing.T) {
 	rows := tableOf(t, "servers.md", 4)
