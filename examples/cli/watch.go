@@ -85,6 +85,10 @@ func (a *app) eventText(e refresh.Event) string {
 		return "not renewed: " + errorText(e.Err) + "; somebody has to change the configuration" + tryNext(e)
 	case refresh.EventLoginRequired:
 		return "the server has ended the session: " + errorText(e.Err) + "; " + a.loginAdvice()
+	case refresh.EventSuspected:
+		return "the session has probably ended: the server keeps refusing it: " + errorText(e.Err) + "; " + a.loginAdvice() + tryNext(e)
+	case refresh.EventRecovered:
+		return "all is well again"
 	case refresh.EventLoggedOut:
 		return "logged out; " + a.loginAdvice()
 	case refresh.EventSaveFailed:
