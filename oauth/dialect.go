@@ -33,7 +33,8 @@ type DialectRequest struct {
 	// is left out. Without a field in the body there is no body.
 	Fields []DialectField
 	// Errors is the closed list of refusals that decide something. The first that
-	// fits counts; a refusal that fits none is ErrTransient, and no verdict.
+	// fits counts; a refusal that fits none is ErrTransient and ends no session
+	// (VerdictUnclear).
 	Errors []DialectError
 }
 
@@ -108,11 +109,11 @@ type DialectError struct {
 	// Code it must be a refusal: 4xx other than 408, 425 and 429.
 	Status int
 	// Code is compared without regard to case and separators. Empty means that the
-	// backend gives none. Such a
-	// refusal to refresh could as well come from a proxy, or be about a store of
-	// the backend that is down. So it must mean ErrTokenInvalid, and matches that
-	// beside ErrTransient; refresh.Manager waits for it to be repeated beyond a
-	// check interval.
+	// backend gives none. Such a refusal to refresh could as well come from a proxy,
+	// or be about a store of the backend that is down. So it must mean ErrTokenInvalid,
+	// and matches that beside ErrTransient; it ends no session (VerdictUnclear). A
+	// refresh.Manager tells the program that a login probably helps when it goes on
+	// for long after the access token has died.
 	Code string
 	// Means is ErrTokenExpired, ErrTokenReused, ErrTokenInvalid or ErrUserNotFound,
 	// which are ErrLoginRequired too; ErrRefreshTokenRequired, which is

@@ -49,7 +49,9 @@
 // [ErrLoginRequired] (only a new login helps), [ErrTransient] (try again later,
 // nothing is lost), [ErrMisconfigured] (a developer or operator must change
 // something). errors.As with [*Error] gives code, status, and the time before
-// which the server does not want to be asked again.
+// which the server does not want to be asked again; [Error.Verdict] says what an
+// answer to a refresh means for the session, which only a closed list of words ends
+// (docs/verdicts.md in the repository).
 //
 // # ID tokens
 //

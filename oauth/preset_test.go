@@ -33,6 +33,31 @@ func TestScopeIsSentOnRefreshOnlyWhereThePresetSaysSo(t *testing.T) {
 	}
 }
 
+// A word that a preset lists ends a session at a refresh, however it is spelled and
+// whatever the status; under a redirect, and to a login, it says nothing of the kind.
+func TestWordsOfAPresetEndASession(t *testing.T) {
+	listed := func(cfg *oauth.Config) { cfg.Preset.EndCodes = []string{"REFRESH_ERROR"} }
+	for _, status := range []int{200, 400, 403, 429, 500} {
+		for _, word := range []string{"REFRESH_ERROR", "refresh_error", "refreshError"} {
+			w := answering(status, fmt.Sprintf(`{"error":%q}`, word))
+			if _, err := over(w, listed).RefreshToken(t.Context(), "r"); failure(t, err).Verdict() != oauth.VerdictEnded {
+				t.Errorf("%d %s: %v; want the session ended", status, word, err)
+			}
+			if _, err := over(w).RefreshToken(t.Context(), "r"); failure(t, err).Verdict() == oauth.VerdictEnded {
+				t.Errorf("%d %s, which nobody lists: %v", status, word, err)
+			}
+		}
+	}
+	w := answering(307, `{"error":"REFRESH_ERROR"}`)
+	if _, err := over(w, listed).RefreshToken(t.Context(), "r"); failure(t, err).Verdict() != oauth.VerdictSettings {
+		t.Errorf("a redirect: %v", err)
+	}
+	w = answering(400, `{"error":"REFRESH_ERROR"}`)
+	if _, err := over(w, listed).ClientCredentials(t.Context()); failure(t, err).Verdict() == oauth.VerdictEnded {
+		t.Errorf("client credentials: %v", err)
+	}
+}
+
 func ExamplePreset() {
 	server := oauthtest.New(oauthtest.Config{})
 	cfg := server.OAuthConfig()

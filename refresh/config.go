@@ -68,9 +68,14 @@ func (f RefresherFunc) Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.
 // nothing is known to be saved: the manager reports it and tries again.
 type TokenStoreFunc func(ctx context.Context, tokens *oauth.TokenPair) error
 
-// RefreshFailFunc hears, once per dead grant, that the session is over and a
-// person must log in again. Returning true tells the manager to attempt it
-// itself, through Config.Reauthenticate.
+// RefreshFailFunc hears, once per grant, that a person has to log in again: the
+// server has ended the session, or probably has. In the second case err matches
+// [ErrSuspected] too: it has been refusing the session for ten check intervals or more
+// without saying why, and the access token has died; the session is kept, tried ever
+// more rarely, and goes on if it is accepted again. Trouble of the server's, and
+// refusals that are about the client, are never reported here (Config.OnEvent has
+// them). Returning true tells the manager to log in by itself, through
+// Config.Reauthenticate.
 type RefreshFailFunc func(err error) bool
 
 // Config configures a Manager. Only OAuthClient is required, unless it follows.
@@ -115,7 +120,8 @@ type Config struct {
 	// the other program, up to MaxWait.
 	Follower bool
 
-	// OnRefreshFail hears of a dead grant, on a goroutine of its own.
+	// OnRefreshFail hears of a grant that is over or probably is, on a goroutine of
+	// its own.
 	OnRefreshFail RefreshFailFunc
 	// Reauthenticate obtains a new login when OnRefreshFail returned true. Its
 	// context ends with the manager. A failure is reported as an event; the next

@@ -17,6 +17,17 @@
 // the access token lives, callers get it at once, whatever the refresher is
 // going through.
 //
+// # What ends a session
+//
+// One of a closed list of words by which servers say that a grant is over; after a lost
+// answer, and within a minute of a renewal, only when it is said twice
+// ([StateLoginRequired]). Anything else is waited for ([StateRetrying]). A refusal
+// of the client, or a mistake in the configuration, is for whoever runs the program
+// ([StateMisconfigured], [EventMisconfigured]). A refusal in no clear words that goes on
+// for long after the access token has died is a suspicion ([StateSuspected],
+// [ErrSuspected]): a login probably helps, and the session is tried ever more rarely for
+// as long as it is kept. docs/verdicts.md in the repository has a row for each kind of answer.
+//
 // # Reading tokens
 //
 // [Manager.Transport] and [Manager.Client] put a fresh token on every request.
@@ -34,8 +45,8 @@
 // The manager obtains the first pair in the background, for as long as that takes, and
 // every other one like it; so it does with a token exchange
 // (oauth.TokenExchangeRefresher). Such a session never needs a login: a server that
-// refuses it is reported once ([EventMisconfigured]) and asked again every ten check
-// intervals.
+// refuses it is reported once ([EventMisconfigured]) and asked again more and more
+// rarely, down to every ten check intervals.
 //
 // # Many sessions
 //

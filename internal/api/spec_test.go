@@ -1,9 +1,11 @@
 package api_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,11 +21,70 @@ var (
 )
 
 func TestSpecificationPageNamesTestsThatExist(t *testing.T) {
-	namesTests(t, tableOf(t, "spec.md"))
+	namesTests(t, tableOf(t, "spec.md", 4))
 }
 
+func TestVerdictsPageNamesTestsThatExist(t *testing.T) {
+	namesTests(t, tableOf(t, "verdicts.md", 6))
+}
+
+// TestFailuresPageHasEveryScenarioAndItsTests also finds the scenarios that tests carry
+// in their names, as in TestF12_F19_…
+func TestFailuresPageHasEveryScenarioAndItsTests(t *testing.T) {
+	lines := map[string]string{}
+	for _, cells := range tableOf(t, "failures.md", 4) {
+		if lines[cells[0]] != "" {
+			t.Errorf("%s has two lines", cells[0])
+		}
+		lines[cells[0]] = cells[3]
+		if cells[3] != notYet {
+			namesTests(t, [][]string{cells})
+		}
+	}
+	for n := 1; n <= 99; n++ {
+		if number := fmt.Sprint("F", n); lines[number] == "" {
+			t.Errorf("%s has no line", number)
+		}
+	}
+	for scenario, test := range scenariosInTests(t) {
+		if tests := lines[scenario]; tests == "" || tests == notYet {
+			t.Errorf("%s: the page does not say that %s is covered", test, scenario)
+		}
+	}
+}
+
+// notYet is in place of the tests of a scenario that has none.
+const notYet = "not yet"
+
+// scenariosInTests returns the scenarios that names of tests carry, in whatever module,
+// each with such a test.
+func scenariosInTests(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		for test := range testsIn(t, path) {
+			for scenario := range strings.SplitSeq(carriedBy.FindString(test), "_") {
+				if scenario = strings.TrimPrefix(scenario, "Test"); scenario != "" {
+					found[scenario] = test
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// carriedBy is the part of a test's name that says which scenarios it carries.
+var carriedBy = regexp.MustCompile(`^Test(F[0-9]+b?_)+`)
+
 func TestServersPageNamesTestsAndSwitchesThatExist(t *testing.T) {
-	rows := tableOf(t, "servers.md")
+	rows := tableOf(t, "servers.md", 4)
 	namesTests(t, rows)
 	api, err := os.ReadFile(filepath.Join("..", "..", "api", "oauth_oauthtest.txt"))
 	if err != nil {
@@ -46,28 +107,32 @@ func TestServersPageNamesTestsAndSwitchesThatExist(t *testing.T) {
 	}
 }
 
-// tableOf returns the rows of the table on a page in docs, without its head.
-func tableOf(t *testing.T, page string) [][]string {
+// tableOf returns the rows of the tables on a page in docs, without their heads. Each
+// row has that many cells.
+func tableOf(t *testing.T, page string, width int) [][]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var rows [][]string
-	for _, line := range strings.Split(string(text), "\n") {
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if strings.HasPrefix(line, "|---") { // what was above is a head
+			rows = rows[:len(rows)-1]
+		}
 		if !strings.HasPrefix(line, "| ") {
 			continue
 		}
 		cells := strings.Split(strings.TrimSuffix(strings.TrimPrefix(line, "| "), " |"), " | ")
-		if len(cells) != 4 {
-			t.Fatalf("a row has %d cells, want 4: %s", len(cells), line)
+		if len(cells) != width {
+			t.Fatalf("a row has %d cells, want %d: %s", len(cells), width, line)
 		}
 		rows = append(rows, cells)
 	}
-	if len(rows) < 2 {
+	if len(rows) == 0 {
 		t.Fatal("the page has no rows")
 	}
-	return rows[1:]
+	return rows
 }
 
 // namesTests fails the test unless the last cell of each row names tests, and
@@ -76,7 +141,7 @@ func namesTests(t *testing.T, rows [][]string) {
 	t.Helper()
 	known := map[string]map[string]bool{}
 	for _, cells := range rows {
-		for _, test := range strings.Split(cells[3], ", ") {
+		for test := range strings.SplitSeq(cells[len(cells)-1], ", ") {
 			name := namedTest.FindStringSubmatch(test)
 			if name == nil {
 				t.Errorf("%s: %q does not name a test as `package: TestName`", cells[0], test)
