@@ -53,8 +53,8 @@ func TestWordsOfAPresetEndASession(t *testing.T) {
 		t.Errorf("a redirect: %v", err)
 	}
 	w = answering(400, `{"error":"REFRESH_ERROR"}`)
-	if _, err := over(w, listed).ClientCredentials(t.Context()); failure(t, err).Verdict() == oauth.VerdictEnded {
-		t.Errorf("client credentials: %v", err)
+	if _, err := over(w, listed).Password(t.Context(), "alice", "secret"); failure(t, err).Verdict() == oauth.VerdictEnded {
+		t.Errorf("a login: %v", err)
 	}
 }
 
