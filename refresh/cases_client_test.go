@@ -67,6 +67,32 @@ func TestF66_ClientSecretEndsAndIsReplaced(t *testing.T) {
 	}
 }
 
+// Whoever knows that the client is in order again need not wait for the probe.
+func TestF66_ForceRefreshAndARestartAskAtOnce(t *testing.T) {
+	for name, ask := range map[string]func(t *testing.T, h *household){
+		"ForceRefresh": func(t *testing.T, h *household) {
+			if err := h.managers[7].ForceRefresh(t.Context()); err != nil {
+				t.Error(err)
+			}
+		},
+		"restart": func(t *testing.T, h *household) { h.restart(t) },
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			h := newHousehold(t, 20)
+			h.renewAll(t)
+			pass(beforeDue)
+			h.server.SetClientSecret(oauthtest.DefaultClientID, "second")
+			pass(time.Hour)
+			h.toldOfTheClient(t, 1)
+			h.server.SetClientSecret(oauthtest.DefaultClientID, "first")
+			over := time.Now()
+			ask(t, h)
+			pass(2 * minute)
+			h.renewedSince(t, over)
+		})
+	}
+}
+
 // Some servers spend the refresh token in a request that they refuse for its client.
 // Those that have found out about the client are lost there; who probes is one of
 // them, so that no other is.

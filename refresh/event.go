@@ -33,7 +33,8 @@ const (
 	// while; a login probably helps (ErrSuspected). Once per grant. It goes on being
 	// tried.
 	EventSuspected EventKind = "suspected"
-	// EventRecovered: a session that was suspected or misconfigured is renewed again.
+	// EventRecovered: a session that was suspected or misconfigured is renewed again, or
+	// one of those that were all refused alike.
 	EventRecovered EventKind = "recovered"
 	// EventReauthenticateFailed: Config.Reauthenticate returned an error.
 	EventReauthenticateFailed EventKind = "reauthenticate_failed"

@@ -133,6 +133,7 @@ type question struct {
 
 	now    time.Time
 	urgent bool          // somebody waits for it
+	insist bool          // the program asks for it
 	ticket bool          // the session was given this moment before
 	window time.Duration // in which all sessions would have their turn, if they were due now
 }
@@ -226,7 +227,7 @@ func (s *server) answered(configID string, err error, now time.Time, took, inter
 	defer s.mu.Unlock()
 	if err == nil {
 		s.refreshes++
-		n.accepted = s.succeedLocked(configID, now)
+		n = s.succeedLocked(configID, now)
 	} else {
 		s.misses++
 		if verdictOf(err) == oauth.VerdictEnded {
@@ -255,8 +256,10 @@ func (s *server) answered(configID string, err error, now time.Time, took, inter
 func (s *server) heed(n notice, configID string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.heeded.IsZero() { // a process that has just begun asks for itself
+		s.heedClientLocked(n, configID, now)
+	}
 	s.heeded = now
-	s.heedClientLocked(n, configID, now)
 	if wait := n.notBefore.Sub(now.Round(0)); wait > 0 && wait <= maxAsked {
 		s.notBefore = later(s.notBefore, now.Add(wait))
 	}
@@ -289,7 +292,7 @@ func (m *managed) admit(ctx context.Context, r *run, w want) error {
 		now := m.now()
 		q := question{
 			session: m.session, configID: m.cfg.configID, interval: m.cfg.CheckInterval,
-			now: now, urgent: w.urgent() || m.lost(), window: m.cfg.CheckInterval / 2,
+			now: now, urgent: w.urgent() || m.lost(), insist: w.insist, window: m.cfg.CheckInterval / 2,
 		}
 		q.ticket = waited || m.ticket && remaining(now, m.deferred) <= 0
 		if s := m.cur.Load(); s.alive(now) && s.until < never {
@@ -322,6 +325,9 @@ func (m *managed) admit(ctx context.Context, r *run, w want) error {
 func (m *managed) answered(ctx context.Context, err error, begun time.Time) {
 	now := m.now()
 	if n := m.cfg.server.answered(m.cfg.configID, err, now, now.Sub(begun), m.cfg.CheckInterval, rand.Float64()); n != (notice{}) {
+		if n.over {
+			m.emit(Event{Kind: EventRecovered})
+		}
 		m.postNotice(context.WithoutCancel(ctx), n)
 	}
 }

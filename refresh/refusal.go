@@ -264,7 +264,7 @@ func (m *managed) lifted(before State) {
 // once by itself, so that a restart does.
 func (m *managed) asksElsewhere() time.Time {
 	mark := refusedSince(m.rec, m.cfg.configID)
-	if mark == nil || mark.Certain || m.asked != mark.Token {
+	if mark == nil || mark.Certain || m.asked != mark.Token || m.cleared(m.state.Load()) {
 		return time.Time{}
 	}
 	return m.inWaiting(mark.Last.Add(fallingWait(mark.Last.Sub(mark.At), m.cfg.CheckInterval, maxRefusalWait) * 9 / 10))

@@ -119,15 +119,15 @@ func (s *server) firstToTellClient(configID string) bool {
 	return s.gateLocked(configID).tell()
 }
 
-// succeedLocked notes that a session was renewed. It reports whether other processes
-// have to hear that the client is accepted.
-func (s *server) succeedLocked(configID string, now time.Time) (tell bool) {
+// succeedLocked notes that a session was renewed.
+func (s *server) succeedLocked(configID string, now time.Time) notice {
 	s.renewed = now
 	if s.refusals.many {
 		s.epoch++
 	}
+	over := s.refusals.told
 	s.refusals = streak{}
-	return s.acceptLocked(configID)
+	return notice{accepted: s.acceptLocked(configID), over: over}
 }
 
 // acceptLocked notes that the server has accepted the client, whatever it said of the
@@ -160,7 +160,7 @@ func (s *server) askClientLocked(q question) (until time.Time, err error) {
 	if q.session != g.first {
 		probeAt = probeAt.Add(q.interval)
 	}
-	if g.probing || q.now.Before(probeAt) {
+	if g.probing || q.now.Before(probeAt) && !q.insist {
 		return later(probeAt, q.now.Add(probePause)), g.err
 	}
 	g.probing = true

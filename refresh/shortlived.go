@@ -8,10 +8,6 @@ import (
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// stuck is how many check intervals pass between attempts of a process that is about
-// to end where a person has to mend something first: its callers get their answer.
-const stuck = 10
-
 // unspent ends the attempt of a process that is about to end and could not announce
 // it: the pair it would get might be lost with the process.
 func (m *managed) unspent(ctx context.Context, cause error) error {

@@ -86,7 +86,7 @@ func (a *app) eventText(e refresh.Event) string {
 	case refresh.EventLoginRequired:
 		return "the server has ended the session: " + errorText(e.Err) + "; " + a.loginAdvice()
 	case refresh.EventSuspected:
-		return "the server keeps refusing the session: " + errorText(e.Err) + "; a login probably helps: " + a.loginAdvice() + tryNext(e)
+		return "the session has probably ended: the server keeps refusing it: " + errorText(e.Err) + "; " + a.loginAdvice() + tryNext(e)
 	case refresh.EventRecovered:
 		return "all is well again"
 	case refresh.EventLoggedOut:
