@@ -102,6 +102,7 @@ func (k *keeper) grow(store tokenstore.Store) {
 	for _, mark := range []*tokenstore.Mark{rec.Pending, rec.Refused} {
 		if mark != nil {
 			mark.At, mark.Last = mark.At.Add(-by), mark.Last.Add(-by)
+			mark.Count += 2 // as often as it would have been heard
 		}
 	}
 	if _, err := store.Set(k.t.Context(), "default", rec); err != nil {
