@@ -114,9 +114,11 @@ func (m *managed) doubted(pair *oauth.TokenPair, lost bool) bool {
 // awaitSecondOpinion asks again when the word has stood for long enough.
 func (m *managed) awaitSecondOpinion(ctx context.Context, pair *oauth.TokenPair, err error) error {
 	err = m.failed(ctx, withKind(err, oauth.ErrTransient, errDoubted))
-	m.setHealth(func(h *health) {
-		h.next, h.firm = later(h.next, m.inWaiting(m.rec.Refused.At.Add(opinion(pair)))), true
-	})
+	first := m.now()
+	if mark := refusedSince(m.rec, m.cfg.configID); mark != nil { // none if the Store could not be written
+		first = m.inWaiting(mark.At)
+	}
+	m.setHealth(func(h *health) { h.next, h.firm = later(h.next, first.Add(opinion(pair))), true })
 	return err
 }
 
