@@ -92,7 +92,7 @@ func isPlainName(name string) bool {
 // words about one.
 func namesToken(name string) bool {
 	name = strings.ToLower(name)
-	for _, about := range []string{"type", "error", "message", "description", "expir", "uri", "url", "endpoint", "name", "hint"} {
+	for _, about := range []string{"type", "error", "message", "description", "expir", "uri", "url", "endpoint", "name", "hint", "csrf", "xsrf"} {
 		if strings.Contains(name, about) {
 			return false
 		}

@@ -176,9 +176,11 @@ func secondsField(fields map[string]json.RawMessage, name string) (int64, bool) 
 	return secondsValue(raw)
 }
 
-// secondsValue reads an integer, a float, or either of them as a string. Fractions
-// are dropped, values beyond int64 saturate. It reports false for anything else.
+// secondsValue reads an integer, a float, either of them as a string, or a list of one
+// such. Fractions are dropped, values beyond int64 saturate. It reports false for
+// anything else.
 func secondsValue(raw json.RawMessage) (int64, bool) {
+	raw = onlyOne(raw)
 	text := strings.TrimSpace(cmp.Or(rawjson.Text(raw), string(raw)))
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, true
