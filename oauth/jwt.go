@@ -61,21 +61,26 @@ func claimTexts(claims map[string]json.RawMessage, name string) []string {
 
 // jwtLifetime returns how long an unverified JWT is good for: exp − iat, which is free
 // of clock skew; or, without iat, from the time before which it is not good, or that
-// of its first issue as gin-jwt writes it; or else from the server's Date. It is a
-// hint for planning only: nobody may rely on reading a token that was not meant for
-// him (RFC 9068 section 6).
+// of its first issue as gin-jwt writes it; or else from the server's Date, and so with
+// one that was issued long before it was sent, as from a cache. It is a hint for
+// planning only: nobody may rely on reading a token that was not meant for him (RFC
+// 9068 section 6).
 func (a answer) jwtLifetime(token string) (time.Duration, bool) {
 	_, claims := readJWT(token)
 	end := unixField(claims, "exp")
 	if end.IsZero() {
 		return 0, false
 	}
+	left := end.Sub(a.serverTime().Round(0))
 	for _, name := range []string{"iat", "nbf", "orig_iat"} {
-		if begin := unixField(claims, name); !begin.IsZero() {
-			life := end.Sub(begin)
+		begin := unixField(claims, name)
+		if begin.IsZero() {
+			continue
+		}
+		if life := end.Sub(begin); !believableLife(left) || life-left <= idTokenLeeway {
 			return life, believableLife(life)
 		}
+		break
 	}
-	life := end.Sub(a.serverTime().Round(0))
-	return life, believableLife(life)
+	return left, believableLife(left)
 }
