@@ -157,7 +157,7 @@ func (a answer) read(members map[string]json.RawMessage) *TokenPair {
 		TokenType:    textField(members, "token_type"),
 		IssuedAt:     sentAt,
 		Scope:        scopeField(members),
-		IDToken:      textField(members, "id_token"),
+		IDToken:      strings.TrimSpace(textField(members, "id_token")),
 		Skew:         a.skew(),
 	}
 	p.ExpiresIn, _ = secondsField(members, "expires_in")

@@ -22,7 +22,9 @@ func readJWT(token string) (header, claims map[string]json.RawMessage) {
 }
 
 func readJWTPart(part string) map[string]json.RawMessage {
-	data, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(part, "="))
+	// In the other alphabet of base64, which JWTs do not use, these stand for them.
+	part = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(part, "="))
+	data, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
 		return nil
 	}
@@ -38,7 +40,7 @@ func textOf(raw json.RawMessage) string {
 	if text := rawjson.Text(raw); text != "" {
 		return text
 	}
-	if _, isNumber := secondsValue(raw); isNumber && len(raw) > 0 && raw[0] != '"' {
+	if _, isNumber := secondsValue(raw); isNumber && strings.IndexByte("-0123456789", raw[0]) >= 0 {
 		return string(raw)
 	}
 	return ""

@@ -110,15 +110,7 @@ func endWord(name string, owners []string) (unit, bool) {
 	if slices.Contains(responseNames, name) && name != "expires_in" {
 		return 0, false
 	}
-	letters := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r - 'A' + 'a'
-		case r >= 'a' && r <= 'z':
-			return r
-		}
-		return -1
-	}, name)
+	letters := lettersOf(name)
 	for _, owner := range owners {
 		if word, ours := strings.CutPrefix(letters, owner); ours {
 			if u, known := endWords[word]; known {
@@ -127,6 +119,19 @@ func endWord(name string, owners []string) (unit, bool) {
 		}
 	}
 	return 0, false
+}
+
+// lettersOf returns the letters of a name, in lower case.
+func lettersOf(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		case r >= 'a' && r <= 'z':
+			return r
+		}
+		return -1
+	}, name)
 }
 
 // earliestEnd returns the shortest life that can be believed of those that the answer

@@ -71,15 +71,21 @@ func (t TokenPair) MarshalJSON() ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote, tokens of x/oauth2 in JSON with their
-// expiry, and token responses that another program saved: expires_in may be a number, a float or a numeric string, and a
-// field of an unexpected type is ignored rather than fatal. Fields it does not
-// know go to Extra. Without an access token it fails, naming no content, and so
+// UnmarshalJSON reads what MarshalJSON wrote, and pairs that another program saved: tokens
+// of x/oauth2 in JSON, token responses, and the like in other spellings, with the end in
+// whatever notation (expiry, expiresAt or expiry_date, seconds or milliseconds since 1970,
+// or words). A life such as expires_in tells the end only beside the time when the pair
+// came (created_at and the like). A field of an unexpected type is ignored rather than
+// fatal. Fields it does not know go to Extra. Without an access token it fails, naming no content, and so
 // it does with a DPoP key that it cannot read: to go on without would lose it.
 func (t *TokenPair) UnmarshalJSON(data []byte) error {
 	fields := rawjson.Object(data)
 	if fields == nil {
 		return errors.New("oauth: stored token pair is not a JSON object")
+	}
+	foreign := timeField(fields, "issued_at").IsZero() // MarshalJSON writes what an answer was sent at
+	if foreign {
+		foreignNames(fields)
 	}
 	p := TokenPair{
 		AccessToken:      textField(fields, "access_token"),
@@ -93,8 +99,8 @@ func (t *TokenPair) UnmarshalJSON(data []byte) error {
 		IDToken:          textField(fields, "id_token"),
 		GrantType:        textField(fields, "grant_type"),
 	}
-	if p.ExpiresAt.IsZero() {
-		p.ExpiresAt = timeField(fields, "expiry")
+	if foreign {
+		p.readForeign(fields)
 	}
 	p.ExpiresIn, _ = secondsField(fields, "expires_in")
 	if skew, _ := secondsField(fields, "clock_skew"); believable(max(skew, -skew)) {
