@@ -28,7 +28,7 @@ var patterns = sync.OnceValue(func() (p struct{ start, part, escape, number, nam
 	p.start = regexp.MustCompile(`\{[\s,]*["']?[A-Za-z_][\w-]*["']?\s*(?::|=>)`)
 	// What an object is made of: strings in double and in single quotes, words, and the
 	// rest. A string or comment without an end reaches to the end of text.
-	p.part = regexp.MustCompile(`(?s)("(?:[^"\\]|\\.)*")|('(?:[^'\\]|\\.)*')|([^\s{}\[\]:,"'/=]+)|/\*.*?\*/|//[^\n]*|["'/].*|=>|.`)
+	p.part = regexp.MustCompile(`(?s)("(?:[^"\\]|\\.)*")|('(?:[^'\\]|\\.)*')|([^\s{}\[\]:,"'/=]+)|/\*.*?\*/|//[^\n]*|["'/].*|=>|\s+|.`)
 	p.escape = regexp.MustCompile(`(?s)\\u[0-9a-fA-F]{4}|\\.|["\x00-\x1f]`)
 	p.number = regexp.MustCompile(`^[+-]?[0-9.][\w.+-]*$`)
 	p.name = regexp.MustCompile(`^[A-Za-z_][\w-]*$`)
