@@ -149,6 +149,22 @@ func TestF63_NoTokenIsTakenInPart(t *testing.T) {
 	}
 }
 
+func TestF63_EnvelopeIsOpenedByItsPath(t *testing.T) {
+	for _, body := range []string{
+		`{"statusCode":200,"headers":{},"body":` + inJSON(goodJSON) + `}`, `{"isBase64Encoded":true,"body":"` + base64.StdEncoding.EncodeToString([]byte(goodJSON)) + `"}`,
+		`{"body":[` + goodJSON + `]}`, `[{"body":` + goodJSON + `}]`, `{'body':{'access_token':'at-2','refresh_token':'rt-2','scope':None}}`, "\ufeff{\"body\":" + inJSON("\ufeff"+goodJSON) + ",}",
+	} {
+		pair, err := over(answering(200, body), func(cfg *oauth.Config) { cfg.TokenPath = "body" }).RefreshToken(t.Context(), "rt-1")
+		if err != nil || pair.RefreshToken != "rt-2" {
+			t.Errorf("%s: %v, %v", body, pair, err)
+		}
+		_, err = over(answering(200, body)).RefreshToken(t.Context(), "rt-1")
+		if fail := failure(t, err); fail.Verdict() != oauth.VerdictUnread || !strings.Contains(fail.Error(), "body.refresh_token") {
+			t.Errorf("%s without a path: %v; want its members named", body, err)
+		}
+	}
+}
+
 // To keep the refresh token that was sent would end the session with the next refresh.
 func TestUnreadableRefreshTokenIsNotTakenForNone(t *testing.T) {
 	for refresh, want := range map[string]oauth.Verdict{

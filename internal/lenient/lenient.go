@@ -65,7 +65,8 @@ func Read(body []byte, contentType string, complete bool) Object {
 	if o.Closed && o.telling() {
 		return o
 	}
-	if m := findMended(text); m.telling() && (m.Closed || len(m.Members) > len(o.Members)) {
+	m := findMended(text)
+	if m.Closed && o.Members == nil || m.telling() && (m.Closed || len(m.Members) > len(o.Members)) {
 		return m
 	}
 	return o
