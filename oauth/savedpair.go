@@ -27,16 +27,16 @@ var issueWords = map[string]bool{
 	"tokenissuedat": true, "tokencreatedat": true, "tokenobtainedat": true,
 }
 
-// readForeign completes p with what another program has saved about it.
-func (p *TokenPair) readForeign(fields map[string]json.RawMessage) {
-	if p.IssuedAt.IsZero() {
-		p.IssuedAt = savedIssue(fields)
+// readForeign completes t with what another program has saved about it.
+func (t *TokenPair) readForeign(fields map[string]json.RawMessage) {
+	if t.IssuedAt.IsZero() {
+		t.IssuedAt = savedIssue(fields)
 	}
-	if p.ExpiresAt.IsZero() {
-		p.ExpiresAt = savedEnd(fields, accessOwners, p.IssuedAt)
+	if t.ExpiresAt.IsZero() {
+		t.ExpiresAt = savedEnd(fields, accessOwners, t.IssuedAt)
 	}
-	if p.RefreshExpiresAt.IsZero() {
-		p.RefreshExpiresAt = savedEnd(fields, refreshOwners, p.IssuedAt)
+	if t.RefreshExpiresAt.IsZero() {
+		t.RefreshExpiresAt = savedEnd(fields, refreshOwners, t.IssuedAt)
 	}
 }
 

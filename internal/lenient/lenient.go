@@ -1,11 +1,12 @@
 // Package lenient reads the object out of an answer that is not quite JSON: with a
-// byte order mark, in UTF-16, with NUL bytes, comments or trailing commas, behind a
-// notice of the server's interpreter, inside an array or a JSON string, with more
-// text behind it, cut off, or sent as a form.
+// byte order mark, in UTF-16 or UTF-32, with NUL bytes, comments or trailing commas,
+// behind a notice of the server's interpreter, inside an array or a JSON string, in
+// base64, with more text behind it, in another language's notation, cut off, or sent
+// as a form.
 //
 // What strict JSON is, is read as rawjson reads it. The rest is left to decoders
 // that others keep: hujson, encoding/json and net/url. The package only finds where
-// they have to begin.
+// they have to begin, and mends what they would stumble over, but never a token.
 package lenient
 
 import (
