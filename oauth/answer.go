@@ -94,19 +94,21 @@ var caselessNames = append(responseNames[:len(responseNames):len(responseNames)]
 	"error", "error_description", "device_code", "user_code", "verification_uri", "verification_url",
 	"verification_uri_complete", "interval", "client_id", "client_secret", "request_uri")
 
-// inOurCase renames members whose names differ from ours by case only. The exact
-// name wins over others, and of those the first in byte order: some rule has to be.
+// inOurCase renames members whose names differ from ours by case and space only. The
+// exact name wins over others unless its value is null, and of those the first in byte
+// order: some rule has to be.
 func inOurCase(members map[string]json.RawMessage) map[string]json.RawMessage {
 	odd := false
 	for name := range members {
-		odd = odd || strings.ToLower(name) != name
+		odd = odd || ourCase(name) != name
 	}
 	if !odd {
 		return members
 	}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		ours := strings.ToLower(name)
-		if _, taken := members[ours]; taken || !slices.Contains(caselessNames, ours) {
+		ours := ourCase(name)
+		value, taken := members[ours]
+		if taken && string(value) != "null" || !slices.Contains(caselessNames, ours) {
 			continue
 		}
 		members[ours] = members[name]
@@ -114,6 +116,8 @@ func inOurCase(members map[string]json.RawMessage) map[string]json.RawMessage {
 	}
 	return members
 }
+
+func ourCase(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
 
 // pair reads a successful answer, or returns nil if it has no usable token. fields
 // is what a.fields returned.
@@ -138,20 +142,22 @@ func usable(p *TokenPair, closed bool) *TokenPair {
 }
 
 // read returns the pair that members hold, which it uses up, or nil if there is no
-// usable access token. A token that no header can carry is none.
+// usable access token. A token that no header can carry is none. Nor is there a pair
+// with a refresh token that cannot be read: to keep the one that we have in its place
+// would end the session with the next refresh.
 func (a answer) read(members map[string]json.RawMessage) *TokenPair {
-	access := textField(members, "access_token")
-	if !usableToken(access) {
+	access := bareToken(tokenText(members["access_token"]))
+	if !usableToken(access) || illegible(members["refresh_token"]) {
 		return nil
 	}
 	sentAt := a.sentAt.Round(0)
 	p := &TokenPair{
 		AccessToken:  access,
-		RefreshToken: textField(members, "refresh_token"),
+		RefreshToken: tokenText(members["refresh_token"]),
 		TokenType:    textField(members, "token_type"),
 		IssuedAt:     sentAt,
 		Scope:        scopeField(members),
-		IDToken:      textField(members, "id_token"),
+		IDToken:      strings.TrimSpace(textField(members, "id_token")),
 		Skew:         a.skew(),
 	}
 	p.ExpiresIn, _ = secondsField(members, "expires_in")

@@ -137,7 +137,7 @@ func (want idExpectation) isFrom(claims idClaims) bool {
 		return true
 	}
 	tenant := tenantOf(want.template, claims.issuer)
-	return tenant != "" && tenant == claims.tenant
+	return tenant != "" && strings.EqualFold(tenant, claims.tenant) // a GUID (RFC 9562 section 4)
 }
 
 func (c *idClaims) complete() bool {

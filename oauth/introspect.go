@@ -85,14 +85,30 @@ func (a answer) inquiryFailure(fields map[string]json.RawMessage) *Error {
 	return fail
 }
 
-// unixField reads a NumericDate (RFC 7519 section 2), or returns zero.
+// unixField reads a NumericDate (RFC 7519 section 2), also one in milliseconds or in
+// words, or returns zero.
 func unixField(fields map[string]json.RawMessage, name string) time.Time {
-	seconds, ok := secondsField(fields, name)
-	if !ok || seconds <= 0 || seconds > maxUnix {
+	n, isNumber := secondsField(fields, name)
+	if !isNumber {
+		return inRange(timeInWords(textField(fields, name)))
+	}
+	if n > maxUnixSeconds {
+		return inRange(time.UnixMilli(n), true)
+	}
+	return inRange(time.Unix(n, 0), true)
+}
+
+// inRange returns when if it is ok and a time that marshals, or zero.
+func inRange(when time.Time, ok bool) time.Time {
+	if !ok || when.Unix() <= 0 || when.Unix() > maxUnix {
 		return time.Time{}
 	}
-	return time.Unix(seconds, 0)
+	return when
 }
+
+// maxUnixSeconds is what a time in seconds since 1970 can be, in the year 5138. More is
+// meant in milliseconds, as JavaScript counts, of which it is the year 1973.
+const maxUnixSeconds = 100_000_000_000
 
 // maxUnix is the end of the year 9999, beyond which times do not marshal.
 const maxUnix = 253402300799

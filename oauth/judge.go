@@ -148,7 +148,8 @@ func (a answer) cut(o lenient.Object) bool {
 	text := bytes.TrimSpace(a.body)
 	switch {
 	case o.Closed:
-		return false
+		// An object without tokens can have been followed by one with them.
+		return !a.whole && !holdsTokens(o.Members)
 	case !a.whole, len(text) == 0, o.Members != nil:
 		return true
 	}

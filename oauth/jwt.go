@@ -22,7 +22,9 @@ func readJWT(token string) (header, claims map[string]json.RawMessage) {
 }
 
 func readJWTPart(part string) map[string]json.RawMessage {
-	data, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(part, "="))
+	// In the other alphabet of base64, which JWTs do not use, these stand for them.
+	part = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(part, "="))
+	data, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
 		return nil
 	}
@@ -38,7 +40,7 @@ func textOf(raw json.RawMessage) string {
 	if text := rawjson.Text(raw); text != "" {
 		return text
 	}
-	if _, isNumber := secondsValue(raw); isNumber && len(raw) > 0 && raw[0] != '"' {
+	if _, isNumber := secondsValue(raw); isNumber && strings.IndexByte("-0123456789", raw[0]) >= 0 {
 		return string(raw)
 	}
 	return ""
@@ -61,21 +63,26 @@ func claimTexts(claims map[string]json.RawMessage, name string) []string {
 
 // jwtLifetime returns how long an unverified JWT is good for: exp − iat, which is free
 // of clock skew; or, without iat, from the time before which it is not good, or that
-// of its first issue as gin-jwt writes it; or else from the server's Date. It is a
-// hint for planning only: nobody may rely on reading a token that was not meant for
-// him (RFC 9068 section 6).
+// of its first issue as gin-jwt writes it; or else from the server's Date, and so with
+// one that was issued long before it was sent, as from a cache. It is a hint for
+// planning only: nobody may rely on reading a token that was not meant for him (RFC
+// 9068 section 6).
 func (a answer) jwtLifetime(token string) (time.Duration, bool) {
 	_, claims := readJWT(token)
 	end := unixField(claims, "exp")
 	if end.IsZero() {
 		return 0, false
 	}
+	left := end.Sub(a.serverTime().Round(0))
 	for _, name := range []string{"iat", "nbf", "orig_iat"} {
-		if begin := unixField(claims, name); !begin.IsZero() {
-			life := end.Sub(begin)
+		begin := unixField(claims, name)
+		if begin.IsZero() {
+			continue
+		}
+		if life := end.Sub(begin); !believableLife(left) || life-left <= idTokenLeeway {
 			return life, believableLife(life)
 		}
+		break
 	}
-	life := end.Sub(a.serverTime().Round(0))
-	return life, believableLife(life)
+	return left, believableLife(left)
 }

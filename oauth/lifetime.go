@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"encoding/json"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -77,11 +76,14 @@ var (
 		"validity": inSeconds, "validfor": inSeconds,
 		"expires": aTime, "expire": aTime, "expiresat": aTime, "expireat": aTime, "expireson": aTime, "expireon": aTime,
 		"expiration": aTime, "expirationtime": aTime, "expirationdate": aTime, "expiry": aTime, "expirytime": aTime,
-		"expirydate": aTime, "exp": aTime, "validuntil": aTime, "validto": aTime,
+		"expirydate": aTime, "exp": aTime, "validuntil": aTime, "validto": aTime, "expiretime": aTime, "expirestime": aTime,
+		"expiresdate": aTime, "expiredate": aTime, "expirestimestamp": aTime, "expirationtimestamp": aTime, "expirytimestamp": aTime,
+		"expiresatutc": aTime, "expiresutc": aTime, "expirationutc": aTime, "expiresatms": aTime, "expiresattimestamp": aTime,
 		"expiresinsec": surelySeconds, "expiresinsecs": surelySeconds, "expiresinseconds": surelySeconds,
 		"lifetimeseconds": surelySeconds, "lifetimesec": surelySeconds,
 		"expiresinms": inMilliseconds, "expiresinmillis": inMilliseconds, "expiresinmilliseconds": inMilliseconds,
-		"lifetimems": inMilliseconds,
+		"lifetimems": inMilliseconds, "expiresinminutes": inMinutes, "expiresinmin": inMinutes, "expiresinmins": inMinutes,
+		"expiresinhours": inHours, "expiresindays": inDays,
 	}
 )
 
@@ -92,23 +94,23 @@ const (
 	inSeconds      unit = iota // from now, as RFC 6749 wants it, unless it can only be meant otherwise
 	aTime                      // since 1970, or from now if it is too small for that
 	surelySeconds              // from now; the name says so
-	inMilliseconds             // from now; the name says so
+	inMilliseconds             // the same
+	inMinutes
+	inHours
+	inDays
 )
+
+// named are the units that the names of members tell.
+var named = map[unit]time.Duration{
+	surelySeconds: time.Second, inMilliseconds: time.Millisecond, inMinutes: time.Minute, inHours: time.Hour, inDays: day,
+}
 
 // endWord returns how the member name tells the end of a token of one of owners.
 func endWord(name string, owners []string) (unit, bool) {
 	if slices.Contains(responseNames, name) && name != "expires_in" {
 		return 0, false
 	}
-	letters := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r - 'A' + 'a'
-		case r >= 'a' && r <= 'z':
-			return r
-		}
-		return -1
-	}, name)
+	letters := lettersOf(name)
 	for _, owner := range owners {
 		if word, ours := strings.CutPrefix(letters, owner); ours {
 			if u, known := endWords[word]; known {
@@ -117,6 +119,19 @@ func endWord(name string, owners []string) (unit, bool) {
 		}
 	}
 	return 0, false
+}
+
+// lettersOf returns the letters of a name, in lower case.
+func lettersOf(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		case r >= 'a' && r <= 'z':
+			return r
+		}
+		return -1
+	}, name)
 }
 
 // earliestEnd returns the shortest life that can be believed of those that the answer
@@ -138,15 +153,14 @@ func (a answer) earliestEnd(fields map[string]json.RawMessage, owners []string, 
 }
 
 // toldLife reads a member that tells an end: a number from now, a time since 1970 in
-// seconds or milliseconds, or a time in words. Times are taken relative to the
+// seconds or smaller units, or a life or a time in words. Times are taken relative to the
 // server's own Date, so that clock skew cancels out. With guess a number that could be
 // seconds may be taken for milliseconds.
 func (a answer) toldLife(raw json.RawMessage, u unit, guess bool) (time.Duration, bool) {
+	raw = timeInside(raw)
 	n, isNumber := secondsValue(raw)
 	if !isNumber {
-		when, ok := timeInWords(rawjson.Text(raw))
-		life := when.Sub(a.serverTime().Round(0))
-		return life, ok && believableLife(life)
+		return a.lifeInWords(rawjson.Text(raw))
 	}
 	if u == aTime {
 		if life, known := a.untilUnix(n); known {
@@ -154,19 +168,36 @@ func (a answer) toldLife(raw json.RawMessage, u unit, guess bool) (time.Duration
 		}
 		u = inSeconds
 	}
+	unit, isNamed := named[u]
 	switch {
-	case u == inMilliseconds, u == inSeconds && guess && likelyMilliseconds(n), !believable(n) && onlyMilliseconds(n):
-		life := time.Duration(min(n, int64(maxLifetime/time.Millisecond)+1)) * time.Millisecond
-		return life, believableLife(life)
+	case isNamed && n <= int64(maxLifetime/unit):
+	case u != inMilliseconds && (u == inSeconds && guess && likelyMilliseconds(n) || !believable(n) && onlyMilliseconds(n)):
+		unit = time.Millisecond
+	case believable(n):
+		unit = time.Second
+	default:
+		return 0, false
 	}
-	return time.Duration(n) * time.Second, believable(n)
+	life := time.Duration(n) * unit
+	return life, believableLife(life)
 }
 
-// untilUnix reads n as a time since 1970, in seconds or milliseconds, if it is too
-// much for a life in seconds.
+func (a answer) lifeInWords(text string) (time.Duration, bool) {
+	if life, ok := durationInWords(text); ok {
+		return life, true
+	}
+	when, ok := timeInWords(text)
+	life := when.Sub(a.serverTime().Round(0))
+	return life, ok && believableLife(life)
+}
+
+// untilUnix reads n as a time since 1970, in seconds or the next smaller units, if it is
+// too much for a life in seconds.
 func (a answer) untilUnix(n int64) (time.Duration, bool) {
 	now := a.serverTime().Round(0)
-	for _, when := range []time.Time{time.Unix(min(n, maxUnix), 0), time.UnixMilli(min(n, 1000*maxUnix))} {
+	for _, when := range []time.Time{
+		time.Unix(min(n, maxUnix), 0), time.UnixMilli(min(n, 1000*maxUnix)), time.UnixMicro(min(n, 1_000_000*maxUnix)), time.Unix(0, n),
+	} {
 		if life := when.Sub(now); n > int64(maxLifetime/time.Second) && believableLife(life) {
 			return life, true
 		}
@@ -176,11 +207,11 @@ func (a answer) untilUnix(n int64) (time.Duration, bool) {
 
 // likelyMilliseconds reports whether n, which could be seconds, is meant in
 // milliseconds: whole minutes between five and a day's in these, and no whole days
-// in seconds, which lives of a week and more are. 3600000 is an hour and not 41 days
-// and 16 hours. To be wrong costs a request too many for an access token; of a
+// in seconds, which lives of a week and more are, unless it is whole hours: 3600000 is
+// an hour and not 41 days and 16 hours, and 86400000 is a day. To be wrong costs a request too many for an access token; of a
 // refresh token it would announce an end that does not come.
 func likelyMilliseconds(n int64) bool {
-	return n >= 300_000 && n <= 86_400_000 && n%60_000 == 0 && n%86_400 != 0
+	return n >= 300_000 && n <= 86_400_000 && n%60_000 == 0 && (n%86_400 != 0 || n%3_600_000 == 0)
 }
 
 // onlyMilliseconds reports whether n, more seconds than can be believed, can be
@@ -188,21 +219,4 @@ func likelyMilliseconds(n int64) bool {
 // nanoseconds, is not.
 func onlyMilliseconds(n int64) bool {
 	return n%60_000 == 0 && n <= 366*86_400_000
-}
-
-// timeLayouts are how servers write times. Without a zone they mean UTC.
-var timeLayouts = []string{
-	time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 -0700",
-	"2006-01-02 15:04:05 MST", time.DateTime, time.RFC1123Z,
-}
-
-func timeInWords(text string) (time.Time, bool) {
-	text = strings.TrimSpace(text)
-	for _, layout := range timeLayouts {
-		if when, err := time.Parse(layout, text); err == nil {
-			return when, true
-		}
-	}
-	when, err := http.ParseTime(text)
-	return when, err == nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/evertoken/evertoken/internal/lenient"
 	"github.com/evertoken/evertoken/internal/rawjson"
 )
 
@@ -62,16 +63,20 @@ func walk(fields map[string]json.RawMessage, above string, depth int, see func(p
 }
 
 // childObject returns the members of an object in JSON, of the first in an array, or
-// of one that was encoded twice.
+// of one that was encoded once more.
 func childObject(raw json.RawMessage) map[string]json.RawMessage {
 	var list []json.RawMessage
 	if json.Unmarshal(raw, &list) == nil && len(list) > 0 {
 		raw = list[0]
 	}
-	if text := rawjson.Text(raw); text != "" {
-		raw = json.RawMessage(text)
+	text := strings.TrimLeft(rawjson.Text(raw), "\ufeff \t\r\n")
+	if text == "" {
+		return rawjson.Object(raw)
 	}
-	return rawjson.Object(raw)
+	if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "ey") { // base64 of it
+		return nil
+	}
+	return lenient.Read([]byte(text), "", true).Members
 }
 
 // isPlainName reports whether a member's name can be shown.
@@ -92,7 +97,7 @@ func isPlainName(name string) bool {
 // words about one.
 func namesToken(name string) bool {
 	name = strings.ToLower(name)
-	for _, about := range []string{"type", "error", "message", "description", "expir", "uri", "url", "endpoint", "name", "hint"} {
+	for _, about := range []string{"type", "error", "message", "description", "expir", "uri", "url", "endpoint", "name", "hint", "csrf", "xsrf"} {
 		if strings.Contains(name, about) {
 			return false
 		}

@@ -28,15 +28,16 @@ func TestMembersAreNamedWithoutTheirValues(t *testing.T) {
 func TestAnswersThatHoldTokensAreRecognized(t *testing.T) {
 	const jwt = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"
 	for body, want := range map[string]bool{
-		`{"ok":true,"authed_user":{"access_token":"at-2"}}`:                true,
-		`{"status":0,"body":{"access_token":"at-2"}}`:                      true,
-		`{"data":{"accessToken":"at-2"}}`:                                  true,
-		`{"data":{"session":{"token":"at-2"}}}`:                            true,
-		`{"data":[{"accessToken":"at-2"}]}`:                                true,
-		`{"body":"{\"access_token\":\"at-2\"}"}`:                           true,
-		`{"jwt":"x"}`:                                                      true,
-		`{"session":"` + jwt + `"}`:                                        true,
-		`{"session":"eyJhbGciOiJSUzI1NiJ9.a.b.c.d"}`:                       true,
+		`{"ok":true,"authed_user":{"access_token":"at-2"}}`: true,
+		`{"status":0,"body":{"access_token":"at-2"}}`:       true,
+		`{"data":{"accessToken":"at-2"}}`:                   true,
+		`{"data":{"session":{"token":"at-2"}}}`:             true,
+		`{"data":[{"accessToken":"at-2"}]}`:                 true,
+		`{"body":"{\"access_token\":\"at-2\"}"}`:            true,
+		`{"body":"eyJhY2Nlc3NfdG9rZW4iOiJhdC0yIn0="}`:       true,
+		`{"jwt":"x"}`:                                true,
+		`{"session":"` + jwt + `"}`:                  true,
+		`{"session":"eyJhbGciOiJSUzI1NiJ9.a.b.c.d"}`: true,
 		`{"authed_user":{"access_token":"at-2","refresh_token":"rt-2"},"x`: true,
 
 		`{"token_type":"Bearer"}`:                             false,
@@ -45,6 +46,7 @@ func TestAnswersThatHoldTokensAreRecognized(t *testing.T) {
 		`{"message":"invalid token","error":"invalid_token"}`: false,
 		`{"token":"is no good any more"}`:                     false,
 		`{"access_token":""}`:                                 false,
+		`{"csrf_token":"x"}`:                                  false,
 		`{"access_token":null}`:                               false,
 		`{"access_token":7}`:                                  false,
 		`{"version":"1.2.3"}`:                                 false,

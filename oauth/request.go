@@ -109,6 +109,7 @@ func (c *Client) send(ctx context.Context, op string, build func(context.Context
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	a.status, a.header, a.received = resp.StatusCode, resp.Header, c.cfg.Now()
 	a.body, a.whole = body, err == nil && len(body) <= maxBody
+	a.inflate()
 	return a, nil
 }
 

@@ -71,15 +71,21 @@ func (t TokenPair) MarshalJSON() ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote, tokens of x/oauth2 in JSON with their
-// expiry, and token responses that another program saved: expires_in may be a number, a float or a numeric string, and a
-// field of an unexpected type is ignored rather than fatal. Fields it does not
-// know go to Extra. Without an access token it fails, naming no content, and so
+// UnmarshalJSON reads what MarshalJSON wrote, and pairs that another program saved: tokens
+// of x/oauth2 in JSON, token responses, and the like in other spellings, with the end in
+// whatever notation (expiry, expiresAt or expiry_date, seconds or milliseconds since 1970,
+// or words). A life such as expires_in tells the end only beside the time when the pair
+// came (created_at and the like). A field of an unexpected type is ignored rather than
+// fatal. Fields it does not know go to Extra. Without an access token it fails, naming no content, and so
 // it does with a DPoP key that it cannot read: to go on without would lose it.
 func (t *TokenPair) UnmarshalJSON(data []byte) error {
 	fields := rawjson.Object(data)
 	if fields == nil {
 		return errors.New("oauth: stored token pair is not a JSON object")
+	}
+	foreign := timeField(fields, "issued_at").IsZero() // MarshalJSON writes what an answer was sent at
+	if foreign {
+		foreignNames(fields)
 	}
 	p := TokenPair{
 		AccessToken:      textField(fields, "access_token"),
@@ -93,8 +99,8 @@ func (t *TokenPair) UnmarshalJSON(data []byte) error {
 		IDToken:          textField(fields, "id_token"),
 		GrantType:        textField(fields, "grant_type"),
 	}
-	if p.ExpiresAt.IsZero() {
-		p.ExpiresAt = timeField(fields, "expiry")
+	if foreign {
+		p.readForeign(fields)
 	}
 	p.ExpiresIn, _ = secondsField(fields, "expires_in")
 	if skew, _ := secondsField(fields, "clock_skew"); believable(max(skew, -skew)) {
@@ -176,9 +182,11 @@ func secondsField(fields map[string]json.RawMessage, name string) (int64, bool) 
 	return secondsValue(raw)
 }
 
-// secondsValue reads an integer, a float, or either of them as a string. Fractions
-// are dropped, values beyond int64 saturate. It reports false for anything else.
+// secondsValue reads an integer, a float, either of them as a string, or a list of one
+// such. Fractions are dropped, values beyond int64 saturate. It reports false for
+// anything else.
 func secondsValue(raw json.RawMessage) (int64, bool) {
+	raw = onlyOne(raw)
 	text := strings.TrimSpace(cmp.Or(rawjson.Text(raw), string(raw)))
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, true

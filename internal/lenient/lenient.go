@@ -1,16 +1,18 @@
 // Package lenient reads the object out of an answer that is not quite JSON: with a
-// byte order mark, in UTF-16, with NUL bytes, comments or trailing commas, behind a
-// notice of the server's interpreter, inside an array or a JSON string, with more
-// text behind it, cut off, or sent as a form.
+// byte order mark, in UTF-16 or UTF-32, with NUL bytes, comments or trailing commas,
+// behind a notice of the server's interpreter, inside an array or a JSON string, in
+// base64, with more text behind it, in another language's notation, cut off, or sent
+// as a form.
 //
 // What strict JSON is, is read as rawjson reads it. The rest is left to decoders
 // that others keep: hujson, encoding/json and net/url. The package only finds where
-// they have to begin.
+// they have to begin, and mends what they would stumble over, but never a token.
 package lenient
 
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/tailscale/hujson"
@@ -45,28 +47,28 @@ const (
 // or wrong. complete says that the body came to its end as announced; without that
 // the last pair of a form, which nothing closes, is taken for cut.
 //
-// Of several objects, one that has a member named like a token or an error is
-// taken, else the first. A web page has none, whatever its scripts hold: what is
+// Of several objects, the first that has an access token or an error is taken, or else
+// a token of another name, or else the first: a request that is printed before the answer
+// has tokens too. A web page has none, whatever its scripts hold: what is
 // meant for a page may be another session's. It takes time in proportion to body.
 func Read(body []byte, contentType string, complete bool) Object {
 	if members := rawjson.Object(body); members != nil {
 		return Object{Members: members, Closed: true}
 	}
-	text := bytes.TrimSpace(decode(body))
-	if len(text) == 0 {
-		return Object{}
-	}
-	if isForm(contentType) && !bytes.ContainsRune([]byte(`{["`), rune(text[0])) {
-		return readForm(text, complete)
-	}
-	if inner := readString(text); inner.Members != nil {
-		return inner
+	text := unwrap(decode(body))
+	form := isForm(contentType)
+	if (form || looksLikeForm(text)) && !startsAsJSON(text) {
+		if o := readForm(text, complete); o.telling() || form && bytes.IndexByte(text, '{') < 0 {
+			return o
+		}
 	}
 	o := find(text)
-	if !o.telling() && looksLikeForm(text) {
-		if form := readForm(text, complete); form.telling() {
-			return form
-		}
+	if o.Closed && o.telling() {
+		return o
+	}
+	m := findMended(text)
+	if m.Closed && o.Members == nil || m.telling() && (m.Closed || len(m.Members) > len(o.Members)) {
+		return m
 	}
 	return o
 }
@@ -77,20 +79,11 @@ func (o Object) Child(name string) Object {
 	raw, found := o.Members[name]
 	switch text := rawjson.Text(raw); {
 	case !found && o.cutName == name:
-		return find(o.cut)
+		return find(unwrap(o.cut))
 	case text != "":
 		return Read([]byte(text), "", true)
 	}
 	return Read(raw, "", true)
-}
-
-// readString reads an object that was encoded twice: as JSON, and that as a string.
-func readString(text []byte) Object {
-	var inner string
-	if text[0] != '"' || json.NewDecoder(bytes.NewReader(text)).Decode(&inner) != nil {
-		return Object{}
-	}
-	return find([]byte(inner))
 }
 
 // find returns the object in text that Read is to return.
@@ -111,9 +104,9 @@ func find(text []byte) (first Object) {
 			continue
 		case isPage(text[:start]):
 			return first
-		case o.telling():
+		case o.hasAccess(), o.hasError():
 			return o
-		case first.Members == nil && len(o.Members) > 0:
+		case len(o.Members) > 0 && (first.Members == nil || o.telling() && !first.telling()):
 			first = o
 		}
 		if !o.Closed {
@@ -211,10 +204,24 @@ func standard(v hujson.Value) json.RawMessage {
 }
 
 // telling reports whether o has a member named like a token or an error.
-func (o Object) telling() bool {
+func (o Object) telling() bool { return o.hasError() || o.names("token") }
+
+func (o Object) hasAccess() bool { return o.names("access", "token") }
+
+func (o Object) hasError() bool {
+	for name := range o.Members {
+		if strings.EqualFold(name, "error") {
+			return true
+		}
+	}
+	return false
+}
+
+// names reports whether o has a member in whose name all of words are.
+func (o Object) names(words ...string) bool {
 	for name := range o.Members {
 		name = strings.ToLower(name)
-		if name == "error" || strings.Contains(name, "token") {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(name, w) }) {
 			return true
 		}
 	}
@@ -222,10 +229,10 @@ func (o Object) telling() bool {
 }
 
 // isPage reports whether text belongs to a web page. Notices of interpreters have
-// markup too, but no head.
+// markup too, and so has the XML element in which .NET sends a string, but no head.
 func isPage(text []byte) bool {
 	text = bytes.ToLower(text)
-	for _, mark := range []string{"<!doctype", "<html", "<head", "<body", "<script", "<?xml"} {
+	for _, mark := range []string{"<!doctype", "<html", "<head", "<body", "<script"} {
 		if bytes.Contains(text, []byte(mark)) {
 			return true
 		}

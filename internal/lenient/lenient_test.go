@@ -2,9 +2,12 @@ package lenient_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"html"
 	"maps"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -43,6 +46,8 @@ func encodedTwice(text string) string {
 	return string(data)
 }
 
+var nameInQuotes = regexp.MustCompile(`"(\w+)":`)
+
 // oddities are what may be done to an answer without harm to what stands in it.
 var oddities = map[string]func(string) string{
 	"as it is":                   func(s string) string { return s },
@@ -79,6 +84,26 @@ var oddities = map[string]func(string) string{
 	"Latin-1 inside and text behind": func(s string) string { return strings.Replace(s, "{", "{\"name\":\"J\xf6rg\",", 1) + "." },
 	"mark, notice, comma, text":      func(s string) string { return "\ufeffWarning: x\n" + strings.TrimSuffix(s, "}") + ",}\x00;" },
 	"closed later than it says":      func(s string) string { return s + "}}" },
+	"string around a string":         func(s string) string { return encodedTwice(encodedTwice(s)) },
+	"string without its quotes":      func(s string) string { return strings.ReplaceAll(s, `"`, `\"`) },
+	"for HTML":                       func(s string) string { return html.EscapeString(s) },
+	"for a URL":                      url.QueryEscape,
+	"base64":                         func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+	"base64 in lines": func(s string) string {
+		return base64.StdEncoding.EncodeToString([]byte(s))[:40] + "\r\n" + base64.StdEncoding.EncodeToString([]byte(s))[40:]
+	},
+	"hard spaces":            func(s string) string { return strings.ReplaceAll(s, ",", "\u00a0,\u2003") },
+	"single quotes":          func(s string) string { return strings.ReplaceAll(s, `"`, `'`) },
+	"names without quotes":   func(s string) string { return nameInQuotes.ReplaceAllString(s, "$1:") },
+	"double arrows":          func(s string) string { return strings.ReplaceAll(s, ":", " => ") },
+	"no value":               func(s string) string { return strings.Replace(s, "{", `{"a":,"b":None,"c":012,`, 1) },
+	"commas too many":        func(s string) string { return strings.ReplaceAll(strings.Replace(s, "{", "{,", 1), ",", ",,") },
+	"line break in a string": func(s string) string { return strings.Replace(s, "{", "{\"a\":\"x\ny\",", 1) },
+	"escapes of others":      func(s string) string { return strings.Replace(s, "{", `{"a":"it\'s \x41 C:\dir",`, 1) },
+	"request before":         func(s string) string { return `{"refresh_token":"old"}` + s },
+	".NET's string in XML": func(s string) string {
+		return `<?xml version="1.0"?><string xmlns="http://tempuri.org/">` + s + "</string>"
+	},
 }
 
 func TestEveryOddAnswerIsRead(t *testing.T) {
@@ -210,7 +235,7 @@ func TestStrictJSONCostsNoMoreThanItsMap(t *testing.T) {
 // allocations, of which a decoder makes some for each value that it reads.
 func TestWorkIsBounded(t *testing.T) {
 	const size = 1 << 20
-	for _, unit := range []string{"{", "[", `{"`, `{"a":`, `{"a":[`, `{"a":1,`, `{"a"}`, `{} `, `{"a":1}`, "{/", "{//\n", "{ ", `"`, `\"`, "a=&", "\x00{", "{\n\"a\":{"} {
+	for _, unit := range []string{"{", "[", `{"`, `{"a":`, `{"a":[`, `{"a":1,`, `{"a"}`, `{} `, `{"a":1}`, "{/", "{//\n", "{ ", `"`, `\"`, "a=&", "\x00{", "{\n\"a\":{", "{a:1,", "{'a':'", "{'a':None,", `{a: `, "{a:\t ", "{a:,"} {
 		body := []byte(strings.Repeat(unit, size/len(unit)))
 		if n := testing.AllocsPerRun(1, func() { lenient.Read(body, "", false) }); n > 2*size {
 			t.Errorf("%q a million times: %v allocations", unit, n)
@@ -254,10 +279,22 @@ func plain(text string) bool {
 	return text != ""
 }
 
+// decodesTo reports whether body has text in base64, once or more often.
+func decodesTo(body []byte, text string) bool {
+	for range 3 {
+		body = bytes.Trim(body, " \t\r\n\"[\ufeff")
+		body, _ = base64.RawStdEncoding.DecodeString(strings.TrimRight(string(body), "="))
+		if bytes.Contains(body, []byte(text)) {
+			return true
+		}
+	}
+	return false
+}
+
 // standsIn reports whether text is in body as it is, or may be there with escapes or
 // in another encoding.
 func standsIn(body []byte, text string) bool {
-	if bytes.ContainsAny(body, "\\%") || bytes.IndexByte(body, 0) >= 0 || bytes.HasPrefix(body, []byte("\xff\xfe")) || bytes.HasPrefix(body, []byte("\xfe\xff")) {
+	if bytes.ContainsAny(body, "\\%&") || bytes.Contains(body, []byte("e")) && decodesTo(body, text) || bytes.IndexByte(body, 0) >= 0 || bytes.HasPrefix(body, []byte("\xff\xfe")) || bytes.HasPrefix(body, []byte("\xfe\xff")) {
 		return true
 	}
 	unescaped, err := url.QueryUnescape(string(body))

@@ -1,0 +1,134 @@
+package oauth
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// skews are by how much a server's clock is ahead of ours.
+var skews = []time.Duration{0, 10 * time.Minute, -10 * time.Minute, 24 * time.Hour, -24 * time.Hour}
+
+// judgedAt is the pair of an answer with these members from a server with this clock,
+// and the lives of its tokens, or -1.
+func judgedAt(clock time.Time, members string) (access, refresh time.Duration) {
+	pair, _ := judge(answered(opRefresh, 200, "{"+members+"}", "Date", clock.UTC().Format(http.TimeFormat)))
+	access, refresh = -1, -1
+	if pair != nil && !pair.ExpiresAt.IsZero() {
+		access = pair.ExpiresAt.Sub(sentAt)
+	}
+	if pair != nil && !pair.RefreshExpiresAt.IsZero() {
+		refresh = pair.RefreshExpiresAt.Sub(sentAt)
+	}
+	return access, refresh
+}
+
+func TestLifeIsKnownInWords(t *testing.T) {
+	const hour = time.Hour
+	for text, want := range map[string]time.Duration{
+		"3600s": hour, "3600.0": hour, " 3600 ": hour, "+3600": hour, "3600 seconds": hour, "1h": hour, "60m": hour, "60min": hour,
+		"60 minutes": hour, "1 hour": hour, "1hr": hour, "1h0m0s": hour, "3600000ms": hour, "1H": hour, "PT1H": hour, "PT60M": hour,
+		"PT3600S": hour, "pt1h": hour, "PT3600.0S": hour, "01:00:00": hour, "0.01:00:00": hour, "1:00:00.0000000": hour,
+		"15m": 15 * time.Minute, "PT1H30M": 90 * time.Minute, "1h 30m": 90 * time.Minute, "1 hour, 30 minutes": 90 * time.Minute,
+		"1d": day, "7d": 7 * day, "7 days": 7 * day, "1w": 7 * day, "P7D": 7 * day, "P1DT1H": day + hour, "P1M": 30 * day, "P1W": 7 * day, "1.00:00:00": day,
+		"": -1, "never": -1, "P": -1, "PT": -1, "0s": -1, "soon 1h": -1, "1h and a bit": -1, "h": -1, "1": time.Second, "1:00": -1, "99999999999h": -1,
+		"1.2.3h": -1, "11y": -1, "-1h": -1, "::": -1, "1e9h": -1,
+	} {
+		for name, of := range map[string]func(a, r time.Duration) time.Duration{
+			"expires_in":               func(a, _ time.Duration) time.Duration { return a },
+			"refresh_token_expires_in": func(_, r time.Duration) time.Duration { return r },
+		} {
+			if got := of(judgedAt(sentAt, fmt.Sprintf(`"access_token":"a","refresh_token":"r",%q:%q`, name, text))); got != want {
+				t.Errorf("%s %q: %v; want %v", name, text, got, want)
+			}
+		}
+	}
+}
+
+func TestUnitInTheNameIsTaken(t *testing.T) {
+	for member, want := range map[string]time.Duration{
+		`"expires_in_minutes":60`: time.Hour, `"expiresInHours":"1"`: time.Hour, `"expires_in_days":1`: day, `"expires_in_ms":3600000`: time.Hour,
+		`"expires_in":3600000.0`: time.Hour, `"expires_in":1800000`: 30 * time.Minute, `"expires_in":"7200000"`: 2 * time.Hour, `"expires_in":3.6e3`: time.Hour,
+		`"expires_in":43200000`: 12 * time.Hour, `"expires_in":86400000`: day, `"expires_in":7776000`: 90 * day, `"expires_in":86400`: day,
+		`"expires_in":true`: -1, `"expires_in":{}`: -1, `"expires_at":false`: -1, `"expires_at":[]`: -1, `"expires_at":0`: -1, `"expires_at":"0001-01-01T00:00:00Z"`: -1,
+	} {
+		if got, _ := judgedAt(sentAt, `"access_token":"a",`+member); got != want {
+			t.Errorf("%s: %v; want %v", member, got, want)
+		}
+	}
+}
+
+// Server and we may disagree about the time: its own Date is what counts.
+func TestTimeOfTheEndIsKnownInEveryNotation(t *testing.T) {
+	for _, skew := range skews {
+		date := sentAt.Add(skew)
+		end := date.Add(time.Hour)
+		s := end.Unix()
+		values := []string{
+			fmt.Sprint(s), fmt.Sprint(s * 1000), fmt.Sprint(s * 1_000_000), fmt.Sprint(s * 1_000_000_000), fmt.Sprintf("%d.25", s), fmt.Sprintf(`"%d.0"`, s), fmt.Sprintf("[%d]", s),
+			fmt.Sprintf(`"/Date(%d)/"`, s*1000), fmt.Sprintf(`"\/Date(%d+0100)\/"`, s*1000), fmt.Sprintf(`{"date":%q,"timezone_type":3,"timezone":"UTC"}`, end.Format("2006-01-02 15:04:05.000000")),
+			fmt.Sprintf(`{"$date":%d}`, s*1000), fmt.Sprintf(`{"$date":{"$numberLong":"%d"}}`, s*1000), fmt.Sprintf(`{"_seconds":%d,"_nanoseconds":0}`, s), fmt.Sprintf(`{"seconds":"%d"}`, s),
+			fmt.Sprintf("%q", end.In(time.FixedZone("", 5*3600+1800)).Format(time.RFC3339)),
+		}
+		for _, layout := range append([]string{
+			"2006-01-02T15:04:05.0000000Z", "2006-01-02T15:04:05+00", "2006-01-02 15:04:05.999999999 +0000 UTC", "2006-01-02T15:04:05Z[UTC]", "2006-01-02t15:04:05z", "2006-01-02T15:04:05,000Z",
+			"Mon Jan 02 2006 15:04:05 GMT+0000 (Coordinated Universal Time)", "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC, time.RFC1123, http.TimeFormat,
+		}, timeLayouts...) {
+			values = append(values, fmt.Sprintf("%q", end.Format(layout)))
+		}
+		for _, value := range values {
+			access, _ := judgedAt(date, `"access_token":"a","refresh_token":"r","expires_at":`+value)
+			_, refresh := judgedAt(date, `"access_token":"a","refresh_token":"r","refreshTokenExpiresAt":`+value)
+			if access != time.Hour || refresh != time.Hour {
+				t.Errorf("%s, clock %v ahead: %v and %v; want an hour", value, skew, access, refresh)
+			}
+		}
+		for _, value := range []string{end.Format("2006-01-02 15:04:05 PST"), end.Format("Mon, 02 Jan 2006 15:04:05 EST"), end.Format("Monday, 02-Jan-06 15:04:05 IST"), end.Format("02/01/2006 15:04:05")} {
+			if access, _ := judgedAt(date, fmt.Sprintf(`"access_token":"a","expires_at":%q`, value)); access != -1 {
+				t.Errorf("%s: %v; a time that can mean several is none", value, access)
+			}
+		}
+	}
+}
+
+func TestClaimsTellTheLifeInEveryNotation(t *testing.T) {
+	jwt := func(claims string) string {
+		encode := base64.RawURLEncoding.EncodeToString
+		return encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte("{"+claims+"}")) + ".c2ln"
+	}
+	for _, skew := range skews {
+		date := sentAt.Add(skew)
+		s := date.Unix()
+		for claims, want := range map[string]time.Duration{
+			`"exp":END,"iat":NOW`: time.Hour, `"exp":END`: time.Hour, `"exp":"END"`: time.Hour, `"exp":END.5,"iat":NOW.5`: time.Hour, `"exp":END,"nbf":NOW`: time.Hour,
+			`"exp":END,"orig_iat":NOW`: time.Hour, `"exp":END000,"iat":NOW000`: time.Hour, `"exp":END000,"iat":NOW`: time.Hour, `"exp":END000`: time.Hour,
+			`"exp":"ISO"`: time.Hour, `"exp":END,"iat":0`: time.Hour, `"exp":END,"iat":"x"`: time.Hour, `"exp":END,"nbf":0`: time.Hour, `"exp":[END]`: time.Hour,
+			`"exp":END,"iat":946684800`:      time.Hour, // as from a cache
+			`"exp":99999999999999,"iat":NOW`: -1, `"exp":-1`: -1, `"exp":true`: -1, `"iat":NOW`: -1, `"exp":NOW,"iat":END`: -1, `"exp":1e300`: -1,
+		} {
+			claims = strings.NewReplacer("END", fmt.Sprint(s+3600), "NOW", fmt.Sprint(s), "ISO", date.Add(time.Hour).Format(time.RFC3339)).Replace(claims)
+			access, refresh := judgedAt(date, fmt.Sprintf(`"access_token":%q,"refresh_token":%q`, jwt(claims), jwt(claims)))
+			if access != want || refresh != want {
+				t.Errorf("%s, clock %v ahead: %v and %v; want %v", claims, skew, access, refresh, want)
+			}
+		}
+	}
+}
+
+func TestEveryNameOfAnEndIsKnown(t *testing.T) {
+	end := sentAt.Add(time.Hour)
+	for _, name := range []string{
+		"expires_at", "expiresAt", "expires-at", "ExpiresAt", "EXPIRES_AT", "expires_on", "expires", ".expires", "expiry", "expiration", "exp", "expiry_date", "token_expiry",
+		"expiration_time", "expireTime", "expires_timestamp", "expiresAtMs", "expiresAtUtc", "access_token_expires_at", "accessTokenExpiry", "accessTokenExpirationTime", "valid_until", "expires_date",
+	} {
+		for _, value := range []string{fmt.Sprint(end.Unix()), fmt.Sprint(end.UnixMilli()), fmt.Sprintf("%q", end.Format(time.RFC3339))} {
+			access, refresh := judgedAt(sentAt, fmt.Sprintf(`"access_token":"a","refresh_token":"r",%q:%s`, name, value))
+			if access != time.Hour || refresh != -1 {
+				t.Errorf("%s %s: %v and %v; want an hour, and nothing of the refresh token", name, value, access, refresh)
+			}
+		}
+	}
+}
