@@ -132,9 +132,12 @@ func (a answer) miss(fail *Error) {
 	switch {
 	case a.cut(o):
 		return
-	case holdsTokens(o.Members):
+	case holdsTokens(o.Members), !o.Closed && mentionsToken(a.body):
 		fail.Kind, fail.Err = ErrMisconfigured, &membersError{ErrUnreadAnswer, memberNames(o.Members)}
 		fail.Hint = "name the place of the tokens: Config.TokenPath, or the names in a Dialect"
+		if o.Members == nil {
+			fail.Hint = "what the server sends is not JSON; whoever runs it has to mend that"
+		}
 		return
 	case a.op != opRefresh && a.op != opDevice: // which is asked for until its code ends
 		fail.Kind = ErrMisconfigured // nothing passes by itself here, and no session is at stake
@@ -150,10 +153,18 @@ func (a answer) cut(o lenient.Object) bool {
 	case o.Closed:
 		// An object without tokens can have been followed by one with them.
 		return !a.whole && !holdsTokens(o.Members)
-	case !a.whole, len(text) == 0, o.Members != nil:
+	case !a.whole, len(text) == 0:
 		return true
 	}
-	return (text[0] == '{' || text[0] == '[') && !json.Valid(text)
+	// What begins like JSON and ends like it is whole, though nobody can read it.
+	begins := o.Members != nil || text[0] == '{' || text[0] == '['
+	return begins && strings.IndexByte("}])>;", text[len(text)-1]) < 0
+}
+
+// mentionsToken reports whether there is an access token in an answer that nobody can
+// read.
+func mentionsToken(body []byte) bool {
+	return strings.Contains(lettersOf(string(body)), "accesstoken")
 }
 
 // A membersError is a reason with the names of an answer's members, and no values.

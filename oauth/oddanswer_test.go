@@ -67,7 +67,7 @@ func oddAnswers(t *testing.T) []oddAnswer {
 		oddAnswer{"cut before the refresh token", "application/json", `{"access_token":"at-2","expires_in":600,`, "unexpected EOF", "unknown"},
 		oddAnswer{"form cut in the refresh token", "application/x-www-form-urlencoded", "access_token=at-2&refresh_token=rt", "unexpected EOF", "unknown"},
 		oddAnswer{"exact name beside another", "application/json", `{"Access_Token":"x","access_token":"at-2","REFRESH_TOKEN":"rt-2"}`, "clean", "renewed"},
-		oddAnswer{"NUL in the token", "application/json", "{\"access_token\":\"at\x00-2\",\"refresh_token\":\"rt-2\"}", "clean", "unknown"},
+		oddAnswer{"NUL in the token", "application/json", "{\"access_token\":\"at\x00-2\",\"refresh_token\":\"rt-2\"}", "clean", "unread"},
 		oddAnswer{"a page with a token in a script", "text/html", `<html><script>{"access_token":"at-2","refresh_token":"rt-2"}</script>`, "clean", "unknown"},
 	)
 }
@@ -118,6 +118,12 @@ func TestF63_TokensInAnOddAnswerAreTaken(t *testing.T) {
 				if o.Right == "unknown" || strings.HasPrefix(o.Right, "unknown:") {
 					if err == nil || way == "refresh" && !failure(t, err).Unknown() {
 						t.Errorf("got %v, %v; want an unknown outcome", pair, err)
+					}
+					return
+				}
+				if o.Right == "unread" {
+					if err == nil || way == "refresh" && failure(t, err).Verdict() != oauth.VerdictUnread {
+						t.Errorf("got %v, %v; want an error that the answer is unread", pair, err)
 					}
 					return
 				}

@@ -1,12 +1,11 @@
 // Package lenient reads the object out of an answer that is not quite JSON: with a
 // byte order mark, in UTF-16 or UTF-32, with NUL bytes, comments or trailing commas,
 // behind a notice of the server's interpreter, inside an array or a JSON string, in
-// base64, with more text behind it, in another language's notation, cut off, or sent
-// as a form.
+// base64, with more text behind it, cut off, or sent as a form.
 //
 // What strict JSON is, is read as rawjson reads it. The rest is left to decoders
 // that others keep: hujson, encoding/json and net/url. The package only finds where
-// they have to begin, and mends what they would stumble over, but never a token.
+// they have to begin.
 package lenient
 
 import (
@@ -62,15 +61,7 @@ func Read(body []byte, contentType string, complete bool) Object {
 			return o
 		}
 	}
-	o := find(text)
-	if o.Closed && o.telling() {
-		return o
-	}
-	m := findMended(text)
-	if m.Closed && o.Members == nil || m.telling() && (m.Closed || len(m.Members) > len(o.Members)) {
-		return m
-	}
-	return o
+	return find(text)
 }
 
 // Child returns the object that the member of this name holds, as JSON or as a
