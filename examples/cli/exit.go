@@ -215,6 +215,13 @@ func flagNames() *strings.Replacer {
 		"Config.DeviceAuthURL", "--device-auth-url",
 		"Config.RevocationURL", "--revocation-url",
 		"Config.RedirectURL", "--redirect-url",
+		"Config.TokenPath, or the names in a Dialect", "--token-path",
+		"Config.TokenPath", "--token-path",
+		"set Config.DisablePKCE", "log in with --no-pkce",
+		"Config.DisablePKCE", "--no-pkce",
+		"Config.ScopeSeparator", "--scope-separator",
+		"Config.DefaultLifetime", "--lifetime",
+		"Config.Preset", "--preset",
 		" a ClientSecret", " --client-secret-file",
 		"another RedirectURL", "another --redirect-url",
 	)
