@@ -215,6 +215,8 @@ func flagNames() *strings.Replacer {
 		"Config.DeviceAuthURL", "--device-auth-url",
 		"Config.RevocationURL", "--revocation-url",
 		"Config.RedirectURL", "--redirect-url",
+		" and use NewClient", "",
+		"set Config.IssuerTemplate to what the metadata says, or ask", "ask",
 		"Config.TokenPath, or the names in a Dialect", "--token-path",
 		"Config.TokenPath", "--token-path",
 		"set Config.DisablePKCE", "log in with --no-pkce",

@@ -42,7 +42,7 @@ type loginCmd struct {
 
 // Help is shown below the command's flags.
 func (loginCmd) Help() string {
-	return `What the profile remembers from the last login need not be given again. An old session is ended at the server once the new one is saved. Should the server end both, which is found out by asking it who has logged in, you log in once more, and from then on old sessions are left alone there.`
+	return `What the profile remembers from the last login need not be given again; --preset=, --lifetime 0 and --no-pkce=false, say, forget it. An old session is ended at the server once the new one is saved. Should the server end both, which is found out by asking it who has logged in, you log in once more, and from then on old sessions are left alone there.`
 }
 
 // Run logs in. Whatever can go wrong without the person goes wrong before the

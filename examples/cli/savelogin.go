@@ -137,7 +137,7 @@ func loginFor(advice oauth.OfflineAccess, scopes []string) string {
 		}
 	}
 	if len(flags) == 0 {
-		return "see in the server's documentation what asks for one: a scope (--scope), or a parameter such as --auth-param access_type=offline"
+		return "see in the server's documentation what asks for one: a scope (--scope), or a parameter such as --auth-param access_type=offline; --preset knows what some services want"
 	}
 	return "log in again with " + strings.Join(flags, " ")
 }
