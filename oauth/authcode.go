@@ -10,10 +10,7 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
-
-	"golang.org/x/oauth2"
 )
 
 const (
@@ -33,7 +30,8 @@ type LoginRequest struct {
 	URL string `json:"url"`
 	// State ties the answer to this request (RFC 6749 section 10.12).
 	State string `json:"state"`
-	// Verifier is the PKCE code verifier (RFC 7636 section 4.1).
+	// Verifier is the PKCE code verifier (RFC 7636 section 4.1). Empty with
+	// Config.DisablePKCE.
 	Verifier string `json:"verifier"`
 	// RedirectURL is where the browser comes back to.
 	RedirectURL string `json:"redirect_url"`
@@ -67,7 +65,7 @@ func (r LoginRequest) LogValue() slog.Value { return slog.StringValue(r.String()
 // [Client.Authenticate] instead.
 //
 // Each call makes a new state and a new PKCE challenge (S256, RFC 7636), which
-// is sent whatever the server's metadata says of it. Config.AuthParams are added
+// is sent whatever the server's metadata says of it, unless Config.DisablePKCE. Config.AuthParams are added
 // but replace nothing that the flow needs, and so is what Config.Preset.Offline
 // has for a refresh token. No request is sent; a mistake in
 // the configuration is an [*Error] that matches [ErrMisconfigured], and so is
@@ -97,10 +95,10 @@ func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginReq
 	if err != nil {
 		return nil, misconfigured(opAuthorize, errors.New("Config.AuthURL is not a URL"))
 	}
-	req := &LoginRequest{
-		State: rand.Text(), Verifier: oauth2.GenerateVerifier(), RedirectURL: redirectURL,
-		Resources: slices.Clone(resources), DPoPKey: c.loginKey(),
+	if err := c.checkPKCE(); err != nil {
+		return nil, misconfigured(opAuthorize, err)
 	}
+	req := &LoginRequest{State: rand.Text(), RedirectURL: redirectURL, Resources: slices.Clone(resources), DPoPKey: c.loginKey()}
 
 	query := u.Query() // RFC 6749 section 3.1: a query in the endpoint is kept
 	for name, values := range c.cfg.AuthParams {
@@ -111,15 +109,14 @@ func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginReq
 	query.Set("client_id", c.cfg.ClientID)
 	query.Set("redirect_uri", redirectURL)
 	query.Set("state", req.State)
-	query.Set("code_challenge", oauth2.S256ChallengeFromVerifier(req.Verifier))
-	query.Set("code_challenge_method", "S256")
+	c.addChallenge(query, req)
 	if !req.DPoPKey.IsZero() { // RFC 9449 section 10: the code is bound as well
 		query.Set("dpop_jkt", req.DPoPKey.Thumbprint())
 	}
 	if scopes := c.loginScopes(); len(scopes) > 0 {
-		query.Set("scope", strings.Join(scopes, " "))
+		query.Set("scope", c.joinScopes(scopes))
 	}
-	if slices.Contains(strings.Fields(query.Get("scope")), "openid") {
+	if hasScope(query["scope"], "openid") {
 		req.Nonce = rand.Text()
 		query.Set("nonce", req.Nonce)
 	}
@@ -151,8 +148,11 @@ func (c *Client) Exchange(ctx context.Context, req *LoginRequest, query url.Valu
 	if err := c.ready(opExchange, "Config.TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
 	}
-	if req == nil || req.State == "" || req.Verifier == "" {
+	if req == nil || req.State == "" || req.Verifier == "" && !c.cfg.DisablePKCE {
 		return nil, misconfigured(opExchange, errors.New("the LoginRequest is not one that AuthCodeURL made"))
+	}
+	if err := c.checkPKCE(); err != nil {
+		return nil, misconfigured(opExchange, err)
 	}
 	code, fail := c.judgeRedirect(req, query)
 	if fail != nil {
@@ -167,14 +167,17 @@ func (c *Client) Exchange(ctx context.Context, req *LoginRequest, query url.Valu
 	if key.IsZero() {
 		key = c.loginKey() // the login began before Config.DPoP was turned on
 	}
-	pair, err := c.grantWith(ctx, opExchange, url.Values{
-		"grant_type":    {"authorization_code"},
-		"code":          {code},
-		"redirect_uri":  {req.RedirectURL},
-		"code_verifier": {req.Verifier},
-	}, key)
+	form := url.Values{
+		"grant_type":   {"authorization_code"},
+		"code":         {code},
+		"redirect_uri": {req.RedirectURL},
+	}
+	if req.Verifier != "" {
+		form.Set("code_verifier", req.Verifier)
+	}
+	pair, err := c.grantWith(ctx, opExchange, form, key)
 	if err != nil {
-		return nil, err
+		return nil, c.suspectPKCE(err, req)
 	}
 	return c.checkLogin(ctx, opExchange, pair, req.Nonce)
 }

@@ -26,7 +26,7 @@ const (
 // since nobody can log in: a wrong secret is [ErrMisconfigured], and so is every
 // other refusal by an error code that is known. Safe for concurrent use.
 func (c *Client) ClientCredentials(ctx context.Context) (*TokenPair, error) {
-	form := scopeForm(c.cfg.Scopes)
+	form := c.scopeForm(c.cfg.Scopes)
 	form.Set("grant_type", GrantTypeClientCredentials)
 	pair, err := c.grant(ctx, opClientCredentials, form)
 	if err != nil {

@@ -120,6 +120,10 @@ type Config struct {
 	// Scopes are asked for at login. They are not sent on refresh, unless Preset
 	// says so: some servers end the session over a scope they do not like.
 	Scopes []string
+	// ScopeSeparator stands between scopes in requests. Empty means a space (RFC 6749
+	// section 3.3); some services want a comma. In answers both are understood, see
+	// [TokenPair.Scopes].
+	ScopeSeparator string
 	// AuthParams are added to the authorization request: prompt, audience, …
 	AuthParams url.Values
 	// TokenParams are added to the body of every request to the token endpoint,
@@ -130,6 +134,16 @@ type Config struct {
 	// WithResource replaces them for one call.
 	Resources []string
 
+	// DisablePKCE leaves PKCE (RFC 7636) out of logins through the browser, for a
+	// server that refuses code_verifier from clients that authenticate. A server that
+	// merely does not know PKCE passes over it: leave this false.
+	//
+	// It is safe only for a client with a secret or key that nobody else has, since
+	// then nothing but that keeps somebody who gets hold of a code from redeeming it;
+	// best with the scope openid, since then the nonce of the ID token keeps a code out
+	// of this program that belongs to somebody else's login (RFC 9700 sections 2.1.1
+	// and 4.5). For a public client it is [ErrMisconfigured] at login.
+	DisablePKCE bool
 	// RequirePushedAuth makes logins push their request to PushedAuthURL (RFC 9126)
 	// instead of sending it through the browser. Discover sets it when the server's
 	// metadata requires it.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -88,7 +87,7 @@ func (c *Client) DeviceAuth(ctx context.Context) (*DeviceCode, error) {
 	if err := c.ready(opDevice, "Config.DeviceAuthURL", c.cfg.DeviceAuthURL); err != nil {
 		return nil, err
 	}
-	form := scopeForm(c.loginScopes())
+	form := c.scopeForm(c.loginScopes())
 	if resources := c.resources(ctx); len(resources) > 0 {
 		form["resource"] = resources
 	}
@@ -101,15 +100,6 @@ func (c *Client) DeviceAuth(ctx context.Context) (*DeviceCode, error) {
 		return nil, deviceRefusal(fail)
 	}
 	return code, nil
-}
-
-// scopeForm returns a form with the scopes, if there are any.
-func scopeForm(scopes []string) url.Values {
-	form := url.Values{}
-	if len(scopes) > 0 {
-		form.Set("scope", strings.Join(scopes, " "))
-	}
-	return form
 }
 
 const (

@@ -53,27 +53,32 @@ func (c *Client) Metadata() *Metadata {
 // and other answers under these addresses are passed over. No redirect is
 // followed.
 //
+// For issuer also serves the address of the metadata, which people copy from
+// documentation: it is asked first, and the issuer is derived from it as [IssuerOf]
+// does, or with a slash at its end if the server spells it so.
+//
 // Endpoints that cfg names are kept, and so is cfg.ClientAuth; otherwise that is
 // chosen from what the server lists: basic if it may, else post. A client with a
 // key or certificate gets the method and algorithm for it, fails if the server
 // lists others only, and with a certificate uses the server's
 // mtls_endpoint_aliases (RFC 8705 section 5). RequireIss is set when the server
 // announces iss (RFC 9207), RequirePushedAuth when it takes no other requests (RFC
-// 9126 section 5). cfg.Issuer is overwritten. That
-// a server does not list S256 changes nothing: PKCE is always sent.
+// 9126 section 5). cfg.Issuer is overwritten. That a server does not list S256
+// changes nothing: only cfg.DisablePKCE turns PKCE off.
 //
 // Errors are of type [*Error]: [ErrTransient] when the server could not be
 // asked or has trouble, [ErrMisconfigured] when it has no metadata (configure
 // the endpoints and use [NewClient]), when its issuer is another, when it does
 // not offer the way in which the client has to authenticate, or when an
-// endpoint is neither https nor loopback. It sends at most two requests, each
-// within Config.Timeout.
+// endpoint is neither https nor loopback. It sends at most two requests, three for an
+// address of metadata in a form that is neither standard's, each within
+// Config.Timeout.
 func Discover(ctx context.Context, issuer string, cfg Config) (*Client, error) {
 	probe := NewClient(cfg)
 	if probe.err != nil {
 		return nil, misconfigured(opDiscover, probe.err)
 	}
-	doc, fail := probe.issuerMetadata(ctx, issuer)
+	doc, issuer, fail := probe.issuerMetadata(ctx, issuer)
 	if fail != nil {
 		return nil, fail
 	}
@@ -93,16 +98,30 @@ func Discover(ctx context.Context, issuer string, cfg Config) (*Client, error) {
 	return client, nil
 }
 
-// issuerMetadata returns what the server at issuer publishes.
-func (c *Client) issuerMetadata(ctx context.Context, issuer string) (metadata, *Error) {
-	if err := checkEndpoint("the issuer", issuer); err != nil {
-		return nil, misconfigured(opDiscover, err)
+// issuerMetadata returns what the server at address, which is an issuer or where
+// the metadata of one is, publishes, and the issuer as the server spells it.
+func (c *Client) issuerMetadata(ctx context.Context, address string) (metadata, string, *Error) {
+	if err := checkEndpoint("the issuer", address); err != nil {
+		return nil, "", misconfigured(opDiscover, err)
 	}
-	addresses, err := metadataURLs(issuer)
+	issuers := []string{IssuerOf(address)}
+	addresses, err := metadataURLs(issuers[0])
 	if err != nil {
-		return nil, misconfigured(opDiscover, err)
+		return nil, "", misconfigured(opDiscover, err)
 	}
-	return c.findMetadata(ctx, issuer, addresses)
+	if address != issuers[0] {
+		issuers = append(issuers, issuers[0]+"/")
+		others := slices.DeleteFunc(addresses, func(other string) bool { return other == address })
+		addresses = append([]string{address}, others...)
+	}
+	doc, fail := c.findMetadata(ctx, issuers, addresses)
+	if fail != nil {
+		return nil, "", fail
+	}
+	if found := textField(doc, "issuer"); slices.Contains(issuers, found) {
+		return doc, found, nil
+	}
+	return doc, issuers[0], nil // the document has Config.IssuerTemplate
 }
 
 // metadataURLs returns where metadata of the issuer can be: RFC 8414 section 3.1
@@ -116,22 +135,22 @@ func metadataURLs(issuer string) ([]string, error) {
 	path := strings.TrimSuffix(u.EscapedPath(), "/")
 	origin := u.Scheme + "://" + u.Host
 	return []string{
-		origin + "/.well-known/oauth-authorization-server" + path,
-		origin + path + "/.well-known/openid-configuration",
+		origin + wellKnownOAuth + path,
+		origin + path + wellKnownOpenID,
 	}, nil
 }
 
-// findMetadata asks at each address until one has the issuer's metadata. A
+// findMetadata asks at each address until one has the metadata of one of issuers. A
 // document of another issuer is the most telling failure, then a server in
 // trouble, then one without metadata.
-func (c *Client) findMetadata(ctx context.Context, issuer string, addresses []string) (metadata, *Error) {
+func (c *Client) findMetadata(ctx context.Context, issuers, addresses []string) (metadata, *Error) {
 	var mismatch, trouble, absent *Error
 	for _, address := range addresses {
 		a, fail := c.get(ctx, opDiscover, address, "")
 		if fail != nil {
 			return nil, fail // no answer: the other address is on the same host
 		}
-		doc, fail := judgeMetadata(a, issuer, c.cfg.IssuerTemplate)
+		doc, fail := judgeMetadata(a, issuers, c.cfg.IssuerTemplate)
 		switch {
 		case fail == nil:
 			return doc, nil
@@ -160,20 +179,21 @@ var (
 )
 
 // judgeMetadata decides what an answer under a well-known address is: exactly
-// one of document and error. template is Config.IssuerTemplate. It goes by content, since servers answer 200 with a
-// login page for addresses they do not know.
-func judgeMetadata(a answer, issuer, template string) (metadata, *Error) {
+// one of document and error. It is to be of one of issuers, or have template, which
+// is Config.IssuerTemplate. It goes by content, since servers answer 200 with a login
+// page for addresses they do not know.
+func judgeMetadata(a answer, issuers []string, template string) (metadata, *Error) {
 	fail := &Error{Op: opDiscover, Kind: ErrMisconfigured, Status: a.status, Sent: true}
 	doc := metadata(a.fields())
 	found := textField(doc, "issuer")
 	switch {
-	case isSuccess(a.status) && (found == issuer || strings.Contains(found, tenantMark) && found == template):
+	case isSuccess(a.status) && (slices.Contains(issuers, found) || strings.Contains(found, tenantMark) && found == template):
 		return doc, nil
 	case isSuccess(a.status) && strings.Contains(found, tenantMark):
-		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherIssuer, printableIssuer(found), issuer)
+		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherIssuer, printableIssuer(found), issuers[0])
 		fail.Hint = "set Config.IssuerTemplate to what the metadata says, or ask for the issuer of one tenant"
 	case isSuccess(a.status) && found != "":
-		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherIssuer, printableIssuer(found), issuer)
+		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherIssuer, printableIssuer(found), issuers[0])
 		fail.Hint = "use the server's own spelling of its issuer, to the last slash"
 	case isSuccess(a.status), isRefusal(a.status):
 		fail.Err = errNoMetadata

@@ -1,6 +1,9 @@
 package oauth
 
-import "strings"
+import (
+	"net/url"
+	"strings"
+)
 
 // tenantMark stands for the tenant in Config.IssuerTemplate, as in Entra's metadata.
 const tenantMark = "{tenantid}"
@@ -28,4 +31,34 @@ func tenantOf(template, issuer string) string {
 		return ""
 	}
 	return tenant
+}
+
+// Where servers publish metadata, before or behind the path of their issuer.
+const (
+	wellKnownOAuth  = "/.well-known/oauth-authorization-server"
+	wellKnownOpenID = "/.well-known/openid-configuration"
+)
+
+// IssuerOf returns the issuer whose metadata is published at a well-known address:
+// with the well-known part before the issuer's path (RFC 8414 sections 3.1 and 5) or
+// behind it (OpenID Connect Discovery section 4.1). Any other address is returned as
+// it is. [Discover] takes either. A slash at the end of an issuer leaves no trace in
+// its well-known addresses; the result has none.
+func IssuerOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return address
+	}
+	for _, name := range []string{wellKnownOAuth, wellKnownOpenID} {
+		before, after, found := strings.Cut(u.EscapedPath(), name)
+		before, path := strings.Trim(before, "/"), strings.Trim(after, "/")
+		switch {
+		case !found, before != "" && path != "", after != "" && after[0] != '/':
+		case before+path == "":
+			return u.Scheme + "://" + u.Host
+		default:
+			return u.Scheme + "://" + u.Host + "/" + before + path
+		}
+	}
+	return address
 }

@@ -100,9 +100,21 @@ const (
 	inDays
 )
 
-// named are the units that the names of members tell.
-var named = map[unit]time.Duration{
-	surelySeconds: time.Second, inMilliseconds: time.Millisecond, inMinutes: time.Minute, inHours: time.Hour, inDays: day,
+// named returns the unit that the name of a member tells, or zero.
+func (u unit) named() time.Duration {
+	switch u {
+	case surelySeconds:
+		return time.Second
+	case inMilliseconds:
+		return time.Millisecond
+	case inMinutes:
+		return time.Minute
+	case inHours:
+		return time.Hour
+	case inDays:
+		return day
+	}
+	return 0
 }
 
 // endWord returns how the member name tells the end of a token of one of owners.
@@ -168,9 +180,9 @@ func (a answer) toldLife(raw json.RawMessage, u unit, guess bool) (time.Duration
 		}
 		u = inSeconds
 	}
-	unit, isNamed := named[u]
+	unit := u.named()
 	switch {
-	case isNamed && n <= int64(maxLifetime/unit):
+	case unit > 0 && n <= int64(maxLifetime/unit):
 	case u != inMilliseconds && (u == inSeconds && guess && likelyMilliseconds(n) || !believable(n) && onlyMilliseconds(n)):
 		unit = time.Millisecond
 	case believable(n):

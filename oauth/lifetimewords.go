@@ -80,12 +80,31 @@ func timeInside(raw json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// durationUnits are the units of lives in words. An s behind a word is left away.
-var durationUnits = map[string]time.Duration{
-	"ms": time.Millisecond, "milli": time.Millisecond, "millisecond": time.Millisecond,
-	"s": time.Second, "sec": time.Second, "second": time.Second,
-	"m": time.Minute, "min": time.Minute, "minute": time.Minute, "h": time.Hour, "hr": time.Hour, "hour": time.Hour,
-	"d": day, "day": day, "w": 7 * day, "week": 7 * day, "month": 30 * day, "year": 365 * day, "y": 365 * day,
+// durationUnit returns the unit of a life in words, or zero. An s behind a word does
+// not matter.
+func durationUnit(word string) time.Duration {
+	if len(word) > 1 && word != "ms" {
+		word = strings.TrimSuffix(word, "s")
+	}
+	switch word {
+	case "ms", "milli", "millisecond":
+		return time.Millisecond
+	case "s", "sec", "second":
+		return time.Second
+	case "m", "min", "minute":
+		return time.Minute
+	case "h", "hr", "hour":
+		return time.Hour
+	case "d", "day":
+		return day
+	case "w", "week":
+		return 7 * day
+	case "month":
+		return 30 * day
+	case "y", "yr", "year":
+		return 365 * day
+	}
+	return 0
 }
 
 // durationInWords reads a life as jsonwebtoken and Go write it (15m, 7 days, 1h30m0s),
@@ -110,12 +129,9 @@ func addUp(text string) (sum time.Duration, ok bool) {
 		text = strings.TrimLeft(text[len(number):], " ")
 		word := text[:len(text)-len(strings.TrimLeft(text, "abcdefghijklmnopqrstuvwxyz"))]
 		text = text[len(word):]
-		unit, known := durationUnits[word]
-		if !known {
-			unit, known = durationUnits[strings.TrimSuffix(word, "s")]
-		}
+		unit := durationUnit(word)
 		n, err := strconv.ParseFloat(number, 64)
-		if !known || err != nil || n > float64(maxLifetime/unit) {
+		if unit == 0 || err != nil || n > float64(maxLifetime/unit) {
 			return 0, false
 		}
 		sum += time.Duration(n * float64(unit))

@@ -51,7 +51,7 @@ func FuzzJudgeMetadata(f *testing.F) {
 	f.Add(503, "")
 	f.Add(307, "")
 	f.Fuzz(func(t *testing.T, status int, body string) {
-		doc, fail := judgeMetadata(answered(opDiscover, status, body), testIssuer, "")
+		doc, fail := judgeMetadata(answered(opDiscover, status, body), []string{testIssuer}, "")
 		if (doc == nil) == (fail == nil) {
 			t.Fatalf("document %v and error %v; want exactly one", doc, fail)
 		}

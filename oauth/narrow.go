@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-var errScopeNames = errors.New("name at least one scope, each without spaces or quotes")
+var errScopeNames = errors.New("name at least one scope, each without separators or quotes")
 
 // RefreshScope is [Client.Refresh] for an access token of less scope: only the
 // scopes named, which must be among those that the person has agreed to (RFC 6749
@@ -21,12 +21,12 @@ var errScopeNames = errors.New("name at least one scope, each without spaces or 
 // call narrows a scope, and none does so by itself. Safe for concurrent use.
 func (c *Client) RefreshScope(ctx context.Context, t *TokenPair, scopes ...string) (*TokenPair, error) {
 	for _, scope := range scopes {
-		if !usableToken(scope) || strings.ContainsAny(scope, " \"\\") {
+		if !usableToken(scope) || strings.ContainsAny(scope, " \"\\") || strings.Contains(scope, c.scopeSeparator()) {
 			return nil, misconfigured(opRefresh, errScopeNames)
 		}
 	}
 	if len(scopes) == 0 {
 		return nil, misconfigured(opRefresh, errScopeNames)
 	}
-	return c.refresh(ctx, t, strings.Join(scopes, " "))
+	return c.refresh(ctx, t, c.joinScopes(scopes))
 }

@@ -41,11 +41,6 @@ func (c *Client) loginScopes() []string {
 	return append(slices.Clone(scopes), offline)
 }
 
-// hasScope reports whether scopes, each of which may hold several, have name.
-func hasScope(scopes []string, name string) bool {
-	return slices.Contains(strings.Fields(strings.Join(scopes, " ")), name)
-}
-
 // addOffline adds the preset's parameters to those of an authorization request.
 func (c *Client) addOffline(query url.Values) {
 	for name, values := range c.cfg.Preset.Offline.params() {

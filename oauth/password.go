@@ -15,7 +15,7 @@ const opPassword = "password"
 // It sends one request; name and password are not kept. Errors are of type
 // [*Error]; a wrong password matches [ErrLoginRequired]. Safe for concurrent use.
 func (c *Client) Password(ctx context.Context, username, password string) (*TokenPair, error) {
-	form := scopeForm(c.loginScopes())
+	form := c.scopeForm(c.loginScopes())
 	form.Set("grant_type", "password")
 	form.Set("username", username)
 	form.Set("password", password)

@@ -1,9 +1,6 @@
 package oauth
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // A Preset is what a server does that neither its metadata nor its answers tell,
 // and that keeping a session alive needs to know. The zero value knows nothing,
@@ -161,5 +158,5 @@ func (c *Client) refreshScope() string {
 	if !c.cfg.Preset.ScopeOnRefresh {
 		return ""
 	}
-	return strings.Join(c.loginScopes(), " ")
+	return c.joinScopes(c.loginScopes())
 }

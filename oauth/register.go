@@ -119,7 +119,7 @@ func Register(ctx context.Context, issuer string, m ClientMetadata, cfg Config) 
 		return nil, misconfigured(opRegister, err)
 	}
 	c := stranger(cfg)
-	endpoint, fail := c.registrationEndpoint(ctx, issuer)
+	endpoint, issuer, fail := c.registrationEndpoint(ctx, issuer)
 	if fail != nil {
 		return nil, fail
 	}
@@ -137,22 +137,24 @@ func Register(ctx context.Context, issuer string, m ClientMetadata, cfg Config) 
 	return r, nil
 }
 
-// registrationEndpoint returns where to register: as configured, or as published.
-func (c *Client) registrationEndpoint(ctx context.Context, issuer string) (string, *Error) {
+// registrationEndpoint returns where to register, as configured or as published,
+// and the issuer.
+func (c *Client) registrationEndpoint(ctx context.Context, issuer string) (endpoint, _ string, _ *Error) {
 	endpoint, name := c.cfg.RegistrationURL, "Config.RegistrationURL"
 	if endpoint == "" {
-		doc, fail := c.issuerMetadata(ctx, issuer)
+		doc, found, fail := c.issuerMetadata(ctx, issuer)
 		if fail != nil {
-			return "", fail
+			return "", "", fail
 		}
+		issuer = found
 		endpoint, name = textField(doc, "registration_endpoint"), "the server's registration_endpoint"
 	}
 	if err := checkEndpoint(name, endpoint); err != nil {
 		fail := misconfigured(opRegister, err)
 		fail.Hint = "register the client by hand and set Config.ClientID"
-		return "", fail
+		return "", "", fail
 	}
-	return endpoint, nil
+	return endpoint, issuer, nil
 }
 
 // newJSONRequest builds a request that, like those of newRequest, net/http cannot

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/rawjson"
@@ -15,16 +16,33 @@ import (
 // when it did (created_at). What MarshalJSON wrote is not read so: there such members
 // are Extra, and may be from an answer long ago.
 
-// savedNames are the names of other programs, in letters, for those of RFC 6749.
-var savedNames = map[string]string{
-	"accesstoken": "access_token", "refreshtoken": "refresh_token", "tokentype": "token_type",
-	"idtoken": "id_token", "scopes": "scope", "expiresin": "expires_in",
+// savedName returns the name of RFC 6749 for one of another program's, in letters, or "".
+func savedName(letters string) string {
+	switch letters {
+	case "accesstoken":
+		return "access_token"
+	case "refreshtoken":
+		return "refresh_token"
+	case "tokentype":
+		return "token_type"
+	case "idtoken":
+		return "id_token"
+	case "scopes":
+		return "scope"
+	case "expiresin":
+		return "expires_in"
+	}
+	return ""
 }
 
-// issueWords are what other programs call the time when a pair came, in letters.
-var issueWords = map[string]bool{
-	"issuedat": true, "createdat": true, "obtainedat": true, "receivedat": true, "acquiredat": true, "fetchedat": true,
-	"tokenissuedat": true, "tokencreatedat": true, "tokenobtainedat": true,
+// namesIssue reports whether other programs call the time so when a pair came, in
+// letters.
+func namesIssue(letters string) bool {
+	switch strings.TrimPrefix(letters, "token") {
+	case "issuedat", "createdat", "obtainedat", "receivedat", "acquiredat", "fetchedat":
+		return true
+	}
+	return false
 }
 
 // readForeign completes t with what another program has saved about it.
@@ -44,7 +62,7 @@ func (t *TokenPair) readForeign(fields map[string]json.RawMessage) {
 // there is none of that name. token is an access token beside a refresh token only.
 func foreignNames(fields map[string]json.RawMessage) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		rename(fields, name, savedNames[lettersOf(name)])
+		rename(fields, name, savedName(lettersOf(name)))
 	}
 	if textField(fields, "refresh_token") != "" && textField(fields, "token") != "" {
 		rename(fields, "token", "access_token")
@@ -63,7 +81,7 @@ func rename(fields map[string]json.RawMessage, name, ours string) {
 // something older.
 func savedIssue(fields map[string]json.RawMessage) (issued time.Time) {
 	for name, raw := range fields {
-		if at := savedTime(raw); issueWords[lettersOf(name)] && at.After(issued) {
+		if at := savedTime(raw); namesIssue(lettersOf(name)) && at.After(issued) {
 			issued = at
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"strings"
 )
 
 const opTokenExchange = "token_exchange"
@@ -70,7 +69,7 @@ func (c *Client) ExchangeToken(ctx context.Context, x TokenExchange) (*TokenPair
 	if err := c.ready(opTokenExchange, "Config.TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
 	}
-	form, err := x.form()
+	form, err := c.exchangeForm(x)
 	if err != nil {
 		return nil, misconfigured(opTokenExchange, err)
 	}
@@ -89,8 +88,8 @@ func (c *Client) ExchangeToken(ctx context.Context, x TokenExchange) (*TokenPair
 	return pair, nil
 }
 
-// form returns the request, or why there is none.
-func (x TokenExchange) form() (url.Values, error) {
+// exchangeForm returns the request, or why there is none.
+func (c *Client) exchangeForm(x TokenExchange) (url.Values, error) {
 	switch {
 	case x.SubjectToken == "":
 		return nil, errors.New("TokenExchange.SubjectToken is empty")
@@ -110,7 +109,7 @@ func (x TokenExchange) form() (url.Values, error) {
 		form.Set("requested_token_type", x.RequestedTokenType)
 	}
 	if len(x.Scopes) > 0 {
-		form.Set("scope", strings.Join(x.Scopes, " "))
+		form.Set("scope", c.joinScopes(x.Scopes))
 	}
 	for _, resource := range x.Resources {
 		form.Add("resource", resource)

@@ -378,6 +378,22 @@ func TestF42_RedirectOfTheTokenEndpointIsNotFollowed(t *testing.T) {
 	}
 }
 
+func TestScopeThatIsSeparatedOtherwiseIsNotReduced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, oauthtest.Config{})
+		f.server.Script(oauthtest.Fault{Times: -1, Edit: func(fields map[string]any) {
+			fields["scope"] = strings.ReplaceAll(fields["scope"].(string), " ", ",")
+		}})
+		m := f.sibling(t).start(t)
+		if err := m.ForceRefresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if scope := m.GetTokens().Scope; !strings.Contains(scope, ",") || m.events.count(refresh.EventScopeReduced) != 0 {
+			t.Errorf("the scope %q counts as reduced", scope)
+		}
+	})
+}
+
 func TestF44_ScopeShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, oauthtest.Config{ReduceScope: "profile"})

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
@@ -193,7 +193,7 @@ func (m *managed) succeed(ctx context.Context, pair, next *oauth.TokenPair, w wa
 	if rejected != nil {
 		m.emit(Event{Kind: EventIDTokenRejected, Err: rejected})
 	}
-	if w.resource == "" && pair.Scope != next.Scope && lessScope(pair.Scope, next.Scope) {
+	if w.resource == "" && pair.Scope != next.Scope && lessScope(pair.Scopes(), next.Scopes()) {
 		m.emit(Event{Kind: EventScopeReduced})
 	}
 	if !m.currentFor(w.resource).alive(m.now()) {
@@ -203,17 +203,7 @@ func (m *managed) succeed(ctx context.Context, pair, next *oauth.TokenPair, w wa
 	return nil
 }
 
-// lessScope reports whether a scope value of before is missing from after.
-func lessScope(before, after string) bool {
-	have := strings.Fields(after)
-	for _, scope := range strings.Fields(before) {
-		found := false
-		for _, s := range have {
-			found = found || s == scope
-		}
-		if !found {
-			return true
-		}
-	}
-	return false
+// lessScope reports whether a scope of before is missing from after.
+func lessScope(before, after []string) bool {
+	return slices.ContainsFunc(before, func(scope string) bool { return !slices.Contains(after, scope) })
 }

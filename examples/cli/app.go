@@ -92,6 +92,7 @@ func (a *app) parse(line *cli, args []string) (kctx *kong.Context, done bool, er
 	parser, err := kong.New(line,
 		kong.Name("evertoken"),
 		kong.Description(description),
+		kong.Vars{"presets": presetNames()},
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(int) { done = true }), // not ours to exit from here
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 80}),

@@ -18,11 +18,11 @@ import (
 
 // loginCmd logs a person in and makes the profile remember the server.
 type loginCmd struct {
-	Issuer     string   `placeholder:"URL" help:"The server, as its metadata names itself."`
+	Issuer     string   `placeholder:"URL" help:"The server, as its metadata names itself, or the well-known address of that metadata."`
 	ClientID   string   `placeholder:"ID" help:"The client registered there for this program."`
 	SecretFile string   `name:"client-secret-file" placeholder:"FILE" type:"path" help:"File with the client's secret, if it has one. It is read again for every renewal."`
 	ClientAuth string   `placeholder:"METHOD" enum:",none,client_secret_basic,client_secret_basic_raw,client_secret_post" default:"" help:"How the client authenticates: none, client_secret_basic, client_secret_basic_raw or client_secret_post (default: as the server wants it)."`
-	Scope      []string `placeholder:"SCOPE" help:"What to ask for; repeat it or separate by commas. Some servers give a refresh token only for one, such as offline_access."`
+	Scope      []string `placeholder:"SCOPE" help:"What to ask for; repeat it or separate by commas (see --scope-separator for how it is sent). Some servers give a refresh token only for one, such as offline_access."`
 
 	AuthParam map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"What else the browser login sends to the server, such as prompt=consent; repeat it for more. KEY= forgets one."`
 
@@ -32,6 +32,8 @@ type loginCmd struct {
 	Store       string `placeholder:"WHERE" enum:",keyring,file" default:"" help:"Where to keep the tokens: keyring (files sealed with a key in the OS keyring) or file (readable by whoever can read your files). Default: $$EVERTOKEN_STORE, or what the profile remembers, or keyring."`
 	KeepOld     bool   `help:"Do not end the old session of the profile at the server."`
 
+	mannersFlags
+
 	AuthURL       string `group:"Instead of what the server publishes" placeholder:"URL" help:"Authorization endpoint."`
 	TokenURL      string `group:"Instead of what the server publishes" placeholder:"URL" help:"Token endpoint."`
 	DeviceAuthURL string `group:"Instead of what the server publishes" placeholder:"URL" help:"Device authorization endpoint."`
@@ -40,7 +42,7 @@ type loginCmd struct {
 
 // Help is shown below the command's flags.
 func (loginCmd) Help() string {
-	return `What the profile remembers from the last login need not be given again. An old session is ended at the server once the new one is saved. Should the server end both, which is found out by asking it who has logged in, you log in once more, and from then on old sessions are left alone there.`
+	return `What the profile remembers from the last login need not be given again; --preset=, --lifetime 0 and --no-pkce=false, say, forget it. An old session is ended at the server once the new one is saved. Should the server end both, which is found out by asking it who has logged in, you log in once more, and from then on old sessions are left alone there.`
 }
 
 // Run logs in. Whatever can go wrong without the person goes wrong before the
@@ -55,12 +57,16 @@ func (c *loginCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	known := c.known(old)
-	client, secretFile, err := c.client(ctx, a, known)
+	manners, err := c.over(known.manners)
+	if err != nil {
+		return err
+	}
+	client, secretFile, err := c.client(ctx, a, known, manners)
 	if err != nil {
 		return c.explain(err)
 	}
 	profile := profileOf(client.Config(), secretFile)
-	profile.KeepOld, profile.Store = known.KeepOld, kind
+	profile.KeepOld, profile.Store, profile.manners = known.KeepOld, kind, manners
 	store, err := a.openStore(ctx, profile)
 	if err != nil {
 		return err
@@ -135,7 +141,7 @@ func (c *loginCmd) store(a *app, old *profile) (string, error) {
 // known returns what the profile, if there is one, remembers of the server and
 // client to log in with. Another server or another client shares nothing with it.
 func (c *loginCmd) known(old *profile) *profile {
-	if old != nil && cmp.Or(c.Issuer, old.Issuer) == old.Issuer && cmp.Or(c.ClientID, old.ClientID) == old.ClientID &&
+	if old != nil && old.isOf(cmp.Or(c.Issuer, old.Issuer)) && cmp.Or(c.ClientID, old.ClientID) == old.ClientID &&
 		cmp.Or(c.TokenURL, old.TokenURL) == old.TokenURL {
 		return old
 	}
@@ -144,7 +150,7 @@ func (c *loginCmd) known(old *profile) *profile {
 
 // client builds the client from the flags, and from what is known for what they
 // leave out.
-func (c *loginCmd) client(ctx context.Context, a *app, p *profile) (*oauth.Client, string, error) {
+func (c *loginCmd) client(ctx context.Context, a *app, p *profile, m manners) (*oauth.Client, string, error) {
 	cfg := oauth.Config{
 		ClientID:      cmp.Or(c.ClientID, p.ClientID),
 		ClientAuth:    cmp.Or(oauth.ClientAuth(c.ClientAuth), p.ClientAuth),
@@ -157,6 +163,7 @@ func (c *loginCmd) client(ctx context.Context, a *app, p *profile) (*oauth.Clien
 		AuthParams:    c.authParams(p.AuthParams),
 		Output:        a.stderr,
 	}
+	m.apply(&cfg)
 	secretFile := cmp.Or(c.SecretFile, p.SecretFile)
 	var err error
 	if cfg.ClientSecret, err = readSecret(secretFile); err != nil {
@@ -188,8 +195,7 @@ func (c *loginCmd) reach(ctx context.Context, cfg oauth.Config, p *profile) (*oa
 	return oauth.NewClient(cfg), nil
 }
 
-// scopes returns what to ask for. A flag may hold several, as RFC 6749 separates
-// them.
+// scopes returns what to ask for. A flag may hold several, by spaces too.
 func (c *loginCmd) scopes(remembered []string) []string {
 	if len(c.Scope) == 0 {
 		return remembered
@@ -242,6 +248,8 @@ func (c *loginCmd) explain(err error) error {
 		return &problem{exitFailed, "the login was stopped", "run the command again, with --device if the browser could not come back"}
 	case errors.Is(err, oauth.ErrLoginRequired):
 		return &problem{exitLogin, plainText(err), "run the command again"}
+	case errors.Is(err, oauth.ErrUnreadAnswer), errors.Is(err, oauth.ErrNoToken):
+		return &problem{exitConfig, plainText(err), "if the tokens are below one of its members, run the command again with --token-path NAME; otherwise see that --token-url is the token endpoint of this server"}
 	case errors.Is(err, syscall.EADDRINUSE):
 		return &problem{exitTemporary, plainText(err), "then run the command again"}
 	case errors.Is(err, oauth.ErrTransient):

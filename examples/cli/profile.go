@@ -42,6 +42,8 @@ type profile struct {
 	AuthParams  url.Values `json:"auth_params,omitempty"`
 	RequireIss  bool       `json:"require_iss,omitempty"`
 
+	manners
+
 	Store string `json:"store,omitempty"` // see store
 
 	// KeepOld: the server ends a new session together with the one it replaced,
@@ -68,7 +70,7 @@ func (p *profile) config() (oauth.Config, error) {
 	if err != nil {
 		return oauth.Config{}, err
 	}
-	return oauth.Config{
+	cfg := oauth.Config{
 		Issuer:        p.Issuer,
 		ClientID:      p.ClientID,
 		ClientSecret:  secret,
@@ -81,10 +83,13 @@ func (p *profile) config() (oauth.Config, error) {
 		Scopes:        p.Scopes,
 		AuthParams:    p.AuthParams,
 		RequireIss:    p.RequireIss,
-	}, nil
+	}
+	p.manners.apply(&cfg)
+	return cfg, nil
 }
 
-// profileOf returns what to remember of a configuration.
+// profileOf returns what to remember of a configuration, but for the server's manners,
+// which are told and not found.
 func profileOf(cfg oauth.Config, secretFile string) *profile {
 	return &profile{
 		Format:        profileFormat,
@@ -101,6 +106,12 @@ func profileOf(cfg oauth.Config, secretFile string) *profile {
 		AuthParams:    cfg.AuthParams,
 		RequireIss:    cfg.RequireIss,
 	}
+}
+
+// isOf reports whether the profile is of this issuer, which may be named by the address
+// of its metadata. That cannot show a slash at the issuer's end.
+func (p *profile) isOf(issuer string) bool {
+	return issuer == p.Issuer || strings.TrimSuffix(p.Issuer, "/") == oauth.IssuerOf(issuer)
 }
 
 // server names the server for people.
@@ -178,7 +189,7 @@ func (a *app) loadProfile() (*profile, error) {
 	switch err := json.Unmarshal(data, &p); {
 	case err != nil || p.ClientID == "" || p.TokenURL == "":
 		return nil, &problem{exitConfig, path + " is damaged", "log in again with " + a.loginCommand(true)}
-	case p.Format > profileFormat, p.store() != storeFile && p.store() != storeKeyring:
+	case p.Format > profileFormat, !p.known(), p.store() != storeFile && p.store() != storeKeyring:
 		return nil, &problem{exitConfig, path + " was written by a newer version", "update evertoken"}
 	}
 	return &p, nil

@@ -106,6 +106,9 @@ func (a *app) announce(store *boundStore, p *profile, pair *oauth.TokenPair, adv
 	now := time.Now()
 	a.say("Logged in to %s as profile %q.", p.server(), a.profile)
 	a.say("  access token   until %s", when(pair.ExpiresAt, now))
+	if pair.ExpiresAt.IsZero() && pair.RefreshToken != "" {
+		a.say("                 the server does not say when it ends; if its documentation does, log in again with --lifetime D")
+	}
 	switch {
 	case pair.RefreshToken == "" && pair.ExpiresAt.IsZero():
 		a.say("  refresh token  none: the access token does not end, as far as the server says, and there is nothing to renew")
@@ -134,7 +137,7 @@ func loginFor(advice oauth.OfflineAccess, scopes []string) string {
 		}
 	}
 	if len(flags) == 0 {
-		return "see in the server's documentation what asks for one: a scope (--scope), or a parameter such as --auth-param access_type=offline"
+		return "see in the server's documentation what asks for one: a scope (--scope), or a parameter such as --auth-param access_type=offline; --preset knows what some services want"
 	}
 	return "log in again with " + strings.Join(flags, " ")
 }
@@ -188,7 +191,7 @@ func rejected(ctx context.Context, client *oauth.Client, pair *oauth.TokenPair) 
 // who has logged in.
 func isOpenID(pair *oauth.TokenPair, asked []string) bool {
 	if pair.Scope != "" { // else it is what was asked for (RFC 6749 section 5.1)
-		asked = strings.Fields(pair.Scope)
+		asked = pair.Scopes()
 	}
 	return pair.IDToken != "" || slices.Contains(asked, "openid")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -76,6 +77,7 @@ func setUp(env *testscript.Env) error {
 			Users:          map[string]string{"alice": "wonderland", "bob": "builder"},
 			DeviceInterval: time.Second,
 			Clients:        []oauthtest.RegisteredClient{{ID: "confidential", Secret: "s3cret+/="}},
+			Quirks:         oauthtest.Quirks{RefusesVerifier: n == "2"},
 		})
 		env.Defer(s.Close)
 		person := httptest.NewServer(person(s))
@@ -236,6 +238,28 @@ func faults(ts *testscript.TestScript, name string) oauthtest.Fault {
 			delete(fields, "id_token")        // which is about the access token
 			fields["access_token"] = "opaque" // the server's own tells its end
 		}}
+	case "untold-end":
+		return oauthtest.Fault{Times: -1, Edit: func(fields map[string]any) {
+			delete(fields, "expires_in")
+			delete(fields, "id_token")
+			token := fmt.Sprint(fields["access_token"])
+			fields["access_token"] = token[strings.LastIndex(token, ".")+1:] // no JWT, which tells its end
+		}}
+	case "long-access-token":
+		return oauthtest.Fault{Times: -1, Edit: func(fields map[string]any) { fields["expires_in"] = 86400 }}
+	case "nested":
+		return oauthtest.Fault{Times: -1, Edit: func(fields map[string]any) {
+			session := maps.Clone(fields)
+			clear(fields)
+			fields["data"] = map[string]any{"session": session}
+		}}
+	case "no-token":
+		return oauthtest.Fault{Edit: func(fields map[string]any) {
+			clear(fields)
+			fields["profile"], fields["ok"] = "alice", true
+		}}
+	case "invalid-request":
+		return oauthtest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_request"}`}
 	case "short-refresh-token":
 		return oauthtest.Fault{Times: -1, Edit: func(fields map[string]any) { fields["refresh_token_expires_in"] = 600 }}
 	case "no-refresh-token":
@@ -265,7 +289,6 @@ func ageCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	store, rec := openSession(ts, args[0]), savedSession(ts, args[0])
 	rec.Tokens.IssuedAt = rec.Tokens.IssuedAt.Add(-by)
-	rec.Tokens.ExpiresAt = rec.Tokens.ExpiresAt.Add(-by)
 	if !rec.RefreshedAt.IsZero() {
 		rec.RefreshedAt = rec.RefreshedAt.Add(-by)
 	}
@@ -274,8 +297,10 @@ func ageCommand(ts *testscript.TestScript, _ bool, args []string) {
 			mark.At, mark.Last = mark.At.Add(-by), mark.Last.Add(-by)
 		}
 	}
-	if end := &rec.Tokens.RefreshExpiresAt; !end.IsZero() {
-		*end = end.Add(-by)
+	for _, end := range []*time.Time{&rec.Tokens.ExpiresAt, &rec.Tokens.RefreshExpiresAt} {
+		if !end.IsZero() {
+			*end = end.Add(-by)
+		}
 	}
 	_, err = store.Set(context.Background(), args[0], rec)
 	ts.Check(err)

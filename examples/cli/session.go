@@ -49,11 +49,12 @@ func (a *app) openProfile(ctx context.Context, p *profile) (*session, error) {
 // config returns how the session is kept alive: by a command that ends soon.
 func (s *session) config() refresh.Config {
 	return refresh.Config{
-		OAuthClient: s.client,
-		Store:       s.store,
-		Session:     s.app.profile,
-		ShortLived:  true,
-		Logger:      s.app.logger(),
+		OAuthClient:      s.client,
+		Store:            s.store,
+		Session:          s.app.profile,
+		RefreshIdleLimit: time.Duration(s.profile.RefreshIdle), // zero: the preset's
+		ShortLived:       true,
+		Logger:           s.app.logger(),
 	}
 }
 

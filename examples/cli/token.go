@@ -12,7 +12,7 @@ import (
 
 // tokenCmd prints a valid access token and nothing else.
 type tokenCmd struct {
-	MinValid *time.Duration `placeholder:"D" help:"Renew the token first if less than this is left of it. One that is due (see \"evertoken status\") is renewed in any case."`
+	MinValid *time.Duration `placeholder:"D" help:"Renew the token first if less than this is left of it, or if that is not known (see \"evertoken help login\", --lifetime). One that is due (see \"evertoken status\") is renewed in any case."`
 	waitFlag
 }
 
@@ -26,13 +26,18 @@ func (tokenCmd) Help() string {
 	return `Never opens a browser. Without a valid session it prints nothing and fails with exit code 3.`
 }
 
-// Run prints the token. As long as one lives, trouble with renewing it is a
-// warning.
+// Run prints the token.
 func (c *tokenCmd) Run(ctx context.Context, a *app) error {
 	s, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
+	return c.serve(ctx, a, s)
+}
+
+// serve prints the token of a session. As long as one lives, trouble with renewing it
+// is a warning.
+func (c *tokenCmd) serve(ctx context.Context, a *app, s *session) error {
 	rec, err := s.store.Get(ctx, a.profile)
 	if err != nil {
 		return err
@@ -57,11 +62,15 @@ func (c *tokenCmd) enough(st *refresh.RefreshStatus, t *oauth.TokenPair) bool {
 	return !st.NeedsRefresh && c.lasts(t)
 }
 
-// lasts reports whether a token lives as long as the caller wants.
+// lasts reports whether a token lives as long as the caller wants. One whose end is
+// not known need not, and is renewed if it can be.
 func (c *tokenCmd) lasts(t *oauth.TokenPair) bool {
 	var need time.Duration
 	if c.MinValid != nil {
 		need = *c.MinValid
+	}
+	if need > 0 && t.ExpiresAt.IsZero() && t.RefreshToken != "" {
+		return false
 	}
 	return left(t) > need
 }
@@ -89,16 +98,16 @@ func (c *tokenCmd) renewed(ctx context.Context, a *app, m *refresh.Manager) (*oa
 		// Somebody else is at it.
 	case failure != nil:
 		a.warn("evertoken: the token could not be renewed%s: %s", stillLives(pair), a.explain(failure))
-	case c.MinValid != nil && !c.lasts(pair):
+	case c.MinValid != nil && left(pair) <= *c.MinValid:
 		a.warn("evertoken: the server's tokens live less than --min-valid %s", brief(*c.MinValid))
 	}
 	return pair, nil
 }
 
-// stillLives says for how long a token can be used, if that is known.
+// stillLives says for how long a token can be used that was not renewed.
 func stillLives(t *oauth.TokenPair) string {
 	if t.ExpiresAt.IsZero() {
-		return ""
+		return ", and when it ends is not known"
 	}
 	return " and lives " + brief(left(t)) + " more"
 }

@@ -27,7 +27,7 @@ func (s *Server) serveAuthorize(r *http.Request) *answer {
 	if s.cfg.RequirePushedAuth && req.pushed == "" {
 		return s.sendBack(req, url.Values{"error": {"invalid_request"}, "error_description": {"the request must be pushed"}})
 	}
-	if code, description := req.problem(); code != "" {
+	if code, description := req.problem(s.wantsPKCE(req.client)); code != "" {
 		return s.sendBack(req, url.Values{"error": {code}, "error_description": {description}})
 	}
 	b := s.browserOf(r)
@@ -68,15 +68,20 @@ func (s *Server) readAuthRequest(query url.Values) (authRequest, *answer) {
 	return authRequest{client: c, redirect: redirect, query: query}, nil
 }
 
+// wantsPKCE reports whether a client's logins need PKCE.
+func (s *Server) wantsPKCE(c RegisteredClient) bool {
+	return !s.cfg.Quirks.RefusesVerifier || c.accepts(authNone)
+}
+
 // problem returns the error code for what else is wrong with the request.
-func (req authRequest) problem() (code, description string) {
+func (req authRequest) problem(pkce bool) (code, description string) {
 	q := req.query
 	switch {
 	case repeated(q) != "":
 		return "invalid_request", "a parameter was sent more than once"
 	case q.Get("response_type") != "code":
 		return "unsupported_response_type", "the response type must be code"
-	case q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") == "":
+	case pkce && (q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") == ""):
 		return "invalid_request", "PKCE with S256 is required"
 	case !areResources(q["resource"]):
 		return "invalid_target", "a resource must be an absolute URI without fragment"

@@ -41,7 +41,7 @@ func (s *Server) servePushedAuthorization(r *http.Request) *answer {
 	if err != nil || !s.allowsRedirect(c, raw, redirect) {
 		return badRequest("invalid_request", "the redirect_uri is not registered")
 	}
-	if code, description := (authRequest{query: query}).problem(); code != "" {
+	if code, description := (authRequest{query: query}).problem(s.wantsPKCE(c)); code != "" {
 		return badRequest(code, description)
 	}
 	requestURI := requestURIPrefix + randomID(16)

@@ -51,6 +51,9 @@ type Quirks struct {
 	// RawBasic reads client ID and secret in Basic credentials as they are, not
 	// form-encoded as RFC 6749 section 2.3.1 has it.
 	RawBasic bool
+	// RefusesVerifier answers 401 invalid_client to a code_verifier from clients that
+	// authenticate. Their logins need no PKCE, and a code_challenge is passed over.
+	RefusesVerifier bool
 
 	// ErrorsWithoutState leaves state out when the browser is sent back with an
 	// error.

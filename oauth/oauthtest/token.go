@@ -89,8 +89,11 @@ const (
 // grantByCode is the authorization_code grant with PKCE (RFC 6749 section 4.1.3,
 // RFC 7636 section 4.6).
 func (s *Server) grantByCode(r *http.Request, c RegisteredClient) *answer {
-	form, ctx := r.PostForm, detached(r)
-	if form.Get("code") == "" || form.Get("code_verifier") == "" {
+	form, ctx, pkce := r.PostForm, detached(r), s.wantsPKCE(c)
+	switch {
+	case !pkce && form.Has("code_verifier"):
+		return invalidClient()
+	case form.Get("code") == "" || pkce && form.Get("code_verifier") == "":
 		return badRequest("invalid_request", "code and code_verifier are required")
 	}
 	now := s.now()
@@ -102,7 +105,7 @@ func (s *Server) grantByCode(r *http.Request, c RegisteredClient) *answer {
 	}
 	redeemed := code.session
 	good := redeemed == "" && now.Before(code.expires) && code.grant.Client == c.ID &&
-		code.redirect == form.Get("redirect_uri") && equal(code.challenge, challengeOf(form.Get("code_verifier"))) &&
+		code.redirect == form.Get("redirect_uri") && (!pkce || equal(code.challenge, challengeOf(form.Get("code_verifier")))) &&
 		(code.jkt == "" || code.jkt == thumbprintIn(ctx))
 	// A failed attempt uses the code up: whoever has it without the verifier has
 	// stolen it.

@@ -1,0 +1,51 @@
+package oauth
+
+import (
+	"errors"
+	"net/url"
+
+	"golang.org/x/oauth2"
+)
+
+var errNeedsPKCE = errors.New("Config.DisablePKCE is for clients that authenticate: without PKCE, whoever gets hold of a public client's code can redeem it")
+
+// checkPKCE refuses to leave PKCE out of a public client's login (RFC 9700 section
+// 2.1.1).
+func (c *Client) checkPKCE() error {
+	if c.cfg.DisablePKCE && c.cfg.ClientAuth == AuthNone {
+		return errNeedsPKCE
+	}
+	return nil
+}
+
+// addChallenge makes the verifier of a request, and adds its challenge to the query
+// (RFC 7636 sections 4.1 and 4.3), unless that is turned off.
+func (c *Client) addChallenge(query url.Values, req *LoginRequest) {
+	if c.cfg.DisablePKCE {
+		return
+	}
+	req.Verifier = oauth2.GenerateVerifier()
+	query.Set("code_challenge", oauth2.S256ChallengeFromVerifier(req.Verifier))
+	query.Set("code_challenge_method", "S256")
+}
+
+const hintPKCE = "if nothing is wrong there, the server may refuse PKCE from clients that authenticate: then set Config.DisablePKCE"
+
+// suspectPKCE adds to a refused exchange that the verifier may be why. Servers that
+// do not expect one say so in the words for a client that they do not know, or for a
+// request with a mistake in it.
+func (c *Client) suspectPKCE(err error, req *LoginRequest) error {
+	fail, ok := errors.AsType[*Error](err)
+	if !ok || req.Verifier == "" || c.cfg.ClientAuth == AuthNone || errors.Is(fail, ErrClientSecretExpired) {
+		return err
+	}
+	word := codeWord(fail.Code)
+	if word != "invalid_request" && word != "invalid_client" && (word != "" || fail.Verdict() != VerdictClient) {
+		return err
+	}
+	if fail.Hint == "" {
+		fail.Hint = "check Config.RedirectURL"
+	}
+	fail.Hint += "; " + hintPKCE
+	return fail
+}
