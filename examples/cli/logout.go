@@ -93,7 +93,7 @@ func (c *logoutCmd) revoke(ctx context.Context, s *session, rec *tokenstore.Reco
 		return "; the server could not be told (" + plainText(err) + "), so there the session " + endOf(rec.Tokens), nil
 	}
 	p := s.app.explain(err)
-	p.what = "still logged in, because the server could not be told: " + plainText(err)
+	p.what = "still logged in, because the server could not be told: " + p.what
 	p.next += `; "evertoken logout --force" deletes the tokens here anyway`
 	return "", p
 }
