@@ -139,7 +139,7 @@ func explainPlace(err *tokenstore.PlaceError) *problem {
 		p.next = "choose a directory on a local disk" + elsewhere
 	case errors.Is(err, syscall.EROFS):
 		p.next = "choose a directory that can be written to" + elsewhere
-	case errors.Is(err, fs.ErrPermission):
+	case isAny(err, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP):
 		p.next += ", or choose another directory" + elsewhere
 	}
 	return p

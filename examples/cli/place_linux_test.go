@@ -277,6 +277,32 @@ func TestAProfileThatCannotBeSavedIsFoundOutBeforeTheLogin(t *testing.T) {
 	}
 }
 
+func TestSomethingElseInThePlaceOfAProfileIsSaid(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.mustLogin(storeFile)
+			path, err := d.profilePath()
+			d.must(err)
+			d.must(os.Remove(path))
+			d.must(put(path))
+			logins := d.server.Requests(oauthtest.AuthorizeEndpoint)
+			code, said := d.login(storeFile)
+			for command, got := range map[string]ran{"token": d.token(), "login": {code: code, stderr: said}} {
+				if got.code != exitConfig || !strings.Contains(got.stderr, "move it away") {
+					t.Errorf("%s: exit code %d, stderr %q", command, got.code, got.stderr)
+				}
+			}
+			if n := d.server.Requests(oauthtest.AuthorizeEndpoint) - logins; n != 0 {
+				t.Errorf("login made %d requests to the server; want none", n)
+			}
+		})
+	}
+}
+
 func TestCheckingAProfileLeavesNothingBehind(t *testing.T) {
 	a := testApp(t)
 	d := &desk{t: t, app: a}
