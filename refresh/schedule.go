@@ -100,12 +100,18 @@ func (t timing) due() time.Time {
 
 // hinted is when the server would have the token renewed (refresh_in), earlier by
 // jitter, or zero. It only ever makes a renewal due earlier than the token's end does.
+// What asks for a new token within a minute would have every command renew, and counts
+// as a minute.
 func (t timing) hinted() time.Time {
 	if t.hint.IsZero() || t.issued.IsZero() {
 		return t.hint
 	}
-	return t.hint.Add(-time.Duration(float64(t.hint.Sub(t.issued)/10) * t.jitter))
+	hint := later(t.hint, t.issued.Add(leastHint))
+	return hint.Add(-time.Duration(float64(hint.Sub(t.issued)/10) * t.jitter))
 }
+
+// leastHint is the shortest time after which a server can have a token renewed.
+const leastHint = time.Minute
 
 // keepAlive is when to refresh for the refresh token's own sake: a tenth of its
 // life before its end, at most an hour. Who looks seldom may come only once in the

@@ -271,6 +271,7 @@ func TestTheServersHintMakesARenewalDueEarlierAndNeverLater(t *testing.T) {
 		"none":                 {want: issued.Add(24*time.Hour - DefaultRefreshThreshold)},
 		"half of the life":     {hint: issued.Add(12 * time.Hour), want: issued.Add(12 * time.Hour)},
 		"earlier by jitter":    {hint: issued.Add(10 * time.Hour), jitter: 0.5, want: issued.Add(9*time.Hour + 30*time.Minute)},
+		"at once":              {hint: issued.Add(time.Second), want: issued.Add(time.Minute)},
 		"later than the lead":  {hint: issued.Add(24*time.Hour - time.Minute), want: issued.Add(24*time.Hour - DefaultRefreshThreshold)},
 		"of an unknown origin": {hint: issued.Add(time.Hour), want: issued.Add(time.Hour)},
 	} {

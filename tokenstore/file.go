@@ -241,7 +241,7 @@ func checkPrivate(path string) error {
 	case info.Mode()&fs.ModeSymlink != 0:
 		return &PlaceError{Err: fmt.Errorf("%s is a symbolic link", path), Advice: "put the file itself there"}
 	case !info.Mode().IsRegular():
-		return &PlaceError{Err: fmt.Errorf("%s is not a file", path), Advice: "move it away"}
+		return &PlaceError{Err: fmt.Errorf("%s is not a file", path), Advice: moveAway}
 	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows":
 		_ = os.Chmod(path, 0o600) // as well as this user may; the next save does it anyway
 	}

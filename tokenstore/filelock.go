@@ -100,6 +100,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 // object takes a lock that it has again. It returns nil if somebody else has
 // the lock.
 func tryFlock(path string) (*flock.Flock, error) {
+	if err := notFile(path); err != nil {
+		return nil, err
+	}
 	f := flock.New(path, flock.SetPermissions(0o600))
 	var ok bool
 	err := retryBusy(func() (err error) {

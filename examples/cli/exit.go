@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -89,12 +91,8 @@ func (a *app) explain(err error) *problem {
 		return &problem{exitLogin, what, a.loginAdvice()}
 	case errors.Is(err, oauth.ErrMisconfigured):
 		return &problem{exitConfig, what, "correct the settings with " + a.loginCommand(true)}
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrNotExist):
-		return &problem{exitConfig, what, "choose another directory with --dir or EVERTOKEN_DIR"}
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return &problem{exitTemporary, what, "free some space"}
-	case errors.Is(err, syscall.EBUSY):
-		return &problem{exitConfig, what, "if the file is a mount, mount the directory that holds it instead"}
+	case explainFile(err) != nil:
+		return explainFile(err)
 	case errors.Is(err, context.Canceled):
 		return &problem{exitFailed, "interrupted", "run it again when you like; nothing is lost"}
 	case errors.Is(err, tokenstore.ErrLocked):
@@ -103,6 +101,31 @@ func (a *app) explain(err error) *problem {
 		return &problem{exitTemporary, what, tryAgain(err)}
 	}
 	return &problem{exitFailed, what, "run it again with --verbose to see more"}
+}
+
+// explainFile is explain for a file that cannot be read or written, or returns nil.
+func explainFile(err error) *problem {
+	what := plainText(err)
+	switch {
+	case isAny(err, fs.ErrPermission, fs.ErrNotExist, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.EROFS):
+		return &problem{exitConfig, what, "choose another directory with --dir or EVERTOKEN_DIR"}
+	case isAny(err, syscall.ENOSPC, syscall.EDQUOT):
+		return &problem{exitTemporary, what, "free some space"}
+	case isAny(err, syscall.EMFILE, syscall.ENFILE):
+		return &problem{exitTemporary, what, "close other programs, or raise the limit of open files (ulimit -n)"}
+	case isAny(err, syscall.EBUSY):
+		return &problem{exitConfig, what, "if the file is a mount, mount the directory that holds it instead"}
+	}
+	_, path := errors.AsType[*fs.PathError](err)
+	_, link := errors.AsType[*os.LinkError](err)
+	if path || link {
+		return &problem{exitTemporary, what, "try again; if it stays so, check the disk"}
+	}
+	return nil
+}
+
+func isAny(err error, kinds ...error) bool {
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }
 
 // explainPlace is explain for a place that does not let sessions be kept there.
@@ -116,7 +139,7 @@ func explainPlace(err *tokenstore.PlaceError) *problem {
 		p.next = "choose a directory on a local disk" + elsewhere
 	case errors.Is(err, syscall.EROFS):
 		p.next = "choose a directory that can be written to" + elsewhere
-	case errors.Is(err, fs.ErrPermission):
+	case isAny(err, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP):
 		p.next += ", or choose another directory" + elsewhere
 	}
 	return p
@@ -126,12 +149,7 @@ func explainPlace(err *tokenstore.PlaceError) *problem {
 // missing. These come first, because what they wrap may look like something else:
 // the socket of a bus that is not there like a directory that is not.
 func fromKeyring(err error) bool {
-	for _, kind := range []error{keyring.ErrNoKeyring, keyring.ErrLocked, keyring.ErrTimeout, keyring.ErrKeyLost, tokenstore.ErrSealed} {
-		if errors.Is(err, kind) {
-			return true
-		}
-	}
-	return false
+	return isAny(err, keyring.ErrNoKeyring, keyring.ErrLocked, keyring.ErrTimeout, keyring.ErrKeyLost, tokenstore.ErrSealed)
 }
 
 // explainKeyring is explain for these errors. A locked keyring is temporary trouble:

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
@@ -11,7 +12,7 @@ import (
 
 // logoutCmd ends the session at the server and forgets it here.
 type logoutCmd struct {
-	Force bool `help:"Delete the tokens here even if the server cannot be reached. The session may then live on at the server."`
+	Force bool `help:"End the session at the server and delete the tokens here, even if one of the two does not work. The session may then live on at the server, or its tokens here."`
 }
 
 // Help is shown below the command's flags.
@@ -38,6 +39,9 @@ func (c *logoutCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return c.ignoreAbsent(a, err)
 	}
+	if err := c.removable(ctx, s); err != nil {
+		return err
+	}
 	ended, err := c.revoke(ctx, s, rec)
 	if err != nil {
 		return err
@@ -48,6 +52,19 @@ func (c *logoutCmd) Run(ctx context.Context, a *app) error {
 	}
 	a.say("Logged out of %s%s.", s.profile.server(), ended)
 	return nil
+}
+
+// removable finds out whether the record can be deleted, before the server ends the
+// session: what stayed here would be sent there again, which could count as reuse. A
+// full disk does not matter, since deleting takes no room.
+func (c *logoutCmd) removable(ctx context.Context, s *session) error {
+	err := s.store.Check(ctx, s.app.profile)
+	if err == nil || c.Force || isAny(err, syscall.ENOSPC, syscall.EDQUOT) {
+		return nil
+	}
+	p := s.app.explain(err)
+	return &problem{p.code, "still logged in, because the tokens here cannot be deleted: " + p.what,
+		p.next + `; "evertoken logout --force" ends the session at the server anyway`}
 }
 
 // ignoreAbsent makes a logout without a session succeed: that is what was wanted.
@@ -76,7 +93,7 @@ func (c *logoutCmd) revoke(ctx context.Context, s *session, rec *tokenstore.Reco
 		return "; the server could not be told (" + plainText(err) + "), so there the session " + endOf(rec.Tokens), nil
 	}
 	p := s.app.explain(err)
-	p.what = "still logged in, because the server could not be told: " + plainText(err)
+	p.what = "still logged in, because the server could not be told: " + p.what
 	p.next += `; "evertoken logout --force" deletes the tokens here anyway`
 	return "", p
 }

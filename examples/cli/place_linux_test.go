@@ -23,6 +23,7 @@ type spoiledPlace struct {
 	code    int
 	next    string // of the advice
 	unread  bool   // the session cannot even be read
+	deletes bool   // what is there can be deleted all the same
 }
 
 // mount mounts for as long as the caller wants, or skips the test.
@@ -58,6 +59,16 @@ func fails(call func(k *fakeKeyring) *error, err error) func(d *desk) func() {
 	}
 }
 
+// inTheWay puts something else where a lock file should be.
+func inTheWay(suffix string, put func(path string) error) func(d *desk) func() {
+	return func(d *desk) func() {
+		path := d.file(storeFile) + suffix
+		d.must(os.RemoveAll(path))
+		d.must(put(path))
+		return func() { d.must(os.RemoveAll(path)) }
+	}
+}
+
 func saving(k *fakeKeyring) *error  { return &k.full }
 func locking(k *fakeKeyring) *error { return &k.locked }
 
@@ -77,7 +88,7 @@ func spoiledPlaces() map[string]spoiledPlace {
 				}
 				return d.readOnly()
 			}},
-		"disk full": {store: storeFile, code: exitTemporary, next: "free some space",
+		"disk full": {store: storeFile, code: exitTemporary, next: "free some space", deletes: true,
 			prepare: func(d *desk) {
 				d.t.Cleanup(d.mount("tmpfs", d.dir, "tmpfs", 0, "size=256k,mode=0700"))
 			},
@@ -101,6 +112,18 @@ func spoiledPlaces() map[string]spoiledPlace {
 				d.must(os.Symlink(elsewhere, d.file(storeFile)))
 				return func() { d.must(os.Rename(elsewhere, d.file(storeFile))) }
 			}},
+		"lock file is a directory": {store: storeFile, code: exitConfig, next: "move it away",
+			spoil: inTheWay(".lock", func(path string) error { return os.Mkdir(path, 0o700) })},
+		"lock file is a pipe": {store: storeFile, code: exitConfig, next: "move it away",
+			spoil: inTheWay(".lock", func(path string) error { return syscall.Mkfifo(path, 0o600) })},
+		"write lock is a directory": {store: storeFile, code: exitConfig, next: "move it away",
+			spoil: inTheWay(".write", func(path string) error { return os.Mkdir(path, 0o700) })},
+		"lock file is a link to itself": {store: storeFile, code: exitConfig, next: "move it away",
+			spoil: inTheWay(".lock", func(path string) error { return os.Symlink(filepath.Base(path), path) })},
+		"lock file leads nowhere": {store: storeFile, code: exitConfig, next: "--dir or EVERTOKEN_DIR",
+			spoil: inTheWay(".lock", func(path string) error { return os.Symlink("/nowhere/at/all", path) })},
+		"network disk is stale": {store: storeKeyring, code: exitTemporary, next: "check the disk",
+			spoil: fails(saving, &tokenstore.PlaceError{Err: syscall.ESTALE, Advice: "check the disk", Passes: true})},
 		"fsync fails": {store: storeKeyring, code: exitTemporary, next: "try again",
 			spoil: fails(saving, &tokenstore.PlaceError{Err: &fs.PathError{Op: "sync", Path: "x", Err: syscall.EIO}, Advice: "try again", Passes: true})},
 		"flock says ENOLCK":     {store: storeKeyring, code: exitConfig, next: "local disk with --dir", spoil: fails(locking, noLocks(syscall.ENOLCK))},
@@ -134,6 +157,11 @@ func TestF73_TheSessionOutlivesAPlaceThatCannotBeUsed(t *testing.T) {
 			mend()
 			d.expire()
 			mend = c.spoil(d)
+			if !c.deletes {
+				if got := d.logout(); got.code != c.code || !strings.Contains(got.stderr, c.next) || d.server.Sessions("alice") == 0 {
+					t.Errorf("logout: exit code %d, stderr %q; want %d, %q, and the session alive at the server", got.code, got.stderr, c.code, c.next)
+				}
+			}
 			for command, got := range map[string]ran{"token": d.token(), "refresh": d.refresh(), "get": d.get()} {
 				if got.code != c.code || got.stdout != "" || !strings.Contains(got.stderr, c.next) || strings.Contains(got.stderr, "--verbose") {
 					t.Errorf("%s: exit code %d, stdout %q, stderr %q; want %d, nothing, %q", command, got.code, got.stdout, got.stderr, c.code, c.next)
@@ -166,6 +194,10 @@ func (d *desk) token() ran {
 
 func (d *desk) refresh() ran {
 	return d.ran(func() error { return refreshCmd{}.Run(d.t.Context(), d.app) })
+}
+
+func (d *desk) logout() ran {
+	return d.ran(func() error { return (&logoutCmd{}).Run(d.t.Context(), d.app) })
 }
 
 func (d *desk) get() ran {
@@ -245,6 +277,32 @@ func TestAProfileThatCannotBeSavedIsFoundOutBeforeTheLogin(t *testing.T) {
 	}
 }
 
+func TestSomethingElseInThePlaceOfAProfileIsSaid(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.mustLogin(storeFile)
+			path, err := d.profilePath()
+			d.must(err)
+			d.must(os.Remove(path))
+			d.must(put(path))
+			logins := d.server.Requests(oauthtest.AuthorizeEndpoint)
+			code, said := d.login(storeFile)
+			for command, got := range map[string]ran{"token": d.token(), "login": {code: code, stderr: said}} {
+				if got.code != exitConfig || !strings.Contains(got.stderr, "move it away") {
+					t.Errorf("%s: exit code %d, stderr %q", command, got.code, got.stderr)
+				}
+			}
+			if n := d.server.Requests(oauthtest.AuthorizeEndpoint) - logins; n != 0 {
+				t.Errorf("login made %d requests to the server; want none", n)
+			}
+		})
+	}
+}
+
 func TestCheckingAProfileLeavesNothingBehind(t *testing.T) {
 	a := testApp(t)
 	d := &desk{t: t, app: a}
@@ -253,5 +311,25 @@ func TestCheckingAProfileLeavesNothingBehind(t *testing.T) {
 	d.must(err)
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 0 {
 		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func TestALogoutOnAFullDiskWorks(t *testing.T) {
+	d := newDesk(t)
+	defer d.mount("tmpfs", d.dir, "tmpfs", 0, "size=256k,mode=0700")()
+	d.mustLogin(storeFile)
+	_ = os.WriteFile(filepath.Join(d.dir, "filler"), make([]byte, 1<<20), 0o600) // as much as there is room for
+	if got := d.logout(); got.code != exitOK || exists(d.file(storeFile)) || d.server.Sessions("alice") != 0 {
+		t.Errorf("exit code %d, stderr %q", got.code, got.stderr)
+	}
+}
+
+func TestAForcedLogoutEndsTheSessionWhereNothingCanBeDeleted(t *testing.T) {
+	d := newDesk(t)
+	d.mustLogin(storeFile)
+	defer d.readOnly()()
+	got := d.ran(func() error { return (&logoutCmd{Force: true}).Run(t.Context(), d.app) })
+	if got.code != exitConfig || d.server.Sessions("alice") != 0 {
+		t.Errorf("exit code %d, stderr %q; %d sessions at the server", got.code, got.stderr, d.server.Sessions("alice"))
 	}
 }

@@ -178,7 +178,7 @@ func (a *app) loadProfile() (*profile, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(path)
+	data, err := readRegular(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, errNoProfile
@@ -193,6 +193,15 @@ func (a *app) loadProfile() (*profile, error) {
 		return nil, &problem{exitConfig, path + " was written by a newer version", "update evertoken"}
 	}
 	return &p, nil
+}
+
+// readRegular reads a file, and nothing else that may be in its place: reading a
+// named pipe waits for somebody at its other end.
+func readRegular(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, &problem{exitConfig, path + " is not a file", "move it away"}
+	}
+	return os.ReadFile(path)
 }
 
 // saveProfile writes the current profile, whole or not at all.
@@ -221,7 +230,7 @@ func (a *app) checkProfile() error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	data, err := os.ReadFile(path)
+	data, err := readRegular(path)
 	switch {
 	case err == nil:
 		return replaceFile(path, data)
