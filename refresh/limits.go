@@ -251,6 +251,13 @@ func (s *server) answered(configID string, err error, now time.Time, took, inter
 	return n
 }
 
+// heedNothing notes that the Store could not be asked: that says nothing.
+func (s *server) heedNothing(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heeded = now
+}
+
 // heed makes what another process knows this one's too.
 func (s *server) heed(n notice, configID string, now time.Time) {
 	s.mu.Lock()
