@@ -57,15 +57,23 @@ type health struct {
 const noticeWithin = 2 * time.Second
 
 // callerWait is how long to wait after a failure that may be over any moment, for a
-// caller without a living token: no longer than noticeWithin in the first quarter of an
+// caller without a living token: no longer than noticeWithin in the first half of an
 // hour of trouble, and then longer by as much as nobody minds who has waited for so long.
 // A server that is never reached is not spared anything.
 func (h *health) callerWait() time.Duration {
-	lasted := h.failed.Sub(h.since)
-	if !arrived(h.err) || lasted < 15*time.Minute {
+	if !arrived(h.err) {
 		return noticeWithin
 	}
-	return lasted / 300
+	return callerPause(h.failed.Sub(h.since), noticeWithin)
+}
+
+// callerPause is how long to wait after trouble that has lasted so long, given how long
+// it is in the beginning.
+func callerPause(lasted, first time.Duration) time.Duration {
+	if lasted < 30*time.Minute {
+		return first
+	}
+	return lasted / 150
 }
 
 // ended reports whether only a new login, or news from the Store, can help.
