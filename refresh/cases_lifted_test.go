@@ -82,6 +82,11 @@ func TestF66_FirstSuccessBringsAllSessionsBack(t *testing.T) {
 						t.Errorf("%d of 20 sessions in two processes are well two minutes after the first was renewed", n)
 					}
 					h.heard(t, 0, "while all were refused alike")
+					for _, process := range []*household{h, other} {
+						if process.events.count(refresh.EventMisconfigured) > 0 && process.events.count(eventRecovered) == 0 {
+							t.Error("told that something has to be changed, and not that it is over")
+						}
+					}
 					h.clean(t)
 				})
 			}
@@ -298,6 +303,44 @@ func TestAnswerThatNobodyCouldReadStaysTheLastOne(t *testing.T) {
 			h.allIn(t, refresh.StateMisconfigured)
 			h.heard(t, 0, "of an answer that nobody could read")
 			h.kept(t)
+		})
+	}
+}
+
+// The record says that a refresh token may be spent until the server itself has answered
+// otherwise.
+func TestPendingMarkStaysWhileTheTokenMayBeSpent(t *testing.T) {
+	lost := oauthtest.Fault{Reset: true, Times: 5} // with all of its replays
+	for name, c := range map[string]struct {
+		answers []oauthtest.Fault
+		pending bool
+	}{
+		"404":                 {[]oauthtest.Fault{{Status: 404}}, false},
+		"503":                 {[]oauthtest.Fault{{Status: 503}}, false},
+		"throttled":           {[]oauthtest.Fault{{Status: 400, Body: `{"error":"slow_down"}`}}, false},
+		"502":                 {[]oauthtest.Fault{{Status: 502}}, true},
+		"504":                 {[]oauthtest.Fault{{Status: 504}}, true},
+		"throttled, but 200":  {[]oauthtest.Fault{{Status: 200, Body: `{"error":"ratelimited"}`}}, true},
+		"lost":                {[]oauthtest.Fault{lost}, true},
+		"lost, then 404":      {[]oauthtest.Fault{lost, {Status: 404}}, true},
+		"lost, then a client": {[]oauthtest.Fault{lost, {Status: 401, Body: `{"error":"invalid_client"}`}}, true},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			h := newHousehold(t, 1)
+			pass(2 * minute)
+			h.server.Script(c.answers...)
+			for range c.answers {
+				if err := h.managers[0].ForceRefresh(t.Context()); err == nil {
+					t.Error("no error")
+				}
+			}
+			rec, err := h.store.Get(t.Context(), h.names[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pending := rec.Pending.On(rec.Tokens.RefreshToken); pending != c.pending {
+				t.Errorf("the record says that the token may be spent: %v; want %v", pending, c.pending)
+			}
 		})
 	}
 }

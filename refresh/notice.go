@@ -67,6 +67,7 @@ func (m *managed) heedNotice(ctx context.Context) {
 	n := noticeOf(rec)
 	srv.heed(n, m.cfg.configID, now)
 	if err := srv.clientRefusal(m.cfg.configID); err != nil && srv.firstToTellClient(m.cfg.configID) {
+		m.setHealth(func(h *health) { h.doubted = true })
 		m.emit(Event{Kind: EventMisconfigured, Err: err, NextAttempt: n.probe})
 	}
 }
