@@ -290,9 +290,14 @@ func TestAnswerThatNobodyCouldReadStaysTheLastOne(t *testing.T) {
 			pass(time.Hour)
 			h.server.ClearScript()
 			h.server.Script(forEver(then))
-			if err := h.managers[0].ForceRefresh(t.Context()); err == nil {
-				t.Error("no error")
+			for range 4 {
+				if err := h.managers[0].ForceRefresh(t.Context()); err == nil {
+					t.Error("no error")
+				}
+				pass(10 * minute)
 			}
+			h.allIn(t, refresh.StateMisconfigured)
+			h.heard(t, 0, "of an answer that nobody could read")
 			asked := h.requests()
 			pass(24 * time.Hour)
 			h.restart(t)

@@ -111,8 +111,8 @@ func TestF37_OtherProcessesHearThatAServerIsDown(t *testing.T) {
 // Of the callers of many sessions one tries for all, every second in the beginning, and
 // more rarely the longer a server has been down.
 func TestCallersAskEverMoreRarelyOfAServerThatStaysDown(t *testing.T) {
-	inBubble(t, "20 sessions", func(t *testing.T) {
-		h := newHousehold(t, 20)
+	inBubble(t, "6 sessions", func(t *testing.T) {
+		h := newHousehold(t, 6)
 		h.refuse(t, oauthtest.Fault{Status: 503})
 		h.passWanting(t, 20*minute)
 		for _, most := range []int{1500, 250, 150} { // in an hour
