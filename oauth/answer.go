@@ -87,6 +87,16 @@ func (a answer) page() bool {
 	return strings.HasPrefix(text, "<") && a.fields() == nil
 }
 
+// text returns the beginning of a body that is text for people, and "" for any other: a
+// page, an object, or what is left of one.
+func (a answer) text() string {
+	text := strings.TrimSpace(strings.TrimPrefix(string(a.body[:min(len(a.body), maxPhrase)]), "\ufeff"))
+	if !a.whole || strings.IndexAny(text, "<{[\"") == 0 || a.fields() != nil {
+		return ""
+	}
+	return text
+}
+
 var responseNames = []string{"access_token", "refresh_token", "token_type", "expires_in", "scope", "id_token"}
 
 // caselessNames are found in whatever case a server writes them, as by x/oauth2.

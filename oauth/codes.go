@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -62,19 +63,13 @@ var codes = map[string]meaning{
 	"user_not_found":         ended(ErrUserNotFound),
 	"refresh_token_required": wrongSetting(ErrRefreshTokenRequired, ""),
 
-	"invalid_client":               clientRefused(hintClient),
-	"invalid_client_id":            clientRefused(hintClient),
-	"invalid_client_secret":        clientRefused(hintClient),
-	"invalid_client_credentials":   clientRefused(hintClient),
-	"incorrect_client_credentials": clientRefused(hintClient),
-	"bad_client_credentials":       clientRefused(hintClient),
-	"bad_client_secret":            clientRefused(hintClient),
-	"unauthorized_client":          clientRefused(hintGrant),
-	"disabled_client":              clientRefused(hintAbsent),
-	"client_disabled":              clientRefused(hintAbsent),
-	"deleted_client":               clientRefused(hintAbsent),
-	"client_not_found":             clientRefused(hintAbsent),
-	"unknown_client":               clientRefused(hintAbsent),
+	"invalid_client":      clientRefused(hintClient),
+	"unauthorized_client": clientRefused(hintGrant),
+	"disabled_client":     clientRefused(hintAbsent),
+	"client_disabled":     clientRefused(hintAbsent),
+	"deleted_client":      clientRefused(hintAbsent),
+	"client_not_found":    clientRefused(hintAbsent),
+	"unknown_client":      clientRefused(hintAbsent),
 
 	"invalid_scope":          wrongSetting(nil, "check Config.Scopes"),
 	"invalid_request":        wrongSetting(nil, ""),
@@ -99,11 +94,46 @@ func meaningOf(op, code string) meaning {
 			return m
 		}
 	}
-	if namesTrouble(word) {
+	switch {
+	case namesTrouble(word):
 		return meaning{kind: ErrTransient, verdict: VerdictTrouble}
+	case namesClient(word):
+		return clientRefused(hintClient)
 	}
 	return meaning{}
 }
+
+// isDecisive reports whether a word is on our lists, which hold nothing that must not be
+// repeated.
+func isDecisive(word string) bool {
+	_, known := codes[word]
+	return known || namesClient(word)
+}
+
+// namesClient reports whether a word says of a client, and of nothing else, that it is
+// not accepted: "client" or "application", what is wrong, and at most what of it.
+func namesClient(word string) bool {
+	client, wrong := false, false
+	for part := range strings.SplitSeq(word, "_") {
+		switch {
+		case part == "client", part == "application":
+			client = true
+		case slices.Contains(clientFaults, part):
+			wrong = true
+		case !slices.Contains(clientParts, part):
+			return false
+		}
+	}
+	return client && wrong
+}
+
+var (
+	clientFaults = []string{
+		"invalid", "incorrect", "bad", "wrong", "unknown", "unauthorized", "unauthenticated", "unregistered",
+		"disabled", "deleted", "inactive", "expired", "suspended", "blocked", "revoked", "rejected", "failed", "found",
+	}
+	clientParts = []string{"oauth", "id", "secret", "credential", "credentials", "authentication", "not", "is", "or"}
+)
 
 // codeWord returns a code in the spelling of RFC 6749: TOKEN_REUSED, tokenReused
 // and token-reused are token_reused. What follows a colon is a description.

@@ -75,7 +75,7 @@ func (a answer) excuse(fail *Error, code string, m meaning) {
 // the client; and, of a success, that something is missing.
 func (a answer) weigh(fail *Error, fields map[string]json.RawMessage, m meaning) {
 	switch {
-	case tellsTrouble(fields, m.verdict == VerdictEnded):
+	case tellsTrouble(fields, m.verdict == VerdictEnded), speaksOfTrouble(a.text()), hasNumber(fields, entraTrouble):
 		fail.Kind, fail.Err = ErrTransient, errTrouble
 	case m.verdict == VerdictClient, m.verdict != VerdictEnded && a.refusesClient(fields):
 		a.refuseClient(fail, m)
@@ -109,17 +109,27 @@ func (a answer) refusesClient(fields map[string]json.RawMessage) bool {
 			return true
 		}
 	}
+	return hasNumber(fields, entraClientErrors)
+}
+
+// hasNumber reports whether an answer of Microsoft's servers has one of the AADSTS
+// numbers.
+func hasNumber(fields map[string]json.RawMessage, list []int) bool {
 	var numbers []int
 	if raw, found := fields["error_codes"]; found && json.Unmarshal(raw, &numbers) != nil {
 		return false
 	}
-	return slices.ContainsFunc(numbers, func(n int) bool { return slices.Contains(entraClientErrors, n) })
+	return slices.ContainsFunc(numbers, func(n int) bool { return slices.Contains(list, n) })
 }
 
 // entraClientErrors are the AADSTS numbers about a client: not found in the tenant,
 // wrong, expired or missing secret, wrong assertion, turned off. Source:
 // learn.microsoft.com/entra/identity-platform/reference-error-codes.
 var entraClientErrors = []int{700016, 7000215, 7000222, 7000218, 700024, 700027, 7000112, 7000114}
+
+// entraTrouble are the AADSTS numbers about a bad moment: a service behind does not
+// answer, or the client asks too often, which is said as invalid_grant.
+var entraTrouble = []int{50196, 90006, 90012, 90024, 90033, 90036, 90055}
 
 // miss says what a success lacks that should hold tokens, if that is all that is known
 // of it. An answer that ended before it said anything is nobody's word: its outcome is
@@ -185,9 +195,27 @@ func (e *membersError) Unwrap() error { return e.reason }
 var errNotUsable = errors.New("the answer does not hold what was asked for")
 
 // errorCode finds the error code of an answer: the string of RFC 6749 section
-// 5.2, or the "reason" (else the "code") of an error object. It returns "" for
-// anything that does not look like a code, unless it is one that we or endCodes know.
+// 5.2, or the "reason" (else the "code") of an error object. Where that decides nothing,
+// it is a word about the client, wherever the answer has its codes: that ends no session.
 func errorCode(fields map[string]json.RawMessage, endCodes []string) string {
+	code := plainCode(fields, endCodes)
+	if meaningOf(opRefresh, code).kind != nil || isListed(endCodes, code) {
+		return code
+	}
+	for _, object := range errorObjects(fields) {
+		for _, name := range codeMembers {
+			if text := textField(object, name); meaningOf(opRefresh, text).verdict == VerdictClient {
+				return codeWord(text)
+			}
+		}
+	}
+	return code
+}
+
+// plainCode returns the error code that stands where RFC 6749 and most others have it.
+// It returns "" for anything that does not look like a code, unless it is one that we
+// or endCodes know.
+func plainCode(fields map[string]json.RawMessage, endCodes []string) string {
 	code := textField(fields, "error")
 	var object map[string]json.RawMessage
 	if code == "" && json.Unmarshal(fields["error"], &object) == nil {
@@ -197,8 +225,7 @@ func errorCode(fields map[string]json.RawMessage, endCodes []string) string {
 	}
 	code, _, _ = strings.Cut(code, ":")
 	code = strings.TrimSpace(code)
-	_, known := codes[codeWord(code)]
-	if plausibleCode(code) || known || isListed(endCodes, code) {
+	if plausibleCode(code) || isDecisive(codeWord(code)) || isListed(endCodes, code) {
 		return code
 	}
 	return ""

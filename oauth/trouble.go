@@ -16,18 +16,32 @@ import (
 // retrying: each is a run of words of a code.
 var troubleNames = []string{
 	"temporarily_unavailable", "unavailable", "server_error", "internal_error", "internal_failure", "internal_server",
-	"backend_error", "backend_failure", "service_error", "system_error", "gateway_error", "upstream",
-	"rate_limit", "rate_limited", "ratelimit", "ratelimited", "rate_exceeded", "too_many", "limit_exceeded", "quota",
+	"backend_error", "backend_failure", "service_error", "system_error", "database_error", "fatal_error", "unexpected_error",
+	"bad_gateway", "gateway_error", "upstream",
+	"rate_limit", "rate_limited", "ratelimit", "ratelimited", "rate_exceeded", "too_many", "limit_exceeded", "limit_reached", "throughput_exceeded", "quota",
 	"throttled", "throttling", "throttle", "slow_down", "resource_exhausted", "exhausted",
 	"overloaded", "overload", "busy", "timeout", "timed_out", "deadline_exceeded", "maintenance",
 	"transient", "temporary", "temporarily", "retry", "retryable", "try_again", "try_later",
 }
 
-// namesTrouble reports whether a code, as codeWord spells it, names trouble.
+// namesTrouble reports whether a code, as codeWord spells it, names trouble. That the
+// time of a session or a token is over is none.
 func namesTrouble(word string) bool {
 	padded := "_" + word + "_"
 	return word != "" && slices.ContainsFunc(troubleNames, func(name string) bool {
-		return strings.Contains(padded, "_"+name+"_")
+		return strings.Contains(padded, "_"+name+"_") && !(isTimeout(name) && isOfSession(word))
+	})
+}
+
+func isTimeout(name string) bool {
+	return name == "timeout" || name == "timed_out" || name == "timed out"
+}
+
+// isOfSession reports whether a text speaks of what a person or a program has, and not
+// of the server.
+func isOfSession(text string) bool {
+	return slices.ContainsFunc([]string{"session", "token", "login", "logon", "idle", "inactiv"}, func(word string) bool {
+		return strings.Contains(text, word)
 	})
 }
 
@@ -35,18 +49,21 @@ func namesTrouble(word string) bool {
 // not among them: it is also said of a wrong password.
 var troublePhrases = []string{
 	"rate exceeded", "rate limit", "rate-limit", "ratelimit", "too many requests", "throttl", "slow down",
-	"try again later", "retry later", "retry your request", "please retry", "temporarily", "unavailable",
-	"internal error", "internal server error", "timed out", "overloaded", "maintenance",
+	"request limit", "quota", "try again later", "retry later", "retry your request", "please retry", "temporarily",
+	"transient", "unavailable", "internal error", "internal server error", "system error", "server busy",
+	"server is busy", "timed out", "timeout", "overloaded", "maintenance",
 }
 
 // Where answers have their codes, their words for people, a status of their own, and
 // flags.
 var (
-	codeMembers    = []string{"error", "code", "error_code", "errorCode", "reason", "type", "__type", "errorType", "title", "name", "status"}
-	messageMembers = []string{"message", "error_description", "error_message", "errorMessage", "description", "detail", "msg", "errmsg"}
-	statusMembers  = []string{"status", "statusCode", "status_code", "code", "error_code", "httpStatus", "http_status"}
-	flagMembers    = []string{"is_transient", "isTransient", "transient", "retryable", "temporary", "throttled"}
-	waitMembers    = []string{"retry_after", "retryAfter", "retry_after_seconds"}
+	codeMembers    = []string{"error", "code", "error_code", "errorCode", "errorcode", "reason", "type", "__type", "errorType", "title", "name", "status"}
+	messageMembers = []string{"message", "error_description", "error_message", "errorMessage", "error_summary", "errorSummary",
+		"description", "detail", "msg", "errmsg", "faultstring"}
+	statusMembers = []string{"status", "statusCode", "status_code", "httpStatus", "http_status"}
+	numberMembers = []string{"code", "error_code"} // a status, or a number of the server's own
+	flagMembers   = []string{"is_transient", "isTransient", "transient", "retryable", "temporary", "throttled"}
+	waitMembers   = []string{"retry_after", "retryAfter", "retry_after_seconds"}
 )
 
 // tellsTrouble reports whether the answer names trouble of the server's own. With
@@ -54,30 +71,45 @@ var (
 // outright counts.
 func tellsTrouble(fields map[string]json.RawMessage, certain bool) bool {
 	for _, object := range errorObjects(fields) {
-		if hasFlag(object) || hasTroubleStatus(object) {
+		if hasFlag(object) || hasTroubleStatus(object, statusMembers) {
 			return true
 		}
-		if !certain && (hasTroubleCode(object) || hasTroublePhrase(object)) {
+		if !certain && (hasTroubleStatus(object, numberMembers) || hasTroubleCode(object) || hasTroublePhrase(object)) {
 			return true
 		}
 	}
 	return false
 }
 
-// errorObjects returns the objects in which an answer tells of an error: itself, its
-// member error, and the first of its member errors.
+// errorMembers are where an answer tells more of an error: an object, or a list of
+// them.
+var errorMembers = []string{"error", "errors", "fault", "detail"}
+
+// errorObjects returns the objects in which an answer tells of an error: itself, and
+// what it holds as errorMembers, and those in turn. Of a list the first one counts.
 func errorObjects(fields map[string]json.RawMessage) []map[string]json.RawMessage {
 	if fields == nil {
 		return nil
 	}
 	objects := []map[string]json.RawMessage{fields}
-	var inner map[string]json.RawMessage
-	if raw, found := fields["error"]; found && json.Unmarshal(raw, &inner) == nil && inner != nil {
-		objects = append(objects, inner)
+	for _, inner := range errorsIn(fields) {
+		objects = append(append(objects, inner), errorsIn(inner)...)
 	}
-	var list []map[string]json.RawMessage
-	if raw, found := fields["errors"]; found && json.Unmarshal(raw, &list) == nil && len(list) > 0 && list[0] != nil {
-		objects = append(objects, list[0])
+	return objects
+}
+
+// errorsIn returns the objects that an object holds as errorMembers.
+func errorsIn(fields map[string]json.RawMessage) (objects []map[string]json.RawMessage) {
+	for _, name := range errorMembers {
+		raw := fields[name]
+		var list []json.RawMessage
+		if json.Unmarshal(raw, &list) == nil && len(list) > 0 {
+			raw = list[0]
+		}
+		var object map[string]json.RawMessage
+		if json.Unmarshal(raw, &object) == nil && object != nil {
+			objects = append(objects, object)
+		}
 	}
 	return objects
 }
@@ -100,14 +132,20 @@ const maxPhrase = 300
 
 func hasTroublePhrase(object map[string]json.RawMessage) bool {
 	return slices.ContainsFunc(messageMembers, func(name string) bool {
-		text := textField(object, name)
-		text = strings.ToLower(text[:min(len(text), maxPhrase)])
-		return slices.ContainsFunc(troublePhrases, func(phrase string) bool { return strings.Contains(text, phrase) })
+		return speaksOfTrouble(textField(object, name))
 	})
 }
 
-func hasTroubleStatus(object map[string]json.RawMessage) bool {
-	return slices.ContainsFunc(statusMembers, func(name string) bool {
+// speaksOfTrouble reports whether a text for people names trouble.
+func speaksOfTrouble(text string) bool {
+	text = strings.ToLower(text[:min(len(text), maxPhrase)])
+	return slices.ContainsFunc(troublePhrases, func(phrase string) bool {
+		return strings.Contains(text, phrase) && !(isTimeout(phrase) && isOfSession(text))
+	})
+}
+
+func hasTroubleStatus(object map[string]json.RawMessage, members []string) bool {
+	return slices.ContainsFunc(members, func(name string) bool {
 		n, ok := secondsField(object, name)
 		return ok && n >= 400 && n <= 599 && !isRefusal(int(n))
 	})

@@ -175,3 +175,83 @@ func TestGrantThatTheServerHasEndedIsToldWithinOneRefresh(t *testing.T) {
 		})
 	}
 }
+
+// What was refused without a clear word a moment ago is no reason for a second opinion.
+func TestCertainWordAfterAnUnclearOneIsTakenAtOnce(t *testing.T) {
+	inBubble(t, "404", func(t *testing.T) {
+		h := newHousehold(t, 1)
+		h.renewAll(t)
+		pass(5 * minute)
+		h.server.Script(oauthtest.Fault{Status: 404})
+		if err := h.managers[0].ForceRefresh(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		h.server.RevokeAll(h.names[0])
+		pass(10 * time.Second)
+		is(t, h.managers[0].ForceRefresh(t.Context()), oauth.ErrLoginRequired)
+		pass(time.Second)
+		h.heard(t, 1, "after the certain word")
+	})
+}
+
+// A clock that is set, either way, neither keeps a word from being believed nor makes a
+// renewal of long ago a recent one.
+func TestF67_ClockIsSetBeforeTheSecondOpinion(t *testing.T) {
+	for _, step := range []time.Duration{-time.Hour, time.Hour} {
+		t.Run(step.String(), func(t *testing.T) {
+			onEverySystem(t, func(t *testing.T, clk *wallClock) {
+				var told failures
+				f := newFixture(t, oauthtest.Config{Now: clk.wall}, drivenBy(clk), told.use).start(t)
+				if err := f.ForceRefresh(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				f.server.RevokeAll("alice")
+				pass(10 * time.Second)
+				is(t, f.ForceRefresh(t.Context()), oauth.ErrTransient)
+				clk.move(step)
+				if err := f.ForceRefresh(t.Context()); err == nil {
+					t.Error("no error")
+				}
+				pass(2 * minute)
+				f.inState(t, refresh.StateLoginRequired)
+				if n := len(told.heard()); n != 1 {
+					t.Errorf("OnRefreshFail was called %d times; want once", n)
+				}
+			})
+		})
+	}
+}
+
+func TestCertainWordIsTakenAtOnceWhenTheClockWasSetBack(t *testing.T) {
+	onEverySystem(t, func(t *testing.T, clk *wallClock) {
+		f := newFixture(t, oauthtest.Config{Now: clk.wall}, drivenBy(clk)).start(t)
+		if err := f.ForceRefresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		pass(5 * minute)
+		clk.move(-time.Hour)
+		f.server.RevokeAll("alice")
+		is(t, f.ForceRefresh(t.Context()), oauth.ErrLoginRequired)
+	})
+}
+
+// The second opinion is as much later than the first certain word, whatever was said
+// before that.
+func TestF67_SecondOpinionCountsFromTheFirstCertainWord(t *testing.T) {
+	inBubble(t, "lost, 404, certain", func(t *testing.T) {
+		h := newHousehold(t, 1)
+		m := h.managers[0]
+		h.server.Script(oauthtest.Fault{Reset: true, Times: 5}, forEver(oauthtest.Fault{Status: 404}))
+		for range 2 {
+			is(t, m.ForceRefresh(t.Context()), oauth.ErrTransient)
+		}
+		pass(3 * minute)
+		h.server.ClearScript()
+		h.server.RevokeAll(h.names[0])
+		is(t, m.ForceRefresh(t.Context()), oauth.ErrTransient)
+		pass(5 * time.Second)
+		is(t, m.ForceRefresh(t.Context()), oauth.ErrTransient)
+		pass(minute)
+		h.heard(t, 1, "a minute after the first certain word")
+	})
+}

@@ -36,6 +36,9 @@ func (m *managed) check(r *run, seen *stamp) (next time.Time) {
 		}
 		m.announceEnd()
 		m.hearOfClient(ctx)
+		if m.unread() && !m.cfg.Follower {
+			_ = m.stillUnread() // by what an earlier manager has noted
+		}
 		if due := m.attention(); !due.IsZero() && remaining(m.now(), due) <= 0 {
 			m.flyHere(want{stale: m.cur.Load()})
 		}

@@ -46,6 +46,7 @@ type health struct {
 	epoch    uint64    // server.epoch at the last attempt
 	failed   time.Time // when the last attempt failed
 	since    time.Time // when the first of them in a row did
+	doubted  bool      // it was suspected or misconfigured since it was renewed last
 	renewed  time.Time // last renewal that this manager or the record knows of
 	unsaved  error     // why the current pair is not saved; nil if it is
 	saveAt   time.Time // when saving is tried again
@@ -56,15 +57,23 @@ type health struct {
 const noticeWithin = 2 * time.Second
 
 // callerWait is how long to wait after a failure that may be over any moment, for a
-// caller without a living token: no longer than noticeWithin in the first quarter of an
+// caller without a living token: no longer than noticeWithin in the first half of an
 // hour of trouble, and then longer by as much as nobody minds who has waited for so long.
 // A server that is never reached is not spared anything.
 func (h *health) callerWait() time.Duration {
-	lasted := h.failed.Sub(h.since)
-	if !arrived(h.err) || lasted < 15*time.Minute {
+	if !arrived(h.err) {
 		return noticeWithin
 	}
-	return lasted / 300
+	return callerPause(h.failed.Sub(h.since), noticeWithin)
+}
+
+// callerPause is how long to wait after trouble that has lasted so long, given how long
+// it is in the beginning.
+func callerPause(lasted, first time.Duration) time.Duration {
+	if lasted < 30*time.Minute {
+		return first
+	}
+	return lasted / 150
 }
 
 // ended reports whether only a new login, or news from the Store, can help.
@@ -76,6 +85,10 @@ func (h *health) ended() bool {
 // for the next attempt.
 func (h *health) told() bool { return h.state == StateMisconfigured || h.state == StateSuspected }
 
+// inDoubt reports whether the program may have been told that somebody has to do
+// something, which is not taken back yet.
+func (h *health) inDoubt() bool { return h.doubted || h.told() }
+
 // hopeless reports whether the manager does not try by itself any more, because what
 // came back was spent and cannot be read.
 func (h *health) hopeless() bool {
@@ -86,11 +99,12 @@ func (h *health) hopeless() bool {
 func (h *health) renew(at time.Time) {
 	h.state, h.err, h.failures, h.renewed = StateValid, nil, 0, at
 	h.next, h.firm, h.callers, h.failed, h.since, h.epoch = time.Time{}, false, time.Time{}, time.Time{}, time.Time{}, 0
+	h.doubted = false
 }
 
 // fail makes a copy of the state that of a session whose attempt failed.
 func (h *health) fail(at time.Time, err error) {
-	h.err, h.failures, h.failed = err, h.failures+1, at
+	h.err, h.failures, h.failed, h.doubted = err, h.failures+1, at, h.inDoubt()
 	if h.since.IsZero() {
 		h.since = at
 	}

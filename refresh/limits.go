@@ -43,6 +43,7 @@ type server struct {
 	notBefore time.Time // the server asked for it
 	heeded    time.Time // when the Store was last asked for such a wish of others
 	down      int       // outages in a row, of any session
+	since     time.Time // when the first of them was that reached it
 	failed    time.Time // when the last one was
 	probeAt   time.Time // when the next attempt of our own is due, while it is down
 	probing   bool
@@ -151,7 +152,7 @@ func (s *server) ask(q question) (until time.Time, err error) {
 		if s.down >= downAfter {
 			probeAt := s.probeAt
 			if q.urgent {
-				probeAt = s.failed.Add(probePause)
+				probeAt = s.failed.Add(callerPause(s.failed.Sub(s.since), probePause))
 			}
 			if s.probing || q.now.Before(probeAt) {
 				return later(probeAt, q.now.Add(probePause)), transient(errServerDown)
@@ -235,6 +236,9 @@ func (s *server) answered(configID string, err error, now time.Time, took, inter
 		}
 	}
 	if outage(err) {
+		if s.down == 0 || !arrived(err) {
+			s.since = now
+		}
 		s.down++
 		s.failed = now
 		s.probeAt = now.Add(backoff(s.down-downAfter+1, interval, jitter))
@@ -252,6 +256,13 @@ func (s *server) answered(configID string, err error, now time.Time, took, inter
 	return n
 }
 
+// heedNothing notes that the Store could not be asked: that says nothing.
+func (s *server) heedNothing(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heeded = now
+}
+
 // heed makes what another process knows this one's too.
 func (s *server) heed(n notice, configID string, now time.Time) {
 	s.mu.Lock()
@@ -264,6 +275,9 @@ func (s *server) heed(n notice, configID string, now time.Time) {
 		s.notBefore = later(s.notBefore, now.Add(wait))
 	}
 	if wait := n.down.Sub(now.Round(0)); wait > 0 && wait <= maxAsked {
+		if s.down == 0 {
+			s.since = now
+		}
 		s.down = max(s.down, downAfter)
 		s.probeAt = later(s.probeAt, now.Add(wait))
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -104,5 +105,23 @@ func TestF37_OtherProcessesHearThatAServerIsDown(t *testing.T) {
 		there.fail(nil)
 		time.Sleep(5 * minute)
 		alive(t, managers)
+	})
+}
+
+// Of the callers of many sessions one tries for all, every second in the beginning, and
+// more rarely the longer a server has been down.
+func TestCallersAskEverMoreRarelyOfAServerThatStaysDown(t *testing.T) {
+	inBubble(t, "6 sessions", func(t *testing.T) {
+		h := newHousehold(t, 6)
+		h.refuse(t, oauthtest.Fault{Status: 503})
+		h.passWanting(t, 20*minute)
+		for _, most := range []int{1500, 250, 150} { // in an hour
+			asked := h.requests()
+			h.passWanting(t, time.Hour)
+			if n := h.requests() - asked; n > most {
+				t.Errorf("%d requests in an hour; want no more than %d", n, most)
+			}
+		}
+		h.isOver(t, outage{healed: 15 * minute})
 	})
 }

@@ -11,14 +11,19 @@ import (
 
 // StartOrLogin goes on with the saved session, like Start without tokens; if
 // there is none, or the server has ended it, it calls login (such as
-// (*oauth.Client).Authenticate) and starts with what that returns.
+// (*oauth.Client).Authenticate) and starts with what that returns. So it does if the
+// server refuses the session once more that is suspected to have ended.
 //
 // Over a Store with locks a login runs once: other processes that need one at the
 // same time wait for it, as long as their ctx allows, and adopt it. An error of
 // login is returned as it is. If Store is a tokenstore.Checker that could not save a
 // session now, login is not called. A follower does not log in.
 func (m *Manager) StartOrLogin(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error)) error {
-	if done, err := m.startSaved(ctx); done || m.cfg.Follower {
+	done, err := m.startSaved(ctx)
+	if err == nil && !m.cfg.Follower && m.perhapsEnded(ctx) {
+		done = m.revived(ctx)
+	}
+	if done || m.cfg.Follower {
 		return err
 	}
 	return m.loginOnce(ctx, login, func(tokens *oauth.TokenPair) error {
@@ -85,6 +90,28 @@ func (m *Manager) startSaved(ctx context.Context) (done bool, err error) {
 	case err != nil:
 		return true, err
 	}
+	return !m.needsLogin(), nil
+}
+
+// needsLogin reports whether the session has ended, as far as can be said, or probably
+// has.
+func (m *Manager) needsLogin() bool {
 	_, h := m.view()
-	return !h.ended(), nil
+	return h.ended() || h.state == StateSuspected
+}
+
+// perhapsEnded reports whether the session is suspected to have ended, by this manager
+// or by what the record says of those before it.
+func (m *Manager) perhapsEnded(ctx context.Context) (suspected bool) {
+	_ = m.withTurn(ctx, func(c *managed) error {
+		suspected = c.state.Load().state == StateSuspected || c.rec != nil && c.lastingBeyond(slowly*c.cfg.CheckInterval)
+		return nil
+	})
+	return suspected
+}
+
+// revived asks the server once more about a session that has perhaps ended, and reports
+// whether no login is needed now.
+func (m *Manager) revived(ctx context.Context) bool {
+	return m.ForceRefresh(ctx) == nil || !m.needsLogin()
 }

@@ -60,12 +60,15 @@ func (m *managed) heedNotice(ctx context.Context) {
 	if srv.heededLately(now) {
 		return
 	}
-	var n notice
-	if rec := m.serverRecord(ctx); rec != nil {
-		n = noticeOf(rec)
+	rec, err := m.serverRecord(ctx)
+	if err != nil {
+		srv.heedNothing(now)
+		return
 	}
+	n := noticeOf(rec)
 	srv.heed(n, m.cfg.configID, now)
 	if err := srv.clientRefusal(m.cfg.configID); err != nil && srv.firstToTellClient(m.cfg.configID) {
+		m.setHealth(func(h *health) { h.doubted = true })
 		m.emit(Event{Kind: EventMisconfigured, Err: err, NextAttempt: n.probe})
 	}
 }
@@ -85,18 +88,18 @@ func (n notice) adds(known notice, configID string) bool {
 		n.accepted && known.config == configID
 }
 
-// serverRecord returns the server's record, or nil.
-func (m *managed) serverRecord(ctx context.Context) (rec *tokenstore.Record) {
+// serverRecord returns the server's record, an empty one if there is none.
+func (m *managed) serverRecord(ctx context.Context) (rec *tokenstore.Record, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	err := guard("Store.Get", func() (err error) {
+	err = guard("Store.Get", func() (err error) {
 		rec, err = m.cfg.records.Get(ctx, tokenstore.ServerRecord(m.cfg.server.name))
 		return err
 	})
-	if err != nil {
-		return nil
+	if errors.Is(err, tokenstore.ErrNotFound) {
+		return new(tokenstore.Record), nil
 	}
-	return rec
+	return rec, err
 }
 
 // postNotice tells other processes what became known. It is advice: what cannot be
@@ -108,7 +111,10 @@ func (m *managed) postNotice(ctx context.Context, n notice) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	for range 3 {
-		rec := m.serverRecord(ctx)
+		rec, err := m.serverRecord(ctx)
+		if err != nil && !errors.Is(err, tokenstore.ErrDamaged) {
+			return
+		}
 		if rec == nil {
 			rec = new(tokenstore.Record)
 		}
@@ -126,7 +132,7 @@ func (m *managed) postNotice(ctx context.Context, n notice) {
 		case n.config != "":
 			rec.Dead = &tokenstore.Mark{Token: n.config, At: n.probe.UTC(), Code: noticeClient}
 		}
-		err := guard("Store.Set", func() error {
+		err = guard("Store.Set", func() error {
 			_, err := m.cfg.records.Set(ctx, tokenstore.ServerRecord(m.cfg.server.name), rec)
 			return err
 		})

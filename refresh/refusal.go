@@ -72,8 +72,12 @@ func (m *managed) refusedAgain(pair *oauth.TokenPair, err error, v oauth.Verdict
 	if v == oauth.VerdictUnread {
 		mark.Code = codeUnread
 	}
-	if old := refusedSince(m.rec, m.cfg.configID); old != nil && (old.Certain || !mark.Certain) {
+	old := refusedSince(m.rec, m.cfg.configID)
+	if old != nil && (old.Certain || !mark.Certain) {
 		mark.At, mark.Count = old.At, old.Count+1
+	}
+	if old != nil && old.Code == codeUnread {
+		mark.Code = codeUnread // it is spent, whatever is said of it since
 	}
 	return mark
 }
@@ -81,6 +85,9 @@ func (m *managed) refusedAgain(pair *oauth.TokenPair, err error, v oauth.Verdict
 // unread reports whether the session's refresh token was answered with tokens that
 // this configuration cannot find.
 func (m *managed) unread() bool {
+	if m.rec == nil {
+		return false
+	}
 	mark := refusedSince(m.rec, m.cfg.configID)
 	return mark != nil && mark.Code == codeUnread
 }
@@ -172,6 +179,7 @@ func suspicionOf(err error) error {
 // nobody's session's matter.
 func (m *managed) tellAlike(err error) {
 	if m.cfg.server.firstToTellAlike() {
+		m.setHealth(func(h *health) { h.doubted = true })
 		m.emit(Event{Kind: EventMisconfigured, Err: withKind(err, oauth.ErrMisconfigured, errAllRefused), NextAttempt: m.state.Load().next.Round(0)})
 	}
 }
@@ -216,7 +224,7 @@ func (m *managed) hearOfClient(ctx context.Context) {
 // stillUnread is why a refresh token is left alone that was answered with tokens where
 // none are expected: it is spent, and sent again it would count as reuse.
 func (m *managed) stillUnread() error {
-	if h := m.state.Load(); h.state == StateMisconfigured {
+	if h := m.state.Load(); h.hopeless() {
 		return h.err
 	}
 	return m.misconfigured(&oauth.Error{Op: "refresh", Kind: oauth.ErrMisconfigured, Err: oauth.ErrUnreadAnswer, Sent: true,
@@ -248,12 +256,13 @@ func (m *managed) nextForCaller(h *health) time.Time {
 
 // cleared reports whether a success of another session has taken back what h says.
 func (m *managed) cleared(h *health) bool {
-	return h.failures > 0 && !h.firm && m.cfg.server.currentEpoch() != h.epoch
+	return h.err != nil && !h.firm && m.cfg.server.currentEpoch() != h.epoch
 }
 
-// lifted reports that a session which was in doubt is good again.
-func (m *managed) lifted(before State) {
-	if before == StateSuspected || before == StateMisconfigured {
+// lifted reports that a session which was in doubt is good again, whoever has renewed
+// it, and that it is to be reported anew should it be refused again.
+func (m *managed) lifted(before *health) {
+	if before.inDoubt() {
 		m.reported = ""
 		m.emit(Event{Kind: EventRecovered})
 	}
@@ -261,7 +270,8 @@ func (m *managed) lifted(before State) {
 
 // asksElsewhere is when a refresh token that somebody else has just asked about may be
 // asked about again: those who share a session share the falling rate. Each may ask
-// once by itself, so that a restart does.
+// once by itself, so that a restart does, and when a success has shown that the server
+// is not what it was.
 func (m *managed) asksElsewhere() time.Time {
 	mark := refusedSince(m.rec, m.cfg.configID)
 	if mark == nil || mark.Certain || m.asked != mark.Token || m.cleared(m.state.Load()) {

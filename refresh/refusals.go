@@ -31,7 +31,7 @@ func (s *streak) add(session string) {
 type clientGate struct {
 	streak
 	closed  bool
-	shared  bool // other processes know
+	shared  bool // the Store has told of it
 	err     error
 	since   time.Time // when it was closed
 	failed  time.Time // when the client was refused last
@@ -108,7 +108,6 @@ func (s *server) refuseClient(configID, session string, err error, now time.Time
 	}
 	g.err, g.failed = err, now
 	g.probeAt = now.Add(fallingWait(now.Sub(g.since), interval, slowly*interval))
-	g.shared = true
 	return true, notice{config: configID, probe: g.probeAt.Round(0)}
 }
 
@@ -141,7 +140,7 @@ func (s *server) acceptLocked(configID string) (tell bool) {
 		s.epoch++
 	}
 	delete(s.gates, configID)
-	return g.shared
+	return g.closed
 }
 
 // askClientLocked is ask for a gate that may be closed: until when to wait, zero if the
@@ -168,7 +167,8 @@ func (s *server) askClientLocked(q question) (until time.Time, err error) {
 }
 
 // heedClientLocked follows what another process says of the client of a configuration:
-// that it is refused, until when a probe is not due, or nothing.
+// that it is refused, until when a probe is not due, or nothing. The Store has room for
+// one of them: what it says of another client says nothing about this one.
 func (s *server) heedClientLocked(n notice, configID string, now time.Time) {
 	g := s.gates[configID]
 	wait := n.probe.Sub(now.Round(0))
@@ -181,7 +181,10 @@ func (s *server) heedClientLocked(n notice, configID string, now time.Time) {
 		}
 		g.shared = true
 		g.probeAt = later(g.probeAt, now.Add(wait))
-	case n.config != configID && g != nil && g.closed && g.shared:
+	case g == nil:
+	case n.config != "":
+		g.shared = n.config == configID
+	case g.closed && g.shared:
 		delete(s.gates, configID) // it was accepted elsewhere
 		s.epoch++
 	}

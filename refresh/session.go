@@ -179,6 +179,7 @@ func (m *managed) take(stored *tokenstore.Record) {
 			m.forgetResources() // another login
 			m.distrust.Store(nil)
 		}
+		before := m.state.Load()
 		m.rec = stored
 		m.unsaved = unsaved{}
 		m.publish(stored.Tokens)
@@ -186,6 +187,7 @@ func (m *managed) take(stored *tokenstore.Record) {
 		m.setHealth(func(h *health) { *h = health{state: StateValid, renewed: stored.RefreshedAt} })
 		if mine != nil {
 			m.emit(Event{Kind: EventAdopted})
+			m.lifted(before)
 		}
 	}
 	if stored.Condemned(m.cfg.configID) && !m.cfg.asksAnew(stored.Tokens) && !m.state.Load().ended() {

@@ -184,7 +184,7 @@ func (m *managed) succeed(ctx context.Context, pair, next *oauth.TokenPair, w wa
 		m.show(session)
 		m.publishResource(w.resource, next)
 	}
-	failures, before := m.state.Load().failures, m.state.Load().state
+	before := m.state.Load()
 	if !m.displaced() {
 		m.setHealth(func(h *health) { h.renew(rec.RefreshedAt) })
 	}
@@ -197,7 +197,7 @@ func (m *managed) succeed(ctx context.Context, pair, next *oauth.TokenPair, w wa
 		m.emit(Event{Kind: EventScopeReduced})
 	}
 	if !m.currentFor(w.resource).alive(m.now()) {
-		m.setHealth(func(h *health) { h.failures = failures }) // or we would ask again at once, for ever
+		m.setHealth(func(h *health) { h.failures = before.failures }) // or we would ask again at once, for ever
 		return m.failed(ctx, transient(errIssuedDead))
 	}
 	return nil

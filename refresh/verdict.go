@@ -50,6 +50,9 @@ func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 		return m.clientRefused(err)
 	case v == oauth.VerdictUnread, v == oauth.VerdictSettings:
 		return m.misconfigured(err)
+	case m.unread(): // what it was asked for once more does not bring the tokens back
+		_ = m.stillUnread()
+		return err
 	case v == oauth.VerdictUnclear:
 		return m.refusal(err)
 	}
