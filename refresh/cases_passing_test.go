@@ -136,23 +136,3 @@ func TestF65_TroubleInWordsIsNeverAVerdict(t *testing.T) {
 		}
 	}
 }
-
-// That all sessions are refused alike is told once, and so is that it is over.
-func TestF62_AllSessionsRefusedAlikeIsToldOnceAndTakenBack(t *testing.T) {
-	inBubble(t, "20 sessions", func(t *testing.T) {
-		h := newHousehold(t, 20)
-		h.renewAll(t)
-		pass(beforeDue)
-		h.refuse(t, oauthtest.Fault{Status: 404, Body: "404 page not found\n"})
-		pass(3 * time.Hour)
-		h.heard(t, 0, "while all are refused alike")
-		if told, over := h.events.count(refresh.EventMisconfigured), h.events.count(refresh.EventRecovered); told != 1 || over != 0 {
-			t.Errorf("told %d times that all are refused, and %d times that it is over; want 1 and 0", told, over)
-		}
-		h.server.ClearScript()
-		pass(70 * minute)
-		if n := h.events.count(refresh.EventRecovered); n != 1 {
-			t.Errorf("told %d times that it is over; want once", n)
-		}
-	})
-}

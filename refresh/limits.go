@@ -339,9 +339,6 @@ func (m *managed) admit(ctx context.Context, r *run, w want) error {
 func (m *managed) answered(ctx context.Context, err error, begun time.Time) {
 	now := m.now()
 	if n := m.cfg.server.answered(m.cfg.configID, err, now, now.Sub(begun), m.cfg.CheckInterval, rand.Float64()); n != (notice{}) {
-		if n.over {
-			m.emit(Event{Kind: EventRecovered})
-		}
 		m.postNotice(context.WithoutCancel(ctx), n)
 	}
 }

@@ -17,7 +17,6 @@ type notice struct {
 	config   string    // the configuration whose client it refuses; "": of none
 	probe    time.Time // when that client is to be tried again
 	accepted bool      // it does not refuse the client any more
-	over     bool      // it was told that all sessions are refused alike, and that is over
 }
 
 // The codes of the marks that say that a server is down, and that it refuses a client.

@@ -124,9 +124,8 @@ func (s *server) succeedLocked(configID string, now time.Time) notice {
 	if s.refusals.many {
 		s.epoch++
 	}
-	over := s.refusals.told
 	s.refusals = streak{}
-	return notice{accepted: s.acceptLocked(configID), over: over}
+	return notice{accepted: s.acceptLocked(configID)}
 }
 
 // acceptLocked notes that the server has accepted the client, whatever it said of the
