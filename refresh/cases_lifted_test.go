@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,18 +131,18 @@ func TestF66_TwoConfigurationsAreRefusedSideBySide(t *testing.T) {
 // sessions.
 type noticeless struct {
 	*tokenstore.Memory
-	get, set bool // which fails
+	get, set atomic.Bool // which fails
 }
 
 func (s *noticeless) Get(ctx context.Context, name string) (*tokenstore.Record, error) {
-	if s.get && s.ofServer(name) {
+	if s.get.Load() && s.ofServer(name) {
 		return nil, tokenstore.ErrUnavailable
 	}
 	return s.Memory.Get(ctx, name)
 }
 
 func (s *noticeless) Set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
-	if s.set && s.ofServer(name) {
+	if s.set.Load() && s.ofServer(name) {
 		return 0, tokenstore.ErrUnavailable
 	}
 	return s.Memory.Set(ctx, name, rec)
@@ -151,7 +152,10 @@ func (s *noticeless) ofServer(name string) bool { return !strings.HasPrefix(name
 
 // What a store cannot tell or take is no sign that the client is accepted again.
 func TestF66_StoreThatFailsSaysNothingOfTheClient(t *testing.T) {
-	for what, fails := range map[string]noticeless{"reads": {get: true}, "writes": {set: true}} {
+	for what, fail := range map[string]func(s *noticeless){
+		"reads":  func(s *noticeless) { s.get.Store(true) },
+		"writes": func(s *noticeless) { s.set.Store(true) },
+	} {
 		for _, later := range []bool{false, true} {
 			inBubble(t, fmt.Sprintf("%s/later %v", what, later), func(t *testing.T) {
 				h := newHousehold(t, 20)
@@ -165,7 +169,7 @@ func TestF66_StoreThatFailsSaysNothingOfTheClient(t *testing.T) {
 				if later {
 					pass(20 * minute)
 				}
-				store.get, store.set = fails.get, fails.set
+				fail(store)
 				asked := h.requests()
 				pass(2 * time.Hour)
 				h.toldOfTheClient(t, 1)
