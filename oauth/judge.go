@@ -196,7 +196,8 @@ var errNotUsable = errors.New("the answer does not hold what was asked for")
 
 // errorCode finds the error code of an answer: the string of RFC 6749 section
 // 5.2, or the "reason" (else the "code") of an error object. Where that decides nothing,
-// it is a word about the client, wherever the answer has its codes: that ends no session.
+// it is a word about the client, which ends no session, or one that can only mean this
+// refresh token, wherever the answer has its codes.
 func errorCode(fields map[string]json.RawMessage, endCodes []string) string {
 	code := plainCode(fields, endCodes)
 	if meaningOf(opRefresh, code).kind != nil || isListed(endCodes, code) {
@@ -204,12 +205,20 @@ func errorCode(fields map[string]json.RawMessage, endCodes []string) string {
 	}
 	for _, object := range errorObjects(fields) {
 		for _, name := range codeMembers {
-			if text := textField(object, name); meaningOf(opRefresh, text).verdict == VerdictClient {
-				return codeWord(text)
+			word := codeWord(textField(object, name))
+			if meaningOf(opRefresh, word).verdict == VerdictClient || namesGrant(word) {
+				return word
 			}
 		}
 	}
 	return code
+}
+
+// namesGrant reports whether a word that ends sessions names the grant or the refresh
+// token. Others, such as token_expired, a gateway also says of a request that lacks an
+// access token.
+func namesGrant(word string) bool {
+	return word == "invalid_grant" || word == "bad_refresh_token" || word == "invalid_refresh_token"
 }
 
 // plainCode returns the error code that stands where RFC 6749 and most others have it.

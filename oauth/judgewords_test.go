@@ -97,8 +97,7 @@ var sayings = map[Verdict][]struct {
 		{400, `{"error":"invalid_client_metadata"}`},
 		{400, `{"error":"client"}`},
 		{400, `{"error":"not_found"}`},
-		{400, `{"status":"BAD_REFRESH_TOKEN"}`},
-		{400, `{"errors":[{"errorType":"invalid_grant"}]}`},
+		{401, `{"code":"TOKEN_EXPIRED","message":"no bearer"}`}, // perhaps a gateway's word
 		{400, `{"__type":"NotAuthorizedException","message":"Refresh Token has been revoked"}`},
 		{200, "OK"},
 		{200, `[]`},
@@ -111,6 +110,8 @@ var sayings = map[Verdict][]struct {
 		{401, "Session timeout"},
 	},
 	VerdictEnded: {
+		{400, `{"status":"BAD_REFRESH_TOKEN","message":"missing or invalid refresh token"}`},
+		{400, `{"errors":[{"errorType":"invalid_grant","message":"Refresh token invalid"}],"success":false}`},
 		{400, `{"error":"Invalid_Grant: token expired"}`},
 		{404, `{"error":"invalid-grant"}`},
 		{200, `{"error":"invalidGrant"}`},

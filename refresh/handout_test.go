@@ -34,7 +34,8 @@ func TestTokenStaysTheSameUntilARenewalIsNear(t *testing.T) {
 		written := *first
 		for time.Until(f.GetRefreshStatus().RefreshAt) > 2*xMargin {
 			time.Sleep(xMargin / 2)
-			if tok := handedOut(t, f); tok != first || !reflect.DeepEqual(*tok, written) {
+			// A session that has rested hands out another one, with the same in it.
+			if tok := handedOut(t, f); tok != first && !*resting || !reflect.DeepEqual(*tok, written) {
 				t.Fatalf("another token %v before the renewal", time.Until(f.GetRefreshStatus().RefreshAt))
 			}
 		}
