@@ -38,11 +38,15 @@ fleet-quick: ## the same with few sessions, in half a minute
 build: ## build the evertoken command into bin/
 	$(if $(filter linux,$(shell $(GO) env GOOS)),CGO_ENABLED=0) $(GO) build -o bin/evertoken ./examples/cli
 
+# A busy machine may need longer than go test's ten minutes for refresh, whose tests
+# wait for nothing but the processor.
+TIMEOUT := -timeout 40m
+
 test: compiler ## run all tests with the race detector
-	$(GO) test -race $(TESTFLAGS) ./...
+	$(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./...
 
 resting: compiler ## run refresh's tests with sessions that rest whenever they can
-	$(GO) test -race $(TESTFLAGS) ./refresh -args -resting
+	$(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./refresh -args -resting
 
 examples: compiler ## test the examples that are modules of their own
 	cd examples/grpc && $(GO) test -race $(TESTFLAGS) ./...
