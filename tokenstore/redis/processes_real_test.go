@@ -152,9 +152,10 @@ func TestACrowdWhoseHolderSleepsBeyondItsLease(t *testing.T) {
 	for range rounds {
 		asleep := s.race()
 		s.crowd[asleep].signal(sigStop)
-		s.open(-1)
+		s.open(asleep) // not to the sleeper, whose stop may take the kernel a moment
 		s.served(asleep)
 		s.crowd[asleep].signal(sigCont)
+		s.crowd[asleep].tell(goOn)
 		// It may be told to try again, as its lease is lost: then it does.
 		if err := s.crowd[asleep].answer(); err != nil {
 			s.crowd[asleep].tell(callWord)
