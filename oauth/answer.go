@@ -24,13 +24,24 @@ type answer struct {
 	whole    bool      // the body arrived completely and within the limit
 	sentAt   time.Time // before the request was sent
 	received time.Time
-	fallback time.Duration // Config.DefaultLifetime
-	auth     ClientAuth    // how the client authenticated, if it did
-	endCodes []string      // Preset.EndCodes
-	// tokenPath is Config.TokenPath or that of a dialect.
-	tokenPath string
-	// secretEnds is Config.ClientSecretExpiresAt, zero if the secret does not end.
-	secretEnds time.Time
+	settings *answerSettings // nil: none. A pointer keeps small what is handed on below a request's stack
+}
+
+// answerSettings are what of a configuration an answer is read by.
+type answerSettings struct {
+	fallback   time.Duration // Config.DefaultLifetime
+	auth       ClientAuth    // how the client authenticated, if it did
+	endCodes   []string      // Preset.EndCodes
+	tokenPath  string        // Config.TokenPath or that of a dialect
+	secretEnds time.Time     // Config.ClientSecretExpiresAt, zero if the secret does not end
+}
+
+// by returns what the answer is read by.
+func (a answer) by() answerSettings {
+	if a.settings == nil {
+		return answerSettings{}
+	}
+	return *a.settings
 }
 
 // object returns the JSON object in the body, as far as it stands there: a good
@@ -67,13 +78,13 @@ func (a answer) fields() map[string]json.RawMessage {
 // member is missing in an answer that is whole, it is read as if there were no path:
 // servers nest the tokens of a login and send those of a refresh plainly.
 func (a answer) tokenFields(fields map[string]json.RawMessage) (members map[string]json.RawMessage, closed bool) {
-	first, _, _ := strings.Cut(a.tokenPath, ".")
+	first, _, _ := strings.Cut(a.by().tokenPath, ".")
 	if _, nested := fields[first]; fields != nil && !nested {
 		return fields, true
 	}
 	o := a.object()
-	if a.tokenPath != "" {
-		for name := range strings.SplitSeq(a.tokenPath, ".") {
+	if a.by().tokenPath != "" {
+		for name := range strings.SplitSeq(a.by().tokenPath, ".") {
 			o = o.Child(name)
 		}
 	}
@@ -220,7 +231,7 @@ func (a answer) retryAt(fields map[string]json.RawMessage) time.Time {
 // secretEnded reports whether the client authenticated by a secret that was no good
 // any more, by the server's clock, when the answer came.
 func (a answer) secretEnded() bool {
-	return a.auth.usesSecret() && !a.secretEnds.IsZero() && !a.serverTime().Before(a.secretEnds)
+	return a.by().auth.usesSecret() && !a.by().secretEnds.IsZero() && !a.serverTime().Before(a.by().secretEnds)
 }
 
 // serverTime is the server's clock when it answered, or ours if it did not say.

@@ -12,7 +12,9 @@ import (
 // judgeDialect is judge for an answer in a dialect; errs is the table of the
 // request. Exactly one of pair and error is non-nil.
 func judgeDialect(n DialectAnswer, errs []DialectError, a answer) (*TokenPair, *Error) {
-	a.tokenPath = n.TokenPath
+	by := a.by()
+	by.tokenPath = n.TokenPath
+	a.settings = &by
 	fields := a.fields()
 	if isSuccess(a.status) {
 		if pair := n.pair(a, fields); pair != nil {

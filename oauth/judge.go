@@ -33,9 +33,9 @@ func judge(a answer) (*TokenPair, *Error) {
 
 // failure says what an answer means that does not hold what was asked for.
 func (a answer) failure(fields map[string]json.RawMessage) *Error {
-	code := errorCode(fields, a.endCodes)
+	code := errorCode(fields, a.by().endCodes)
 	m := meaningOf(a.op, code)
-	if a.op == opRefresh && isListed(a.endCodes, code) {
+	if a.op == opRefresh && isListed(a.by().endCodes, code) {
 		m = meaning{kind: ErrLoginRequired, verdict: VerdictEnded, listed: true}
 	}
 	return a.failureBy(fields, code, m)
@@ -93,7 +93,7 @@ func (a answer) refuseClient(fail *Error, m meaning) {
 		m.hint, fail.Err = hintClient, ErrClientRefused
 	}
 	if fail.Hint = m.hint; m.hint == hintClient {
-		fail.Hint = a.auth.hint(hintClient)
+		fail.Hint = a.by().auth.hint(hintClient)
 	}
 	if m.hint == hintClient && a.secretEnded() {
 		fail.Err, fail.Hint = ErrClientSecretExpired, "update the registration (Registration.Update), or register again"
@@ -104,7 +104,7 @@ func (a answer) refuseClient(fail *Error, m meaning) {
 // a challenge to authenticate as it did (RFC 6749 section 5.2), or a number by which
 // Microsoft's servers say so.
 func (a answer) refusesClient(fields map[string]json.RawMessage) bool {
-	if a.status == http.StatusUnauthorized && (a.auth == AuthBasic || a.auth == AuthBasicRaw) {
+	if a.status == http.StatusUnauthorized && (a.by().auth == AuthBasic || a.by().auth == AuthBasicRaw) {
 		if challenge.Params(a.header, "Basic") != nil {
 			return true
 		}

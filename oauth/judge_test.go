@@ -318,7 +318,7 @@ func TestEvidenceOfLifetimeIsWeighed(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := answered(opRefresh, 200, tt.body)
-			a.fallback = tt.fallback
+			a.settings = &answerSettings{fallback: tt.fallback}
 			pair, _ := judge(a)
 			if life, known := pair.Lifetime(); !known || life != tt.want {
 				t.Errorf("lifetime %v (known: %v); want %v", life, known, tt.want)

@@ -32,8 +32,8 @@ func (a answer) lifetime(fields map[string]json.RawMessage, p *TokenPair) (time.
 	if life, _ := a.earliestEnd(fields, accessOwners, true); life > 0 {
 		return life, true
 	}
-	if a.fallback > 0 {
-		return a.fallback, true
+	if a.by().fallback > 0 {
+		return a.by().fallback, true
 	}
 	if life, known := a.jwtLifetime(p.AccessToken); known {
 		return life, true

@@ -57,8 +57,10 @@ func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values)
 // authenticated returns a as the answer to a request with the client's
 // authentication.
 func (c *Client) authenticated(a answer) answer {
-	a.auth, a.secretEnds = c.cfg.ClientAuth, c.cfg.ClientSecretExpiresAt
-	a.endCodes, a.tokenPath = c.cfg.Preset.EndCodes, c.cfg.TokenPath
+	a.settings = &answerSettings{
+		fallback: c.cfg.DefaultLifetime, auth: c.cfg.ClientAuth, secretEnds: c.cfg.ClientSecretExpiresAt,
+		endCodes: c.cfg.Preset.EndCodes, tokenPath: c.cfg.TokenPath,
+	}
 	return a
 }
 
@@ -96,7 +98,7 @@ func (c *Client) send(ctx context.Context, op string, build func(context.Context
 		return answer{}, unsent(op, err)
 	}
 
-	a := answer{op: op, sentAt: c.cfg.Now(), fallback: c.cfg.DefaultLifetime}
+	a := answer{op: op, sentAt: c.cfg.Now(), settings: &answerSettings{fallback: c.cfg.DefaultLifetime}}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return answer{}, unanswered(op, err, trace.mayHaveSent(err))
