@@ -24,7 +24,7 @@ type answer struct {
 	whole    bool      // the body arrived completely and within the limit
 	sentAt   time.Time // before the request was sent
 	received time.Time
-	settings *answerSettings // nil: none. A pointer keeps small what is handed on below a request's stack
+	settings *answerSettings // nil: none. A pointer, as each function on the way to the server has a copy
 }
 
 // answerSettings are what of a configuration an answer is read by.
@@ -94,18 +94,23 @@ func (a answer) tokenFields(fields map[string]json.RawMessage) (members map[stri
 // page reports whether the body is a web page: markup, and no object behind it as
 // behind the notices of some interpreters.
 func (a answer) page() bool {
-	text := strings.TrimSpace(strings.TrimPrefix(string(a.body[:min(len(a.body), 512)]), "\ufeff"))
-	return strings.HasPrefix(text, "<") && a.fields() == nil
+	return strings.HasPrefix(a.beginning(512), "<") && a.fields() == nil
 }
 
 // text returns the beginning of a body that is text for people, and "" for any other: a
 // page, an object, or what is left of one.
 func (a answer) text() string {
-	text := strings.TrimSpace(strings.TrimPrefix(string(a.body[:min(len(a.body), maxPhrase)]), "\ufeff"))
+	text := a.beginning(maxPhrase)
 	if !a.whole || strings.IndexAny(text, "<{[\"") == 0 || a.fields() != nil {
 		return ""
 	}
 	return text
+}
+
+// beginning returns the first n bytes of the body, without a byte order mark and the
+// space around.
+func (a answer) beginning(n int) string {
+	return strings.TrimSpace(strings.TrimPrefix(string(a.body[:min(len(a.body), n)]), "\ufeff"))
 }
 
 var responseNames = []string{"access_token", "refresh_token", "token_type", "expires_in", "scope", "id_token"}
@@ -210,11 +215,8 @@ const maxRetryAfter = time.Hour
 
 // retryAt reads Retry-After in both forms (RFC 9110 section 10.2.3), or what the
 // answer's members say instead. A date is taken relative to the server's own Date, so
-// that clock skew cancels out. A success asks for nothing of the kind.
+// that clock skew cancels out.
 func (a answer) retryAt(fields map[string]json.RawMessage) time.Time {
-	if isSuccess(a.status) && a.header.Get("Retry-After") == "" && waitInBody(fields) == 0 {
-		return time.Time{}
-	}
 	text := strings.TrimSpace(a.header.Get("Retry-After"))
 	wait := waitInBody(fields)
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -231,7 +233,8 @@ func (a answer) retryAt(fields map[string]json.RawMessage) time.Time {
 // secretEnded reports whether the client authenticated by a secret that was no good
 // any more, by the server's clock, when the answer came.
 func (a answer) secretEnded() bool {
-	return a.by().auth.usesSecret() && !a.by().secretEnds.IsZero() && !a.serverTime().Before(a.by().secretEnds)
+	by := a.by()
+	return by.auth.usesSecret() && !by.secretEnds.IsZero() && !a.serverTime().Before(by.secretEnds)
 }
 
 // serverTime is the server's clock when it answered, or ours if it did not say.

@@ -104,7 +104,7 @@ func (a answer) refuseClient(fail *Error, m meaning) {
 // a challenge to authenticate as it did (RFC 6749 section 5.2), or a number by which
 // Microsoft's servers say so.
 func (a answer) refusesClient(fields map[string]json.RawMessage) bool {
-	if a.status == http.StatusUnauthorized && (a.by().auth == AuthBasic || a.by().auth == AuthBasicRaw) {
+	if auth := a.by().auth; a.status == http.StatusUnauthorized && (auth == AuthBasic || auth == AuthBasicRaw) {
 		if challenge.Params(a.header, "Basic") != nil {
 			return true
 		}

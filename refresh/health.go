@@ -97,9 +97,7 @@ func (h *health) hopeless() bool {
 
 // renew makes a copy of the state that of a session just renewed.
 func (h *health) renew(at time.Time) {
-	h.state, h.err, h.failures, h.renewed = StateValid, nil, 0, at
-	h.next, h.firm, h.callers, h.failed, h.since, h.epoch = time.Time{}, false, time.Time{}, time.Time{}, time.Time{}, 0
-	h.doubted = false
+	*h = health{state: StateValid, renewed: at, unsaved: h.unsaved, saveAt: h.saveAt, saves: h.saves}
 }
 
 // fail makes a copy of the state that of a session whose attempt failed.

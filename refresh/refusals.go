@@ -25,6 +25,13 @@ func (s *streak) add(session string) {
 	}
 }
 
+// tell reports, once, that the program is to be told.
+func (s *streak) tell() bool {
+	first := !s.told
+	s.told = true
+	return first
+}
+
 // A clientGate is closed while a server refuses the client: then one session asks for
 // all of them, now and then, until it is accepted again. It concerns one configuration;
 // another one's client may be in order.
@@ -82,12 +89,6 @@ func (s *server) firstToTellAlike() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.refusals.tell()
-}
-
-func (s *streak) tell() bool {
-	first := !s.told
-	s.told = true
-	return first
 }
 
 // refuseClient notes that the client was refused, for a session, and reports whether

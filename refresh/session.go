@@ -350,7 +350,7 @@ func (m *managed) barred(w want) error {
 		return ErrPaused
 	case m.cfg.Follower:
 		return m.failed(context.Background(), transient(errOwnerLate))
-	case m.cfg.checkRenewable(m.rec.Tokens) != nil: // somebody has put it into the Store
+	case m.cfg.checkRenewable(m.rec.Tokens) != nil: // another program has put such a pair into the Store
 		return m.misconfigured(m.cfg.checkRenewable(m.rec.Tokens))
 	case !m.cfg.renews(m.rec.Tokens):
 		m.declareDead(loginRequired(oauth.ErrRefreshTokenRequired))

@@ -17,7 +17,7 @@ func (f *File) Check(ctx context.Context, name string) error {
 	if err != nil {
 		return failed("lock", name, err)
 	}
-	if lease != nil { // else somebody holds it, so it can be had
+	if lease != nil { // else another process holds it, so it can be had
 		defer func() { _ = lease.unlock() }()
 	}
 	return failed("save", name, f.change(ctx, name, func(path string) error {

@@ -72,7 +72,7 @@ func isErrno(err error) bool {
 }
 
 // notFile returns an error if something else than a file is at path: opening a named
-// pipe, for one, waits for somebody at its other end. What is not there is no error.
+// pipe, for one, waits for a process at its other end. What is not there is no error.
 func notFile(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().IsRegular() {

@@ -173,7 +173,7 @@ func (a *app) explainKeyring(err error) *problem {
 }
 
 // networkSettings explains an error of the way to the server that lasts until
-// somebody sets something, or returns nil. The session is kept meanwhile.
+// a person sets something, or returns nil. The session is kept meanwhile.
 func networkSettings(err error) *problem {
 	fail, ok := errors.AsType[*oauth.Error](err)
 	if !ok || !errors.Is(fail, oauth.ErrProxyAuth) && !errors.Is(fail, oauth.ErrUntrustedCertificate) {

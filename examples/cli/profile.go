@@ -196,7 +196,7 @@ func (a *app) loadProfile() (*profile, error) {
 }
 
 // readRegular reads a file, and nothing else that may be in its place: reading a
-// named pipe waits for somebody at its other end.
+// named pipe waits for a process at its other end.
 func readRegular(path string) ([]byte, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, &problem{exitConfig, path + " is not a file", "move it away"}

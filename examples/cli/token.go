@@ -95,7 +95,7 @@ func (c *tokenCmd) renewed(ctx context.Context, a *app, m *refresh.Manager) (*oa
 	case err != nil:
 		return nil, first(failure, err)
 	case errors.Is(failure, tokenstore.ErrLocked) && c.lasts(pair):
-		// Somebody else is at it.
+		// Another process renews it.
 	case failure != nil:
 		a.warn("evertoken: the token could not be renewed%s: %s", stillLives(pair), a.explain(failure))
 	case c.MinValid != nil && left(pair) <= *c.MinValid:
