@@ -9,8 +9,8 @@ import (
 // machine with other work, medians of six short rounds differ by a tenth.
 const worsening = 1.25
 
-// negligible is the ratio below which a worsening says nothing: five requests
-// where others make thousands.
+// negligible is how much of the other library's cost says nothing either way: five
+// requests where others make thousands, a nanosecond where others take ninety.
 const negligible = 0.02
 
 // A regression is a ratio that is worse than it was, or a count that is no longer
@@ -46,7 +46,7 @@ func checkRatio(r *results, before *saved, at row, than string) []regression {
 		return nil
 	}
 	is, known := r.ratio(at, than)
-	if known && (is <= was*worsening || is <= negligible) {
+	if known && (is <= max(was*worsening, was+negligible)) {
 		return nil
 	}
 	return []regression{{at.benchmark, fmt.Sprintf("%s: %s is %.2f × %s; it was %.2f", at.benchmark, at.unit, is, than, was)}}
