@@ -161,8 +161,7 @@ type Config struct {
 	OnInsufficientScope func(scope string)
 
 	// Clock drives the manager, for programs and tests that run on a fake one.
-	// Nil means real time, as does clock.New; any other clock is looked at for
-	// every token that is handed out.
+	// Nil means real time.
 	Clock clock.Clock
 	// Logger receives decisions, never traffic or secrets. Nil means silence.
 	Logger *slog.Logger
@@ -186,7 +185,6 @@ type setup struct {
 	tokenless   bool
 	renewsGrant func(grantType string) bool
 	origins     []allowedOrigin // Config.AllowedOrigins
-	lagging     *laggingClock   // spares readers the look at the clock; nil on a fake one
 	// certificate is what OAuthClient presents and APIs may want to see, if anything.
 	certificate certificate
 	proofs      dpop.Memory // what APIs say about DPoP proofs, by origin; it has a lock of its own
@@ -196,7 +194,6 @@ func newSetup(cfg Config) *setup {
 	s := &setup{Config: cfg.withDefaults()}
 	s.locker, _ = s.Store.(tokenstore.Locker)
 	s.origins = allowOrigins(s.AllowedOrigins)
-	s.lagging = laggingBehind(s.Clock)
 	s.stamper, _ = s.Store.(tokenstore.Stamper)
 	s.records = recordsOf(s.Config)
 	s.ask()

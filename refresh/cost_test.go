@@ -27,7 +27,7 @@ func TestARefreshCostsFewAllocations(t *testing.T) {
 		name  string
 		store tokenstore.Store
 		most  float64
-	}{{"no Store", nil, 40}, {"Memory", new(tokenstore.Memory), 64}} {
+	}{{"no Store", nil, 40}, {"Memory", new(tokenstore.Memory), 80}} {
 		n := 0
 		m := refresh.NewManager(refresh.Config{Store: tt.store, OAuthClient: refresh.RefresherFunc(
 			func(context.Context, *oauth.TokenPair) (*oauth.TokenPair, error) {

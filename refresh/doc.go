@@ -84,11 +84,4 @@
 // The wall clock decides and timers only wake, at least once per CheckInterval:
 // sleep and clock steps do not matter. The monotonic clock is a second witness
 // for the case that the wall clock is set back.
-//
-// Programs that ask for tokens thousands of times a second are answered by a copy
-// of both clocks, some ten milliseconds old, until the last second of a token's
-// life, which is exact. After a suspend, or a step of the wall clock, a token that
-// died meanwhile may therefore be handed out for ten milliseconds more of running
-// time. Transport recovers from the rejection, as from any other. Setting
-// Config.Clock to anything but clock.New looks at that clock every time.
 package refresh

@@ -53,15 +53,8 @@ func (s *snapshot) askLeadOf(at time.Time) time.Duration {
 // handOut returns a living token for somebody who may keep it: the same one each
 // time, until a renewal is so near that x/oauth2 would call it invalid.
 func (m *Manager) handOut(s *snapshot) *oauth2.Token {
-	margin := s.askLead
-	if margin > 0 {
-		margin += cacheMargin
-	}
-	if m.cfg.lagging.sure(s, margin) {
-		return s.oauth2()
-	}
 	now := m.now()
-	if margin == 0 || s.outlives(now.UnixNano(), elapsed(now), margin) {
+	if s.askLead == 0 || s.outlives(now, s.askLead+cacheMargin) {
 		return s.oauth2()
 	}
 	return s.passing(now)

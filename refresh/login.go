@@ -67,9 +67,9 @@ func (m *Manager) checkStore(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	call := newStoreCall(ctx, nil, storeTimeout)
-	defer call.finish()
-	return guard("Store.Check", func() error { return c.Check(call, m.session) })
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return guard("Store.Check", func() error { return c.Check(ctx, m.session) })
 }
 
 // startSaved starts with the saved session and reports whether that settles it:

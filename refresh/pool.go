@@ -314,7 +314,7 @@ func (p *Pool) setupOf(name string) *setup {
 	p.configure(name, &cfg)
 	cfg.Clock, cfg.CheckInterval = p.cfg.Clock, p.cfg.CheckInterval
 	own := newSetup(cfg)
-	own.lagging, own.server = p.cfg.lagging, p.serverOf(own)
+	own.server = p.serverOf(own)
 	if own.Store == p.cfg.Store {
 		own.watching = p.cfg.watching
 	}

@@ -75,13 +75,8 @@ func (r *Resource) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, r.Stri
 
 // current serves a living token; one that is due for renewal is renewed behind.
 func (r *Resource) current(ctx context.Context) (*snapshot, error) {
-	s, lagging := r.cur.Load(), r.m.cfg.lagging
-	lead := s.lead()
-	if lagging.sure(s, lead) {
-		return s, nil
-	}
-	now := r.m.now()
-	if !lagging.exact(s, now, lead) {
+	s, now := r.cur.Load(), r.m.now()
+	if !s.alive(now) {
 		return r.m.await(ctx, r.uri)
 	}
 	if s.isDue(now) {

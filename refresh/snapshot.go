@@ -78,7 +78,7 @@ func (s *snapshot) same(other *snapshot) bool {
 
 // alive reports whether the access token can be used.
 func (s *snapshot) alive(now time.Time) bool {
-	if s.outlives(now.UnixNano(), elapsed(now), 0) {
+	if s.outlives(now, 0) {
 		return true
 	}
 	if s != nil {
@@ -88,9 +88,9 @@ func (s *snapshot) alive(now time.Time) bool {
 }
 
 // outlives reports whether the access token can be used for longer than margin
-// after a moment, which is given by the wall clock and by elapsed time.
-func (s *snapshot) outlives(wall, elapsed int64, margin time.Duration) bool {
-	return s != nil && wall < s.expires-int64(margin) && elapsed < s.until-int64(margin) && !s.died.Load()
+// after now.
+func (s *snapshot) outlives(now time.Time, margin time.Duration) bool {
+	return s != nil && now.UnixNano() < s.expires-int64(margin) && elapsed(now) < s.until-int64(margin) && !s.died.Load()
 }
 
 // dueAt returns when a refresh is due as seen from now: by the wall clock, or

@@ -23,10 +23,10 @@ func (m *managed) get(ctx context.Context) (rec *tokenstore.Record, err error) {
 		}
 		return m.rec.Clone(), nil
 	}
-	call := newStoreCall(ctx, nil, storeTimeout)
-	defer call.finish()
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	err = guard("Store.Get", func() error {
-		rec, err = m.cfg.records.Get(call, m.session)
+		rec, err = m.cfg.records.Get(ctx, m.session)
 		return err
 	})
 	if err == nil && (rec == nil || rec.Tokens == nil) {
@@ -41,10 +41,10 @@ func (m *Manager) readStamp(ctx context.Context) (s stamp) {
 	if m.cfg.stamper == nil {
 		return stamp{}
 	}
-	call := newStoreCall(ctx, nil, storeTimeout)
-	defer call.finish()
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	err := guard("Store.Stamp", func() (err error) {
-		s.value, err = m.cfg.stamper.Stamp(call, m.session)
+		s.value, err = m.cfg.stamper.Stamp(ctx, m.session)
 		return err
 	})
 	s.known = err == nil
@@ -61,10 +61,10 @@ func (m *Manager) set(ctx context.Context, rec *tokenstore.Record) error {
 	if isEmpty(rec) {
 		return nil
 	}
-	call := newStoreCall(context.WithoutCancel(ctx), nil, storeTimeout)
-	defer call.finish()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
 	return guard("Store.Set", func() error {
-		version, err := m.cfg.records.Set(call, m.session, rec)
+		version, err := m.cfg.records.Set(ctx, m.session, rec)
 		if err == nil {
 			rec.Version = version
 		}
@@ -101,11 +101,16 @@ func (m *managed) lease(ctx context.Context, r *run) (lease tokenstore.Lease, er
 	if m.cfg.locker == nil {
 		return noLease{}, nil
 	}
-	call := newStoreCall(ctx, r.context(), m.cfg.MaxWait)
-	defer call.finish()
+	life := r.context()
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.MaxWait)
+	defer cancel()
+	defer context.AfterFunc(life, cancel)()
+	if life.Err() != nil {
+		cancel() // now, and not on a goroutine that may come late
+	}
 	r.sched.slots.lend(func() {
 		err = guard("Store.Lock", func() error {
-			lease, err = m.cfg.locker.Lock(call, m.session)
+			lease, err = m.cfg.locker.Lock(ctx, m.session)
 			return err
 		})
 	})

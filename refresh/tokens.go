@@ -44,8 +44,8 @@ func (m *Manager) Token() (*oauth2.Token, error) {
 }
 
 // TokenContext returns the current pair. While its access token lives, that costs
-// a few atomic loads, and a look at the clock for those who ask seldom, whatever
-// the refresher is going through. Otherwise it waits for a refresh, through failed
+// a few atomic loads and a look at the clock, whatever the refresher is going
+// through. Otherwise it waits for a refresh, through failed
 // attempts if need be, until ctx ends or Config.MaxWait is over; it returns at once
 // with the reason when waiting cannot help: an error that matches
 // oauth.ErrLoginRequired, oauth.ErrMisconfigured, or oauth.ErrTransient for a server
@@ -63,8 +63,7 @@ func (m *Manager) TokenContext(ctx context.Context) (*oauth.TokenPair, error) {
 
 // current returns the session's token if it lives, or else waits for one.
 func (m *Manager) current(ctx context.Context) (*snapshot, error) {
-	s := m.cur.Load()
-	if m.cfg.lagging.sure(s, 0) || m.cfg.lagging.exact(s, m.now(), 0) {
+	if s := m.cur.Load(); s.alive(m.now()) {
 		return s, nil
 	}
 	return m.await(ctx, "")
