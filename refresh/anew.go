@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -64,7 +65,7 @@ func (m *managed) notObtained(ctx context.Context, err error, v oauth.Verdict) e
 			return m.refusedOnce(err, StateRetrying, slowly*m.cfg.CheckInterval)
 		}
 	}
-	return m.misconfigured(withKind(err, oauth.ErrMisconfigured, nil))
+	return m.misconfigured(failure.WithKind(err, oauth.ErrMisconfigured, nil))
 }
 
 // beginEmpty begins a session whose first pair is yet to be obtained.

@@ -3,9 +3,9 @@ package refresh
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 )
 
 var (
@@ -52,86 +52,17 @@ var (
 	errIssuedDead = errors.New("the server issued an access token that has already expired")
 )
 
-// A PanicError is what becomes of a panic in a Refresher, a store or a callback.
-// It names the value's type only, because its text could hold a secret.
-type PanicError struct {
-	// Where names the call that panicked.
-	Where string
-	// Type is the type of the value it panicked with.
-	Type string
-}
-
-func (e *PanicError) Error() string {
-	return fmt.Sprintf("refresh: panic in %s (%s)", e.Where, e.Type)
-}
-
-// guard calls f and turns a panic into a *PanicError.
-func guard(where string, f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &PanicError{Where: where, Type: fmt.Sprintf("%T", p)}
-		}
-	}()
-	return f()
-}
-
-// transient returns an error that matches oauth.ErrTransient, for failures that
-// never reached a server.
-func transient(cause error) error {
-	return &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Err: cause}
-}
-
-// loginRequired returns an error that matches oauth.ErrLoginRequired.
-func loginRequired(cause error) error {
-	return &oauth.Error{Op: "refresh", Kind: oauth.ErrLoginRequired, Err: cause}
-}
-
-// withKind returns err with another verdict and cause, keeping what the server
-// said.
-func withKind(err, kind, cause error) error {
-	var fail *oauth.Error
-	if !errors.As(err, &fail) {
-		return &oauth.Error{Op: "refresh", Kind: kind, Err: cause}
-	}
-	changed := *fail
-	changed.Kind = kind
-	if cause != nil {
-		changed.Err = cause
-	}
-	return &changed
-}
+// A PanicError is what becomes of a panic in a Refresher, a store or a callback. Its
+// field Where names the call that panicked, and Type the type of the value it panicked
+// with; not the value, because its text could hold a secret.
+type PanicError = failure.PanicError
 
 // undecided returns a refusal in words that do not decide as what passes, with
 // that for its cause unless there is another.
 func undecided(err error) error {
-	err = withKind(err, oauth.ErrTransient, nil)
+	err = failure.WithKind(err, oauth.ErrTransient, nil)
 	if errors.Unwrap(err) == nil {
-		err = withKind(err, oauth.ErrTransient, errUndecided)
+		err = failure.WithKind(err, oauth.ErrTransient, errUndecided)
 	}
 	return err
-}
-
-// outcomeUnknown reports whether a refresh token may have been spent without the
-// successor reaching us. Errors that say nothing about it count as unknown.
-func outcomeUnknown(err error) bool {
-	var fail *oauth.Error
-	if errors.As(err, &fail) {
-		return fail.Unknown()
-	}
-	return verdictOf(err) == oauth.VerdictUnknown
-}
-
-// arrived reports whether a request that failed may have reached the server.
-func arrived(err error) bool {
-	var fail *oauth.Error
-	return !errors.As(err, &fail) || fail.Sent
-}
-
-// retryAt returns when the server wants to be asked again, or zero.
-func retryAt(err error) time.Time {
-	var fail *oauth.Error
-	if !errors.As(err, &fail) {
-		return time.Time{}
-	}
-	return fail.RetryAt
 }

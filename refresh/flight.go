@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 )
 
 // A want is what somebody needs of a refresh.
@@ -137,10 +139,10 @@ func (m *managed) board(w want) (*flight, *run, error) {
 // pilot brings the session forward, with the turn. A panic of ours is a failure
 // like others.
 func (m *managed) pilot(f *flight, r *run, w want) error {
-	err := guard("refresh", func() error { return m.renew(f.ctx, r, w) })
+	err := failure.Guard("refresh", func() error { return m.renew(f.ctx, r, w) })
 	var panicked *PanicError
 	if errors.As(err, &panicked) && panicked.Where == "refresh" {
-		return m.failed(f.ctx, transient(err))
+		return m.failed(f.ctx, failure.Transient(err))
 	}
 	return err
 }

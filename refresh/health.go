@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 )
 
 // State is how a session fares.
@@ -61,7 +62,7 @@ const noticeWithin = 2 * time.Second
 // hour of trouble, and then longer by as much as nobody minds who has waited for so long.
 // A server that is never reached is not spared anything.
 func (h *health) callerWait() time.Duration {
-	if !arrived(h.err) {
+	if !failure.Arrived(h.err) {
 		return noticeWithin
 	}
 	return callerPause(h.failed.Sub(h.since), noticeWithin)
@@ -134,7 +135,7 @@ func (m *Manager) inWaiting(at time.Time) time.Time {
 // troubles no server.
 func (m *managed) wait(h *health) time.Duration {
 	limit := m.cfg.CheckInterval
-	if arrived(h.err) && !m.cur.Load().alive(h.failed) {
+	if failure.Arrived(h.err) && !m.cur.Load().alive(h.failed) {
 		limit = fallingWait(h.failed.Sub(h.since)/60, limit, maxRefusalWait)
 	}
 	return backoff(h.failures, limit, rand.Float64())

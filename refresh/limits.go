@@ -6,11 +6,11 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 )
 
 // Limits bound what one authorization server is asked. The sessions of a Pool that
@@ -147,7 +147,7 @@ func (s *server) ask(q question) (until time.Time, err error) {
 	defer s.mu.Unlock()
 	if s.sessions > 1 {
 		if q.now.Before(s.notBefore) {
-			return s.notBefore, &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, RetryAt: s.notBefore.Round(0), Hint: "the server asked to wait"}
+			return s.notBefore, failure.AskedToWait(s.notBefore.Round(0))
 		}
 		if s.down >= downAfter {
 			probeAt := s.probeAt
@@ -155,7 +155,7 @@ func (s *server) ask(q question) (until time.Time, err error) {
 				probeAt = s.failed.Add(callerPause(s.failed.Sub(s.since), probePause))
 			}
 			if s.probing || q.now.Before(probeAt) {
-				return later(probeAt, q.now.Add(probePause)), transient(errServerDown)
+				return later(probeAt, q.now.Add(probePause)), failure.Transient(errServerDown)
 			}
 		}
 		if until, err := s.askClientLocked(q); err != nil {
@@ -231,12 +231,12 @@ func (s *server) answered(configID string, err error, now time.Time, took, inter
 		n = s.succeedLocked(configID, now)
 	} else {
 		s.misses++
-		if verdictOf(err) == oauth.VerdictEnded {
+		if failure.Verdict(err) == oauth.VerdictEnded {
 			n.accepted = s.acceptLocked(configID)
 		}
 	}
-	if outage(err) {
-		if s.down == 0 || !arrived(err) {
+	if failure.Outage(err) {
+		if s.down == 0 || !failure.Arrived(err) {
 			s.since = now
 		}
 		s.down++
@@ -249,7 +249,7 @@ func (s *server) answered(configID string, err error, now time.Time, took, inter
 		s.down = 0
 		s.latency = max(took, s.latency-s.latency/8)
 	}
-	if at := retryAt(err); !at.IsZero() && busy(err) {
+	if at := failure.RetryAt(err); !at.IsZero() && failure.Busy(err) {
 		s.notBefore = later(s.notBefore, now.Add(at.Sub(now.Round(0))))
 		n.notBefore = at
 	}
@@ -281,21 +281,6 @@ func (s *server) heed(n notice, configID string, now time.Time) {
 		s.down = max(s.down, downAfter)
 		s.probeAt = later(s.probeAt, now.Add(wait))
 	}
-}
-
-// outage reports whether a failure says that the server does not answer.
-func outage(err error) bool {
-	var fail *oauth.Error
-	if !errors.As(err, &fail) {
-		return err != nil && outcomeUnknown(err)
-	}
-	return fail.Status >= 500 || fail.Status == 0 && errors.Is(err, oauth.ErrTransient)
-}
-
-// busy reports whether a failure is about the server, and not about one session.
-func busy(err error) bool {
-	var fail *oauth.Error
-	return errors.As(err, &fail) && (fail.Status == http.StatusTooManyRequests || fail.Status == http.StatusServiceUnavailable)
 }
 
 // admit waits until the session may refresh, or puts it off if nobody waits for
@@ -352,10 +337,10 @@ func (m *managed) heldBack(until time.Time, err error) {
 		}
 		h.failed, h.epoch = m.now(), epoch
 		h.callers = h.failed.Add(noticeWithin) // or they would ask again at once
-		if verdictOf(err) == oauth.VerdictClient {
+		if failure.Verdict(err) == oauth.VerdictClient {
 			h.state, h.err, h.callers = StateMisconfigured, err, until
 		}
 		h.next = later(h.next, until)
-		h.firm = h.firm || !retryAt(err).IsZero()
+		h.firm = h.firm || !failure.RetryAt(err).IsZero()
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -46,7 +47,7 @@ func (m *Manager) loginOnce(ctx context.Context, login func(context.Context) (*o
 		case err != nil:
 			return fmt.Errorf("refresh: a login could not be saved: %w", err)
 		}
-		defer func() { _ = guard("Lease.Unlock", lease.Unlock) }()
+		defer func() { _ = failure.Guard("Lease.Unlock", lease.Unlock) }()
 		if done, err := m.startSaved(ctx); done {
 			return err
 		}
@@ -69,7 +70,7 @@ func (m *Manager) checkStore(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return guard("Store.Check", func() error { return c.Check(ctx, m.session) })
+	return failure.Guard("Store.Check", func() error { return c.Check(ctx, m.session) })
 }
 
 // startSaved starts with the saved session and reports whether that settles it:

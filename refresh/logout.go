@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -28,7 +29,7 @@ func (m *Manager) Logout(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			defer func() { _ = guard("Lease.Unlock", lease.Unlock) }()
+			defer func() { _ = failure.Guard("Lease.Unlock", lease.Unlock) }()
 		}
 		return c.logout(ctx)
 	})
@@ -70,7 +71,7 @@ func (m *Manager) revoke(ctx context.Context, tokens *oauth.TokenPair) error {
 	if !ok || !c.CanRevoke() {
 		return nil
 	}
-	return guard("OAuthClient.Revoke", func() error { return c.Revoke(ctx, tokens.Clone()) })
+	return failure.Guard("OAuthClient.Revoke", func() error { return c.Revoke(ctx, tokens.Clone()) })
 }
 
 // erase removes rec from the Store, and what writers that do not heed the lock
@@ -80,7 +81,7 @@ func (m *managed) erase(ctx context.Context, rec *tokenstore.Record) error {
 		return nil
 	}
 	for version := rec.Version; ; {
-		err := guard("Store.Delete", func() error { return m.cfg.Store.Delete(ctx, m.session, version) })
+		err := failure.Guard("Store.Delete", func() error { return m.cfg.Store.Delete(ctx, m.session, version) })
 		if !errors.Is(err, tokenstore.ErrConflict) {
 			return unlessGone(err)
 		}

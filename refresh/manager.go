@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -192,11 +193,11 @@ func (m *Manager) emit(e Event) {
 	if s := m.cur.Load(); s != nil {
 		e.ExpiresAt = s.pair.ExpiresAt
 	}
-	_ = guard("Logger", func() error { m.log(e); return nil })
+	_ = failure.Guard("Logger", func() error { m.log(e); return nil })
 	if m.cfg.OnEvent == nil {
 		return
 	}
-	if err := guard("OnEvent", func() error { m.cfg.OnEvent(e); return nil }); err != nil {
+	if err := failure.Guard("OnEvent", func() error { m.cfg.OnEvent(e); return nil }); err != nil {
 		m.cfg.Logger.Error("callback failed", "session", m.session, "error", err)
 	}
 }
@@ -227,7 +228,7 @@ func (m *Manager) log(e Event) {
 // logs reports whether an event is written, which is asked before one is put
 // together. A Logger that panics is none.
 func (m *Manager) logs(e Event) (enabled bool) {
-	_ = guard("Logger", func() error {
+	_ = failure.Guard("Logger", func() error {
 		enabled = e.Kind != EventChecked && m.cfg.Logger.Enabled(context.Background(), e.level())
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -91,7 +92,7 @@ func (n notice) adds(known notice, configID string) bool {
 func (m *managed) serverRecord(ctx context.Context) (rec *tokenstore.Record, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	err = guard("Store.Get", func() (err error) {
+	err = failure.Guard("Store.Get", func() (err error) {
 		rec, err = m.cfg.records.Get(ctx, tokenstore.ServerRecord(m.cfg.server.name))
 		return err
 	})
@@ -131,7 +132,7 @@ func (m *managed) postNotice(ctx context.Context, n notice) {
 		case n.config != "":
 			rec.Dead = &tokenstore.Mark{Token: n.config, At: n.probe.UTC(), Code: noticeClient}
 		}
-		err = guard("Store.Set", func() error {
+		err = failure.Guard("Store.Set", func() error {
 			_, err := m.cfg.records.Set(ctx, tokenstore.ServerRecord(m.cfg.server.name), rec)
 			return err
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 )
 
 // tellProgram calls OnRefreshFail, and Reauthenticate if it says so, on a
@@ -23,7 +24,7 @@ func (m *managed) tellProgram(cause error) {
 	go func() {
 		defer m.release()
 		var again bool
-		err := guard("OnRefreshFail", func() error { again = m.cfg.OnRefreshFail(cause); return nil })
+		err := failure.Guard("OnRefreshFail", func() error { again = m.cfg.OnRefreshFail(cause); return nil })
 		if err == nil && (!again || m.cfg.Reauthenticate == nil || m.cfg.Follower) {
 			return
 		}
@@ -41,7 +42,7 @@ func (m *managed) tellProgram(cause error) {
 // the manager has stopped meanwhile.
 func (m *Manager) reauthenticate(ctx context.Context) error {
 	return m.loginOnce(ctx, func(ctx context.Context) (pair *oauth.TokenPair, err error) {
-		err = guard("Reauthenticate", func() error {
+		err = failure.Guard("Reauthenticate", func() error {
 			pair, err = m.cfg.Reauthenticate(ctx)
 			return err
 		})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -67,7 +68,7 @@ func (m *managed) refusedAgain(pair *oauth.TokenPair, err error, v oauth.Verdict
 	now := m.now().Round(0).UTC()
 	mark := &tokenstore.Mark{
 		Token: tokenstore.Fingerprint(pair.RefreshToken), At: now, Last: now, Count: 1,
-		Code: code(err), By: m.cfg.configID, Certain: v == oauth.VerdictEnded,
+		Code: failure.Code(err), By: m.cfg.configID, Certain: v == oauth.VerdictEnded,
 	}
 	if v == oauth.VerdictUnread {
 		mark.Code = codeUnread
@@ -115,7 +116,7 @@ func (m *managed) suffer(state State, err error, lasted, limit time.Duration) {
 		h.fail(m.now(), err)
 		h.state, h.epoch = state, epoch
 		h.next, h.callers, h.firm = h.failed.Add(wait), h.failed.Add(wait/4), false
-		if asked := m.inWaiting(retryAt(err)); asked.After(h.next) {
+		if asked := m.inWaiting(failure.RetryAt(err)); asked.After(h.next) {
 			h.next, h.firm = asked, true
 		}
 	})
@@ -159,7 +160,7 @@ func lasts(mark *tokenstore.Mark, limit time.Duration) bool {
 
 // suspect tells the program, once, that a login probably helps. The session goes on.
 func (m *managed) suspect(err error) error {
-	err = withKind(err, oauth.ErrLoginRequired, suspicionOf(err))
+	err = failure.WithKind(err, oauth.ErrLoginRequired, suspicionOf(err))
 	m.suffer(StateSuspected, err, m.lasting(), maxRefusalWait)
 	m.report(Event{Kind: EventSuspected, Err: err, NextAttempt: m.state.Load().next.Round(0)})
 	return err
@@ -180,7 +181,7 @@ func suspicionOf(err error) error {
 func (m *managed) tellAlike(err error) {
 	if m.cfg.server.firstToTellAlike() {
 		m.setHealth(func(h *health) { h.doubted = true })
-		m.emit(Event{Kind: EventMisconfigured, Err: withKind(err, oauth.ErrMisconfigured, errAllRefused), NextAttempt: m.state.Load().next.Round(0)})
+		m.emit(Event{Kind: EventMisconfigured, Err: failure.WithKind(err, oauth.ErrMisconfigured, errAllRefused), NextAttempt: m.state.Load().next.Round(0)})
 	}
 }
 

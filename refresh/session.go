@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -226,7 +227,7 @@ func (m *managed) displace() {
 	m.unsaved = unsaved{}
 	m.releaseKept()
 	m.setHealth(func(h *health) {
-		*h = health{state: StateLoginRequired, err: loginRequired(ErrOtherAccount), renewed: h.renewed}
+		*h = health{state: StateLoginRequired, err: failure.LoginRequired(ErrOtherAccount), renewed: h.renewed}
 	})
 	m.emit(Event{Kind: EventOtherAccount, Err: ErrOtherAccount})
 }
@@ -241,7 +242,7 @@ func (m *managed) loggedOut() {
 	m.releaseKept()
 	m.forgetResources()
 	m.cur.Store(nil)
-	m.setHealth(func(h *health) { *h = health{state: StateLoggedOut, err: loginRequired(ErrLoggedOut)} })
+	m.setHealth(func(h *health) { *h = health{state: StateLoggedOut, err: failure.LoginRequired(ErrLoggedOut)} })
 	m.emit(Event{Kind: EventLoggedOut})
 }
 
@@ -318,7 +319,7 @@ func (m *managed) renew(ctx context.Context, r *run, w want) error {
 			return err
 		}
 	}
-	return m.failed(ctx, transient(err))
+	return m.failed(ctx, failure.Transient(err))
 }
 
 // satisfied reports whether the session has, by now, what w asks for.
@@ -345,15 +346,15 @@ func (m *managed) barred(w want) error {
 	case h.ended():
 		return h.err
 	case m.rec == nil:
-		return loginRequired(ErrLoggedOut)
+		return failure.LoginRequired(ErrLoggedOut)
 	case m.cfg.Renewal == RenewNever:
 		return ErrPaused
 	case m.cfg.Follower:
-		return m.failed(context.Background(), transient(errOwnerLate))
+		return m.failed(context.Background(), failure.Transient(errOwnerLate))
 	case m.cfg.checkRenewable(m.rec.Tokens) != nil: // another program has put such a pair into the Store
 		return m.misconfigured(m.cfg.checkRenewable(m.rec.Tokens))
 	case !m.cfg.renews(m.rec.Tokens):
-		m.declareDead(loginRequired(oauth.ErrRefreshTokenRequired))
+		m.declareDead(failure.LoginRequired(oauth.ErrRefreshTokenRequired))
 		return m.state.Load().err
 	case now.Before(m.rec.NotBefore) && m.rec.NotBefore.Sub(now) <= maxAsked:
 		m.obeyNotBefore()
@@ -377,7 +378,7 @@ func (m *managed) obeyNotBefore() {
 	m.setHealth(func(h *health) {
 		if h.err == nil {
 			h.state = StateRetrying
-			h.err = &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, RetryAt: m.rec.NotBefore, Hint: "the server asked to wait"}
+			h.err = failure.AskedToWait(m.rec.NotBefore)
 		}
 		h.next, h.firm = later(h.next, until), true
 	})

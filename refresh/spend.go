@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -34,7 +35,7 @@ func (m *managed) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 	m.asked = tokenstore.Fingerprint(pair.RefreshToken)
 	for replay := 0; ; replay++ {
 		if err := lease.Err(); err != nil {
-			return m.failed(ctx, transient(err))
+			return m.failed(ctx, failure.Transient(err))
 		}
 		next, err := m.attempt(ctx, pair, w)
 		wait, again := replayWait(replay, m.now().Sub(begun), m.cfg.grace)
@@ -45,7 +46,7 @@ func (m *managed) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 			return m.keepDowngraded(ctx, next, err)
 		case ctx.Err() != nil:
 			return errReplaced
-		case !outcomeUnknown(err) || last || !again || !hurry || m.cfg.asksAnew(pair): // no spent token to save
+		case !failure.Unknown(err) || last || !again || !hurry || m.cfg.asksAnew(pair): // no spent token to save
 			return m.judge(ctx, pair, err, lost)
 		}
 		lost = true
@@ -92,7 +93,7 @@ func (m *managed) announce(ctx context.Context, pair *oauth.TokenPair, w want) e
 	case m.cfg.ShortLived:
 		return m.unspent(ctx, err)
 	case m.cur.Load().alive(m.now()) && !w.rejected && !m.alone(err):
-		return m.failed(ctx, transient(fmt.Errorf("the refresh cannot be announced in the Store: %w", err)))
+		return m.failed(ctx, failure.Transient(fmt.Errorf("the refresh cannot be announced in the Store: %w", err)))
 	}
 	m.cfg.Logger.Warn("refreshing without announcing it in the Store", "session", m.session, "error", err)
 	return nil
@@ -107,7 +108,7 @@ func (m *managed) attempt(ctx context.Context, pair *oauth.TokenPair, w want) (n
 	}
 	begun := m.now()
 	sent := begun.Round(0)
-	err = guard("OAuthClient.Refresh", func() error {
+	err = failure.Guard("OAuthClient.Refresh", func() error {
 		next, err = m.cfg.OAuthClient.Refresh(ctx, pair.Clone())
 		return err
 	})
@@ -135,7 +136,7 @@ func (m *managed) attempt(ctx context.Context, pair *oauth.TokenPair, w want) (n
 // that helps will not wait for the next start.
 func (m *managed) pauseBeforeReplay(ctx context.Context, r *run, err error, delay time.Duration) bool {
 	now := m.now()
-	until := later(now.Add(delay), m.inWaiting(retryAt(err)))
+	until := later(now.Add(delay), m.inWaiting(failure.RetryAt(err)))
 	if until.Sub(now) > replayWindow {
 		return false
 	}
@@ -198,7 +199,7 @@ func (m *managed) succeed(ctx context.Context, pair, next *oauth.TokenPair, w wa
 	}
 	if !m.currentFor(w.resource).alive(m.now()) {
 		m.setHealth(func(h *health) { h.failures = before.failures }) // or we would ask again at once, for ever
-		return m.failed(ctx, transient(errIssuedDead))
+		return m.failed(ctx, failure.Transient(errIssuedDead))
 	}
 	return nil
 }

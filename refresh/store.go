@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -25,7 +26,7 @@ func (m *managed) get(ctx context.Context) (rec *tokenstore.Record, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	err = guard("Store.Get", func() error {
+	err = failure.Guard("Store.Get", func() error {
 		rec, err = m.cfg.records.Get(ctx, m.session)
 		return err
 	})
@@ -43,7 +44,7 @@ func (m *Manager) readStamp(ctx context.Context) (s stamp) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	err := guard("Store.Stamp", func() (err error) {
+	err := failure.Guard("Store.Stamp", func() (err error) {
 		s.value, err = m.cfg.stamper.Stamp(ctx, m.session)
 		return err
 	})
@@ -63,7 +64,7 @@ func (m *Manager) set(ctx context.Context, rec *tokenstore.Record) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	return guard("Store.Set", func() error {
+	return failure.Guard("Store.Set", func() error {
 		version, err := m.cfg.records.Set(ctx, m.session, rec)
 		if err == nil {
 			rec.Version = version
@@ -79,7 +80,7 @@ func (m *Manager) callTokenStore(ctx context.Context, pair *oauth.TokenPair) err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	return guard("TokenStore", func() error { return m.cfg.TokenStore(ctx, pair.Clone()) })
+	return failure.Guard("TokenStore", func() error { return m.cfg.TokenStore(ctx, pair.Clone()) })
 }
 
 // noLease stands in for stores that nobody shares.
@@ -109,7 +110,7 @@ func (m *managed) lease(ctx context.Context, r *run) (lease tokenstore.Lease, er
 		cancel() // now, and not on a goroutine that may come late
 	}
 	r.sched.slots.lend(func() {
-		err = guard("Store.Lock", func() error {
+		err = failure.Guard("Store.Lock", func() error {
 			lease, err = m.cfg.locker.Lock(ctx, m.session)
 			return err
 		})
@@ -132,7 +133,7 @@ func (m *managed) endLease(lease tokenstore.Lease) {
 		m.kept = lease
 		return
 	}
-	if err := guard("Lease.Unlock", lease.Unlock); err != nil {
+	if err := failure.Guard("Lease.Unlock", lease.Unlock); err != nil {
 		m.cfg.Logger.Warn("lock not released", "session", m.session, "error", err)
 	}
 }
@@ -141,6 +142,6 @@ func (m *managed) endLease(lease tokenstore.Lease) {
 func (m *managed) releaseKept() {
 	if lease := m.kept; lease != nil {
 		m.kept = nil
-		_ = guard("Lease.Unlock", lease.Unlock)
+		_ = failure.Guard("Lease.Unlock", lease.Unlock)
 	}
 }

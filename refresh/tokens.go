@@ -9,6 +9,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -148,7 +149,7 @@ func (m *managed) lastResort(ctx context.Context, resource string) (*snapshot, e
 	if h := m.state.Load(); h.err != nil {
 		return nil, h.err
 	}
-	return nil, transient(errors.New("no new token in time"))
+	return nil, failure.Transient(errors.New("no new token in time"))
 }
 
 // ForceRefresh renews the session now, although its token may still live, and

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/evertoken/evertoken/internal/challenge"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 )
 
 // A Transport is an http.RoundTripper whose requests carry a fresh token. Get it
@@ -213,7 +214,7 @@ func (m *Manager) wantsScope(scope string, s *snapshot) {
 	if told {
 		return
 	}
-	if err := guard("OnInsufficientScope", func() error { m.cfg.OnInsufficientScope(scope); return nil }); err != nil {
+	if err := failure.Guard("OnInsufficientScope", func() error { m.cfg.OnInsufficientScope(scope); return nil }); err != nil {
 		m.cfg.Logger.Error("callback failed", "session", m.session, "error", err)
 	}
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -16,17 +16,17 @@ import (
 // judge decides what a failed spend means for the session. lost tells that an
 // answer to this refresh token may have been lost before.
 func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, lost bool) error {
-	v := verdictOf(err)
+	v := failure.Verdict(err)
 	if v == oauth.VerdictClient && !m.refuseClient(ctx, err) {
 		v = oauth.VerdictUnclear // perhaps this session's matter alone
 	}
 	anew := m.cfg.asksAnew(pair)
 	doubt := v == oauth.VerdictEnded && !anew && m.doubted(pair, lost)
 	m.mark(ctx, func(rec *tokenstore.Record) {
-		if v == oauth.VerdictUnread || !lost && notSpent(err, v) {
+		if v == oauth.VerdictUnread || !lost && failure.NotSpent(err, v) {
 			rec.Pending = nil
 		}
-		if at := retryAt(err); !at.IsZero() {
+		if at := failure.RetryAt(err); !at.IsZero() {
 			rec.NotBefore = later(rec.NotBefore, at.UTC())
 		}
 		if notes(v) && !anew || doubt {
@@ -43,7 +43,7 @@ func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 		return m.awaitSecondOpinion(ctx, pair, err)
 	case v == oauth.VerdictEnded:
 		if lost {
-			err = withKind(err, oauth.ErrLoginRequired, errAnswerLost)
+			err = failure.WithKind(err, oauth.ErrLoginRequired, errAnswerLost)
 		}
 		return m.condemn(ctx, pair, err)
 	case v == oauth.VerdictClient:
@@ -57,29 +57,6 @@ func (m *managed) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 		return m.refusal(err)
 	}
 	return m.failed(ctx, err)
-}
-
-// verdictOf is (*oauth.Error).Verdict for any error of a Refresher. What says nothing
-// leaves open whether the refresh token is spent. Of that, an answer that is a success
-// without an end is something that the server says, too, once it was asked for again.
-func verdictOf(err error) oauth.Verdict {
-	var fail *oauth.Error
-	var panicked *PanicError
-	switch {
-	case errors.As(err, &fail):
-		v := fail.Verdict()
-		if v == oauth.VerdictUnknown && fail.Status != 0 && !fail.Page && !errors.Is(fail, oauth.ErrIDToken) {
-			return oauth.VerdictUnclear
-		}
-		return v
-	case errors.Is(err, oauth.ErrLoginRequired):
-		return oauth.VerdictEnded
-	case errors.Is(err, oauth.ErrMisconfigured):
-		return oauth.VerdictSettings
-	case errors.Is(err, oauth.ErrTransient), errors.As(err, &panicked):
-		return oauth.VerdictTrouble
-	}
-	return oauth.VerdictUnknown
 }
 
 // holds reports whether pair is still the session's. What became of one that is not is
@@ -116,7 +93,7 @@ func (m *managed) doubted(pair *oauth.TokenPair, lost bool) bool {
 
 // awaitSecondOpinion asks again when the word has stood for long enough.
 func (m *managed) awaitSecondOpinion(ctx context.Context, pair *oauth.TokenPair, err error) error {
-	err = m.failed(ctx, withKind(err, oauth.ErrTransient, errDoubted))
+	err = m.failed(ctx, failure.WithKind(err, oauth.ErrTransient, errDoubted))
 	first := m.now()
 	if mark := refusedSince(m.rec, m.cfg.configID); mark != nil { // none if the Store could not be written
 		first = m.inWaiting(mark.At)
@@ -149,7 +126,7 @@ func (m *managed) condemn(ctx context.Context, pair *oauth.TokenPair, err error)
 	switch lookErr := m.look(ctx); {
 	case lookErr != nil:
 		m.unchecked = verdict{tokenstore.Fingerprint(pair.RefreshToken), err}
-		return m.failed(ctx, transient(fmt.Errorf("the server refuses the session, which cannot be checked in the Store: %w", lookErr)))
+		return m.failed(ctx, failure.Transient(fmt.Errorf("the server refuses the session, which cannot be checked in the Store: %w", lookErr)))
 	case m.displaced():
 		return m.state.Load().err
 	case m.rec == nil || m.rec.Tokens.RefreshToken != pair.RefreshToken:
@@ -160,7 +137,7 @@ func (m *managed) condemn(ctx context.Context, pair *oauth.TokenPair, err error)
 		rec.Pending, rec.Refused = nil, nil
 		rec.Dead = &tokenstore.Mark{
 			Token: tokenstore.Fingerprint(pair.RefreshToken), At: m.now().Round(0).UTC(),
-			Code: code(err), By: m.cfg.configID, Certain: true,
+			Code: failure.Code(err), By: m.cfg.configID, Certain: true,
 		}
 	})
 	if m.rec == nil || m.rec.Tokens.RefreshToken != pair.RefreshToken {
@@ -173,7 +150,7 @@ func (m *managed) condemn(ctx context.Context, pair *oauth.TokenPair, err error)
 // declareDead makes the session ended for this manager and tells the program.
 func (m *managed) declareDead(err error) {
 	if !errors.Is(err, oauth.ErrLoginRequired) {
-		err = withKind(err, oauth.ErrLoginRequired, nil)
+		err = failure.WithKind(err, oauth.ErrLoginRequired, nil)
 	}
 	m.setHealth(func(h *health) { h.state, h.err, h.next = StateLoginRequired, err, time.Time{} })
 	m.report(Event{Kind: EventLoginRequired, Err: err})
@@ -196,7 +173,7 @@ func (m *managed) failed(ctx context.Context, err error) error {
 	if m.displaced() {
 		return err // which matters more, and is no failure
 	}
-	at, epoch := retryAt(err), m.cfg.server.currentEpoch()
+	at, epoch := failure.RetryAt(err), m.cfg.server.currentEpoch()
 	m.setHealth(func(h *health) {
 		h.fail(m.now(), err)
 		h.state, h.epoch, h.firm = StateRetrying, epoch, false
@@ -207,20 +184,6 @@ func (m *managed) failed(ctx context.Context, err error) error {
 	})
 	m.emit(Event{Kind: EventRefreshFailed, Err: err, NextAttempt: m.state.Load().next.Round(0)})
 	return err
-}
-
-// notSpent reports whether the refresh token is as good as before: the request
-// did not arrive, or the server itself has answered, and not with tokens. A gateway's
-// word leaves open what the server behind it has done.
-func notSpent(err error, v oauth.Verdict) bool {
-	var fail *oauth.Error
-	switch {
-	case !errors.As(err, &fail), fail.Unknown():
-		return false
-	case !fail.Sent || v != oauth.VerdictTrouble:
-		return true
-	}
-	return fail.Status >= 400 && fail.Status != http.StatusBadGateway && fail.Status != http.StatusGatewayTimeout
 }
 
 // mark edits what the record says about attempts. It is advice to other
@@ -258,14 +221,6 @@ func sameMark(a, b *tokenstore.Mark) bool {
 	}
 	return a.At.Equal(b.At) && a.Last.Equal(b.Last) && a.Token == b.Token && a.Code == b.Code && a.By == b.By &&
 		a.Certain == b.Certain && a.Count == b.Count
-}
-
-func code(err error) string {
-	var fail *oauth.Error
-	if !errors.As(err, &fail) {
-		return ""
-	}
-	return fail.Code
 }
 
 // later returns the later of two times.

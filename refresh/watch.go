@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -28,7 +29,7 @@ func (s *setup) watchStore(ctx context.Context, changed func(tokenstore.Change),
 	w, ok := s.Store.(tokenstore.Watcher)
 	for failures := 0; ok && ctx.Err() == nil; {
 		begun := s.Clock.Now()
-		err := guard("Store.Watch", func() error {
+		err := failure.Guard("Store.Watch", func() error {
 			return w.Watch(ctx, func(c tokenstore.Change) {
 				s.watching.Store(true)
 				changed(c)

@@ -1,0 +1,157 @@
+// Package moment has points in time by two clocks at once: the wall clock, which goes
+// on while a machine sleeps but can be set back, and the monotonic clock, which cannot.
+//
+// A wait until an [Instant] is over when either clock says so. A wait that was written
+// down somewhere, as a wall-clock time, becomes an Instant by [Instant.At].
+package moment
+
+import (
+	"math"
+	"reflect"
+	"time"
+)
+
+// An Instant is a point in time by both clocks. The zero Instant is none. Instants of
+// one process can be compared with each other, but not with those of another one.
+type Instant struct {
+	wall int64 // nanoseconds since 1970
+	mono int64 // nanoseconds since epoch
+}
+
+// epoch is where monotonic time counts from. Any reading of the clock does.
+var epoch = time.Now()
+
+// Never is after every other Instant.
+var Never = Instant{math.MaxInt64, math.MaxInt64}
+
+// Of returns the Instant of a clock's reading. A reading without a monotonic part, as
+// fake clocks have, counts by the wall clock alone.
+func Of(reading time.Time) Instant {
+	if reading.IsZero() {
+		return Instant{}
+	}
+	return Instant{reading.UnixNano(), int64(reading.Sub(epoch))}
+}
+
+// IsZero reports whether i is no point in time.
+func (i Instant) IsZero() bool { return i == Instant{} }
+
+// Wall returns what the wall clock shows at i: zero if i is zero or [Never].
+func (i Instant) Wall() time.Time {
+	if i.IsZero() || i.wall == math.MaxInt64 {
+		return time.Time{}
+	}
+	return time.Unix(0, i.wall)
+}
+
+// Mono returns the nanoseconds of monotonic time at i, counted from a point that is
+// the same for the whole process.
+func (i Instant) Mono() int64 { return i.mono }
+
+// Add returns the Instant that is d later by both clocks.
+func (i Instant) Add(d time.Duration) Instant { return Instant{add(i.wall, d), add(i.mono, d)} }
+
+func add(t int64, d time.Duration) int64 {
+	switch sum := t + int64(d); {
+	case t == math.MaxInt64, d > 0 && sum < t:
+		return math.MaxInt64
+	case d < 0 && sum > t:
+		return math.MinInt64
+	default:
+		return sum
+	}
+}
+
+// Since returns how long before i the Instant past was, by the monotonic clock.
+func (i Instant) Since(past Instant) time.Duration { return time.Duration(i.mono - past.mono) }
+
+// At returns the Instant at which the wall clock, as it goes now, will show a time;
+// zero for a zero time.
+func (now Instant) At(wall time.Time) Instant {
+	if wall.IsZero() {
+		return Instant{}
+	}
+	return now.Add(wall.Sub(now.Wall()))
+}
+
+// Until returns how much is left of a wait until at: less than nothing if it is over.
+func (now Instant) Until(at Instant) time.Duration {
+	return time.Duration(min(at.wall-now.wall, at.mono-now.mono))
+}
+
+// Reached reports whether a wait until at is over. One until the zero Instant is.
+func (now Instant) Reached(at Instant) bool { return now.wall >= at.wall || now.mono >= at.mono }
+
+// Stepped reports whether the wall clock was set, or the machine slept, between past
+// and i: then a wait that was planned by one clock tells nothing any more.
+func (i Instant) Stepped(past Instant) bool {
+	const noise = time.Second // clocks are slewed by less
+	passed := i.Since(past)
+	return passed < 0 || (time.Duration(i.wall-past.wall)-passed).Abs() > noise
+}
+
+// Or returns the sooner of i and other by each clock, ignoring a zero one.
+func (i Instant) Or(other Instant) Instant {
+	if i.IsZero() {
+		return other
+	}
+	if other.IsZero() {
+		return i
+	}
+	return Instant{min(i.wall, other.wall), min(i.mono, other.mono)}
+}
+
+// And returns the later of i and other by each clock.
+func (i Instant) And(other Instant) Instant {
+	if i.IsZero() {
+		return other
+	}
+	if other.IsZero() {
+		return i
+	}
+	return Instant{max(i.wall, other.wall), max(i.mono, other.mono)}
+}
+
+// Later returns the later of two wall-clock times.
+func Later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// Earlier returns the earlier of two wall-clock times, ignoring a zero one.
+func Earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// EditTimes replaces each time in the struct that p points to, and in structs that it
+// refers to, by what edit makes of it; zero ones are left alone. It edits in place, so
+// what p refers to must be the caller's own.
+func EditTimes(p any, edit func(time.Time) time.Time) {
+	editTimes(reflect.ValueOf(p), edit)
+}
+
+func editTimes(v reflect.Value, edit func(time.Time) time.Time) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			editTimes(v.Elem(), edit)
+		}
+	case reflect.Struct:
+		if t, ok := reflect.TypeAssert[time.Time](v); ok {
+			if !t.IsZero() && v.CanSet() {
+				v.Set(reflect.ValueOf(edit(t)))
+			}
+			return
+		}
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				editTimes(v.Field(i), edit)
+			}
+		}
+	}
+}

@@ -1,0 +1,130 @@
+// Package failure says what an error of a Refresher means, and makes the errors of
+// package refresh that callers tell apart as those of package oauth.
+package failure
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+)
+
+const op = "refresh"
+
+// Transient returns an error that matches oauth.ErrTransient, for failures that
+// never reached a server.
+func Transient(cause error) error {
+	return &oauth.Error{Op: op, Kind: oauth.ErrTransient, Err: cause}
+}
+
+// LoginRequired returns an error that matches oauth.ErrLoginRequired.
+func LoginRequired(cause error) error {
+	return &oauth.Error{Op: op, Kind: oauth.ErrLoginRequired, Err: cause}
+}
+
+// AskedToWait returns the error of a server that wants to be left alone until a time.
+func AskedToWait(until time.Time) error {
+	return &oauth.Error{Op: op, Kind: oauth.ErrTransient, RetryAt: until, Hint: "the server asked to wait"}
+}
+
+// WithKind returns err with another kind, and another cause unless that is nil, keeping
+// what the server said.
+func WithKind(err, kind, cause error) error {
+	var fail *oauth.Error
+	if !errors.As(err, &fail) {
+		return &oauth.Error{Op: op, Kind: kind, Err: cause}
+	}
+	changed := *fail
+	changed.Kind = kind
+	if cause != nil {
+		changed.Err = cause
+	}
+	return &changed
+}
+
+// Verdict is (*oauth.Error).Verdict for any error of a Refresher. An error that says
+// nothing leaves open whether the refresh token is spent. An answer that is a success
+// without a token is the server's word, too, once it was asked for again.
+func Verdict(err error) oauth.Verdict {
+	var fail *oauth.Error
+	var panicked *PanicError
+	switch {
+	case errors.As(err, &fail):
+		v := fail.Verdict()
+		if v == oauth.VerdictUnknown && fail.Status != 0 && !fail.Page && !errors.Is(fail, oauth.ErrIDToken) {
+			return oauth.VerdictUnclear
+		}
+		return v
+	case errors.Is(err, oauth.ErrLoginRequired):
+		return oauth.VerdictEnded
+	case errors.Is(err, oauth.ErrMisconfigured):
+		return oauth.VerdictSettings
+	case errors.Is(err, oauth.ErrTransient), errors.As(err, &panicked):
+		return oauth.VerdictTrouble
+	}
+	return oauth.VerdictUnknown
+}
+
+// Unknown reports whether a refresh token may have been spent without the successor
+// reaching us. Errors that say nothing about it count as unknown.
+func Unknown(err error) bool {
+	var fail *oauth.Error
+	if errors.As(err, &fail) {
+		return fail.Unknown()
+	}
+	return Verdict(err) == oauth.VerdictUnknown
+}
+
+// NotSpent reports whether, given the verdict on err, the refresh token is as good as
+// before: the request did not arrive, or the server itself has answered, and not with
+// tokens. A gateway's word leaves open what the server behind it has done.
+func NotSpent(err error, v oauth.Verdict) bool {
+	var fail *oauth.Error
+	switch {
+	case !errors.As(err, &fail), fail.Unknown():
+		return false
+	case !fail.Sent || v != oauth.VerdictTrouble:
+		return true
+	}
+	return fail.Status >= 400 && fail.Status != http.StatusBadGateway && fail.Status != http.StatusGatewayTimeout
+}
+
+// Arrived reports whether a request that failed may have reached the server.
+func Arrived(err error) bool {
+	var fail *oauth.Error
+	return !errors.As(err, &fail) || fail.Sent
+}
+
+// Outage reports whether a failure says that the server does not answer.
+func Outage(err error) bool {
+	var fail *oauth.Error
+	if !errors.As(err, &fail) {
+		return err != nil && Unknown(err)
+	}
+	return fail.Status >= 500 || fail.Status == 0 && errors.Is(err, oauth.ErrTransient)
+}
+
+// Busy reports whether a failure is about the server, and not about one session.
+func Busy(err error) bool {
+	var fail *oauth.Error
+	return errors.As(err, &fail) && (fail.Status == http.StatusTooManyRequests || fail.Status == http.StatusServiceUnavailable)
+}
+
+// RetryAt returns when the server wants to be asked again, or zero.
+func RetryAt(err error) time.Time {
+	var fail *oauth.Error
+	if !errors.As(err, &fail) {
+		return time.Time{}
+	}
+	return fail.RetryAt
+}
+
+// Code returns the server's error code, or "".
+func Code(err error) string {
+	var fail *oauth.Error
+	if !errors.As(err, &fail) {
+		return ""
+	}
+	return fail.Code
+}

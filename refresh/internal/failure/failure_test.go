@@ -1,0 +1,63 @@
+package failure_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
+)
+
+// What an error means does not depend on how deep it is wrapped, and an error that is
+// none of ours leaves open what has happened.
+func TestWhatAnErrorMeans(t *testing.T) {
+	odd := errors.New("connection reset")
+	panicked := failure.Guard("f", func() error { panic("secret") })
+	answered := func(status int, kind error, code string) error {
+		return &oauth.Error{Op: "refresh", Kind: kind, Status: status, Code: code, Sent: true}
+	}
+	for _, tt := range []struct {
+		name    string
+		err     error
+		verdict oauth.Verdict
+		unknown bool
+		unspent bool
+		outage  bool
+		busy    bool
+		arrived bool
+	}{
+		{"an error that says nothing", odd, oauth.VerdictUnknown, true, false, true, false, true},
+		{"a panic", panicked, oauth.VerdictTrouble, false, false, false, false, true},
+		{"not sent", failure.Transient(odd), oauth.VerdictTrouble, false, true, true, false, false},
+		{"no session", failure.LoginRequired(odd), oauth.VerdictEnded, false, true, false, false, false},
+		{"a bare sentinel", oauth.ErrLoginRequired, oauth.VerdictEnded, false, false, false, false, true},
+		{"503", answered(503, oauth.ErrTransient, ""), oauth.VerdictTrouble, false, true, true, true, true},
+		{"502", answered(502, oauth.ErrTransient, ""), oauth.VerdictTrouble, false, false, true, false, true},
+		{"429", answered(429, oauth.ErrTransient, ""), oauth.VerdictTrouble, false, true, false, true, true},
+		{"invalid_grant", answered(400, oauth.ErrLoginRequired, "invalid_grant"), oauth.VerdictEnded, false, true, false, false, true},
+		{"invalid_client", answered(401, oauth.ErrMisconfigured, "invalid_client"), oauth.VerdictClient, false, true, false, false, true},
+	} {
+		for _, err := range []error{tt.err, errors.Join(errors.New("wrapped"), tt.err)} {
+			if v := failure.Verdict(err); v != tt.verdict {
+				t.Errorf("%s: verdict %v, want %v", tt.name, v, tt.verdict)
+			}
+			if failure.Unknown(err) != tt.unknown || failure.NotSpent(err, tt.verdict) != tt.unspent ||
+				failure.Outage(err) != tt.outage || failure.Busy(err) != tt.busy || failure.Arrived(err) != tt.arrived {
+				t.Errorf("%s: unknown %v, not spent %v, outage %v, busy %v, arrived %v", tt.name, failure.Unknown(err),
+					failure.NotSpent(err, tt.verdict), failure.Outage(err), failure.Busy(err), failure.Arrived(err))
+			}
+		}
+	}
+	if failure.Outage(nil) || failure.Busy(nil) {
+		t.Error("a success counts as trouble")
+	}
+}
+
+func TestWithKindKeepsWhatTheServerSaid(t *testing.T) {
+	said := &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Code: "odd", Status: 400, Sent: true}
+	cause := errors.New("cause")
+	err := failure.WithKind(said, oauth.ErrLoginRequired, cause)
+	if !errors.Is(err, oauth.ErrLoginRequired) || !errors.Is(err, cause) || failure.Code(err) != "odd" || errors.Is(said, oauth.ErrLoginRequired) {
+		t.Errorf("%v", err)
+	}
+}
