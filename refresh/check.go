@@ -2,6 +2,8 @@ package refresh
 
 import (
 	"time"
+
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 )
 
 // check looks at clock and Store, does what is due, and returns when to look
@@ -50,7 +52,7 @@ func (m *managed) check(r *run, seen *stamp) (next time.Time) {
 
 // nextLook returns when to look again at the latest. The caller has the turn.
 func (m *managed) nextLook() time.Time {
-	return nextWake(m.now(), m.cfg.CheckInterval, m.attention(), m.state.Load().saveAt)
+	return schedule.NextWake(m.now(), m.cfg.CheckInterval, m.attention(), m.state.Load().saveAt)
 }
 
 // attention returns when to refresh, or zero if there is nothing to wait for.

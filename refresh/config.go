@@ -11,6 +11,7 @@ import (
 
 	"github.com/evertoken/evertoken/internal/dpop"
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -256,4 +257,19 @@ func (cfg Config) withDefaults() Config {
 	}
 	cfg.AllowedOrigins = append([]string(nil), cfg.AllowedOrigins...)
 	return cfg
+}
+
+// timing returns what the configuration and the pair alone say.
+func (s *setup) timing(pair *oauth.TokenPair) schedule.Timing {
+	return schedule.Timing{
+		Issued:         pair.IssuedAt,
+		Expires:        pair.ExpiresAt,
+		RefreshExpires: pair.RefreshExpiresAt,
+		Hint:           pair.RefreshAt,
+		Renewable:      !s.Follower && s.renews(pair),
+		Elsewhere:      s.Follower || s.Renewal == RenewNever,
+		Threshold:      s.RefreshThreshold,
+		Idle:           s.RefreshIdleLimit,
+		Seldom:         s.ShortLived,
+	}
 }

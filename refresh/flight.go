@@ -12,7 +12,7 @@ import (
 type want struct {
 	stale    *snapshot // the pair that is not good enough
 	resource string    // resource indicator, empty for the session's own token
-	force    bool      // do not wait for a backoff of our own
+	force    bool      // do not wait for a schedule.Backoff of our own
 	insist   bool      // the program asks for it (ForceRefresh)
 	rejected bool      // an API does not take stale any more
 }

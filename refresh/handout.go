@@ -29,17 +29,6 @@ const (
 	passingFor = 100 * time.Millisecond
 )
 
-// askAgain is when those who keep a token should ask for it again: when a renewal
-// is due, whoever makes it. When another program does, its timing is not known
-// here; most have the defaults that we have, so the earliest moment counts at which
-// a manager with our threshold would renew the pair.
-func (t timing) askAgain() time.Time {
-	if t.elsewhere {
-		t.renewable, t.jitter = true, 1
-	}
-	return t.due()
-}
-
 // askLeadOf is how long before the token's end caches are to ask again, if that is
 // to be at a given time. Zero means at the end: no time was given, or it is so
 // close to the end that all that is handed out has the same Expiry.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 )
 
 // State is how a session fares.
@@ -65,16 +66,7 @@ func (h *health) callerWait() time.Duration {
 	if !failure.Arrived(h.err) {
 		return noticeWithin
 	}
-	return callerPause(h.failed.Sub(h.since), noticeWithin)
-}
-
-// callerPause is how long to wait after trouble that has lasted so long, given how long
-// it is in the beginning.
-func callerPause(lasted, first time.Duration) time.Duration {
-	if lasted < 30*time.Minute {
-		return first
-	}
-	return lasted / 150
+	return schedule.CallerPause(h.failed.Sub(h.since), noticeWithin)
 }
 
 // ended reports whether only a new login, or news from the Store, can help.
@@ -136,7 +128,7 @@ func (m *Manager) inWaiting(at time.Time) time.Time {
 func (m *managed) wait(h *health) time.Duration {
 	limit := m.cfg.CheckInterval
 	if failure.Arrived(h.err) && !m.cur.Load().alive(h.failed) {
-		limit = fallingWait(h.failed.Sub(h.since)/60, limit, maxRefusalWait)
+		limit = schedule.FallingWait(h.failed.Sub(h.since)/60, limit, maxRefusalWait)
 	}
-	return backoff(h.failures, limit, rand.Float64())
+	return schedule.Backoff(h.failures, limit, rand.Float64())
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 )
 
 // Limits bound what one authorization server is asked. The sessions of a Pool that
@@ -29,7 +30,7 @@ type Limits struct {
 // A server is what the sessions of one authorization server have in common: how
 // much is under way, how fast the next may follow, whether the server answers at
 // all, and since when it wants to be left alone. A session by itself needs none of
-// that, as its own backoff does the same.
+// that, as its own schedule.Backoff does the same.
 type server struct {
 	name   string // for people
 	limits Limits
@@ -115,7 +116,7 @@ func (s *server) pace() (crowd, latency time.Duration) {
 	defer s.mu.Unlock()
 	if size := s.sizeLocked(); size > 0 {
 		seconds := 1.1 * crowdShare * math.Ldexp(1, int(size)) / s.limits.Rate
-		crowd = time.Duration(min(seconds*float64(time.Second), float64(maxLife)))
+		crowd = time.Duration(min(seconds*float64(time.Second), float64(schedule.MaxLife)))
 	}
 	return crowd, s.latency
 }
@@ -152,7 +153,7 @@ func (s *server) ask(q question) (until time.Time, err error) {
 		if s.down >= downAfter {
 			probeAt := s.probeAt
 			if q.urgent {
-				probeAt = s.failed.Add(callerPause(s.failed.Sub(s.since), probePause))
+				probeAt = s.failed.Add(schedule.CallerPause(s.failed.Sub(s.since), probePause))
 			}
 			if s.probing || q.now.Before(probeAt) {
 				return later(probeAt, q.now.Add(probePause)), failure.Transient(errServerDown)
@@ -241,7 +242,7 @@ func (s *server) answered(configID string, err error, now time.Time, took, inter
 		}
 		s.down++
 		s.failed = now
-		s.probeAt = now.Add(backoff(s.down-downAfter+1, interval, jitter))
+		s.probeAt = now.Add(schedule.Backoff(s.down-downAfter+1, interval, jitter))
 		if s.sessions > 1 && s.down >= downAfter {
 			n.down = s.probeAt.Round(0)
 		}

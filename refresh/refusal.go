@@ -9,6 +9,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -32,12 +33,6 @@ const (
 	// requests a day.
 	maxRefusalWait = time.Hour
 )
-
-// fallingWait is how long to wait after trouble that has lasted so long: as long again,
-// but no less than a check interval and no more than limit.
-func fallingWait(lasted, interval, limit time.Duration) time.Duration {
-	return min(max(lasted, interval), max(limit, interval))
-}
 
 // notes reports whether the record says since when, and how often, a verdict was given.
 func notes(v oauth.Verdict) bool {
@@ -109,7 +104,7 @@ func (m *managed) lasting() time.Duration {
 // suffer records a failure that is not over in a moment. Who waits for a token may
 // have it tried four times as often as the falling rate is.
 func (m *managed) suffer(state State, err error, lasted, limit time.Duration) {
-	wait := fallingWait(lasted, m.cfg.CheckInterval, limit)
+	wait := schedule.FallingWait(lasted, m.cfg.CheckInterval, limit)
 	wait -= time.Duration(float64(wait/10) * rand.Float64()) // sessions that fail together need not ask together
 	epoch := m.cfg.server.currentEpoch()
 	m.setHealth(func(h *health) {
@@ -278,7 +273,7 @@ func (m *managed) asksElsewhere() time.Time {
 	if mark == nil || mark.Certain || m.asked != mark.Token || m.cleared(m.state.Load()) {
 		return time.Time{}
 	}
-	return m.inWaiting(mark.Last.Add(fallingWait(mark.Last.Sub(mark.At), m.cfg.CheckInterval, maxRefusalWait) * 9 / 10))
+	return m.inWaiting(mark.Last.Add(schedule.FallingWait(mark.Last.Sub(mark.At), m.cfg.CheckInterval, maxRefusalWait) * 9 / 10))
 }
 
 var (

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 )
 
 // A streak is what the sessions of a server have met since one of them was renewed
@@ -108,7 +109,7 @@ func (s *server) refuseClient(configID, session string, err error, now time.Time
 		g.closed, g.since = true, now
 	}
 	g.err, g.failed = err, now
-	g.probeAt = now.Add(fallingWait(now.Sub(g.since), interval, slowly*interval))
+	g.probeAt = now.Add(schedule.FallingWait(now.Sub(g.since), interval, slowly*interval))
 	return true, notice{config: configID, probe: g.probeAt.Round(0)}
 }
 

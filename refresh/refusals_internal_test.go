@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 )
 
 // refusedClient is what the server says when it does not accept the client.
@@ -86,14 +87,14 @@ func TestFallingWaitsGrowWithTheTrouble(t *testing.T) {
 		{12 * time.Hour, 10 * time.Minute, 10 * time.Minute},
 		{0, time.Second, time.Minute}, // never below a check interval
 	} {
-		if got := fallingWait(tt.lasted, time.Minute, tt.limit); got != tt.want {
+		if got := schedule.FallingWait(tt.lasted, time.Minute, tt.limit); got != tt.want {
 			t.Errorf("after %v, at most %v: %v; want %v", tt.lasted, tt.limit, got, tt.want)
 		}
 	}
 	for _, tt := range []struct{ lasted, want time.Duration }{
 		{0, noticeWithin}, {29 * time.Minute, noticeWithin}, {30 * time.Minute, 12 * time.Second}, {5 * time.Hour, 2 * time.Minute},
 	} {
-		if got := callerPause(tt.lasted, noticeWithin); got != tt.want {
+		if got := schedule.CallerPause(tt.lasted, noticeWithin); got != tt.want {
 			t.Errorf("a caller, after %v: %v; want %v", tt.lasted, got, tt.want)
 		}
 	}

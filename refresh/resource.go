@@ -108,7 +108,7 @@ func (m *managed) forgetResources() {
 // publishResource shows a resource's new token. The caller has the turn.
 func (m *managed) publishResource(resource string, pair *oauth.TokenPair) {
 	t := m.timing(pair)
-	t.idle, t.refreshExpires = 0, pair.ExpiresAt // the session looks after the refresh token
+	t.Idle, t.RefreshExpires = 0, pair.ExpiresAt // the session looks after the refresh token
 	m.generation++
 	s := newSnapshot(pair, t, m.now())
 	s.generation = m.generation

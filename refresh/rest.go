@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -153,7 +154,7 @@ func (m *managed) outlook(s *snapshot) outlook {
 	now := m.now()
 	o := outlook{dueWall: never, dueElapsed: never, stamp: m.stamp, crowd: m.cfg.server.size()}
 	plan := func(wall, next time.Time) {
-		if !wall.IsZero() && wall.Sub(now) < maxLife {
+		if !wall.IsZero() && wall.Sub(now) < schedule.MaxLife {
 			o.dueWall = min(o.dueWall, wall.UnixNano())
 			o.dueElapsed = min(o.dueElapsed, elapsed(now)+int64(next.Sub(now.Round(0))))
 		}
@@ -206,7 +207,7 @@ func (m *Manager) glance(r *run) (at time.Time, seen *stamp, ok bool) {
 		}
 		wait = min(wait, interval)
 	}
-	return now.Add(min(wait, maxLife)), nil, true
+	return now.Add(min(wait, schedule.MaxLife)), nil, true
 }
 
 // restOf are the parts of a session that outlive its rest.

@@ -213,7 +213,7 @@ func (r *run) finish() {
 		return
 	}
 	r.ended = true
-	m.broadcastLocked() // who waits out a backoff would wait in vain
+	m.broadcastLocked() // who waits out a schedule.Backoff would wait in vain
 	m.mu.Unlock()
 	r.landing.Wait()
 

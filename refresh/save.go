@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -71,7 +72,7 @@ func (m *managed) save(ctx context.Context) error {
 		err = fmt.Errorf("saving session %q: %w", m.session, err)
 		m.setHealth(func(h *health) {
 			h.unsaved, h.saves = err, h.saves+1
-			h.saveAt = m.now().Add(backoff(h.saves, m.cfg.CheckInterval, rand.Float64()))
+			h.saveAt = m.now().Add(schedule.Backoff(h.saves, m.cfg.CheckInterval, rand.Float64()))
 		})
 		m.emit(Event{Kind: EventSaveFailed, Err: err, NextAttempt: m.state.Load().saveAt.Round(0)})
 		return err

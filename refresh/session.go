@@ -8,6 +8,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -106,7 +107,7 @@ func settle(t *oauth.TokenPair, now time.Time) *oauth.TokenPair {
 		if from.IsZero() {
 			from = now.Round(0)
 		}
-		t.ExpiresAt = from.Add(time.Duration(min(t.ExpiresIn, int64(maxLife/time.Second))) * time.Second)
+		t.ExpiresAt = from.Add(time.Duration(min(t.ExpiresIn, int64(schedule.MaxLife/time.Second))) * time.Second)
 	}
 	return t
 }
@@ -261,11 +262,11 @@ func (m *managed) show(pair *oauth.TokenPair) {
 	m.account = pair
 }
 
-func (m *Manager) timing(pair *oauth.TokenPair) timing {
+func (m *Manager) timing(pair *oauth.TokenPair) schedule.Timing {
 	t := m.cfg.timing(pair)
-	t.jitter = jitterOf(m.session)
-	t.crowd, t.latency = m.cfg.server.pace()
-	t.pooled = m.pool != nil
+	t.Jitter = schedule.JitterOf(m.session)
+	t.Crowd, t.Latency = m.cfg.server.pace()
+	t.Pooled = m.pool != nil
 	return t
 }
 

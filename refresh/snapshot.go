@@ -8,6 +8,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 )
 
 // A snapshot is the current pair as readers see it. It is replaced whole; but for
@@ -40,15 +41,15 @@ func elapsed(now time.Time) int64 { return int64(now.Sub(epoch)) }
 
 // newSnapshot returns a pair for readers. The pair becomes the snapshot's: nobody
 // else may know it yet.
-func newSnapshot(pair *oauth.TokenPair, t timing, now time.Time) *snapshot {
+func newSnapshot(pair *oauth.TokenPair, t schedule.Timing, now time.Time) *snapshot {
 	scheme := pair.Type() + " "
 	header := scheme + pair.AccessToken
 	pair.AccessToken = header[len(scheme):] // one copy in memory: tokens can be long
 	s := &snapshot{
 		pair:          pair,
 		authorization: []string{header},
-		due:           t.due(),
-		ending:        t.endingNotice(),
+		due:           t.Due(),
+		ending:        t.EndingNotice(),
 		expires:       math.MaxInt64,
 		until:         math.MaxInt64,
 		bearer:        pair.Type() == "Bearer",
@@ -56,7 +57,7 @@ func newSnapshot(pair *oauth.TokenPair, t timing, now time.Time) *snapshot {
 	if pair.AccessToken == "" {
 		s.expires, s.until = 0, elapsed(now)
 		s.due = now
-	} else if !pair.ExpiresAt.IsZero() && pair.ExpiresAt.Sub(now) < maxLife {
+	} else if !pair.ExpiresAt.IsZero() && pair.ExpiresAt.Sub(now) < schedule.MaxLife {
 		s.expires = pair.ExpiresAt.UnixNano()
 		left := pair.ExpiresAt.Sub(now.Round(0))
 		if life, known := pair.Lifetime(); known {
@@ -64,7 +65,7 @@ func newSnapshot(pair *oauth.TokenPair, t timing, now time.Time) *snapshot {
 		}
 		s.until = elapsed(now) + int64(max(left, 0))
 	}
-	s.askLead = s.askLeadOf(t.askAgain())
+	s.askLead = s.askLeadOf(t.AskAgain())
 	return s
 }
 

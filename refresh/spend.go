@@ -9,6 +9,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -38,7 +39,7 @@ func (m *managed) spend(ctx context.Context, r *run, lease tokenstore.Lease, w w
 			return m.failed(ctx, failure.Transient(err))
 		}
 		next, err := m.attempt(ctx, pair, w)
-		wait, again := replayWait(replay, m.now().Sub(begun), m.cfg.grace)
+		wait, again := schedule.ReplayWait(replay, m.now().Sub(begun), m.cfg.grace)
 		switch {
 		case err == nil:
 			return m.succeed(ctx, pair, next, w)
@@ -137,7 +138,7 @@ func (m *managed) attempt(ctx context.Context, pair *oauth.TokenPair, w want) (n
 func (m *managed) pauseBeforeReplay(ctx context.Context, r *run, err error, delay time.Duration) bool {
 	now := m.now()
 	until := later(now.Add(delay), m.inWaiting(failure.RetryAt(err)))
-	if until.Sub(now) > replayWindow {
+	if until.Sub(now) > schedule.ReplayWindow {
 		return false
 	}
 	m.setHealth(func(h *health) { h.state, h.err, h.next = StateRetrying, err, until })

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -46,7 +47,7 @@ func (s *setup) watchStore(ctx context.Context, changed func(tokenstore.Change),
 			failures = 1 // it has worked for a while
 		}
 		s.Logger.Warn("changes in the Store are not heard of", "error", err)
-		timer := s.Clock.Timer(backoff(failures, s.CheckInterval, rand.Float64()))
+		timer := s.Clock.Timer(schedule.Backoff(failures, s.CheckInterval, rand.Float64()))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

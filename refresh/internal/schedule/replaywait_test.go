@@ -1,4 +1,4 @@
-package refresh
+package schedule
 
 import (
 	"slices"
@@ -10,7 +10,7 @@ import (
 func replays(first, grace time.Duration) (at []time.Duration) {
 	since := first
 	for n := 0; n < 100; n++ {
-		wait, again := replayWait(n, since, grace)
+		wait, again := ReplayWait(n, since, grace)
 		if !again {
 			break
 		}
