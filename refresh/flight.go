@@ -12,7 +12,7 @@ import (
 type want struct {
 	stale    *snapshot // the pair that is not good enough
 	resource string    // resource indicator, empty for the session's own token
-	force    bool      // do not wait for a schedule.Backoff of our own
+	force    bool      // do not wait for a backoff of our own
 	insist   bool      // the program asks for it (ForceRefresh)
 	rejected bool      // an API does not take stale any more
 }
@@ -83,10 +83,10 @@ func (m *managed) flyAlong(w want) error {
 func (m *managed) flight(f *flight, r *run, w want) {
 	var next time.Time
 	f.err = m.withTurn(f.ctx, func() error {
-		if !r.sched.slots.take(r.context()) {
+		if !r.queue.Workers().Acquire(r.context()) {
 			return ErrStopped
 		}
-		defer r.sched.slots.free()
+		defer r.queue.Workers().Release()
 		err := m.pilot(f, r, w)
 		next = m.nextLook()
 		return err
@@ -95,9 +95,9 @@ func (m *managed) flight(f *flight, r *run, w want) {
 	looked := !m.leftOut.Swap(false)
 	m.release()
 	if f.err == nil && looked {
-		r.sched.wakeBy(r, next)
+		r.queue.Advance(r, m.instant(next))
 	} else {
-		r.sched.wake(r)
+		r.queue.Add(r)
 	}
 	r.landing.Done()
 }

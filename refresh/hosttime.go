@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -69,7 +70,7 @@ type clockReading struct {
 // good reports whether a reading still tells: it is young by both witnesses of time,
 // and the host's clock was not set since.
 func (r *clockReading) good(now time.Time, every time.Duration) bool {
-	return r != nil && remaining(now, r.at.Add(every)) > 0 && !stepped(r.at, now)
+	return r != nil && remaining(now, r.at.Add(every)) > 0 && !moment.Of(now).Stepped(moment.Of(r.at))
 }
 
 const (

@@ -30,11 +30,10 @@ type Limits struct {
 // A server is what the sessions of one authorization server have in common: how
 // much is under way, how fast the next may follow, whether the server answers at
 // all, and since when it wants to be left alone. A session by itself needs none of
-// that, as its own schedule.Backoff does the same.
+// that, as its own backoff does the same.
 type server struct {
 	name   string // for people
 	limits Limits
-	slots  slots
 	clump  int // how many may begin at once where no rate is set
 
 	heeding chan struct{} // held (by sending) by whoever reads what others say of it
@@ -70,11 +69,7 @@ const (
 )
 
 func newServer(name string, limits Limits, workers int) *server {
-	s := &server{name: name, limits: limits, clump: workers, heeding: make(chan struct{}, 1)}
-	if limits.Concurrent > 0 {
-		s.slots = make(slots, limits.Concurrent)
-	}
-	return s
+	return &server{name: name, limits: limits, clump: workers, heeding: make(chan struct{}, 1)}
 }
 
 // join and part count the sessions. join reports whether plans that were
@@ -166,7 +161,7 @@ func (s *server) ask(q question) (until time.Time, err error) {
 	if at := s.turnLocked(q); at.After(q.now) {
 		return at, nil
 	}
-	if !s.slots.try() {
+	if s.limits.Concurrent > 0 && s.underway >= s.limits.Concurrent {
 		return s.placeLocked(q), nil
 	}
 	s.probing = s.down >= downAfter
@@ -177,7 +172,7 @@ func (s *server) ask(q question) (until time.Time, err error) {
 // placeLocked returns when it is worth asking again for one of the places, which
 // are all taken: for the crowd, when those before have had one.
 func (s *server) placeLocked(q question) time.Time {
-	each := max(s.latency/time.Duration(cap(s.slots)), 50*time.Millisecond)
+	each := max(s.latency/time.Duration(s.limits.Concurrent), 50*time.Millisecond)
 	if q.urgent {
 		return q.now.Add(each)
 	}
@@ -219,7 +214,6 @@ func (s *server) release(configID string) {
 		g.probing = false
 	}
 	s.mu.Unlock()
-	s.slots.free()
 }
 
 // answered notes how an attempt of a configuration ended, and returns what other

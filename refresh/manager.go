@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -163,13 +164,20 @@ func (m *Manager) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, m.Strin
 
 func (m *Manager) now() time.Time { return m.cfg.Clock.Now() }
 
+// instant returns the instant of a time, which need not have a monotonic part: then it
+// is as far away as the wall clock says now.
+func (m *Manager) instant(at time.Time) moment.Instant {
+	now := m.now()
+	return moment.Of(now).Add(at.Sub(now))
+}
+
 // wakeUp makes the manager look now.
 func (m *Manager) wakeUp() {
 	m.mu.Lock()
 	r := m.run
 	m.mu.Unlock()
 	if r != nil {
-		r.sched.wake(r)
+		r.queue.Add(r)
 	}
 }
 
@@ -179,7 +187,7 @@ func (m *Manager) wakeBy(within time.Duration) {
 	r := m.run
 	m.mu.Unlock()
 	if r != nil {
-		r.sched.wakeBy(r, m.now().Add(within))
+		r.queue.Advance(r, m.instant(m.now().Add(within)))
 	}
 }
 

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/evertoken/evertoken/refresh/internal/queue"
 )
 
 // A poolRun is the time between Start and Stop of a pool.
 type poolRun struct {
 	p        *Pool
-	sched    *scheduler
+	queue    *queue.Queue[*run]
 	ctx      context.Context // ends with Stop, Close, or the context of Start
 	values   context.Context // what ctx carries, without its end
 	cancel   context.CancelFunc
@@ -30,10 +32,10 @@ type poolRun struct {
 // newRun starts the pool's scheduler. The caller has p.mu.
 func (p *Pool) newRun(ctx context.Context) *poolRun {
 	r := &poolRun{p: p, finished: make(chan struct{})}
-	r.sched = newScheduler(p.cfg.Clock, make(slots, p.workers))
+	r.queue = queue.New[*run](p.cfg.Clock, p.workers)
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.values = context.WithoutCancel(ctx)
-	r.sched.start(p.cfg.CheckInterval)
+	r.queue.Start(p.cfg.CheckInterval)
 	r.watch()
 	context.AfterFunc(r.ctx, r.end)
 	return r
@@ -77,7 +79,7 @@ func (r *poolRun) end() {
 	}
 	r.running.Wait()
 	r.watching.Wait()
-	r.sched.stop()
+	r.queue.Stop()
 
 	r.p.mu.Lock()
 	r.p.run = nil

@@ -46,7 +46,7 @@ func (m *Manager) use() *managed {
 	c.used = m.now()
 	m.mu.Unlock()
 	if woken && r != nil {
-		r.sched.wakeBy(r, m.now().Add(m.cfg.CheckInterval)) // to rest again
+		r.queue.Advance(r, m.instant(m.now().Add(m.cfg.CheckInterval))) // to rest again
 	}
 	return c
 }

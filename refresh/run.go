@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
+
+	"github.com/evertoken/evertoken/internal/moment"
+	"github.com/evertoken/evertoken/refresh/internal/queue"
 )
 
 // A run is the time between Start and Stop of a manager. There is one for each
@@ -12,7 +14,7 @@ import (
 type run struct {
 	m       *Manager
 	pool    *poolRun // nil: the manager stands alone
-	sched   *scheduler
+	queue   *queue.Queue[*run]
 	landing sync.WaitGroup // looks and flights under way; grows under m.mu while not ending
 
 	// Guarded by m.mu.
@@ -22,10 +24,20 @@ type run struct {
 	over  bool // to end
 	ended bool // no more looks and flights
 
-	// The scheduler's, guarded by its mu.
-	busy  bool          // looking
-	index int32         // in the plan, or -1
-	at    time.Duration // when to look, or to look again after this look, by the scheduler's clock
+	place queue.Place // the queue's
+}
+
+// Place implements queue.Item.
+func (r *run) Place() *queue.Place { return &r.place }
+
+// Work implements queue.Item: it looks at the session. A run that has ended falls out
+// of the queue here.
+func (r *run) Work() (next moment.Instant, more bool) {
+	if !r.enter() {
+		return next, false
+	}
+	defer r.landing.Done()
+	return r.m.instant(r.m.check(r)), true
 }
 
 // A liveRun is a run's context, for what is done while it lasts.
@@ -70,16 +82,16 @@ func (m *Manager) claimRun(ctx, life context.Context) (*run, error) {
 
 // newRunLocked makes a run on the pool's scheduler, or on one of its own.
 func (m *Manager) newRunLocked(life context.Context) (*run, error) {
-	r := &run{m: m, index: -1}
+	r := &run{m: m}
 	if m.pool == nil {
-		r.sched = newScheduler(m.cfg.Clock, nil)
+		r.queue = queue.New[*run](m.cfg.Clock, 0)
 	} else {
 		if r.pool = m.pool.enter(m); r.pool == nil {
 			return nil, fmt.Errorf("refresh: start: the pool: %w", ErrStopped)
 		}
-		r.sched = r.pool.sched
+		r.queue = r.pool.queue
 		if m.cfg.server.join() {
-			r.sched.replan()
+			r.queue.AddAll()
 		}
 		if life == r.pool.ctx {
 			return r, nil // the pool ends its sessions itself
@@ -143,10 +155,10 @@ func (r *run) begin() {
 	r.m.mu.Lock()
 	r.begun = true
 	r.m.mu.Unlock()
-	r.sched.wake(r)
+	r.queue.Add(r)
 	if r.pool == nil {
 		r.watch()
-		r.sched.start(r.m.cfg.CheckInterval)
+		r.queue.Start(r.m.cfg.CheckInterval)
 	}
 	if r.isOver() {
 		r.stop()
@@ -213,13 +225,13 @@ func (r *run) finish() {
 		return
 	}
 	r.ended = true
-	m.broadcastLocked() // who waits out a schedule.Backoff would wait in vain
+	m.broadcastLocked() // who waits out a backoff would wait in vain
 	m.mu.Unlock()
 	r.landing.Wait()
 
 	err := r.saveLast()
 	if r.pool == nil {
-		r.sched.stop()
+		r.queue.Stop()
 	}
 	r.leave(err)
 }

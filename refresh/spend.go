@@ -151,7 +151,7 @@ func (m *managed) pauseBeforeReplay(ctx context.Context, r *run, err error, dela
 func (m *managed) pause(ctx context.Context, r *run, wait time.Duration) (over bool) {
 	timer, run := m.cfg.Clock.Timer(wait), r.context()
 	defer timer.Stop()
-	r.sched.slots.lend(func() {
+	r.queue.Workers().Lend(func() {
 		select {
 		case <-timer.C:
 			over = true

@@ -109,7 +109,7 @@ func (m *managed) lease(ctx context.Context, r *run) (lease tokenstore.Lease, er
 	if life.Err() != nil {
 		cancel() // now, and not on a goroutine that may come late
 	}
-	r.sched.slots.lend(func() {
+	r.queue.Workers().Lend(func() {
 		err = failure.Guard("Store.Lock", func() error {
 			lease, err = m.cfg.locker.Lock(ctx, m.session)
 			return err

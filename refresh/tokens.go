@@ -155,7 +155,7 @@ func (m *managed) lastResort(ctx context.Context, resource string) (*snapshot, e
 // ForceRefresh renews the session now, although its token may still live, and
 // waits for the outcome or for the end of ctx, which ends only the wait. A
 // refresh under way is shared, and a pair that somebody else has renewed counts.
-// It does not wait for a schedule.Backoff of the manager's own, but it does not ask a
+// It does not wait for a backoff of the manager's own, but it does not ask a
 // server that wants to be left alone or has ended the session.
 func (m *Manager) ForceRefresh(ctx context.Context) error {
 	c := m.hold()

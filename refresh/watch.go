@@ -67,7 +67,7 @@ func (r *run) watch() {
 			if c.Name == "" || c.Name == r.m.session {
 				r.m.hear(c)
 			}
-		}, r.sched.hasten)
+		}, func() { r.queue.AdvanceAll(rarely) })
 	}()
 }
 
@@ -76,7 +76,7 @@ func (r *poolRun) watch() {
 	r.watching.Go(func() {
 		r.p.cfg.watchStore(r.ctx, func(c tokenstore.Change) {
 			if c.Name == "" {
-				r.sched.replan()
+				r.queue.AddAll()
 				return
 			}
 			r.p.mu.Lock()
@@ -85,7 +85,7 @@ func (r *poolRun) watch() {
 			if m != nil {
 				m.hear(c)
 			}
-		}, r.sched.hasten)
+		}, func() { r.queue.AdvanceAll(rarely) })
 	})
 }
 

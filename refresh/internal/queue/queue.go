@@ -1,0 +1,273 @@
+// Package queue hands items to workers when they are due: a delaying queue for any
+// number of items with one goroutine, one ticker and one timer, and a bounded number of
+// workers. It knows nothing of what it queues.
+//
+// Timers only wake the queue. When one fires, or at the latest once per interval, all
+// items are judged anew by the clock; after the clock was set, or the machine has slept,
+// all of them are handed out.
+package queue
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/benbjohnson/clock"
+
+	"github.com/evertoken/evertoken/internal/moment"
+)
+
+// An Item is what a Queue hands out, one worker at a time.
+type Item interface {
+	comparable
+	// Place returns the item's place in the queue, always the same one.
+	Place() *Place
+	// Work does what is due, and returns when there is more to do. Without more the
+	// item leaves the queue until it is added again.
+	Work() (next moment.Instant, more bool)
+}
+
+// A Place is where an item is in its queue. Its zero value is that of an item that is
+// not queued. The queue guards it.
+type Place struct {
+	at    int64 // when it is due, in monotonic time; of an item in work: when, if before it says so itself
+	index int32 // in the heap, from 1; 0: it is not there
+	busy  bool  // in work
+}
+
+const never = int64(1<<63 - 1)
+
+// A Queue is safe for concurrent use.
+type Queue[T Item] struct {
+	clk     clock.Clock
+	workers Workers
+	nudge   chan struct{}   // the first item in the heap is another one
+	ctx     context.Context // ends with Stop
+	quit    context.CancelFunc
+	running sync.WaitGroup // the loop and the workers
+
+	mu      sync.Mutex // guards the fields below and every item's Place
+	heap    places[T]
+	last    moment.Instant // when items were last judged by the clock
+	changes uint64         // of all items at once, which those in work have to follow
+}
+
+// New returns a queue that hands out nothing before Start. Zero workers are no limit.
+// End it with Stop.
+func New[T Item](clk clock.Clock, workers int) *Queue[T] {
+	q := &Queue[T]{clk: clk, nudge: make(chan struct{}, 1), last: moment.Of(clk.Now())}
+	q.ctx, q.quit = context.WithCancel(context.Background())
+	if workers > 0 {
+		q.workers = make(Workers, workers)
+	}
+	return q
+}
+
+// Workers returns the queue's workers, whose number also bounds what else is done.
+func (q *Queue[T]) Workers() Workers { return q.workers }
+
+// Start begins to hand out items. All of them are judged anew at least once per
+// interval.
+func (q *Queue[T]) Start(interval time.Duration) {
+	// The timers of the loop would do, but for a fake clock that is moved on just
+	// before one of them is made. For the same reason the ticker is made here.
+	ticker := q.clk.Ticker(interval)
+	q.running.Go(func() { q.loop(ticker) })
+}
+
+// Stop ends the queue and waits until no item is in work.
+func (q *Queue[T]) Stop() {
+	q.quit()
+	q.running.Wait()
+}
+
+func (q *Queue[T]) loop(ticker *clock.Ticker) {
+	defer ticker.Stop()
+	for {
+		// No Reset and no zero timers: clock.Mock gets both wrong.
+		var wake <-chan time.Time
+		var timer *clock.Timer
+		if wait, any := q.dispatch(); any {
+			timer = q.clk.Timer(max(wait, time.Millisecond))
+			wake = timer.C
+		}
+		select {
+		case <-q.ctx.Done():
+		case <-q.nudge:
+		case <-ticker.C:
+		case <-wake:
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+		if q.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// dispatch hands out what is due. It returns how long nothing else will be, and false
+// if the queue is empty.
+func (q *Queue[T]) dispatch() (wait time.Duration, any bool) {
+	for {
+		if wait, any = q.next(); !any || wait > 0 {
+			return wait, any
+		}
+		if !q.workers.Acquire(q.ctx) {
+			return 0, false
+		}
+		item, changes := q.pop()
+		q.running.Go(func() { q.work(item, changes) })
+	}
+}
+
+// next returns how long it is until the first item is due.
+func (q *Queue[T]) next() (wait time.Duration, any bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := moment.Of(q.clk.Now())
+	if now.Stepped(q.last) {
+		q.addAllLocked(now)
+	}
+	q.last = now
+	if len(q.heap) == 0 {
+		return 0, false
+	}
+	return time.Duration(q.heap[0].Place().at - now.Mono()), true
+}
+
+func (q *Queue[T]) pop() (T, uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	item := heap.Pop(&q.heap).(T)
+	place := item.Place()
+	place.busy, place.at = true, never
+	return item, q.changes
+}
+
+// work lets a worker, who was acquired, do an item's work, and queues it for the next
+// time: now, if what it has seen was overtaken by a change of all items.
+func (q *Queue[T]) work(item T, changes uint64) {
+	next, more := item.Work()
+	q.workers.Release()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	place := item.Place()
+	place.busy = false
+	if !more {
+		return
+	}
+	if q.changes != changes {
+		next = moment.Of(q.clk.Now())
+	}
+	q.putLocked(item, min(next.Mono(), place.at))
+}
+
+// Add queues an item, or brings it forward, so that it is handed out now. One that is
+// in work is handed out once more after it.
+func (q *Queue[T]) Add(item T) {
+	now := moment.Of(q.clk.Now())
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if place := item.Place(); !place.busy && place.index == 0 {
+		q.putLocked(item, now.Mono())
+		return
+	}
+	q.advanceLocked(item, now.Mono())
+}
+
+// Advance brings an item forward that would be handed out after at. It does nothing
+// with one that is not queued.
+func (q *Queue[T]) Advance(item T, at moment.Instant) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.advanceLocked(item, at.Mono())
+}
+
+func (q *Queue[T]) advanceLocked(item T, at int64) {
+	switch place := item.Place(); {
+	case place.busy:
+		place.at = min(place.at, at) // after the work that is being done
+	case place.index > 0 && place.at > at:
+		q.putLocked(item, at)
+	}
+}
+
+// AddAll has all items handed out now.
+func (q *Queue[T]) AddAll() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.addAllLocked(moment.Of(q.clk.Now()))
+	q.nudgeLocked()
+}
+
+func (q *Queue[T]) addAllLocked(now moment.Instant) {
+	q.changes++
+	for _, item := range q.heap { // all equal, so the order of the heap holds
+		item.Place().at = now.Mono()
+	}
+}
+
+// AdvanceAll has all items handed out in the given fraction of the time that was to
+// pass until then, in the same order.
+func (q *Queue[T]) AdvanceAll(fraction int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.changes++
+	now := moment.Of(q.clk.Now()).Mono()
+	for _, item := range q.heap { // what comes first still does: the order of the heap holds
+		if place := item.Place(); place.at > now {
+			place.at = now + (place.at-now)/fraction
+		}
+	}
+	q.nudgeLocked()
+}
+
+// putLocked puts an item where it belongs in the heap.
+func (q *Queue[T]) putLocked(item T, at int64) {
+	place := item.Place()
+	if place.at = at; place.index > 0 {
+		heap.Fix(&q.heap, int(place.index-1))
+	} else {
+		heap.Push(&q.heap, item)
+	}
+	if q.heap[0] == item {
+		q.nudgeLocked()
+	}
+}
+
+func (q *Queue[T]) nudgeLocked() {
+	select {
+	case q.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// places is a heap of items by when they are due.
+type places[T Item] []T
+
+func (p places[T]) Len() int           { return len(p) }
+func (p places[T]) Less(i, j int) bool { return p[i].Place().at < p[j].Place().at }
+
+func (p places[T]) Swap(i, j int) {
+	p[i], p[j] = p[j], p[i]
+	p[i].Place().index, p[j].Place().index = int32(i+1), int32(j+1)
+}
+
+// Push implements heap.Interface.
+func (p *places[T]) Push(x any) {
+	item := x.(T)
+	*p = append(*p, item)
+	item.Place().index = int32(len(*p))
+}
+
+// Pop implements heap.Interface.
+func (p *places[T]) Pop() any {
+	last := len(*p) - 1
+	item := (*p)[last]
+	clear((*p)[last:])
+	*p = (*p)[:last]
+	item.Place().index = 0
+	return item
+}
