@@ -11,6 +11,7 @@ import (
 
 	"github.com/evertoken/evertoken/internal/dpop"
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/hosttime"
 	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -196,7 +197,7 @@ func newSetup(cfg Config) *setup {
 	s.locker, _ = s.Store.(tokenstore.Locker)
 	s.origins = allowOrigins(s.AllowedOrigins)
 	s.stamper, _ = s.Store.(tokenstore.Stamper)
-	s.records = recordsOf(s.Config)
+	s.records = hosttime.Of(s.Store, s.Clock.Now, s.CheckInterval, s.Logger)
 	s.ask()
 	s.certificate = certificateOf(s.OAuthClient)
 	s.watching = new(atomic.Bool)

@@ -1,4 +1,4 @@
-package refresh
+package hosttime
 
 import (
 	"bytes"
@@ -13,16 +13,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
 func TestADifferenceOfClocksCountsIfItIsMoreThanNoise(t *testing.T) {
 	const ms = time.Millisecond
-	at := func(ahead time.Duration) *clockReading { return &clockReading{ahead: ahead} }
+	at := func(ahead time.Duration) *reading { return &reading{ahead: ahead} }
 	for _, tt := range []struct {
 		ahead, doubt time.Duration
-		last         *clockReading
+		last         *reading
 		want         time.Duration
 	}{
 		{0, 0, nil, 0},
@@ -58,11 +59,11 @@ func TestAReadingOfAClockIsGoodForAWhile(t *testing.T) {
 		{"too long ago by the wall", now.Add(-time.Minute).Round(0), false},
 		{"by a wall clock that was set back", now.Add(time.Second).Round(0), false},
 	} {
-		if got := (&clockReading{at: tt.at}).good(now, time.Minute); got != tt.want {
+		if got := (&reading{at: moment.Of(tt.at)}).good(moment.Of(now), time.Minute); got != tt.want {
 			t.Errorf("%s: %v; want %v", tt.name, got, tt.want)
 		}
 	}
-	if (*clockReading)(nil).good(now, time.Minute) {
+	if (*reading)(nil).good(moment.Of(now), time.Minute) {
 		t.Error("no reading is good")
 	}
 }
@@ -132,10 +133,9 @@ func (s *told) Time(ctx context.Context) (time.Time, error) {
 
 // hostTimeOf returns the translation for a host that is ahead of s by ten seconds, and
 // what it logs.
-func hostTimeOf(s *told) (*hostTime, *bytes.Buffer) {
+func hostTimeOf(s *told) (*store, *bytes.Buffer) {
 	logged := new(bytes.Buffer)
-	cfg := Config{Store: s, Logger: slog.New(slog.NewTextHandler(logged, nil))}.withDefaults()
-	return recordsOf(cfg).(*hostTime), logged
+	return Of(s, time.Now, time.Minute, slog.New(slog.NewTextHandler(logged, nil))).(*store), logged
 }
 
 func tenSecondsAgo(context.Context) (time.Time, error) {
@@ -211,7 +211,7 @@ func TestAStoreWithoutAnAnswerIsNotTakenForOneInAgreement(t *testing.T) {
 					t.Errorf("logged: %s", logged)
 				}
 				s.answer = tenSecondsAgo
-				time.Sleep(DefaultCheckInterval)
+				time.Sleep(time.Minute)
 				if ahead, err := h.ahead(t.Context()); ahead != 10*time.Second || err != nil {
 					t.Errorf("ahead by %v, %v when the store told the time; want 10s", ahead, err)
 				}
