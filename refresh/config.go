@@ -4,15 +4,16 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/benbjohnson/clock"
 
 	"github.com/evertoken/evertoken/internal/dpop"
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/engine"
+	"github.com/evertoken/evertoken/refresh/internal/gate"
 	"github.com/evertoken/evertoken/refresh/internal/hosttime"
-	"github.com/evertoken/evertoken/refresh/internal/schedule"
+	"github.com/evertoken/evertoken/refresh/internal/session"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -32,38 +33,9 @@ const (
 	defaultSession = "default"
 )
 
-// A Refresher renews token pairs. *oauth.Client is one; so is anything else that
-// can trade t's refresh token for a new pair in one attempt.
-//
-// Refresh must not modify t, must not repeat the spend by itself, and returns a
-// complete pair (see TokenPair.Keeping). Its errors should be *oauth.Error: any
-// other error counts as transient with an unknown outcome. Their texts are passed
-// on, so they must hold no secret. A pair beside an error is heeded only with
-// oauth.ErrDowngraded, as of (*oauth.Client).Refresh.
-//
-// More methods are heeded if it has them: ConfigID() string identifies the
-// configuration it refreshes with; RenewsWithoutRefreshToken() bool tells that it
-// needs neither a refresh token nor a pair before (client credentials), so that
-// Refresh may get an empty one; RenewsGrant(grantType string) bool tells the same of
-// pairs of one TokenPair.GrantType; RefreshIdleLimit() time.Duration is
-// the default of Config.RefreshIdleLimit; RefreshGrace() (time.Duration, bool) tells
-// how long the server takes a spent refresh token again, if that is known, and so
-// how long an attempt goes on asking for an answer that got lost: until the grace
-// is nearly over, a minute at most, and fifteen seconds if it is not known;
-// CanRevoke() bool and Revoke(ctx, *oauth.TokenPair) error end a session at the
-// server (Manager.Logout); Server() string names the server that it asks, for the
-// sessions of a Pool that have it in common and for processes that share a Store.
-type Refresher interface {
-	Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error)
-}
-
-// RefresherFunc makes a function a Refresher.
-type RefresherFunc func(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error)
-
-// Refresh calls f.
-func (f RefresherFunc) Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error) {
-	return f(ctx, t)
-}
+// DefaultWorkers is how many sessions a Pool works on at a time, unless told
+// otherwise.
+const DefaultWorkers = 64
 
 // TokenStoreFunc saves a token pair, durably, before it returns nil. It is called
 // for one pair at a time, with the program's own copy of it. An error means that
@@ -171,70 +143,127 @@ type Config struct {
 	OnEvent func(Event)
 }
 
-// A setup is a configuration with its defaults and what follows from it. It is
-// not modified, so that the sessions of a pool can share one.
+// Renewal says when a session is renewed.
+type Renewal string
+
+const (
+	// RenewAlways keeps a session alive by the clock, whether or not somebody asks
+	// for its token. The default.
+	RenewAlways Renewal = "always"
+	// RenewOnUse renews a session that is due only if its token was asked for lately,
+	// or when it is. Sessions that nobody uses cost the server nothing, and end as
+	// the server ends idle ones.
+	RenewOnUse Renewal = "on_use"
+	// RenewNever pauses: tokens are served while they live, and after that a caller
+	// gets ErrPaused. Pairs that other processes save are adopted.
+	RenewNever Renewal = "never"
+)
+
+// Limits bound what one authorization server is asked. The sessions of a Pool that
+// have the same server share them.
+type Limits struct {
+	// Concurrent bounds the refreshes under way at a time. Zero or less: no bound,
+	// other than the pool's Workers.
+	Concurrent int
+	// Rate bounds the refreshes that begin in a second. Where it is too low to renew
+	// all sessions within their RefreshThreshold, renewing begins earlier. Zero or
+	// less: no bound, but a crowd that is due at once, as after a start or a sleep, is
+	// spread over half a check interval.
+	Rate float64
+}
+
+// A setup is what a configuration is for the packages below, with its defaults and what
+// follows from it. It is not modified, so that the sessions of a pool share one.
 type setup struct {
 	Config
-	locker   tokenstore.Locker  // Store, if it is one
-	stamper  tokenstore.Stamper // Store, if it is one
-	records  tokenstore.Store   // Store, for Get and Set: with times by the host's clock
-	configID string
-	server   *server
-	watching *atomic.Bool  // the Store says what changes
-	grace    time.Duration // what OAuthClient says by RefreshGrace; zero: not known
-	// tokenless: OAuthClient obtains pairs without a refresh token, whatever there was
-	// before. Otherwise renewsGrant tells of which grants it does so.
-	tokenless   bool
-	renewsGrant func(grantType string) bool
-	origins     []allowedOrigin // Config.AllowedOrigins
-	// certificate is what OAuthClient presents and APIs may want to see, if anything.
-	certificate certificate
+	engine  *engine.Config
+	origins []allowedOrigin // Config.AllowedOrigins
+	// certificate is what OAuthClient presents and APIs may want to see; nil if it has none.
+	certificate CertificateHolder
 	proofs      dpop.Memory // what APIs say about DPoP proofs, by origin; it has a lock of its own
 }
 
-func newSetup(cfg Config) *setup {
+// newSetup completes a configuration, for one of many sessions or for one alone, whose
+// server has the given gate.
+func newSetup(cfg Config, pooled bool, gateOf func(name string, l Limits) *gate.Gate) *setup {
 	s := &setup{Config: cfg.withDefaults()}
-	s.locker, _ = s.Store.(tokenstore.Locker)
 	s.origins = allowOrigins(s.AllowedOrigins)
-	s.stamper, _ = s.Store.(tokenstore.Stamper)
-	s.records = hosttime.Of(s.Store, s.Clock.Now, s.CheckInterval, s.Logger)
-	s.ask()
-	s.certificate = certificateOf(s.OAuthClient)
-	s.watching = new(atomic.Bool)
-	s.server = newServer(serverName(s.OAuthClient), s.Limits, DefaultWorkers)
+	if c, ok := s.OAuthClient.(CertificateHolder); ok && c.ResourceTransport() != nil {
+		s.certificate = c
+	}
+	own := s.session()
+	own.Pooled = pooled
+	name := ""
+	if n, ok := s.OAuthClient.(ServerNamer); ok {
+		name = n.Server()
+	}
+	own.Gate = gateOf(name, s.Limits)
+	s.engine = &engine.Config{
+		Session: own,
+		Face:    s,
+		Emit:    (&reporter{s.Clock, s.Logger, s.OnEvent}).emit,
+
+		OnRefreshFail:  s.OnRefreshFail,
+		Reauthenticate: s.Reauthenticate,
+
+		Retire:  s.Store != nil && own.OnDemand,
+		Watched: true,
+		Rests:   pooled || restAlone || s.Renewal == RenewOnUse, // rest is how use is told
+	}
 	return s
 }
 
-// ask completes the configuration by what OAuthClient says.
-func (s *setup) ask() {
-	if c, ok := s.OAuthClient.(interface{ ConfigID() string }); ok {
-		s.configID = c.ConfigID()
+// restAlone lets managers that stand alone rest too. Tests set it, so that all that
+// a manager promises is also tested of dormant sessions.
+var restAlone = false
+
+// session returns the part of the configuration that a session works with, completed by
+// what OAuthClient says.
+func (s *setup) session() *session.Config {
+	c := &session.Config{
+		TokenStore:           s.TokenStore,
+		Store:                s.Store,
+		Records:              hosttime.Of(s.Store, s.Clock.Now, s.CheckInterval, s.Logger),
+		Clock:                s.Clock,
+		Logger:               s.Logger,
+		LocalWhenUnavailable: s.LocalWhenUnavailable,
+		ShortLived:           s.ShortLived,
+		Follower:             s.Follower,
+		Paused:               s.Renewal == RenewNever,
+		OnDemand:             s.Renewal == RenewOnUse || s.Renewal == RenewNever,
+		RefreshThreshold:     s.RefreshThreshold,
+		CheckInterval:        s.CheckInterval,
+		RefreshTimeout:       s.RefreshTimeout,
+		MaxWait:              s.MaxWait,
+		RefreshIdleLimit:     s.RefreshIdleLimit,
+		RenewsGrant:          func(string) bool { return false },
 	}
-	if c, ok := s.OAuthClient.(interface{ RenewsWithoutRefreshToken() bool }); ok {
-		s.tokenless = c.RenewsWithoutRefreshToken()
+	c.Locker, _ = s.Store.(tokenstore.Locker)
+	c.Stamper, _ = s.Store.(tokenstore.Stamper)
+	if s.OAuthClient != nil {
+		c.Refresh = s.OAuthClient.Refresh
 	}
-	s.renewsGrant = func(string) bool { return false }
-	if c, ok := s.OAuthClient.(interface{ RenewsGrant(string) bool }); ok {
-		s.renewsGrant = c.RenewsGrant
+	if r, ok := s.OAuthClient.(ConfigIdentifier); ok {
+		c.ConfigID = r.ConfigID()
 	}
-	if c, ok := s.OAuthClient.(interface{ RefreshIdleLimit() time.Duration }); ok && s.RefreshIdleLimit == 0 {
-		s.RefreshIdleLimit = c.RefreshIdleLimit()
+	if r, ok := s.OAuthClient.(TokenlessRenewer); ok {
+		c.Tokenless = r.RenewsWithoutRefreshToken()
 	}
-	if c, ok := s.OAuthClient.(interface {
-		RefreshGrace() (time.Duration, bool)
-	}); ok {
-		if grace, known := c.RefreshGrace(); known {
-			s.grace = grace
+	if r, ok := s.OAuthClient.(GrantRenewer); ok {
+		c.RenewsGrant = r.RenewsGrant
+	}
+	if r, ok := s.OAuthClient.(IdleLimiter); ok && c.RefreshIdleLimit == 0 {
+		c.RefreshIdleLimit = r.RefreshIdleLimit()
+	}
+	if r, ok := s.OAuthClient.(GraceTeller); ok {
+		if grace, known := r.RefreshGrace(); known {
+			c.Grace = grace
 		}
 	}
-}
-
-// serverName returns what r calls its server, or "".
-func serverName(r Refresher) string {
-	if c, ok := r.(interface{ Server() string }); ok {
-		return c.Server()
+	if r, ok := s.OAuthClient.(Revoker); ok && r.CanRevoke() {
+		c.Revoke = r.Revoke
 	}
-	return ""
+	return c
 }
 
 // withDefaults returns a copy with the defaults filled in.
@@ -258,19 +287,4 @@ func (cfg Config) withDefaults() Config {
 	}
 	cfg.AllowedOrigins = append([]string(nil), cfg.AllowedOrigins...)
 	return cfg
-}
-
-// timing returns what the configuration and the pair alone say.
-func (s *setup) timing(pair *oauth.TokenPair) schedule.Timing {
-	return schedule.Timing{
-		Issued:         pair.IssuedAt,
-		Expires:        pair.ExpiresAt,
-		RefreshExpires: pair.RefreshExpiresAt,
-		Hint:           pair.RefreshAt,
-		Renewable:      !s.Follower && s.renews(pair),
-		Elsewhere:      s.Follower || s.Renewal == RenewNever,
-		Threshold:      s.RefreshThreshold,
-		Idle:           s.RefreshIdleLimit,
-		Seldom:         s.ShortLived,
-	}
 }

@@ -1,7 +1,6 @@
 package refresh
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,7 +9,7 @@ import (
 	"github.com/evertoken/evertoken/internal/challenge"
 	"github.com/evertoken/evertoken/internal/dpop"
 	"github.com/evertoken/evertoken/oauth"
-	"github.com/evertoken/evertoken/tokenstore"
+	"github.com/evertoken/evertoken/refresh/internal/snapshot"
 )
 
 // presentOther sends req with a token that is no Bearer token: bound to a key
@@ -19,15 +18,15 @@ import (
 // A proof that the API refuses for the lack of a nonce, or for a clock that turns
 // out to be wrong, is made anew and the request sent once more, if its body can be
 // rewound. The token is as good as before, so that is no reason to refresh.
-func (t *Transport) presentOther(req *http.Request, s *snapshot) (*http.Response, error) {
-	if s.pair.Type() != "DPoP" || s.pair.DPoPKey.IsZero() {
+func (t *Transport) presentOther(req *http.Request, s *snapshot.Snapshot) (*http.Response, error) {
+	if s.Pair.Type() != "DPoP" || s.Pair.DPoPKey.IsZero() {
 		closeBody(req)
-		return nil, cannotPresent(s.pair)
+		return nil, cannotPresent(s.Pair)
 	}
 	server := originOf(req.URL).String()
-	hints := t.m.cfg.proofs.Recall(server)
+	hints := t.m.setup().proofs.Recall(server)
 	if !hints.Clocked {
-		hints.Skew = s.pair.Skew
+		hints.Skew = s.Pair.Skew
 	}
 	for again := false; ; again = true {
 		proven, err := t.m.withProof(req, s, hints)
@@ -40,7 +39,7 @@ func (t *Transport) presentOther(req *http.Request, s *snapshot) (*http.Response
 			return nil, err
 		}
 		sent := hints
-		hints = t.m.cfg.proofs.Learn(server, resp.Header, t.m.now())
+		hints = t.m.setup().proofs.Learn(server, resp.Header, t.m.setup().Clock.Now())
 		if again || !dpop.Again(proofError(resp), sent, hints) {
 			return resp, nil
 		}
@@ -55,7 +54,7 @@ func (t *Transport) presentOther(req *http.Request, s *snapshot) (*http.Response
 
 // withProof returns a copy of req that carries the token and a proof. It counts
 // time from the wall clock, by the server's if that is known.
-func (m *Manager) withProof(req *http.Request, s *snapshot, hints dpop.Hints) (*http.Request, error) {
+func (m *Manager) withProof(req *http.Request, s *snapshot.Snapshot, hints dpop.Hints) (*http.Request, error) {
 	target := *req.URL
 	if req.Host != "" {
 		target.Host = req.Host // what the server knows itself by
@@ -64,7 +63,7 @@ func (m *Manager) withProof(req *http.Request, s *snapshot, hints dpop.Hints) (*
 	if method == "" {
 		method = http.MethodGet
 	}
-	proof, err := s.pair.DPoPKey.Proof(method, &target, s.pair.AccessToken, hints.Nonce, m.now().Add(-hints.Skew))
+	proof, err := s.Pair.DPoPKey.Proof(method, &target, s.Pair.AccessToken, hints.Nonce, m.setup().Clock.Now().Add(-hints.Skew))
 	if err != nil {
 		return nil, fmt.Errorf("refresh: making a DPoP proof: %w: %w", oauth.ErrMisconfigured, err)
 	}
@@ -96,20 +95,3 @@ func cannotPresent(pair *oauth.TokenPair) error {
 }
 
 var errDPoPGRPC = errors.New("refresh: a DPoP token needs a proof for each request, which gRPC credentials cannot make; use Bearer tokens")
-
-// keepDowngraded follows an answer that had to be refused although the server
-// took the refresh token: next is the pair with its successor. That is saved, for
-// it is all that can be spent, and the access token that there was goes on to be
-// served while it lives. The refusal itself is for a person to put right.
-func (m *managed) keepDowngraded(ctx context.Context, next *oauth.TokenPair, err error) error {
-	rec := m.rec.Clone()
-	rec.Supersede(next)
-	m.rec = rec
-	m.unsaved.store, m.unsaved.callback = true, m.cfg.TokenStore != nil
-	_ = m.save(ctx) // reported, and tried again
-	if m.rec != rec {
-		return tokenstore.ErrConflict // a logout or a new login has overtaken us
-	}
-	m.show(next)
-	return m.misconfigured(err)
-}

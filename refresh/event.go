@@ -1,65 +1,76 @@
 package refresh
 
-import "time"
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/benbjohnson/clock"
+
+	"github.com/evertoken/evertoken/refresh/internal/engine"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/session"
+)
 
 // EventKind names what happened.
 type EventKind string
 
 const (
 	// EventStarted: the manager runs.
-	EventStarted EventKind = "started"
+	EventStarted = EventKind(engine.EventStarted)
 	// EventRefreshing: a refresh token is about to be spent.
-	EventRefreshing EventKind = "refreshing"
+	EventRefreshing = EventKind(session.EventRefreshing)
 	// EventUnlocked: the session is renewed without its lock, which another host may do
 	// as well, because the Store cannot be reached (Config.LocalWhenUnavailable); Err
 	// says why.
-	EventUnlocked EventKind = "unlocked"
+	EventUnlocked = EventKind(session.EventUnlocked)
 	// EventRefreshed: the server gave a new pair, and it is saved.
-	EventRefreshed EventKind = "refreshed"
+	EventRefreshed = EventKind(session.EventRefreshed)
 	// EventAdopted: a pair that somebody else obtained was taken from the Store.
-	EventAdopted EventKind = "adopted"
+	EventAdopted = EventKind(session.EventAdopted)
 	// EventUpdated: the program handed in a new login (UpdateTokens).
-	EventUpdated EventKind = "updated"
+	EventUpdated = EventKind(engine.EventUpdated)
 	// EventRefreshFailed: an attempt failed; Err says how, NextAttempt when the
 	// next one is. The session goes on.
-	EventRefreshFailed EventKind = "refresh_failed"
+	EventRefreshFailed = EventKind(session.EventRefreshFailed)
 	// EventMisconfigured: like EventRefreshFailed, but somebody has to change something:
 	// the configuration, the client's registration, the server's address. Reported once
 	// until it is over; of a client that the server refuses, once for all sessions.
-	EventMisconfigured EventKind = "misconfigured"
+	EventMisconfigured = EventKind(session.EventMisconfigured)
 	// EventLoginRequired: the server ended the session. Once per dead grant.
-	EventLoginRequired EventKind = "login_required"
+	EventLoginRequired = EventKind(session.EventLoginRequired)
 	// EventSuspected: the session is refused without a clear word, and has been for a
 	// while; a login probably helps (ErrSuspected). Once per grant. It goes on being
 	// tried.
-	EventSuspected EventKind = "suspected"
+	EventSuspected = EventKind(session.EventSuspected)
 	// EventRecovered: a session that was suspected or misconfigured is renewed again, or
 	// one of those that were all refused alike.
-	EventRecovered EventKind = "recovered"
+	EventRecovered = EventKind(session.EventRecovered)
 	// EventReauthenticateFailed: Config.Reauthenticate returned an error.
-	EventReauthenticateFailed EventKind = "reauthenticate_failed"
+	EventReauthenticateFailed = EventKind(engine.EventReauthenticateFailed)
 	// EventLoggedOut: somebody removed the session from the Store.
-	EventLoggedOut EventKind = "logged_out"
+	EventLoggedOut = EventKind(session.EventLoggedOut)
 	// EventOtherAccount: somebody has logged in as someone else. The manager serves
 	// its token while that lives, and goes on when its account is back.
-	EventOtherAccount EventKind = "other_account"
+	EventOtherAccount = EventKind(session.EventOtherAccount)
 	// EventSaveFailed: a new pair is in use but could not be saved. Saving is
 	// tried again until it works.
-	EventSaveFailed EventKind = "save_failed"
+	EventSaveFailed = EventKind(session.EventSaveFailed)
 	// EventSaved: a pair that could not be saved before now is.
-	EventSaved EventKind = "saved"
+	EventSaved = EventKind(session.EventSaved)
 	// EventScopeReduced: a new access token has less scope than the one before.
-	EventScopeReduced EventKind = "scope_reduced"
+	EventScopeReduced = EventKind(session.EventScopeReduced)
 	// EventIDTokenRejected: the ID token that came with a new pair failed a check;
 	// Err says which. The pair is saved and in use, with the ID token from before.
-	EventIDTokenRejected EventKind = "id_token_rejected"
+	EventIDTokenRejected = EventKind(session.EventIDTokenRejected)
 	// EventRefreshTokenEnding: the refresh token's own end comes near.
-	EventRefreshTokenEnding EventKind = "refresh_token_ending"
+	EventRefreshTokenEnding = EventKind(session.EventRefreshTokenEnding)
 	// EventChecked: a check is over. Tests wait for it instead of sleeping. A look
 	// at a session of a Pool that finds nothing to do is not reported.
-	EventChecked EventKind = "checked"
+	EventChecked = EventKind(session.EventChecked)
 	// EventStopped: the manager has stopped.
-	EventStopped EventKind = "stopped"
+	EventStopped = EventKind(engine.EventStopped)
 )
 
 // An Event tells what a Manager did or met. It holds no secret.
@@ -73,4 +84,76 @@ type Event struct {
 	NextAttempt time.Time
 	// ExpiresAt is when the current access token dies, if that is known.
 	ExpiresAt time.Time
+}
+
+// A reporter tells the program what happens.
+type reporter struct {
+	clock   clock.Clock
+	logger  *slog.Logger
+	onEvent func(Event) // nil: not called
+}
+
+// emit hands an event to the program. A panicking OnEvent is the program's
+// mistake; it must not take the session with it.
+func (r *reporter) emit(name string, what session.Event, expiresAt time.Time) {
+	e := Event{Kind: EventKind(what.Kind), Session: name, Err: what.Err, NextAttempt: what.Next.Wall(), ExpiresAt: expiresAt}
+	logs := r.logs(e)
+	if r.onEvent == nil && !logs {
+		return
+	}
+	e.Time = r.clock.Now().Round(0)
+	if logs {
+		_ = failure.Guard("Logger", func() error { r.log(e); return nil })
+	}
+	if r.onEvent == nil {
+		return
+	}
+	if err := failure.Guard("OnEvent", func() error { r.onEvent(e); return nil }); err != nil {
+		r.logger.Error("callback failed", "session", e.Session, "error", err)
+	}
+}
+
+// log writes decisions, each at the level at which a person should look.
+func (r *reporter) log(e Event) {
+	ctx, level := context.Background(), e.level()
+	log := r.logger.With("session", e.Session)
+	switch e.Kind {
+	case EventRefreshFailed, EventSaveFailed, EventScopeReduced, EventRefreshTokenEnding:
+		log.Log(ctx, level, string(e.Kind), "error", e.Err, "next_attempt", e.NextAttempt, "expires", e.ExpiresAt)
+	case EventLoginRequired, EventSuspected, EventMisconfigured, EventReauthenticateFailed:
+		log.Log(ctx, level, string(e.Kind), "error", e.Err)
+	case EventRefreshing:
+		log.Log(ctx, level, string(e.Kind))
+	default:
+		if level == slog.LevelWarn {
+			log.Log(ctx, level, string(e.Kind), "error", e.Err)
+			return
+		}
+		log.Log(ctx, level, string(e.Kind), "expires", e.ExpiresAt)
+	}
+}
+
+// logs reports whether an event is written, which is asked before one is put
+// together. A Logger that panics is none.
+func (r *reporter) logs(e Event) (enabled bool) {
+	_ = failure.Guard("Logger", func() error {
+		enabled = e.Kind != EventChecked && r.logger.Enabled(context.Background(), e.level())
+		return nil
+	})
+	return enabled
+}
+
+func (e Event) level() slog.Level {
+	switch e.Kind {
+	case EventRefreshFailed, EventSaveFailed, EventScopeReduced, EventRefreshTokenEnding:
+		return slog.LevelWarn
+	case EventLoginRequired, EventSuspected, EventMisconfigured, EventReauthenticateFailed:
+		return slog.LevelError
+	case EventRefreshing:
+		return slog.LevelDebug
+	}
+	if e.Err != nil && !errors.Is(e.Err, context.Canceled) {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
 }

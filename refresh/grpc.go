@@ -12,14 +12,14 @@ import (
 // importing it. It waits like TokenContext. DPoP tokens are refused as
 // oauth.ErrMisconfigured: gRPC leaves no room for their proofs.
 func (m *Manager) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
-	s, err := m.current(ctx)
+	s, err := m.m.Current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if s.pair.Type() == "DPoP" {
+	if s.Pair.Type() == "DPoP" {
 		return nil, fmt.Errorf("%w: %w", errDPoPGRPC, oauth.ErrMisconfigured)
 	}
-	return map[string]string{"authorization": s.authorization[0]}, nil
+	return map[string]string{"authorization": s.Authorization[0]}, nil
 }
 
 // RequireTransportSecurity is true: tokens travel over TLS only.

@@ -1,14 +1,8 @@
 package refresh
 
 import (
-	"fmt"
-	"net/http"
 	"net/url"
-	"slices"
 	"strings"
-
-	"github.com/evertoken/evertoken/internal/thishost"
-	"github.com/evertoken/evertoken/oauth"
 )
 
 // An origin is scheme, host and port of a URL (RFC 6454), the host in lower case
@@ -53,40 +47,4 @@ func allowOrigins(list []string) []allowedOrigin {
 
 func (a allowedOrigin) matches(u *url.URL) bool {
 	return a.scheme == u.Scheme && (a.written == u.Host || a.origin == originOf(u))
-}
-
-// mayCarry decides whether the token may go with req. A redirect that leaves the
-// allowed origins travels bare; a request that the program itself directs there
-// is a mistake, and an error.
-func (t *Transport) mayCarry(req *http.Request) (bool, error) {
-	allowed, redirected := t.m.cfg.origins, req.Response != nil
-	switch {
-	case len(allowed) > 0 && !slices.ContainsFunc(allowed, func(a allowedOrigin) bool { return a.matches(req.URL) }):
-		if redirected {
-			return false, nil
-		}
-		return false, fmt.Errorf("refresh: %v is not among Config.AllowedOrigins: %w", originOf(req.URL), oauth.ErrMisconfigured)
-	case len(allowed) == 0 && redirected && !fromSameOrigin(req):
-		return false, nil
-	case req.URL.Scheme != "https" && !thishost.Is(req.URL.Hostname()):
-		if redirected {
-			return false, nil
-		}
-		return false, fmt.Errorf("refresh: a token is not sent over plain HTTP: %w", oauth.ErrMisconfigured)
-	}
-	return true, nil
-}
-
-// fromSameOrigin reports whether a redirected request goes to the origin of the
-// request that the program made. http.Client links each request to the response
-// that caused it; a response that does not know its request leaves the origin
-// open, and so says no.
-func fromSameOrigin(req *http.Request) bool {
-	first := req
-	for first.Response != nil {
-		if first = first.Response.Request; first == nil {
-			return false
-		}
-	}
-	return originOf(first.URL) == originOf(req.URL)
 }

@@ -6,18 +6,14 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/engine"
+	"github.com/evertoken/evertoken/refresh/internal/gate"
 	"github.com/evertoken/evertoken/tokenstore"
 )
-
-// DefaultWorkers is how many sessions a Pool works on at a time, unless told
-// otherwise.
-const DefaultWorkers = 64
 
 // PoolConfig configures a Pool.
 type PoolConfig struct {
@@ -54,16 +50,13 @@ type PoolConfig struct {
 // [Pool.Session], and end it with [Pool.Stop] or [Pool.Close]; it can be started
 // again. All methods are safe for concurrent use.
 type Pool struct {
-	cfg       *setup
+	set       *setup
 	configure func(session string, cfg *Config)
+	engine    *engine.Engine
 	workers   int
-	idleAfter time.Duration
 
-	mu       sync.Mutex // guards the fields below; never held across I/O or callbacks
-	run      *poolRun   // nil when stopped
-	servers  map[string]*server
-	sessions map[string]*Manager
-	opening  map[string]chan struct{} // closed when the session is open, or is not
+	mu    sync.Mutex // guards gates
+	gates map[string]*gate.Gate
 }
 
 // NewPool returns a pool without sessions. cfg is copied; a missing OAuthClient is
@@ -72,57 +65,33 @@ func NewPool(cfg PoolConfig) *Pool {
 	if cfg.Workers <= 0 {
 		cfg.Workers = DefaultWorkers
 	}
-	p := &Pool{
-		cfg:       newSetup(cfg.Config),
-		configure: cfg.Configure,
-		workers:   cfg.Workers,
-		idleAfter: cfg.IdleAfter,
-		servers:   make(map[string]*server),
-		sessions:  make(map[string]*Manager),
-		opening:   make(map[string]chan struct{}),
-	}
-	p.cfg.server = p.serverOf(p.cfg)
+	p := &Pool{configure: cfg.Configure, workers: cfg.Workers, gates: make(map[string]*gate.Gate)}
+	p.set = newSetup(cfg.Config, true, p.gateOf)
+	p.engine = engine.New(engine.Options{
+		Clock: p.set.Clock, CheckInterval: p.set.CheckInterval, Store: p.set.Store, Logger: p.set.Logger,
+		Workers: cfg.Workers, IdleAfter: cfg.IdleAfter,
+	})
 	return p
 }
 
-// serverOf returns what the sessions of one server share. Of a server without a name
-// nobody knows whether it is another one's, so its sessions have to be configured
-// alike.
-func (p *Pool) serverOf(cfg *setup) *server {
+// gateOf returns what the sessions of one server share. Servers without a name may be
+// the same or not, so their sessions have to be configured alike.
+func (p *Pool) gateOf(name string, l Limits) *gate.Gate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if name := cfg.server.name; name != "" && p.servers[name] != nil {
-		return p.servers[name]
+	g := p.gates[name]
+	if g == nil {
+		g = gate.New(name, gate.Limits(l), p.workers)
 	}
-	s := newServer(cfg.server.name, cfg.Limits, p.workers)
-	if s.name != "" {
-		p.servers[s.name] = s
+	if name != "" {
+		p.gates[name] = g
 	}
-	return s
+	return g
 }
 
 // Start makes the pool ready for sessions; it opens none. The end of ctx has the
 // effect of Stop. Start fails with ErrRunning if the pool runs.
-func (p *Pool) Start(ctx context.Context) error {
-	for {
-		p.mu.Lock()
-		old := p.run
-		if old == nil {
-			p.run = p.newRun(ctx)
-			p.mu.Unlock()
-			return nil
-		}
-		p.mu.Unlock()
-		if old.ctx.Err() == nil {
-			return ErrRunning
-		}
-		select {
-		case <-old.finished:
-		case <-ctx.Done():
-			return fmt.Errorf("refresh: start: %w", context.Cause(ctx))
-		}
-	}
-}
+func (p *Pool) Start(ctx context.Context) error { return p.engine.Start(ctx) }
 
 // Session returns the session's manager, running. The first time it reads the
 // session from Config.Store, for as long as ctx allows; later it costs a look
@@ -176,7 +145,7 @@ func (p *Pool) Restore(ctx context.Context) (int, error) {
 func (p *Pool) names(ctx context.Context) iter.Seq2[[]string, error] {
 	const pageSize = 1000
 	return func(yield func([]string, error) bool) {
-		if pager, ok := p.cfg.Store.(tokenstore.Pager); ok {
+		if pager, ok := p.set.Store.(tokenstore.Pager); ok {
 			for after := ""; ; {
 				page, err := pager.NamesAfter(ctx, after, pageSize)
 				if errors.Is(err, errors.ErrUnsupported) {
@@ -188,7 +157,7 @@ func (p *Pool) names(ctx context.Context) iter.Seq2[[]string, error] {
 				after = page[len(page)-1]
 			}
 		}
-		list, ok := p.cfg.Store.(tokenstore.Lister)
+		list, ok := p.set.Store.(tokenstore.Lister)
 		if !ok {
 			yield(nil, fmt.Errorf("the Store cannot list its sessions: %w", oauth.ErrMisconfigured))
 			return
@@ -197,133 +166,78 @@ func (p *Pool) names(ctx context.Context) iter.Seq2[[]string, error] {
 	}
 }
 
-// dropIdle forgets a session that nobody uses.
-func (p *Pool) dropIdle(m *Manager) {
-	p.mu.Lock()
-	if p.sessions[m.session] == m && p.opening[m.session] == nil {
-		delete(p.sessions, m.session)
-	}
-	p.mu.Unlock()
-	m.halt()
-}
-
 // Drop stops a session and forgets it, here only: the Store keeps it. Its manager
 // cannot be started again. Drop waits as [Manager.Close] does, for as long as ctx
 // allows. It returns nil for a session that is not open.
 func (p *Pool) Drop(ctx context.Context, name string) error {
-	p.mu.Lock()
-	m := p.sessions[name]
-	delete(p.sessions, name)
-	p.mu.Unlock()
+	m := p.engine.Forget(name)
 	if m == nil {
 		return nil
 	}
-	return m.Close(ctx)
+	return m.Close(ctx, true)
 }
 
 // Statuses returns how every open session fares, in no particular order.
 func (p *Pool) Statuses() iter.Seq[*RefreshStatus] {
 	return func(yield func(*RefreshStatus) bool) {
-		for _, m := range p.open() {
-			if !yield(m.GetRefreshStatus()) {
+		for _, m := range p.engine.Members() {
+			if !yield(m.Handle().(*Manager).GetRefreshStatus()) {
 				return
 			}
 		}
 	}
 }
 
-// open returns the open sessions, in no particular order.
-func (p *Pool) open() []*Manager {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Collect(maps.Values(p.sessions))
-}
-
 // String describes the pool without tokens.
 func (p *Pool) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return fmt.Sprintf("refresh.Pool{sessions:%d running:%t}", len(p.sessions), p.run != nil && p.run.ctx.Err() == nil)
+	return fmt.Sprintf("refresh.Pool{sessions:%d running:%t}", len(p.engine.Members()), p.engine.IsRunning())
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
 func (p *Pool) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, p.String()) }
 
-// session returns the named session's manager, after starting it if need be: once,
-// however many ask.
+// session returns the named session's manager, after starting it if need be.
 func (p *Pool) session(ctx context.Context, name string, tokens *oauth.TokenPair) (*Manager, error) {
-	for {
-		p.mu.Lock()
-		m, busy, r := p.sessions[name], p.opening[name], p.run
-		if r == nil || r.ctx.Err() != nil {
-			p.mu.Unlock()
-			return nil, fmt.Errorf("refresh: session %q: the pool: %w", name, ErrStopped)
-		}
-		if busy == nil && m != nil {
-			p.mu.Unlock() // a manager that starts asks for it while its own is locked
-			if m.IsRunning() {
-				return m, m.offer(ctx, tokens)
-			}
-			p.mu.Lock()
-			m, busy = p.sessions[name], p.opening[name]
-		}
-		if busy == nil {
-			p.opening[name] = make(chan struct{})
-			p.mu.Unlock()
-			return p.begin(ctx, r, m, name, tokens)
-		}
-		p.mu.Unlock()
-		select {
-		case <-busy:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("refresh: opening session %q: %w", name, context.Cause(ctx))
-		}
-	}
-}
-
-// begin starts a manager, m if there is one, for the session that it is the only
-// one to open.
-func (p *Pool) begin(ctx context.Context, r *poolRun, m *Manager, name string, tokens *oauth.TokenPair) (*Manager, error) {
+	m, err := p.engine.Open(ctx, name, tokens, func() *engine.Member {
+		return &newManager(p.engine, p.setupOf(name), name).m
+	})
 	if m == nil {
-		m = newManager(p.setupOf(name), name, p)
-	}
-	p.mu.Lock()
-	p.sessions[name] = m // before it runs, or a pool that stops would miss it
-	p.mu.Unlock()
-	err := m.start(ctx, r.ctx, tokens)
-	if errors.Is(err, ErrRunning) {
-		err = nil // somebody who had kept the manager has started it
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	close(p.opening[name])
-	delete(p.opening, name)
-	if err != nil {
-		delete(p.sessions, name)
 		return nil, err
 	}
-	return m, nil
+	return m.Handle().(*Manager), err
 }
 
 // setupOf returns the configuration of a session.
 func (p *Pool) setupOf(name string) *setup {
 	if p.configure == nil {
-		return p.cfg
+		return p.set
 	}
-	cfg := p.cfg.Config
+	cfg := p.set.Config
 	p.configure(name, &cfg)
-	cfg.Clock, cfg.CheckInterval = p.cfg.Clock, p.cfg.CheckInterval
-	own := newSetup(cfg)
-	own.server = p.serverOf(own)
-	if own.Store == p.cfg.Store {
-		own.watching = p.cfg.watching
-	}
+	cfg.Clock, cfg.CheckInterval = p.set.Clock, p.set.CheckInterval
+	own := newSetup(cfg, true, p.gateOf)
+	own.engine.Watched = own.Store == p.set.Store
 	return own
 }
 
 // Stop ends the pool and all of its sessions, as [Manager.Stop] does for one. It
 // does nothing if the pool is not running.
-func (p *Pool) Stop() { _ = p.close(context.Background(), false) }
+func (p *Pool) Stop() { _, _ = p.engine.Close(context.Background(), false) }
 
 // Close is Stop with a limit, as [Manager.Close] is for one session.
-func (p *Pool) Close(ctx context.Context) error { return p.close(ctx, true) }
+func (p *Pool) Close(ctx context.Context) error {
+	err, done := p.engine.Close(ctx, true)
+	if done {
+		return err
+	}
+	var names []string
+	for st := range p.Statuses() {
+		if st.Unsaved && len(names) < engine.MaxErrors {
+			names = append(names, st.Session)
+		}
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("refresh: close: refreshes are still under way: %w: %w", ErrUnsaved, err)
+	}
+	return fmt.Errorf("refresh: close: sessions such as %q: %w: %w", names, ErrUnsaved, err)
+}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync/atomic"
 
 	"golang.org/x/oauth2"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/snapshot"
 )
 
 // A Resource hands out access tokens for one resource indicator (RFC 8707) out of
@@ -18,26 +18,20 @@ import (
 // [Manager.Resource]. Its tokens are obtained when they are asked for and live in
 // memory. Safe for concurrent use.
 type Resource struct {
-	m   *Manager
-	uri string
-	cur atomic.Pointer[snapshot]
+	m    *Manager
+	uri  string
+	cell *snapshot.Cell
 }
 
-// Resource returns the token source for a resource indicator, the same one for
-// the same uri. Config.OAuthClient must honour oauth.ResourceFrom, as
+// Resource returns the token source for a resource indicator; those for the same uri
+// have the same token. Config.OAuthClient must honour oauth.ResourceFrom, as
 // *oauth.Client does.
 func (m *Manager) Resource(uri string) *Resource {
-	c := m.hold()
-	defer c.release() // which does not rest any more
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if c.resources == nil {
-		c.resources = make(map[string]*Resource)
-	}
-	if c.resources[uri] == nil {
-		c.resources[uri] = &Resource{m: m, uri: uri}
-	}
-	return c.resources[uri]
+	return &Resource{m: m, uri: uri, cell: m.m.Cell(uri)}
+}
+
+func (r *Resource) current(ctx context.Context) (*snapshot.Snapshot, error) {
+	return r.m.m.CurrentFor(ctx, r.uri, r.cell)
 }
 
 // Token returns an access token for the resource, to be kept no longer than
@@ -47,7 +41,7 @@ func (r *Resource) Token() (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.m.handOut(s), nil
+	return s.HandOut(r.m.m.Now()), nil
 }
 
 // TokenContext returns an access token for the resource; see
@@ -57,7 +51,7 @@ func (r *Resource) TokenContext(ctx context.Context) (*oauth.TokenPair, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.pair, nil
+	return s.Pair, nil
 }
 
 // Transport is [Manager.Transport] with the resource's token.
@@ -72,45 +66,3 @@ func (r *Resource) String() string {
 
 // Format implements fmt.Formatter: every verb prints what String returns.
 func (r *Resource) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, r.String()) }
-
-// current serves a living token; one that is due for renewal is renewed behind.
-func (r *Resource) current(ctx context.Context) (*snapshot, error) {
-	s, now := r.cur.Load(), r.m.now()
-	if !s.alive(now) {
-		return r.m.await(ctx, r.uri)
-	}
-	if s.isDue(now) {
-		c := r.m.hold()
-		_, _ = c.fly(want{stale: s, resource: r.uri})
-		c.release()
-	}
-	return s, nil
-}
-
-// currentFor returns what is current for a resource indicator; empty means the
-// session's own token.
-func (m *Manager) currentFor(resource string) *snapshot {
-	if resource == "" {
-		return m.cur.Load()
-	}
-	return m.Resource(resource).cur.Load()
-}
-
-// forgetResources drops the tokens of a login that is no longer the session.
-func (m *managed) forgetResources() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, r := range m.resources {
-		r.cur.Store(nil)
-	}
-}
-
-// publishResource shows a resource's new token. The caller has the turn.
-func (m *managed) publishResource(resource string, pair *oauth.TokenPair) {
-	t := m.timing(pair)
-	t.Idle, t.RefreshExpires = 0, pair.ExpiresAt // the session looks after the refresh token
-	m.generation++
-	s := newSnapshot(pair, t, m.now())
-	s.generation = m.generation
-	m.Resource(resource).cur.Store(s)
-}

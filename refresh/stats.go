@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/moment"
+	"github.com/evertoken/evertoken/refresh/internal/gate"
 )
 
 // PoolStats are a Pool's figures at one moment, for a metrics page. They hold no
@@ -40,38 +43,23 @@ type ServerStats struct {
 // nobody; for how each session fares, see Statuses.
 func (p *Pool) Stats() PoolStats {
 	stats := PoolStats{States: make(map[State]int)}
-	servers := make(map[*server]bool)
-	for _, m := range p.open() {
+	gates := map[*gate.Gate]bool{p.set.engine.Session.Gate: true}
+	for _, m := range p.engine.Members() {
 		stats.Sessions++
-		servers[m.cfg.server] = true
-		m.mu.Lock()
-		state := StateValid
-		if m.awake == nil {
+		gates[m.Config().Session.Gate] = true
+		state, dormant := m.State()
+		if dormant {
 			stats.Resting++
-		} else {
-			state = m.awake.state.Load().state
 		}
-		m.mu.Unlock()
-		stats.States[state]++
+		stats.States[State(state)]++
 	}
-	servers[p.cfg.server] = true
-	for s := range servers {
-		stats.Servers = append(stats.Servers, s.stats(p.cfg.Clock.Now()))
+	for g := range gates {
+		s := g.Stats(moment.Of(p.set.Clock.Now()))
+		stats.Servers = append(stats.Servers, ServerStats{
+			Server: s.Name, Sessions: s.Sessions, Underway: s.InFlight, Refreshed: s.Done, Failed: s.Failed,
+			Latency: s.Latency, Down: s.Down, NotBefore: s.NotBefore,
+		})
 	}
 	slices.SortFunc(stats.Servers, func(a, b ServerStats) int { return strings.Compare(a.Server, b.Server) })
-	return stats
-}
-
-func (s *server) stats(now time.Time) ServerStats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stats := ServerStats{
-		Server: s.name, Sessions: s.sessions, Underway: s.underway,
-		Refreshed: s.refreshes, Failed: s.misses, Latency: s.latency,
-		Down: s.sessions > 1 && s.down >= downAfter,
-	}
-	if now.Before(s.notBefore) {
-		stats.NotBefore = s.notBefore.Round(0)
-	}
 	return stats
 }

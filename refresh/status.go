@@ -3,6 +3,36 @@ package refresh
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/moment"
+	"github.com/evertoken/evertoken/refresh/internal/session"
+	"github.com/evertoken/evertoken/refresh/internal/snapshot"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// State is how a session fares.
+type State string
+
+const (
+	// StateNone: the manager has no session yet.
+	StateNone = State(session.StateNone)
+	// StateValid: the last word of the server was a token pair.
+	StateValid = State(session.StateValid)
+	// StateRetrying: the last attempt failed; nothing is lost, and the manager
+	// tries again.
+	StateRetrying = State(session.StateRetrying)
+	// StateMisconfigured: the server refuses the client, or a person has to change
+	// something else first; retried slowly.
+	StateMisconfigured = State(session.StateMisconfigured)
+	// StateSuspected: the server has been refusing the session for a while without
+	// saying why, and the access token has died. A login probably helps; the session
+	// is kept, and tried again ever more rarely.
+	StateSuspected = State(session.StateSuspected)
+	// StateLoginRequired: the server ended the session. The pair is kept, and a
+	// newer one in the Store, or UpdateTokens, revives it.
+	StateLoginRequired = State(session.StateLoginRequired)
+	// StateLoggedOut: the session was removed from the Store.
+	StateLoggedOut = State(session.StateLoggedOut)
 )
 
 // RefreshStatus is how a session fares at one moment. It marshals to JSON with
@@ -44,41 +74,59 @@ type RefreshStatus struct {
 
 // GetRefreshStatus returns how the session fares. It never blocks.
 func (m *Manager) GetRefreshStatus() *RefreshStatus {
-	s, h := m.view()
-	st := statusOf(m.session, s, h, m.now())
+	s, h := m.m.View()
+	st := statusOf(m.m.Name(), s, h, m.m.Now())
 	st.IsRunning = m.IsRunning()
 	return st
 }
 
 // statusOf says how a session fares that readers see as s, which may be nil.
-func statusOf(session string, s *snapshot, h *health, now time.Time) *RefreshStatus {
+func statusOf(name string, s *snapshot.Snapshot, h *session.Health, now moment.Instant) *RefreshStatus {
 	st := &RefreshStatus{
-		LastRefreshAt: h.renewed,
-		Session:       session,
-		State:         h.state,
-		NextAttempt:   h.next.Round(0),
-		Failures:      h.failures,
-		Unsaved:       h.unsaved != nil,
+		LastRefreshAt: h.Renewed,
+		Session:       name,
+		State:         State(h.State),
+		NextAttempt:   h.Next.Wall(),
+		Failures:      h.Failures,
+		Unsaved:       h.Unsaved != nil,
 	}
-	if h.err != nil {
-		st.LastError = h.err.Error()
+	if h.Err != nil {
+		st.LastError = h.Err.Error()
 	}
-	if h.unsaved != nil {
-		st.SaveError = h.unsaved.Error()
+	if h.Unsaved != nil {
+		st.SaveError = h.Unsaved.Error()
 	}
 	if s == nil {
 		return st
 	}
-	st.ExpiresAt, st.RefreshExpiresAt, st.ClockSkew = s.pair.ExpiresAt, s.pair.RefreshExpiresAt, s.pair.Skew
-	st.RefreshAt = s.dueAt(now)
-	st.NeedsRefresh = s.isDue(now) && !h.ended()
+	st.ExpiresAt, st.RefreshExpiresAt, st.ClockSkew = s.Pair.ExpiresAt, s.Pair.RefreshExpiresAt, s.Pair.Skew
+	st.RefreshAt = s.DueAt(now)
+	st.NeedsRefresh = s.IsDue(now) && !h.Ended()
 	if !st.ExpiresAt.IsZero() {
-		st.TimeUntilExpiry = st.ExpiresAt.Sub(now.Round(0))
+		st.TimeUntilExpiry = st.ExpiresAt.Sub(now.Wall())
 	}
 	if !st.RefreshAt.IsZero() {
-		st.TimeUntilRefresh = st.RefreshAt.Sub(now.Round(0))
+		st.TimeUntilRefresh = st.RefreshAt.Sub(now.Wall())
 	}
 	return st
+}
+
+// Judge says how a saved session fares at the given time, as a manager with this
+// configuration would that starts with it: by the same rules, but for the jitter by
+// which each process renews a little earlier. It asks nobody, starts nothing, and
+// leaves rec alone, so it suits a command that looks at a session and ends. Nothing
+// of cfg is required; its OAuthClient tells how long an unused refresh token lives.
+// A nil rec, or one without tokens, is no session ([StateNone]).
+//
+// IsRunning, Failures, Unsaved and SaveError are about managers and stay zero. A
+// session whose tokens have both expired by what the server said of them counts as
+// ended (StateLoginRequired), and one that has been refused for long as suspected
+// (StateSuspected), although a manager would ask the server once more.
+func Judge(cfg Config, rec *tokenstore.Record, now time.Time) *RefreshStatus {
+	s := &setup{Config: cfg.withDefaults()}
+	at := moment.Of(now)
+	shown, h := s.session().Judge(rec, at)
+	return statusOf(s.Session, shown, h, at)
 }
 
 // MarshalJSON writes the status for scripts: unknown times are left out.

@@ -6,10 +6,15 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/evertoken/evertoken/internal/challenge"
+	"github.com/evertoken/evertoken/internal/thishost"
+	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/session"
+	"github.com/evertoken/evertoken/refresh/internal/snapshot"
 )
 
 // A Transport is an http.RoundTripper whose requests carry a fresh token. Get it
@@ -40,13 +45,13 @@ type Transport struct {
 	m        *Manager
 	base     http.RoundTripper
 	resource string
-	current  func(context.Context) (*snapshot, error) // of m, or of its Resource
+	current  func(context.Context) (*snapshot.Snapshot, error) // of m, or of its Resource
 }
 
 // Transport returns a RoundTripper over base; nil means http.DefaultTransport, or
 // what presents the client's certificate.
 func (m *Manager) Transport(base http.RoundTripper) *Transport {
-	return &Transport{m: m, base: base, current: m.current}
+	return &Transport{m: m, base: base, current: m.m.Current}
 }
 
 // Client returns an http.Client whose requests carry a fresh token.
@@ -84,8 +89,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // present sends req with the token s.
-func (t *Transport) present(req *http.Request, s *snapshot) (*http.Response, error) {
-	if s.bearer {
+func (t *Transport) present(req *http.Request, s *snapshot.Snapshot) (*http.Response, error) {
+	if s.Bearer {
 		return t.carrier().RoundTrip(withToken(req, s))
 	}
 	return t.presentOther(req, s)
@@ -93,8 +98,8 @@ func (t *Transport) present(req *http.Request, s *snapshot) (*http.Response, err
 
 // again renews the rejected token s and sends req once more. If that is not
 // possible, it returns the response that there is.
-func (t *Transport) again(req *http.Request, resp *http.Response, s *snapshot) (*http.Response, error) {
-	next := t.m.renewRejected(req.Context(), t.resource, s, rewindable(req))
+func (t *Transport) again(req *http.Request, resp *http.Response, s *snapshot.Snapshot) (*http.Response, error) {
+	next := t.m.m.RenewRejected(req.Context(), t.resource, s, rewindable(req))
 	if next == nil {
 		return resp, nil
 	}
@@ -105,10 +110,7 @@ func (t *Transport) again(req *http.Request, resp *http.Response, s *snapshot) (
 	discard(resp)
 	resp, err := t.present(retry, next)
 	if err == nil && t.rejected(resp, next) {
-		until := t.m.now().Add(t.m.cfg.CheckInterval)
-		c := t.m.hold()
-		c.distrust.Store(&until)
-		c.release()
+		t.m.m.Session((*session.Session).Distrust)
 		t.explainRejection(next)
 	}
 	return resp, err
@@ -145,77 +147,36 @@ func discard(resp *http.Response) {
 	}
 }
 
-// renewRejected returns a token to use in place of s, which the API has rejected,
-// or nil. It makes one attempt and, unless wait is set, does not wait for it.
-func (m *Manager) renewRejected(ctx context.Context, resource string, s *snapshot, wait bool) *snapshot {
-	c := m.use()
-	defer c.release()
-	if cur := m.currentFor(resource); !cur.same(s) && cur.alive(m.now()) {
-		return cur
-	}
-	if until := c.distrust.Load(); until != nil && remaining(m.now(), *until) > 0 {
-		m.wakeUp() // the Store may know more
-		return nil
-	}
-	w := want{stale: s, resource: resource, rejected: true}
-	if !wait {
-		_, _ = c.fly(w)
-		return nil
-	}
-	_ = c.flyAndWait(ctx, w) // what counts is the token there is then
-	if cur := m.currentFor(resource); !cur.same(s) && cur.alive(m.now()) {
-		return cur
-	}
-	return nil
-}
-
 // rejected reports whether a response says that the token is no good. It calls
 // the step-up hook when the API wants more scope instead.
-func (t *Transport) rejected(resp *http.Response, s *snapshot) bool {
+func (t *Transport) rejected(resp *http.Response, s *snapshot.Snapshot) bool {
 	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
 		return false
 	}
-	params := challenge.Params(resp.Header, s.pair.Type())
+	params := challenge.Params(resp.Header, s.Pair.Type())
 	if strings.EqualFold(params["error"], "insufficient_scope") {
 		t.m.wantsScope(params["scope"], s)
 		return false
 	}
-	if s.pair.Type() == "DPoP" && proofError(resp) != "" {
+	if s.Pair.Type() == "DPoP" && proofError(resp) != "" {
 		return false // the proof was no good; the token may well be
 	}
-	if resp.StatusCode == http.StatusForbidden && !t.m.cfg.Treat403AsExpired {
-		t.m.wakeUp() // some APIs mean 401; somebody else may have renewed
+	if resp.StatusCode == http.StatusForbidden && !t.m.setup().Treat403AsExpired {
+		t.m.m.Wake() // some APIs mean 401; somebody else may have renewed
 		return false
 	}
 	return true
 }
 
-// stepUps are the scopes that APIs have asked for in vain with one access token.
-type stepUps struct {
-	generation uint64
-	scopes     map[string]bool
-}
-
 // wantsScope tells the program that an API wants more scope, once per scope and
 // access token.
-func (m *Manager) wantsScope(scope string, s *snapshot) {
-	if m.cfg.OnInsufficientScope == nil {
+func (m *Manager) wantsScope(scope string, s *snapshot.Snapshot) {
+	set := m.setup()
+	if set.OnInsufficientScope == nil || !m.m.FirstToWant(scope, s.Generation) {
 		return
 	}
-	c := m.hold()
-	m.mu.Lock()
-	if c.stepUp.scopes == nil || c.stepUp.generation != s.generation {
-		c.stepUp = stepUps{s.generation, make(map[string]bool)}
-	}
-	told := c.stepUp.scopes[scope]
-	c.stepUp.scopes[scope] = true
-	m.mu.Unlock()
-	c.release()
-	if told {
-		return
-	}
-	if err := failure.Guard("OnInsufficientScope", func() error { m.cfg.OnInsufficientScope(scope); return nil }); err != nil {
-		m.cfg.Logger.Error("callback failed", "session", m.session, "error", err)
+	if err := failure.Guard("OnInsufficientScope", func() error { set.OnInsufficientScope(scope); return nil }); err != nil {
+		set.Logger.Error("callback failed", "session", m.m.Name(), "error", err)
 	}
 }
 
@@ -237,13 +198,13 @@ func (t *Transport) CloseIdleConnections() {
 
 // withToken returns a copy of req that carries the token. Its header map is its
 // own; the values in it are shared and not written to.
-func withToken(req *http.Request, s *snapshot) *http.Request {
+func withToken(req *http.Request, s *snapshot.Snapshot) *http.Request {
 	clone := *req
 	clone.Header = maps.Clone(req.Header)
 	if clone.Header == nil {
 		clone.Header = make(http.Header, 1)
 	}
-	clone.Header["Authorization"] = s.authorization
+	clone.Header["Authorization"] = s.Authorization
 	return &clone
 }
 
@@ -251,4 +212,40 @@ func closeBody(req *http.Request) {
 	if req.Body != nil {
 		_ = req.Body.Close()
 	}
+}
+
+// mayCarry decides whether the token may go with req. A redirect that leaves the
+// allowed origins travels bare; a request that the program itself directs there
+// is a mistake, and an error.
+func (t *Transport) mayCarry(req *http.Request) (bool, error) {
+	allowed, redirected := t.m.setup().origins, req.Response != nil
+	switch {
+	case len(allowed) > 0 && !slices.ContainsFunc(allowed, func(a allowedOrigin) bool { return a.matches(req.URL) }):
+		if redirected {
+			return false, nil
+		}
+		return false, fmt.Errorf("refresh: %v is not among Config.AllowedOrigins: %w", originOf(req.URL), oauth.ErrMisconfigured)
+	case len(allowed) == 0 && redirected && !fromSameOrigin(req):
+		return false, nil
+	case req.URL.Scheme != "https" && !thishost.Is(req.URL.Hostname()):
+		if redirected {
+			return false, nil
+		}
+		return false, fmt.Errorf("refresh: a token is not sent over plain HTTP: %w", oauth.ErrMisconfigured)
+	}
+	return true, nil
+}
+
+// fromSameOrigin reports whether a redirected request goes to the origin of the
+// request that the program made. http.Client links each request to the response
+// that caused it; a response that does not know its request leaves the origin
+// open, and so says no.
+func fromSameOrigin(req *http.Request) bool {
+	first := req
+	for first.Response != nil {
+		if first = first.Response.Request; first == nil {
+			return false
+		}
+	}
+	return originOf(first.URL) == originOf(req.URL)
 }

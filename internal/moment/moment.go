@@ -6,6 +6,8 @@
 package moment
 
 import (
+	"encoding/binary"
+	"errors"
 	"math"
 	"reflect"
 	"time"
@@ -63,7 +65,19 @@ func add(t int64, d time.Duration) int64 {
 }
 
 // Since returns how long before i the Instant past was, by the monotonic clock.
-func (i Instant) Since(past Instant) time.Duration { return time.Duration(i.mono - past.mono) }
+func (i Instant) Since(past Instant) time.Duration { return sub(i.mono, past.mono) }
+
+// sub returns the difference of two times, or the longest there is if that is longer.
+func sub(a, b int64) time.Duration {
+	switch d := a - b; {
+	case a >= b && d < 0:
+		return math.MaxInt64
+	case a < b && d > 0:
+		return math.MinInt64
+	default:
+		return time.Duration(d)
+	}
+}
 
 // At returns the Instant at which the wall clock, as it goes now, will show a time;
 // zero for a zero time.
@@ -76,18 +90,27 @@ func (now Instant) At(wall time.Time) Instant {
 
 // Until returns how much is left of a wait until at: less than nothing if it is over.
 func (now Instant) Until(at Instant) time.Duration {
-	return time.Duration(min(at.wall-now.wall, at.mono-now.mono))
+	if at.IsZero() {
+		return math.MinInt64
+	}
+	return min(sub(at.wall, now.wall), sub(at.mono, now.mono))
 }
 
 // Reached reports whether a wait until at is over. One until the zero Instant is.
-func (now Instant) Reached(at Instant) bool { return now.wall >= at.wall || now.mono >= at.mono }
+func (now Instant) Reached(at Instant) bool {
+	return at.IsZero() || now.wall >= at.wall || now.mono >= at.mono
+}
+
+// After reports whether i is later than other by the monotonic clock. The zero Instant is
+// not.
+func (i Instant) After(other Instant) bool { return !i.IsZero() && i.mono > other.mono }
 
 // Stepped reports whether the wall clock was set, or the machine slept, between past
 // and i: then a wait that was planned by one clock tells nothing any more.
 func (i Instant) Stepped(past Instant) bool {
 	const noise = time.Second // clocks are slewed by less
 	passed := i.Since(past)
-	return passed < 0 || (time.Duration(i.wall-past.wall)-passed).Abs() > noise
+	return passed < 0 || (sub(i.wall, past.wall)-passed).Abs() > noise
 }
 
 // Or returns the sooner of i and other by each clock, ignoring a zero one.
@@ -111,6 +134,9 @@ func (i Instant) And(other Instant) Instant {
 	}
 	return Instant{max(i.wall, other.wall), max(i.mono, other.mono)}
 }
+
+// OrMono returns i, or the sooner of i and other by the monotonic clock alone.
+func (i Instant) OrMono(other Instant) Instant { return Instant{i.wall, min(i.mono, other.mono)} }
 
 // Later returns the later of two wall-clock times.
 func Later(a, b time.Time) time.Time {
@@ -154,4 +180,26 @@ func editTimes(v reflect.Value, edit func(time.Time) time.Time) {
 			}
 		}
 	}
+}
+
+// Parts returns i as two numbers, of which FromParts makes it again in this process.
+func (i Instant) Parts() (wall, mono int64) { return i.wall, i.mono }
+
+// FromParts is the inverse of Parts.
+func FromParts(wall, mono int64) Instant { return Instant{wall, mono} }
+
+// MarshalBinary writes i for UnmarshalBinary in this process.
+func (i Instant) MarshalBinary() ([]byte, error) {
+	return binary.AppendVarint(binary.AppendVarint(nil, i.wall), i.mono), nil
+}
+
+// UnmarshalBinary reads what MarshalBinary has written.
+func (i *Instant) UnmarshalBinary(form []byte) error {
+	wall, n := binary.Varint(form)
+	mono, m := binary.Varint(form[max(n, 0):])
+	if n <= 0 || m <= 0 {
+		return errors.New("moment: not an Instant")
+	}
+	*i = Instant{wall, mono}
+	return nil
 }

@@ -64,6 +64,21 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
+// Monotonic time may be negative: it is, in a bubble of package synctest.
+func TestMonotonicTimeBeforeTheProcessBegan(t *testing.T) {
+	early := Instant{0, -int64(time.Hour)}
+	if left := early.Until(Never); left <= 0 || early.Reached(Never) {
+		t.Errorf("%v left until Never", left)
+	}
+	if early.Reached(early.Add(time.Second)) || early.Until(early.Add(time.Second)) != time.Second {
+		t.Error("a second is not a second")
+	}
+	var none Instant
+	if none.After(early) || !early.Reached(none) || early.Until(none) > 0 {
+		t.Error("the zero Instant is later than another one")
+	}
+}
+
 func TestEditTimes(t *testing.T) {
 	type inner struct {
 		At     time.Time

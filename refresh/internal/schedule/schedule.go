@@ -141,19 +141,6 @@ func (t Timing) EndingNotice() time.Time {
 	return t.RefreshExpires.Add(-notice)
 }
 
-// NextWake is when to look again: at the earliest of the given times that are
-// not zero, but no later than interval from now, and no earlier than now.
-func NextWake(now time.Time, interval time.Duration, times ...time.Time) time.Time {
-	wake := now.Add(interval)
-	for _, t := range times {
-		wake = moment.Earlier(wake, t)
-	}
-	if wake.Before(now) {
-		return now
-	}
-	return wake
-}
-
 const (
 	// backoffBase is the wait after a first failure: most interruptions of a
 	// network are over within seconds.

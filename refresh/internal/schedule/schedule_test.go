@@ -114,26 +114,6 @@ func TestEndingIsAnnouncedThreeDaysAheadOrAQuarter(t *testing.T) {
 	}
 }
 
-func TestNextWakeIsTheEarliestWithinTheInterval(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		times []time.Time
-		want  time.Time
-	}{
-		{"nothing to do", nil, at(time.Minute)},
-		{"times not known", []time.Time{{}, {}}, at(time.Minute)},
-		{"soon", []time.Time{{}, at(20 * time.Second), at(10 * time.Second)}, at(10 * time.Second)},
-		{"later than the interval", []time.Time{at(time.Hour)}, at(time.Minute)},
-		{"past", []time.Time{at(-time.Hour), at(time.Second)}, t0},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := NextWake(t0, time.Minute, tt.times...); !got.Equal(tt.want) {
-				t.Errorf("wake %v; want %v", got, tt.want)
-			}
-		})
-	}
-}
-
 func TestBackoffDoublesUpToTheLimit(t *testing.T) {
 	for _, tt := range []struct {
 		failures int
@@ -262,7 +242,7 @@ func FuzzBackoff(f *testing.F) {
 
 func TestTheServersHintMakesARenewalDueEarlierAndNeverLater(t *testing.T) {
 	issued := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
-	base := Timing{Issued: issued, Expires: issued.Add(24 * time.Hour), Renewable: true, Threshold: 5*time.Minute}
+	base := Timing{Issued: issued, Expires: issued.Add(24 * time.Hour), Renewable: true, Threshold: 5 * time.Minute}
 	for name, tt := range map[string]struct {
 		hint   time.Time
 		jitter float64
@@ -282,6 +262,28 @@ func TestTheServersHintMakesARenewalDueEarlierAndNeverLater(t *testing.T) {
 		}
 		if got := x.Due(); !got.Equal(tt.want) {
 			t.Errorf("%s: due %v; want %v", name, got, tt.want)
+		}
+	}
+}
+
+func TestFallingWaitsGrowWithTheTrouble(t *testing.T) {
+	for _, tt := range []struct{ lasted, limit, want time.Duration }{
+		{0, time.Hour, time.Minute},
+		{30 * time.Second, time.Hour, time.Minute},
+		{5 * time.Minute, time.Hour, 5 * time.Minute},
+		{12 * time.Hour, time.Hour, time.Hour},
+		{12 * time.Hour, 10 * time.Minute, 10 * time.Minute},
+		{0, time.Second, time.Minute}, // never below a check interval
+	} {
+		if got := FallingWait(tt.lasted, time.Minute, tt.limit); got != tt.want {
+			t.Errorf("after %v, at most %v: %v; want %v", tt.lasted, tt.limit, got, tt.want)
+		}
+	}
+	for _, tt := range []struct{ lasted, want time.Duration }{
+		{0, 2 * time.Second}, {29 * time.Minute, 2 * time.Second}, {30 * time.Minute, 12 * time.Second}, {5 * time.Hour, 2 * time.Minute},
+	} {
+		if got := CallerPause(tt.lasted, 2*time.Second); got != tt.want {
+			t.Errorf("a caller, after %v: %v; want %v", tt.lasted, got, tt.want)
 		}
 	}
 }

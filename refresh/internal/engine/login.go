@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/session"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// Start begins to keep the session alive; see refresh.Manager.Start. A session that is
+// alone starts its engine too.
+func (m *Member) Start(ctx context.Context, tokens *oauth.TokenPair) error {
+	if err := m.cfg.Session.CheckStart(m.name, tokens); err != nil {
+		return err
+	}
+	if !m.engine.opts.Alone {
+		return m.start(ctx, ctx, tokens)
+	}
+	l, err := m.engine.start(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.start(ctx, l.ctx, tokens); err != nil {
+		l.cancel()
+		<-l.finished
+		return err
+	}
+	return nil
+}
+
+// start is Start with a run that outlives ctx and ends with ends.
+func (m *Member) start(ctx, ends context.Context, tokens *oauth.TokenPair) error {
+	r, err := m.claimRun(ctx, ends)
+	if err != nil {
+		return err
+	}
+	if err := m.WithTurn(ctx, func(s *session.Session) error { return s.Begin(ctx, tokens) }); err != nil {
+		r.abandon()
+		return err
+	}
+	m.Emit(session.Event{Kind: EventStarted})
+	r.begin()
+	return nil
+}
+
+// Close ends the session, and with it the engine of one that is alone. With insist it
+// keeps trying to save until ctx ends.
+func (m *Member) Close(ctx context.Context, insist bool) error {
+	err, done := m.close(ctx, insist)
+	if done {
+		return err
+	}
+	_, h := m.View()
+	why := h.Unsaved
+	if why == nil {
+		why = errors.New("a refresh is still under way")
+	}
+	return fmt.Errorf("refresh: close: session %q: %w: %w: %w", m.name, session.ErrUnsaved, why, err)
+}
+
+func (m *Member) close(ctx context.Context, insist bool) (err error, done bool) {
+	if m.engine.opts.Alone {
+		return m.engine.Close(ctx, insist)
+	}
+	m.mu.Lock()
+	r := m.run
+	if r == nil {
+		m.mu.Unlock()
+		return nil, true
+	}
+	end := r.endLocked()
+	if insist && end.grace == nil {
+		end.grace = ctx
+	}
+	m.mu.Unlock()
+	r.stop()
+	select {
+	case <-end.finished:
+		return end.err, true
+	case <-ctx.Done():
+		return context.Cause(ctx), false
+	}
+}
+
+// halt makes the session end, and does not wait for it.
+func (m *Member) halt() {
+	if r := m.runs(); r != nil {
+		r.stop()
+	}
+}
+
+// Update makes a new login the session; see refresh.Manager.UpdateTokens.
+func (m *Member) Update(tokens *oauth.TokenPair) error {
+	if err := m.cfg.Session.CheckUpdate(tokens); err != nil {
+		return err
+	}
+	c := m.hold()
+	defer m.release(c)
+	m.abandon(c)
+	ctx := context.Background() // a login must not be lost to the end of a run
+	err := c.session.WithTurn(ctx, func() error { return c.session.Login(ctx, tokens) })
+	m.Emit(session.Event{Kind: EventUpdated})
+	m.Wake()
+	if err != nil {
+		return fmt.Errorf("refresh: %w: %w", session.ErrUnsaved, err)
+	}
+	return nil
+}
+
+// offer makes tokens the session if they are a new login, and not an earlier
+// state of it. A pair that cannot be saved yet is in use all the same.
+func (m *Member) offer(ctx context.Context, tokens *oauth.TokenPair) error {
+	if tokens == nil {
+		return nil
+	}
+	known := false
+	err := m.WithTurn(ctx, func(s *session.Session) error {
+		known = s.Knows(tokens)
+		return nil
+	})
+	if err != nil || known {
+		return err
+	}
+	if err := m.Update(tokens); !errors.Is(err, session.ErrUnsaved) {
+		return err
+	}
+	return nil
+}
+
+// StartOrLogin is refresh.Manager.StartOrLogin.
+func (m *Member) StartOrLogin(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error)) error {
+	follower := m.cfg.Session.Follower
+	done, err := m.startSaved(ctx)
+	if err == nil && !follower && m.perhapsEnded(ctx) {
+		done = m.revived(ctx)
+	}
+	if done || follower {
+		return err
+	}
+	return m.LoginOnce(ctx, login, func(tokens *oauth.TokenPair) error {
+		if m.IsRunning() {
+			return m.Update(tokens)
+		}
+		return m.Start(ctx, tokens)
+	})
+}
+
+// LoginOnce calls login, unless another process that had the session's lock before has
+// logged in meanwhile, and hands what it returns to use. It keeps the lock until the
+// login is saved.
+func (m *Member) LoginOnce(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error), use func(*oauth.TokenPair) error) error {
+	if locker := m.cfg.Session.Locker; locker != nil {
+		lease, err := locker.Lock(ctx, m.name)
+		switch {
+		case errors.Is(err, tokenstore.ErrLocked):
+			return fmt.Errorf("refresh: another login of session %q is under way: %w", m.name, err)
+		case err != nil:
+			return fmt.Errorf("refresh: a login could not be saved: %w", err)
+		}
+		defer func() { _ = failure.Guard("Lease.Unlock", lease.Unlock) }()
+		if done, err := m.startSaved(ctx); done {
+			return err
+		}
+	}
+	if err := m.cfg.Session.CheckStore(ctx, m.name); err != nil {
+		return fmt.Errorf("refresh: a login could not be saved: %w", err)
+	}
+	tokens, err := login(ctx)
+	if err != nil {
+		return err
+	}
+	return use(tokens)
+}
+
+// startSaved starts with the saved session and reports whether that settles it:
+// false means that a login is needed, and the error says why, if the session did
+// not start.
+func (m *Member) startSaved(ctx context.Context) (done bool, err error) {
+	if m.IsRunning() {
+		err = m.WithTurn(ctx, func(s *session.Session) error { return s.Adopt(ctx) })
+		m.Wake() // a look may have been left out for this
+	} else {
+		err = m.Start(ctx, nil)
+	}
+	switch {
+	case errors.Is(err, oauth.ErrLoginRequired):
+		return false, err
+	case errors.Is(err, tokenstore.ErrDamaged): // moved aside; there is no session any more
+		return false, err
+	case err != nil:
+		return true, err
+	}
+	return !m.needsLogin(), nil
+}
+
+// needsLogin reports whether the session has ended, as far as can be said, or probably
+// has.
+func (m *Member) needsLogin() bool {
+	_, h := m.View()
+	return h.Ended() || h.State == session.StateSuspected
+}
+
+// perhapsEnded reports whether the session is suspected to have ended.
+func (m *Member) perhapsEnded(ctx context.Context) (suspected bool) {
+	_ = m.WithTurn(ctx, func(s *session.Session) error {
+		suspected = s.PerhapsEnded()
+		return nil
+	})
+	return suspected
+}
+
+// revived asks the server once more about a session that has perhaps ended, and reports
+// whether no login is needed now.
+func (m *Member) revived(ctx context.Context) bool {
+	return m.Force(ctx) == nil || !m.needsLogin()
+}
+
+// Logout ends the session at the server and in the Store; see refresh.Manager.Logout.
+func (m *Member) Logout(ctx context.Context) error {
+	err := m.WithTurn(ctx, func(s *session.Session) error { return s.Logout(ctx) })
+	m.Wake() // a look may have been left out for this
+	return err
+}

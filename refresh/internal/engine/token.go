@@ -1,0 +1,155 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/session"
+	"github.com/evertoken/evertoken/refresh/internal/snapshot"
+)
+
+// Current returns the session's token if it lives, or else waits for one.
+func (m *Member) Current(ctx context.Context) (*snapshot.Snapshot, error) {
+	if s := m.cur.Load(); s.Alive(m.Now()) {
+		return s, nil
+	}
+	return m.await(ctx, "")
+}
+
+// CurrentFor is Current for a resource indicator, whose token is shown in cell. A token
+// that is due is renewed behind the caller's back.
+func (m *Member) CurrentFor(ctx context.Context, resource string, cell *snapshot.Cell) (*snapshot.Snapshot, error) {
+	s, now := cell.Load(), m.Now()
+	if !s.Alive(now) {
+		return m.await(ctx, resource)
+	}
+	if s.IsDue(now) {
+		c := m.hold()
+		_, _ = m.fly(c, session.Want{Stale: s, Resource: resource})
+		m.release(c)
+	}
+	return s, nil
+}
+
+// Cell returns where the token for a resource indicator is shown.
+func (m *Member) Cell(resource string) *snapshot.Cell {
+	c := m.hold()
+	defer m.release(c) // which does not rest any more
+	return c.session.Cell(resource)
+}
+
+// await waits for a living token.
+func (m *Member) await(ctx context.Context, resource string) (*snapshot.Snapshot, error) {
+	c := m.use()
+	defer m.release(c)
+	cell, cfg := c.session.Cell(resource), m.cfg.Session
+	if s, now := cell.Load(), m.Now(); s.Alive(now) { // it was dormant
+		if s.IsDue(now) {
+			m.Wake() // it was not renewed because no caller has asked
+		}
+		return s, nil
+	}
+	deadline := m.Now().Add(cfg.MaxWait)
+	limit := cfg.Clock.Timer(cfg.MaxWait)
+	defer limit.Stop()
+	for {
+		if s := cell.Load(); s.Alive(m.Now()) {
+			return s, nil
+		}
+		changed := m.changes(c) // before looking again, so that no change is missed
+		s, h, now := cell.Load(), c.session.Health(), m.Now()
+		if s.Alive(now) {
+			return s, nil
+		}
+		pause := c.session.WaitFor(h)
+		if h.Ended() || pause > deadline.Since(now) || h.Hopeless() || pause > 0 && h.Told() {
+			return nil, h.Err // waiting cannot help
+		}
+		var retry <-chan time.Time
+		var f *flight
+		if pause > 0 {
+			if !m.IsRunning() {
+				return nil, errors.Join(session.ErrStopped, h.Err)
+			}
+			timer := cfg.Clock.Timer(pause)
+			defer timer.Stop()
+			retry = timer.C
+		} else {
+			var err error
+			if f, err = m.fly(c, session.Want{Stale: s, Resource: resource, Force: true}); err != nil {
+				return nil, errors.Join(err, h.Err)
+			}
+			changed = f.done
+		}
+		select {
+		case <-changed:
+			if f != nil && errors.Is(f.err, session.ErrPaused) {
+				return nil, f.err
+			}
+		case <-retry:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("refresh: waiting for a token: %w", context.Cause(ctx))
+		case <-limit.C:
+			return m.lastResort(ctx, c, resource)
+		}
+	}
+}
+
+// lastResort is for a caller whose patience is over while a renewal still waits for the
+// session's lock: the process that has it may have saved a pair by now.
+func (m *Member) lastResort(ctx context.Context, c *awake, resource string) (*snapshot.Snapshot, error) {
+	if s := c.session.Cell(resource).Load(); s.Alive(m.Now()) {
+		return s, nil
+	}
+	if resource == "" {
+		if s := c.session.Peek(ctx); s != nil {
+			return s, nil
+		}
+	}
+	if h := c.session.Health(); h.Err != nil {
+		return nil, h.Err
+	}
+	return nil, failure.Transient(errors.New("no new token in time"))
+}
+
+// Force renews the session although its token may still live; see
+// refresh.Manager.ForceRefresh.
+func (m *Member) Force(ctx context.Context) error {
+	c := m.hold()
+	defer m.release(c)
+	err := m.wait(ctx, c, session.Want{Stale: m.cur.Load(), Force: true, Insist: true})
+	if ctx.Err() == nil || !errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return fmt.Errorf("refresh: waiting for a refresh: %w", context.Cause(ctx))
+}
+
+// RenewRejected returns a token to use in place of s, which an API has rejected,
+// or nil. It makes one attempt and, unless wait is set, does not wait for it.
+func (m *Member) RenewRejected(ctx context.Context, resource string, s *snapshot.Snapshot, wait bool) *snapshot.Snapshot {
+	c := m.use()
+	defer m.release(c)
+	replacement := func() *snapshot.Snapshot {
+		if cur := c.session.Cell(resource).Load(); !cur.Same(s) && cur.Alive(m.Now()) {
+			return cur
+		}
+		return nil
+	}
+	if cur := replacement(); cur != nil {
+		return cur
+	}
+	if c.session.Distrusted() {
+		m.Wake() // the Store may know more
+		return nil
+	}
+	w := session.Want{Stale: s, Resource: resource, Rejected: true}
+	if !wait {
+		_, _ = m.fly(c, w)
+		return nil
+	}
+	_ = m.wait(ctx, c, w) // what counts is the token there is then
+	return replacement()
+}

@@ -1,0 +1,90 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/snapshot"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// CheckUpdate returns an error for a pair that cannot become the session.
+func (c *Config) CheckUpdate(tokens *oauth.TokenPair) error {
+	switch {
+	case tokens == nil, tokens.AccessToken == "" && tokens.RefreshToken == "":
+		return errors.New("refresh: UpdateTokens: the pair has no token")
+	case c.Follower:
+		return fmt.Errorf("refresh: UpdateTokens: %w", ErrFollower)
+	}
+	if err := c.checkRenewable(tokens); err != nil {
+		return fmt.Errorf("refresh: UpdateTokens: %w", err)
+	}
+	return nil
+}
+
+// Login makes tokens, a new login, the session. An error means that the pair is in use
+// but could not be saved yet. The caller has the turn.
+func (s *Session) Login(ctx context.Context, tokens *oauth.TokenPair) error {
+	rec := &tokenstore.Record{Tokens: settle(tokens.Clone(), s.now().Wall())}
+	stored, err := s.get(ctx)
+	switch {
+	case err == nil:
+		rec.Version, rec.Unknown = stored.Version, stored.Unknown
+	case s.rec != nil && !errors.Is(err, tokenstore.ErrNotFound) && !errors.Is(err, tokenstore.ErrDamaged):
+		rec.Version = s.rec.Version
+	}
+	return s.replace(ctx, rec, unsaved{store: true, callback: s.cfg.TokenStore != nil})
+}
+
+// Knows reports whether tokens are the session, or an earlier state of it, and not a
+// new login. The caller has the turn.
+func (s *Session) Knows(tokens *oauth.TokenPair) bool {
+	return s.rec != nil && !newLogin(s.rec, tokens, s.now().Wall())
+}
+
+// PerhapsEnded reports whether the session is suspected to have ended, by this process
+// or by what the record says of those before it. The caller has the turn.
+func (s *Session) PerhapsEnded() bool {
+	return s.state.Load().State == StateSuspected || s.rec != nil && s.lastingBeyond(slowly*s.cfg.CheckInterval)
+}
+
+// CheckStore finds out whether the Store would take a session, if it can tell. Safe for
+// concurrent use.
+func (c *Config) CheckStore(ctx context.Context, name string) error {
+	checker, ok := c.Store.(tokenstore.Checker)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return failure.Guard("Store.Check", func() error { return checker.Check(ctx, name) })
+}
+
+// Peek returns a living token that another process has saved, for a caller whose
+// patience is over while the turn's holder still waits for the session's lock; nil if
+// there is none. Safe for concurrent use.
+func (s *Session) Peek(ctx context.Context) *snapshot.Snapshot {
+	cur := s.cur.Load()
+	if s.cfg.Store == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // the caller has waited enough
+	defer cancel()
+	rec, err := s.get(ctx)
+	if err != nil || cur != nil && !differs(cur.Pair, rec.Tokens) {
+		return nil
+	}
+	found := snapshot.New(rec.Tokens, s.timing(rec.Tokens), 0, s.now())
+	if !found.Alive(s.now()) {
+		return nil
+	}
+	return found
+}
+
+// WaitFor returns how long a caller without a living token has to wait for the next
+// attempt: less than nothing if there may be one now.
+func (s *Session) WaitFor(h *Health) time.Duration { return s.now().Until(s.nextForCaller(h)) }

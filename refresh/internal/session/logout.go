@@ -1,0 +1,82 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// Logout ends the session, as refresh.Manager.Logout says. The caller has the turn.
+func (s *Session) Logout(ctx context.Context) error {
+	if s.cfg.Locker != nil && s.kept == nil {
+		lease, err := s.cfg.Locker.Lock(ctx, s.name)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = failure.Guard("Lease.Unlock", lease.Unlock) }()
+	}
+	return s.logout(ctx)
+}
+
+// logout ends the newest state of the session that there is. The caller has the
+// turn and the lock.
+func (s *Session) logout(ctx context.Context) error {
+	if err := s.look(ctx); err != nil {
+		return fmt.Errorf("reading session %q: %w", s.name, err)
+	}
+	rec := s.rec
+	if rec == nil {
+		return nil
+	}
+	if !isEmpty(rec) && !rec.Condemned("") { // shown again, a dead token can count as stolen
+		if err := s.revoke(ctx, rec.Tokens); err != nil {
+			return err
+		}
+	}
+	if err := s.erase(context.WithoutCancel(ctx), rec); err != nil {
+		return err
+	}
+	s.loggedOut()
+	return nil
+}
+
+// revoke tells the server, if there is a way to.
+func (s *Session) revoke(ctx context.Context, tokens *oauth.TokenPair) error {
+	if s.cfg.Revoke == nil {
+		return nil
+	}
+	return failure.Guard("OAuthClient.Revoke", func() error { return s.cfg.Revoke(ctx, tokens.Clone()) })
+}
+
+// erase removes rec from the Store, and what writers that do not heed the lock
+// have made of it meanwhile; but not a new login, nor another account's session.
+func (s *Session) erase(ctx context.Context, rec *tokenstore.Record) error {
+	if s.cfg.Store == nil {
+		return nil
+	}
+	for version := rec.Version; ; {
+		err := failure.Guard("Store.Delete", func() error { return s.cfg.Store.Delete(ctx, s.name, version) })
+		if !errors.Is(err, tokenstore.ErrConflict) {
+			return unlessGone(err)
+		}
+		stored, err := s.get(ctx)
+		if err != nil {
+			return unlessGone(err)
+		}
+		if differs(stored.Tokens, rec.Tokens) && !stored.Descends(rec.Tokens.RefreshToken) {
+			return nil
+		}
+		version = stored.Version
+	}
+}
+
+func unlessGone(err error) error {
+	if errors.Is(err, tokenstore.ErrNotFound) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,260 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/evertoken/evertoken/internal/moment"
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/gate"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// This file is about refusals that do not say whether the session has ended. A dead
+// refresh token is announced in many words, and so is a gateway's bad hour. Such a
+// refusal ends nothing: the session is asked about at a falling rate for as long as it
+// is kept, and the program is told when a login probably helps. All but the pure
+// functions is called by the turn's holder.
+
+const (
+	// slowly is how many check intervals pass between attempts where somebody has to
+	// do something first, and how many a refusal has to last before it is suspected to
+	// be about the session: deployments and throttling are over by then.
+	slowly = 10
+	// severalTimes is how often it has to be heard before that.
+	severalTimes = 3
+	// lonely is the same as slowly for a session without others to compare with whose
+	// client is refused, which most likely says nothing about the session.
+	lonely = 60
+	// maxRefusalWait is how rarely a session is asked about in the end: some two dozen
+	// requests a day.
+	maxRefusalWait = time.Hour
+)
+
+// notes reports whether the record says since when, and how often, a verdict was given.
+func notes(v oauth.Verdict) bool {
+	return v == oauth.VerdictUnclear || v == oauth.VerdictClient || v == oauth.VerdictUnread
+}
+
+// codeUnread is the code of the mark on a refresh token that was answered with tokens
+// where none are expected.
+const codeUnread = "unread_answer"
+
+// refusedSince returns the mark that says since when a record's refresh token is being
+// refused under a configuration, or nil. What an earlier version took for a verdict,
+// and is none, is such a refusal.
+func refusedSince(rec *tokenstore.Record, configID string) *tokenstore.Mark {
+	token := rec.Tokens.RefreshToken
+	if r := rec.Refused; r.On(token) && r.By == configID {
+		return r
+	}
+	d := rec.Dead
+	if !d.On(token) || d.Certain || oauth.EndsSession(d.Code) || rec.RefreshedBy != configID {
+		return nil
+	}
+	return &tokenstore.Mark{Token: d.Token, At: d.At, Code: d.Code, Last: d.At, Count: severalTimes}
+}
+
+// refusedAgain returns the mark for another refusal of pair.
+func (s *Session) refusedAgain(pair *oauth.TokenPair, err error, v oauth.Verdict) *tokenstore.Mark {
+	now := s.now().Wall().UTC()
+	mark := &tokenstore.Mark{
+		Token: tokenstore.Fingerprint(pair.RefreshToken), At: now, Last: now, Count: 1,
+		Code: failure.Code(err), By: s.cfg.ConfigID, Certain: v == oauth.VerdictEnded,
+	}
+	if v == oauth.VerdictUnread {
+		mark.Code = codeUnread
+	}
+	old := refusedSince(s.rec, s.cfg.ConfigID)
+	if old != nil && (old.Certain || !mark.Certain) {
+		mark.At, mark.Count = old.At, old.Count+1
+	}
+	if old != nil && old.Code == codeUnread {
+		mark.Code = codeUnread // it is spent, whatever is said of it since
+	}
+	return mark
+}
+
+// unread reports whether the session's refresh token was answered with tokens that
+// this configuration cannot find.
+func (s *Session) unread() bool {
+	if s.rec == nil {
+		return false
+	}
+	mark := refusedSince(s.rec, s.cfg.ConfigID)
+	return mark != nil && mark.Code == codeUnread
+}
+
+// lasting is for how long the session has been failing, as far as the record or this
+// manager knows.
+func (s *Session) lasting() time.Duration {
+	var lasted time.Duration
+	if mark := refusedSince(s.rec, s.cfg.ConfigID); mark != nil {
+		lasted = mark.Last.Sub(mark.At).Abs()
+	}
+	if since := s.state.Load().since; !since.IsZero() {
+		lasted = max(lasted, s.now().Since(since))
+	}
+	return lasted
+}
+
+// suffer records a failure that is not over in a moment. Who waits for a token may
+// have it tried four times as often as the falling rate is.
+func (s *Session) suffer(state State, err error, lasted, limit time.Duration) {
+	wait := schedule.FallingWait(lasted, s.cfg.CheckInterval, limit)
+	wait -= time.Duration(float64(wait/10) * rand.Float64()) // sessions that fail together need not ask together
+	epoch := s.cfg.Gate.Epoch()
+	s.setHealth(func(h *Health) {
+		h.fail(s.now(), err)
+		h.State, h.epoch = state, epoch
+		h.Next, h.callers, h.firm = h.failed.Add(wait), h.failed.Add(wait/4), false
+		if asked := s.now().At(failure.RetryAt(err)); asked.After(h.Next) {
+			h.Next, h.firm = asked, true
+		}
+	})
+}
+
+// refusal handles a refusal in words that do not decide.
+func (s *Session) unclear(err error) error {
+	err = undecided(err)
+	alike := s.cfg.Gate.Refuse(s.name)
+	if s.lastingBeyond(slowly * s.cfg.CheckInterval) {
+		if !alike {
+			return s.suspect(err)
+		}
+		s.tellAlike(err)
+	}
+	state := StateRetrying
+	if s.state.Load().State == StateSuspected {
+		state = StateSuspected
+	}
+	return s.refusedOnce(err, state, maxRefusalWait)
+}
+
+// refusedOnce records a refusal that nothing follows from.
+func (s *Session) refusedOnce(err error, state State, limit time.Duration) error {
+	s.suffer(state, err, s.lasting(), limit)
+	s.host.Emit(Event{Kind: EventRefreshFailed, Err: err, Next: s.state.Load().Next})
+	return err
+}
+
+// lastingBeyond reports whether the session has been refused several times and for
+// longer than given, and has no living token any more.
+func (s *Session) lastingBeyond(limit time.Duration) bool {
+	mark := refusedSince(s.rec, s.cfg.ConfigID)
+	return mark != nil && lasts(mark, limit) && !s.cur.Load().Alive(s.now())
+}
+
+// lasts reports whether a refusal was heard several times and over longer than limit.
+func lasts(mark *tokenstore.Mark, limit time.Duration) bool {
+	return mark.Count >= severalTimes && mark.Last.Sub(mark.At).Abs() > limit
+}
+
+// suspect tells the program, once, that a login probably helps. The session goes on.
+func (s *Session) suspect(err error) error {
+	err = failure.WithKind(err, oauth.ErrLoginRequired, suspicionOf(err))
+	s.suffer(StateSuspected, err, s.lasting(), maxRefusalWait)
+	s.report(Event{Kind: EventSuspected, Err: err, Next: s.state.Load().Next})
+	return err
+}
+
+// tellAlike reports, once, that all of a server's sessions are refused alike: that is
+// nobody's session's matter.
+func (s *Session) tellAlike(err error) {
+	if s.cfg.Gate.TellRefusals() {
+		s.setHealth(func(h *Health) { h.doubted = true })
+		s.host.Emit(Event{Kind: EventMisconfigured, Err: failure.WithKind(err, oauth.ErrMisconfigured, errAllRefused), Next: s.state.Load().Next})
+	}
+}
+
+// refuseClient notes, for all sessions of the server, that it refuses the client, and
+// reports whether it is the client that is refused, and not this session alone.
+func (s *Session) refuseClient(ctx context.Context, err error) bool {
+	life, known := s.rec.Tokens.Lifetime()
+	if !known {
+		life = maxRefusalWait
+	}
+	refused, n := s.cfg.Gate.RefuseClient(gate.Refusal{
+		ConfigID: s.cfg.ConfigID, Session: s.name, Err: err, Now: s.now(), Interval: s.cfg.CheckInterval, Life: life,
+	})
+	s.tellNotice(ctx, n)
+	return refused
+}
+
+// clientRefused handles the refusal of the client: told once for all sessions. A
+// session that stands alone has nothing to be compared with; there servers that say so
+// of a dead token are told from others by how long it lasts, if the client was in order
+// before.
+func (s *Session) clientRefused(err error) error {
+	if s.cfg.Gate.Alone() && s.renewedBefore() && s.lastingBeyond(lonely*s.cfg.CheckInterval) && !errors.Is(err, oauth.ErrClientSecretExpired) {
+		return s.suspect(err)
+	}
+	s.suffer(StateMisconfigured, err, s.lasting(), slowly*s.cfg.CheckInterval)
+	if s.cfg.Gate.TellClient(s.cfg.ConfigID) {
+		s.host.Emit(Event{Kind: EventMisconfigured, Err: err, Next: s.state.Load().Next})
+	}
+	return err
+}
+
+// stillUnread is why a refresh token is left alone that was answered with tokens where
+// none are expected: it is spent, and sent again it would count as reuse.
+func (s *Session) stillUnread() error {
+	if h := s.state.Load(); h.Hopeless() {
+		return h.Err
+	}
+	return s.misconfigured(&oauth.Error{Op: "refresh", Kind: oauth.ErrMisconfigured, Err: oauth.ErrUnreadAnswer, Sent: true,
+		Hint: "say in the configuration where the tokens are (Config.TokenPath, Dialect), or log in again"})
+}
+
+// renewedBefore reports whether the session was ever renewed with this configuration.
+func (s *Session) renewedBefore() bool {
+	return !s.rec.RefreshedAt.IsZero() && s.rec.RefreshedBy == s.cfg.ConfigID
+}
+
+// nextOwn returns when the manager tries again by itself: at once if the server has
+// shown since the last attempt that it is not what it was.
+func (s *Session) nextOwn(h *Health) moment.Instant {
+	if s.cleared(h) {
+		return moment.Instant{}
+	}
+	return h.Next
+}
+
+// nextForCaller returns when to try again for a caller without a living token: sooner
+// than by itself, unless the server has asked to wait.
+func (s *Session) nextForCaller(h *Health) moment.Instant {
+	if next := s.nextOwn(h); !h.firm {
+		return next.Or(h.callers)
+	}
+	return h.Next
+}
+
+// cleared reports whether a success of another session has taken back what h says.
+func (s *Session) cleared(h *Health) bool {
+	return h.Err != nil && !h.firm && s.cfg.Gate.Epoch() != h.epoch
+}
+
+// lifted reports that a session which was in doubt is good again, whoever has renewed
+// it, and that it is to be reported anew should it be refused again.
+func (s *Session) lifted(before *Health) {
+	if before.inDoubt() {
+		s.reported = ""
+		s.host.Emit(Event{Kind: EventRecovered})
+	}
+}
+
+// asksElsewhere is when a refresh token that somebody else has just asked about may be
+// asked about again: those who share a session share the falling rate. Each may ask
+// once by itself, so that a restart does, and when a success has shown that the server
+// is not what it was.
+func (s *Session) asksElsewhere() moment.Instant {
+	mark := refusedSince(s.rec, s.cfg.ConfigID)
+	if mark == nil || mark.Certain || s.asked != mark.Token || s.cleared(s.state.Load()) {
+		return moment.Instant{}
+	}
+	return s.now().At(mark.Last.Add(schedule.FallingWait(mark.Last.Sub(mark.At), s.cfg.CheckInterval, maxRefusalWait) * 9 / 10))
+}

@@ -1,0 +1,266 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/evertoken/evertoken/internal/moment"
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// Everything in this file is called by the turn's holder.
+
+// judge decides what a failed spend means for the session. lost tells that an
+// answer to this refresh token may have been lost before.
+func (s *Session) judge(ctx context.Context, pair *oauth.TokenPair, err error, lost bool) error {
+	v := failure.Verdict(err)
+	if v == oauth.VerdictClient && !s.refuseClient(ctx, err) {
+		v = oauth.VerdictUnclear // perhaps this session's matter alone
+	}
+	anew := s.cfg.asksAnew(pair)
+	doubt := v == oauth.VerdictEnded && !anew && s.doubted(pair, lost)
+	s.mark(ctx, func(rec *tokenstore.Record) {
+		if v == oauth.VerdictUnread || !lost && failure.NotSpent(err, v) {
+			rec.Pending = nil
+		}
+		if at := failure.RetryAt(err); !at.IsZero() {
+			rec.NotBefore = moment.Later(rec.NotBefore, at.UTC())
+		}
+		if notes(v) && !anew || doubt {
+			rec.Refused, rec.Dead = s.refusedAgain(pair, err, v), nil
+		}
+	})
+	if !s.holds(pair) {
+		return tokenstore.ErrConflict
+	}
+	switch {
+	case anew:
+		return s.notObtained(ctx, err, v)
+	case doubt:
+		return s.awaitSecondOpinion(ctx, pair, err)
+	case v == oauth.VerdictEnded:
+		if lost {
+			err = failure.WithKind(err, oauth.ErrLoginRequired, errAnswerLost)
+		}
+		return s.condemn(ctx, pair, err)
+	case v == oauth.VerdictClient:
+		return s.clientRefused(err)
+	case v == oauth.VerdictUnread, v == oauth.VerdictSettings:
+		return s.misconfigured(err)
+	case s.unread(): // what it was asked for once more does not bring the tokens back
+		_ = s.stillUnread()
+		return err
+	case v == oauth.VerdictUnclear:
+		return s.unclear(err)
+	}
+	return s.failed(ctx, err)
+}
+
+// holds reports whether pair is still the session's. What became of one that is not is
+// no failure of its successor's, which would be spent to mend it.
+func (s *Session) holds(pair *oauth.TokenPair) bool {
+	return s.rec != nil && !differs(s.rec.Tokens, pair)
+}
+
+// maxOpinion is how long a server may need to agree with itself: replicas that lag,
+// a cache of grants, a first request that is still being worked on.
+const maxOpinion = time.Minute
+
+// opinion is how long a word that ends the session has to stand before it is believed,
+// where it may be our own doing or pass.
+func opinion(pair *oauth.TokenPair) time.Duration {
+	if life, known := pair.Lifetime(); known {
+		return min(maxOpinion, max(life, 0)/3)
+	}
+	return maxOpinion
+}
+
+// doubted reports whether a word that ends the session is to be heard a second time:
+// after an answer that may be lost, whose replay this was, and soon after a renewal
+// by anybody, which lagging servers and caches do not know of yet. It costs nothing,
+// since a dead grant stays dead.
+func (s *Session) doubted(pair *oauth.TokenPair, lost bool) bool {
+	now, wait := s.now().Wall(), opinion(pair)
+	if first := refusedSince(s.rec, s.cfg.ConfigID); first != nil && first.Certain {
+		return now.Sub(first.At).Abs() < wait
+	}
+	renewed := s.rec.RefreshedAt
+	return lost || !renewed.IsZero() && now.Sub(renewed).Abs() < wait
+}
+
+// awaitSecondOpinion asks again when the word has stood for long enough.
+func (s *Session) awaitSecondOpinion(ctx context.Context, pair *oauth.TokenPair, err error) error {
+	err = s.failed(ctx, failure.WithKind(err, oauth.ErrTransient, errDoubted))
+	first := s.now()
+	if mark := refusedSince(s.rec, s.cfg.ConfigID); mark != nil { // none if the Store could not be written
+		first = s.now().At(mark.At)
+	}
+	s.setHealth(func(h *Health) { h.Next, h.firm = h.Next.And(first.Add(opinion(pair))), true })
+	return err
+}
+
+// misconfigured reports a mistake in the configuration once, and goes on slowly:
+// somebody may be correcting the server's side of it.
+func (s *Session) misconfigured(err error) error {
+	first := s.state.Load().State != StateMisconfigured
+	s.suffer(StateMisconfigured, err, s.lasting(), slowly*s.cfg.CheckInterval)
+	if first {
+		s.host.Emit(Event{Kind: EventMisconfigured, Err: err, Next: s.state.Load().Next})
+	}
+	return err
+}
+
+// condemn follows the server's word that the grant is dead, after checking it:
+// if the Store holds another pair by now, somebody else has renewed. While the
+// Store cannot be read, the word is remembered, and the token not spent again.
+func (s *Session) condemn(ctx context.Context, pair *oauth.TokenPair, err error) error {
+	switch lookErr := s.look(ctx); {
+	case lookErr != nil:
+		s.unchecked = refusal{tokenstore.Fingerprint(pair.RefreshToken), err}
+		return s.failed(ctx, failure.Transient(fmt.Errorf("the server refuses the session, which cannot be checked in the Store: %w", lookErr)))
+	case s.displaced():
+		return s.state.Load().Err
+	case s.rec == nil || s.rec.Tokens.RefreshToken != pair.RefreshToken:
+		return tokenstore.ErrConflict
+	}
+	// Quarantine: the pair stays, and nobody spends it again.
+	s.mark(ctx, func(rec *tokenstore.Record) {
+		rec.Pending, rec.Refused = nil, nil
+		rec.Dead = &tokenstore.Mark{
+			Token: tokenstore.Fingerprint(pair.RefreshToken), At: s.now().Wall().UTC(),
+			Code: failure.Code(err), By: s.cfg.ConfigID, Certain: true,
+		}
+	})
+	if s.rec == nil || s.rec.Tokens.RefreshToken != pair.RefreshToken {
+		return tokenstore.ErrConflict
+	}
+	s.declareDead(err)
+	return s.state.Load().Err
+}
+
+// declareDead makes the session ended for this manager and tells the program.
+func (s *Session) declareDead(err error) {
+	if !errors.Is(err, oauth.ErrLoginRequired) {
+		err = failure.WithKind(err, oauth.ErrLoginRequired, nil)
+	}
+	s.setHealth(func(h *Health) { h.State, h.Err, h.Next = StateLoginRequired, err, moment.Instant{} })
+	s.report(Event{Kind: EventLoginRequired, Err: err})
+}
+
+// report emits an event that a login may be needed, and tells the program, once for
+// each grant.
+func (s *Session) report(e Event) {
+	fingerprint := tokenstore.Fingerprint(s.rec.Tokens.RefreshToken)
+	if s.reported == fingerprint && fingerprint != "" {
+		return
+	}
+	s.reported = fingerprint
+	s.host.Emit(e)
+	s.host.LoginRequired(e.Err)
+}
+
+// failed records a failure after which the session goes on, and returns err.
+func (s *Session) failed(ctx context.Context, err error) error {
+	if s.displaced() {
+		return err // which matters more, and is no failure
+	}
+	at, epoch := failure.RetryAt(err), s.cfg.Gate.Epoch()
+	s.setHealth(func(h *Health) {
+		h.fail(s.now(), err)
+		h.State, h.epoch, h.firm = StateRetrying, epoch, false
+		h.Next, h.callers = h.failed.Add(s.wait(h)), h.failed.Add(h.callerWait())
+		if asked := s.now().At(at); asked.After(h.Next) {
+			h.Next, h.firm = asked, true
+		}
+	})
+	s.host.Emit(Event{Kind: EventRefreshFailed, Err: err, Next: s.state.Load().Next})
+	return err
+}
+
+// mark edits what the record says about attempts. It is advice to other
+// processes: if it cannot be written, the session goes on without.
+func (s *Session) mark(ctx context.Context, change func(rec *tokenstore.Record)) {
+	for range 3 {
+		if s.rec == nil {
+			return
+		}
+		rec := edit(s.rec)
+		change(rec)
+		if rec.NotBefore.Equal(s.rec.NotBefore) && sameMark(rec.Pending, s.rec.Pending) &&
+			sameMark(rec.Refused, s.rec.Refused) && sameMark(rec.Dead, s.rec.Dead) {
+			return
+		}
+		if s.unsaved.store {
+			s.rec = rec // goes along with the next save
+			return
+		}
+		err := s.set(ctx, rec)
+		if err == nil || !errors.Is(err, tokenstore.ErrConflict) {
+			s.rec = rec
+			return
+		}
+		before := s.rec.Tokens
+		if s.look(ctx) != nil || s.rec == nil || differs(s.rec.Tokens, before) {
+			return
+		}
+	}
+}
+
+func sameMark(a, b *tokenstore.Mark) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.At.Equal(b.At) && a.Last.Equal(b.Last) && a.Token == b.Token && a.Code == b.Code && a.By == b.By &&
+		a.Certain == b.Certain && a.Count == b.Count
+}
+
+// unspent ends the attempt of a process that is about to end and could not announce
+// it: the pair it would get might be lost with the process.
+func (s *Session) unspent(ctx context.Context, cause error) error {
+	return s.storeFailed(ctx, fmt.Errorf("%w: %w", errUnspent, cause))
+}
+
+// storeFailed is failed for trouble with the Store. Where only a person can end
+// that, callers in a process that is about to end do not wait for it.
+func (s *Session) storeFailed(ctx context.Context, cause error) error {
+	err := s.failed(ctx, failure.Transient(cause))
+	place, ok := errors.AsType[*tokenstore.PlaceError](cause)
+	if s.cfg.ShortLived && ok && !place.Passes {
+		s.setHealth(func(h *Health) { h.Next, h.firm = h.Next.And(h.failed.Add(slowly*s.cfg.CheckInterval)), true })
+	}
+	return err
+}
+
+// wait is how long to wait after a failure: backing off up to the check interval, and
+// beyond it once no caller is served any more and it has lasted for more than an hour: of
+// the time that trouble lasts, a sixtieth more does not matter. A request that never
+// arrives troubles no server.
+func (s *Session) wait(h *Health) time.Duration {
+	limit := s.cfg.CheckInterval
+	if failure.Arrived(h.Err) && !s.cur.Load().Alive(h.failed) {
+		limit = schedule.FallingWait(h.failed.Since(h.since)/60, limit, maxRefusalWait)
+	}
+	return schedule.Backoff(h.Failures, limit, rand.Float64())
+}
+
+// notObtained records a failure to ask for a pair anew. Whatever the server's words,
+// they are about the client or the moment.
+func (s *Session) notObtained(ctx context.Context, err error, v oauth.Verdict) error {
+	switch v {
+	case oauth.VerdictTrouble, oauth.VerdictUnknown:
+		return s.failed(ctx, err)
+	case oauth.VerdictClient:
+		return s.clientRefused(err)
+	case oauth.VerdictUnclear:
+		if !errors.Is(err, oauth.ErrMisconfigured) {
+			return s.refusedOnce(err, StateRetrying, slowly*s.cfg.CheckInterval)
+		}
+	}
+	return s.misconfigured(failure.WithKind(err, oauth.ErrMisconfigured, nil))
+}
