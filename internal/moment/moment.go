@@ -81,24 +81,24 @@ func sub(a, b int64) time.Duration {
 
 // At returns the Instant at which the wall clock, as it goes now, will show a time;
 // zero for a zero time.
-func (now Instant) At(wall time.Time) Instant {
+func (i Instant) At(wall time.Time) Instant {
 	if wall.IsZero() {
 		return Instant{}
 	}
-	return now.Add(wall.Sub(now.Wall()))
+	return i.Add(wall.Sub(i.Wall()))
 }
 
 // Until returns how much is left of a wait until at: less than nothing if it is over.
-func (now Instant) Until(at Instant) time.Duration {
+func (i Instant) Until(at Instant) time.Duration {
 	if at.IsZero() {
 		return math.MinInt64
 	}
-	return min(sub(at.wall, now.wall), sub(at.mono, now.mono))
+	return min(sub(at.wall, i.wall), sub(at.mono, i.mono))
 }
 
 // Reached reports whether a wait until at is over. One until the zero Instant is.
-func (now Instant) Reached(at Instant) bool {
-	return at.IsZero() || now.wall >= at.wall || now.mono >= at.mono
+func (i Instant) Reached(at Instant) bool {
+	return at.IsZero() || i.wall >= at.wall || i.mono >= at.mono
 }
 
 // After reports whether i is later than other by the monotonic clock. The zero Instant is

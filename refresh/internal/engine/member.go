@@ -73,10 +73,14 @@ func (m *Member) Init(e *Engine, cfg *Config, name string, handle any) {
 	}
 }
 
-// Name, Config and Handle return what Init was given.
-func (m *Member) Name() string    { return m.name }
+// Name returns the session's name.
+func (m *Member) Name() string { return m.name }
+
+// Config returns what Init was given.
 func (m *Member) Config() *Config { return m.cfg }
-func (m *Member) Handle() any     { return m.handle }
+
+// Handle returns what package refresh has of the session.
+func (m *Member) Handle() any { return m.handle }
 
 // Now returns what the session's clock shows.
 func (m *Member) Now() moment.Instant { return moment.Of(m.cfg.Session.Clock.Now()) }
