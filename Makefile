@@ -54,15 +54,15 @@ examples: compiler ## test the examples that are modules of their own
 
 # What only tests with the tag "real" cover: a real keyring, real Redis
 # and PostgreSQL servers, and Windows under Wine.
-REAL := ./tokenstore/keyring ./tokenstore/redis ./examples/cli
+REAL := ./tokenstore/keyring ./tokenstore/redisstore ./examples/cli
 
 test-real: compiler ## test with a real OS keyring, Redis and PostgreSQL, and as Windows programs (installs what it needs)
 	./tokenstore/keyring/setup.sh
-	./tokenstore/redis/setup.sh
+	./tokenstore/redisstore/setup.sh
 	$(GO) vet -tags real $(REAL)
 	$(GO) test -race -count=1 -tags real $(TESTFLAGS) $(REAL)
-	./tokenstore/sql/setup.sh
-	cd tokenstore/sql/drivertest && $(GO) test -race -count=1 -tags real $(TESTFLAGS) ./...
+	./tokenstore/sqlstore/setup.sh
+	cd tokenstore/sqlstore/drivertest && $(GO) test -race -count=1 -tags real $(TESTFLAGS) ./...
 	GOOS=windows $(GO) vet -tags real ./tokenstore/...
 	./internal/wine/test.sh -tags real $(TESTFLAGS) ./tokenstore ./tokenstore/keyring
 
@@ -87,7 +87,7 @@ vet: ## vet every module, and run the tests of bench and fleet
 	cd examples/grpc && $(GO) vet ./...
 	cd examples/libraries && $(GO) vet ./...
 	cd bench && $(GO) vet ./... && $(GO) test ./...
-	cd tokenstore/sql/drivertest && $(GO) vet -tags real ./...
+	cd tokenstore/sqlstore/drivertest && $(GO) vet -tags real ./...
 	cd fleet && $(GO) vet ./... && $(GO) test ./...
 
 lint: ## staticcheck, and a rule of our own
@@ -134,7 +134,7 @@ tidy: ## tidy every module
 	cd examples/grpc && $(GO) mod tidy
 	cd examples/libraries && $(GO) mod tidy
 	cd bench && $(GO) mod tidy
-	cd tokenstore/sql/drivertest && $(GO) mod tidy
+	cd tokenstore/sqlstore/drivertest && $(GO) mod tidy
 	cd fleet && $(GO) mod tidy
 
 clean: ## remove what was built

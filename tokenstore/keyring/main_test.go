@@ -108,7 +108,7 @@ func wantErr(t *testing.T, what string, err, want error) {
 		return
 	}
 	for _, other := range []error{
-		keyring.ErrNoKeyring, keyring.ErrLocked, keyring.ErrTimeout, keyring.ErrKeyLost, tokenstore.ErrNotFound, tokenstore.ErrDamaged,
+		keyring.ErrNoKeyring, keyring.ErrKeyringLocked, keyring.ErrTimeout, keyring.ErrKeyLost, tokenstore.ErrNotFound, tokenstore.ErrDamaged,
 	} {
 		if other != want && errors.Is(err, other) {
 			t.Errorf("%s: %v matches %q too", what, err, other)

@@ -30,7 +30,7 @@ var words = []struct {
 	err  error
 }{
 	{"no-keyring", keyring.ErrNoKeyring},
-	{"locked", keyring.ErrLocked},
+	{"locked", keyring.ErrKeyringLocked},
 	{"timeout", keyring.ErrTimeout},
 	{"key-lost", keyring.ErrKeyLost},
 	{"not-found", tokenstore.ErrNotFound},
