@@ -18,7 +18,7 @@ endif
 # No test may reach the keyring of the person who runs it.
 export DBUS_SESSION_BUS_ADDRESS := disabled:
 
-.PHONY: demo torture fleet fleet-quick build test resting examples test-real compiler check fmt vet lint api cross fuzz bench bench-check conformance tidy clean help
+.PHONY: demo torture fleet fleet-quick build test resting examples test-real compiler check fmt vet lint api rooms cross fuzz bench bench-check conformance tidy clean help
 
 demo: ## watch a session stay alive (ARGS="--for 20s" for less)
 	@$(GO) run ./examples/cli demo $(ARGS)
@@ -97,6 +97,10 @@ lint: ## staticcheck, and a rule of our own
 
 api: ## fail if exported names differ from api/*.txt (UPDATE=1 writes them)
 	$(GO) test ./internal/api $(if $(UPDATE),-args -update)
+
+rooms: ## list how many files of each package use each other in a loop, and what one refresh runs through
+	$(GO) run ./internal/rooms -v
+	$(GO) run ./internal/rooms -refresh
 
 cross: ## build and vet for every system we claim
 	@for os in $(SYSTEMS); do echo "$$os"; \
