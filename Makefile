@@ -119,7 +119,7 @@ fuzz: ## fuzz each target for FUZZTIME (30s, or 5000x)
 		done; \
 	done
 
-bench: ## compare with other libraries: write bench/results.json and the README's table
+bench: ## compare with other libraries: write bench/results.json and the table in docs/performance.md
 	cd bench && $(GO) run ./ratio
 
 bench-check: ## fail if a ratio is worse by a quarter than in bench/results.json
