@@ -90,8 +90,14 @@ vet: ## vet every module, and run the tests of bench and fleet
 	cd tokenstore/sqlstore/drivertest && $(GO) vet -tags real ./...
 	cd fleet && $(GO) vet ./... && $(GO) test ./...
 
-lint: ## staticcheck, and a rule of our own
+# The modules beside the root module.
+MODULES := bench conformance conformance/fosite conformance/ginjwt examples/grpc examples/libraries fleet tokenstore/sqlstore/drivertest
+
+lint: ## staticcheck for every module, and a rule of our own
 	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(STATICCHECK) -tags real ./tokenstore/...
+	@for module in $(MODULES); do echo "$$module"; \
+		(cd $$module && $(GO) run $(STATICCHECK) -tags real ./...) || exit 1; done
 	@! git grep -nE '(clk|[Cc]lock)\.With(Timeout|Deadline)' -- '*.go' || \
 		{ echo "deadlines of I/O come from package context: a fake clock's lie in 1970"; exit 1; }
 

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/evertoken/evertoken/internal/testdir"
 	"github.com/evertoken/evertoken/internal/teststore"
@@ -124,6 +123,3 @@ func goroutinesIn(function string) int {
 	buf := make([]byte, 1<<20)
 	return strings.Count(string(buf[:runtime.Stack(buf, true)]), function+"(")
 }
-
-// soon is when an event must have come that needs no waiting for.
-const soon = 20 * time.Second
