@@ -18,7 +18,7 @@ endif
 # No test may reach the keyring of the person who runs it.
 export DBUS_SESSION_BUS_ADDRESS := disabled:
 
-.PHONY: demo torture fleet fleet-quick build test resting examples test-real compiler check fmt vet lint api cross fuzz bench bench-check conformance tidy clean help
+.PHONY: demo torture fleet fleet-quick build test resting examples test-real compiler check fmt vet lint api rooms cross fuzz bench bench-check conformance tidy clean help
 
 demo: ## watch a session stay alive (ARGS="--for 20s" for less)
 	@$(GO) run ./examples/cli demo $(ARGS)
@@ -54,15 +54,15 @@ examples: compiler ## test the examples that are modules of their own
 
 # What only tests with the tag "real" cover: a real keyring, real Redis
 # and PostgreSQL servers, and Windows under Wine.
-REAL := ./tokenstore/keyring ./tokenstore/redis ./examples/cli
+REAL := ./tokenstore/keyring ./tokenstore/redisstore ./examples/cli
 
 test-real: compiler ## test with a real OS keyring, Redis and PostgreSQL, and as Windows programs (installs what it needs)
 	./tokenstore/keyring/setup.sh
-	./tokenstore/redis/setup.sh
+	./tokenstore/redisstore/setup.sh
 	$(GO) vet -tags real $(REAL)
 	$(GO) test -race -count=1 -tags real $(TESTFLAGS) $(REAL)
-	./tokenstore/sql/setup.sh
-	cd tokenstore/sql/drivertest && $(GO) test -race -count=1 -tags real $(TESTFLAGS) ./...
+	./tokenstore/sqlstore/setup.sh
+	cd tokenstore/sqlstore/drivertest && $(GO) test -race -count=1 -tags real $(TESTFLAGS) ./...
 	GOOS=windows $(GO) vet -tags real ./tokenstore/...
 	./internal/wine/test.sh -tags real $(TESTFLAGS) ./tokenstore ./tokenstore/keyring
 
@@ -87,16 +87,26 @@ vet: ## vet every module, and run the tests of bench and fleet
 	cd examples/grpc && $(GO) vet ./...
 	cd examples/libraries && $(GO) vet ./...
 	cd bench && $(GO) vet ./... && $(GO) test ./...
-	cd tokenstore/sql/drivertest && $(GO) vet -tags real ./...
+	cd tokenstore/sqlstore/drivertest && $(GO) vet -tags real ./...
 	cd fleet && $(GO) vet ./... && $(GO) test ./...
 
-lint: ## staticcheck, and a rule of our own
+# The modules beside the root module.
+MODULES := bench conformance conformance/fosite conformance/ginjwt examples/grpc examples/libraries fleet tokenstore/sqlstore/drivertest
+
+lint: ## staticcheck for every module, and a rule of our own
 	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(STATICCHECK) -tags real ./tokenstore/...
+	@for module in $(MODULES); do echo "$$module"; \
+		(cd $$module && $(GO) run $(STATICCHECK) -tags real ./...) || exit 1; done
 	@! git grep -nE '(clk|[Cc]lock)\.With(Timeout|Deadline)' -- '*.go' || \
 		{ echo "deadlines of I/O come from package context: a fake clock's lie in 1970"; exit 1; }
 
 api: ## fail if exported names differ from api/*.txt (UPDATE=1 writes them)
 	$(GO) test ./internal/api $(if $(UPDATE),-args -update)
+
+rooms: ## list how many files of each package use each other in a loop, and what one refresh runs through
+	$(GO) run ./internal/rooms -v
+	$(GO) run ./internal/rooms -refresh
 
 cross: ## build and vet for every system we claim
 	@for os in $(SYSTEMS); do echo "$$os"; \
@@ -115,7 +125,7 @@ fuzz: ## fuzz each target for FUZZTIME (30s, or 5000x)
 		done; \
 	done
 
-bench: ## compare with other libraries: write bench/results.json and the README's table
+bench: ## compare with other libraries: write bench/results.json and the table in docs/performance.md
 	cd bench && $(GO) run ./ratio
 
 bench-check: ## fail if a ratio is worse by a quarter than in bench/results.json
@@ -134,7 +144,7 @@ tidy: ## tidy every module
 	cd examples/grpc && $(GO) mod tidy
 	cd examples/libraries && $(GO) mod tidy
 	cd bench && $(GO) mod tidy
-	cd tokenstore/sql/drivertest && $(GO) mod tidy
+	cd tokenstore/sqlstore/drivertest && $(GO) mod tidy
 	cd fleet && $(GO) mod tidy
 
 clean: ## remove what was built

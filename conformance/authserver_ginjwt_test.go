@@ -38,7 +38,7 @@ func startGinJWTOnOurMemory(t *testing.T, o serverOptions) *authServer {
 }
 
 // startGinJWTOnOurs starts it with refresh tokens in Redis by the store of the
-// package tokenstore/refreshtoken/redis.
+// package tokenstore/refreshtoken.
 func startGinJWTOnOurs(t *testing.T, o serverOptions) *authServer {
 	t.Helper()
 	return newGinJWT(t, oauth.GinJWTDialect(), o, ginJWTStore{redis: startRedis(t), ours: true})

@@ -8,7 +8,7 @@
 //   - glewlwyd, in C, a Debian package, with and without rotation,
 //   - gin-jwt, a Go library that speaks a dialect of its own, with refresh tokens
 //     in memory and in Redis, by its own stores and by Evertoken's (package oauthtest,
-//     and tokenstore/refreshtoken/redis).
+//     and tokenstore/refreshtoken).
 //
 // It is a module of its own, so that nobody who uses Evertoken gets what only these
 // tests need; fosite and gin-jwt are two more, in the directories fosite and ginjwt.

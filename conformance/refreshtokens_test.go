@@ -7,16 +7,16 @@ import (
 	"testing"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/evertoken/evertoken/oauth/oauthtest"
-	"github.com/evertoken/evertoken/tokenstore/refreshtoken/redis"
+	"github.com/evertoken/evertoken/tokenstore/refreshtoken"
 )
 
 // newRedisClient returns a client of a new Redis.
-func newRedisClient(t *testing.T) *goredis.Client {
+func newRedisClient(t *testing.T) *redis.Client {
 	t.Helper()
-	client := goredis.NewClient(&goredis.Options{Addr: startRedis(t)})
+	client := redis.NewClient(&redis.Options{Addr: startRedis(t)})
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
@@ -29,7 +29,7 @@ func TestRefreshTokenStoresAgree(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]oauthtest.RefreshTokenStore{
 		"memory": &oauthtest.MemoryRefreshTokens{NotFound: errUnknownToken},
-		"Redis":  redis.New(redis.Config{Client: newRedisClient(t), NotFound: errUnknownToken}),
+		"Redis":  refreshtoken.New(refreshtoken.Config{Client: newRedisClient(t), NotFound: errUnknownToken}),
 	} {
 		t.Run(name, func(t *testing.T) { agree(t, s) })
 	}
@@ -98,7 +98,7 @@ func agree(t *testing.T, s oauthtest.RefreshTokenStore) {
 func TestRedisRemovesExpiredRefreshTokens(t *testing.T) {
 	t.Parallel()
 	client := newRedisClient(t)
-	s := redis.New(redis.Config{Client: client, NotFound: errUnknownToken})
+	s := refreshtoken.New(refreshtoken.Config{Client: client, NotFound: errUnknownToken})
 	ctx := t.Context()
 	for token, life := range map[string]time.Duration{"short": 300 * time.Millisecond, "long": time.Hour} {
 		if err := s.Set(ctx, token, "alice", time.Now().Add(life)); err != nil {
@@ -129,8 +129,8 @@ func TestRedisNeverSeesARefreshToken(t *testing.T) {
 	t.Parallel()
 	client, ctx := newRedisClient(t), t.Context()
 	const token = "PLANTED"
-	starred := redis.New(redis.Config{Client: client, Prefix: "*"})
-	for _, s := range []*redis.Store{starred, redis.New(redis.Config{Client: client})} {
+	starred := refreshtoken.New(refreshtoken.Config{Client: client, Prefix: "*"})
+	for _, s := range []*refreshtoken.Store{starred, refreshtoken.New(refreshtoken.Config{Client: client})} {
 		if err := s.Set(ctx, token, "alice", time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 )
 
@@ -75,7 +75,7 @@ func (e *engine) start(ctx context.Context) error {
 
 func (e *engine) ping(ctx context.Context) error {
 	if e.kind == inRedis {
-		c := goredis.NewClient(&goredis.Options{Addr: e.addr, DialerRetries: 1, MaxRetries: -1})
+		c := redis.NewClient(&redis.Options{Addr: e.addr, DialerRetries: 1, MaxRetries: -1})
 		defer c.Close()
 		return c.Ping(ctx).Err()
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9"
 )
 
 // A load is what an engine has done since it began, by its own account.
@@ -57,7 +57,7 @@ func (e *engine) load(ctx context.Context) (load, error) {
 }
 
 func (e *engine) redisLoad(ctx context.Context, l *load) error {
-	c := goredis.NewClient(&goredis.Options{Addr: e.addr})
+	c := redis.NewClient(&redis.Options{Addr: e.addr})
 	defer c.Close()
 	stats, err := c.InfoMap(ctx, "commandstats", "memory").Result()
 	if err != nil {

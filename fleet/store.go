@@ -8,12 +8,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
-	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/evertoken/evertoken/tokenstore"
-	"github.com/evertoken/evertoken/tokenstore/redis"
-	"github.com/evertoken/evertoken/tokenstore/sql"
+	"github.com/evertoken/evertoken/tokenstore/redisstore"
+	"github.com/evertoken/evertoken/tokenstore/sqlstore"
 )
 
 // A kind is one of the engines that hosts share sessions in.
@@ -41,10 +41,10 @@ const connections = 6
 func openStore(k kind, addr string, lease time.Duration) (s store, closeStore func() error, err error) {
 	if k == inRedis {
 		logging.Disable() // of connections that break, which they do here all the time
-		client := goredis.NewClient(&goredis.Options{
+		client := redis.NewClient(&redis.Options{
 			Addr: addr, ContextTimeoutEnabled: true, DialerRetries: 1, DialTimeout: time.Second, ReadTimeout: time.Second, MaxRetries: 2,
 		})
-		s, err = redis.New(client, redis.Options{Lease: lease})
+		s, err = redisstore.New(client, redisstore.Config{LeaseTime: lease})
 		return s, client.Close, err
 	}
 	db, err := sql.Open("pgx", postgresURL(addr))

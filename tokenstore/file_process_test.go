@@ -67,7 +67,7 @@ func TestF16_F30_KilledWriterLeavesNothingTornAndNothingLocked(t *testing.T) {
 		_ = p.Wait() // killed
 		left += len(glob(t, dir, "*.tmp-*"))
 
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		lease, err := f.Lock(ctx, "default")
 		cancel()
 		if err != nil {

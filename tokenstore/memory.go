@@ -23,7 +23,7 @@ import (
 // order in which they were asked for. All methods are safe for concurrent use.
 type Memory struct {
 	mu      sync.Mutex         // guards records and newest; never held while waiting
-	records map[string]*Record // as asStored returned them; never modified
+	records map[string]*Record // as decode returned them; never modified
 	newest  uint64             // greatest version handed out, so that none is used twice
 
 	leases queue
@@ -69,7 +69,7 @@ func (m *Memory) Set(ctx context.Context, name string, rec *Record) (uint64, err
 		// part alone would leave a chance of repeating a version.
 		version = max(version, m.newest+1)
 	}
-	stored, err := asStored(rec, version)
+	stored, err := reread(rec, version)
 	if err != nil {
 		return 0, failed("save", name, err)
 	}

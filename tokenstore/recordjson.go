@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/evertoken/evertoken/internal/rawjson"
 	"github.com/evertoken/evertoken/oauth"
 )
 
@@ -113,8 +112,8 @@ func (r *Record) checkTokens() error {
 // It fails with [ErrNewerFormat] for a format beyond this version's, and with
 // another error for what holds no record. Errors quote no content.
 func (r *Record) UnmarshalJSON(data []byte) error {
-	fields := rawjson.Object(data)
-	if fields == nil {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(data, &fields) != nil || fields == nil {
 		return errors.New("tokenstore: it is not a JSON object")
 	}
 	if err := checkFormat(fields["format"]); err != nil {
@@ -127,8 +126,8 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 		Dead:        markField(fields["dead"]),
 		NotBefore:   timeField(fields["not_before"]),
 		RefreshedAt: timeField(fields["refreshed_at"]),
-		RefreshedBy: rawjson.Text(fields["refreshed_by"]),
-		Ancestors:   rawjson.Texts(fields["ancestors"]),
+		RefreshedBy: field[string](fields["refreshed_by"]),
+		Ancestors:   field[[]string](fields["ancestors"]),
 	}
 	if err := rec.readTokens(fields); err != nil {
 		return err
@@ -162,9 +161,6 @@ func (r *Record) readTokens(fields map[string]json.RawMessage) error {
 		return errors.New("tokenstore: it holds no token pair")
 	}
 	if len(fields) > 0 {
-		for name, raw := range fields { // they are kept, and data is the caller's
-			fields[name] = bytes.Clone(raw)
-		}
 		r.Unknown = fields
 	}
 	return nil
@@ -248,6 +244,16 @@ func timeOrNil(t time.Time) *time.Time {
 	}
 	t = t.Round(0).UTC()
 	return &t
+}
+
+// reread returns rec with the given version as a store would read it back after
+// writing it: a copy that shares nothing with rec.
+func reread(rec *Record, version uint64) (*Record, error) {
+	data, err := encode(rec, version)
+	if err != nil {
+		return nil, err
+	}
+	return decode(data)
 }
 
 // encode returns the stored form of rec with the given version.

@@ -44,7 +44,7 @@ func TestResealMakesTheOldKeysSuperfluous(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if n, err := s.Reseal(ctx); n != 2 || err != nil {
 		t.Fatalf("Reseal: %d, %v; want 2", n, err)

@@ -3,7 +3,7 @@
 // contender, and the ratio of ours to theirs, which is below 1 where ours is
 // better. Then it says which goals are reached.
 //
-//	go run ./ratio          # what make bench does: measure, write results.json and the README's table
+//	go run ./ratio          # what make bench does: measure, write results.json and the table in docs/performance.md
 //	go run ./ratio -check   # what make bench-check does: fail if a ratio is worse than in results.json
 //
 // The rounds take turns: on a machine that does other work too, many short runs in
@@ -24,7 +24,7 @@ import (
 
 const (
 	resultsFile = "results.json"
-	readme      = "../README.md"
+	page        = "../docs/performance.md"
 )
 
 func main() {
@@ -69,7 +69,7 @@ func runBench(r *runner, out io.Writer) error {
 	if err := r.results.save(r.machine).write(resultsFile); err != nil {
 		return err
 	}
-	return updateReadme(readme, table)
+	return updatePage(page, table)
 }
 
 // attempts is how often a benchmark may be measured until it is as good as it was.

@@ -100,7 +100,7 @@ BenchmarkOutage/evertoken 1 6 requests 0 errors
 	}
 }
 
-func TestCheckedInResultsHaveAllGoalsAndAreTheREADMEs(t *testing.T) {
+func TestCheckedInResultsHaveAllGoalsAndAreThePages(t *testing.T) {
 	kept, err := readSaved(filepath.Join("..", resultsFile))
 	if err != nil {
 		t.Fatal(err)
@@ -112,12 +112,12 @@ func TestCheckedInResultsHaveAllGoalsAndAreTheREADMEs(t *testing.T) {
 			}
 		}
 	}
-	text, err := os.ReadFile(filepath.Join("..", readme))
+	text, err := os.ReadFile(filepath.Join("..", page))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(text), tableBegins+goalsTable(kept)+tableEnds) {
-		t.Error("the README does not show the results that are checked in: make bench writes both")
+		t.Error("docs/performance.md does not show the results that are checked in: make bench writes both")
 	}
 }
 
@@ -301,12 +301,12 @@ func TestAStepMayHaveALimitOfItsOwn(t *testing.T) {
 	})
 }
 
-func TestOnlyTheTableOfAREADMEChanges(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "README.md")
+func TestOnlyTheTableOfAPageChanges(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.md")
 	if err := os.WriteFile(path, []byte("before\n"+tableBegins+"old\n"+tableEnds+"after\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := updateReadme(path, "new\n"); err != nil {
+	if err := updatePage(path, "new\n"); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(path)

@@ -84,14 +84,14 @@ func (s *saved) write(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// The README's table is between these lines.
+// The table of a page is between these lines.
 const (
 	tableBegins = "<!-- make bench writes this table -->\n"
 	tableEnds   = "<!-- end of table -->\n"
 )
 
-// updateReadme replaces the table in a README.
-func updateReadme(path, table string) error {
+// updatePage replaces the table on a page.
+func updatePage(path, table string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err

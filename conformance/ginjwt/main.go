@@ -24,7 +24,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/evertoken/evertoken/oauth/oauthtest"
-	refreshtokens "github.com/evertoken/evertoken/tokenstore/refreshtoken/redis"
+	"github.com/evertoken/evertoken/tokenstore/refreshtoken"
 )
 
 type options struct {
@@ -92,7 +92,7 @@ func newTokenStore(o options) (core.TokenStore, error) {
 		return store.NewInMemoryRefreshTokenStore(), nil
 	case o.Ours:
 		client := redis.NewClient(&redis.Options{Addr: o.Redis})
-		return refreshtokens.New(refreshtokens.Config{Client: client, NotFound: core.ErrRefreshTokenNotFound}), nil
+		return refreshtoken.New(refreshtoken.Config{Client: client, NotFound: core.ErrRefreshTokenNotFound}), nil
 	}
 	cfg := store.DefaultRedisConfig()
 	cfg.Addr = o.Redis

@@ -149,7 +149,7 @@ func explainPlace(err *tokenstore.PlaceError) *problem {
 // missing. These come first, because what they wrap may look like something else:
 // the socket of a bus that is not there like a directory that is not.
 func fromKeyring(err error) bool {
-	return isAny(err, keyring.ErrNoKeyring, keyring.ErrLocked, keyring.ErrTimeout, keyring.ErrKeyLost, tokenstore.ErrSealed)
+	return isAny(err, keyring.ErrNoKeyring, keyring.ErrKeyringLocked, keyring.ErrTimeout, keyring.ErrKeyLost, tokenstore.ErrSealed)
 }
 
 // explainKeyring is explain for these errors. A locked keyring is temporary trouble:
@@ -159,7 +159,7 @@ func (a *app) explainKeyring(err error) *problem {
 	switch {
 	case errors.Is(err, keyring.ErrNoKeyring):
 		return &problem{exitConfig, what, "to keep the tokens in a file that is not encrypted, run " + a.loginCommand(false, "--store file")}
-	case errors.Is(err, keyring.ErrLocked):
+	case errors.Is(err, keyring.ErrKeyringLocked):
 		return &problem{exitTemporary, what, "the same command works once it is unlocked"}
 	case errors.Is(err, keyring.ErrTimeout):
 		return &problem{exitTemporary, what, "the same command may work in a moment"}

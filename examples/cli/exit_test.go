@@ -49,7 +49,7 @@ func TestEveryErrorHasItsExitCodeAndANextStep(t *testing.T) {
 		"locked":         {wrap(tokenstore.ErrLocked), exitTemporary, "try again"},
 		"deadline":       {wrap(context.DeadlineExceeded), exitTemporary, "try again"},
 		"no keyring":     {fmt.Errorf("keyring: open: %w (no bus: %w)", keyring.ErrNoKeyring, fs.ErrNotExist), exitConfig, login[:len(login)-1] + ` --store file"`},
-		"keyring locked": {wrap(keyring.ErrLocked), exitTemporary, "once it is unlocked"},
+		"keyring locked": {wrap(keyring.ErrKeyringLocked), exitTemporary, "once it is unlocked"},
 		"keyring hangs":  {wrap(fmt.Errorf("%w: %w", keyring.ErrTimeout, context.DeadlineExceeded)), exitTemporary, "the same command may work"},
 		"key lost":       {wrap(keyring.ErrKeyLost), exitConfig, login},
 		"sealed":         {wrap(tokenstore.ErrSealed), exitConfig, "bring that keyring back; to start over without the session, " + login},

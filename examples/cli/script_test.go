@@ -177,7 +177,7 @@ func serverCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case "quiet":
 		equal(ts, "requests", s.Requests(endpoint)-noted[endpoint], "0")
 	case "await":
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
 		ts.Check(s.AwaitRequests(ctx, endpoint, noted[endpoint]+number(ts, args[2])))
 	case "fault":

@@ -257,7 +257,7 @@ func TestADamagedCopyIsToldOfOnce(t *testing.T) {
 }
 
 func TestTheKeyringIsOpenedBeforeTheBrowser(t *testing.T) {
-	for want, err := range map[int]error{exitConfig: keyring.ErrNoKeyring, exitTemporary: keyring.ErrLocked} {
+	for want, err := range map[int]error{exitConfig: keyring.ErrNoKeyring, exitTemporary: keyring.ErrKeyringLocked} {
 		d := newDesk(t)
 		d.keyring.err = err
 		if code, said := d.login(""); code != want {

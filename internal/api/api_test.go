@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write api/*.txt instead of comparing")
 // public lists the packages whose exported names are a promise.
 var public = []string{
 	"oauth", "oauth/oauthtest", "oauth/oidc", "refresh",
-	"tokenstore", "tokenstore/keyring", "tokenstore/redis", "tokenstore/refreshtoken/redis", "tokenstore/sql", "tokenstore/storetest",
+	"tokenstore", "tokenstore/keyring", "tokenstore/redisstore", "tokenstore/refreshtoken", "tokenstore/sqlstore", "tokenstore/storetest",
 }
 
 func TestExportedNamesAreTheOnesInTheGoldenFiles(t *testing.T) {

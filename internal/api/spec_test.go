@@ -28,8 +28,8 @@ func TestVerdictsPageNamesTestsThatExist(t *testing.T) {
 	namesTests(t, tableOf(t, "verdicts.md", 6))
 }
 
-// TestFailuresPageHasEveryScenarioAndItsTests also finds the scenarios that tests carry
-// in their names, as in TestF12_F19_…
+// TestFailuresPageHasEveryScenarioAndItsTests also finds the scenarios and laws that
+// tests carry in their names, as in TestF12_F19_… and TestLaw4_…
 func TestFailuresPageHasEveryScenarioAndItsTests(t *testing.T) {
 	lines := map[string]string{}
 	for _, cells := range tableOf(t, "failures.md", 4) {
@@ -46,6 +46,11 @@ func TestFailuresPageHasEveryScenarioAndItsTests(t *testing.T) {
 			t.Errorf("%s has no line", number)
 		}
 	}
+	for n := 1; n <= 10; n++ {
+		if number := fmt.Sprint("Law", n); lines[number] == "" {
+			t.Errorf("%s has no line", number)
+		}
+	}
 	for scenario, test := range scenariosInTests(t) {
 		if tests := lines[scenario]; tests == "" || tests == notYet {
 			t.Errorf("%s: the page does not say that %s is covered", test, scenario)
@@ -56,7 +61,7 @@ func TestFailuresPageHasEveryScenarioAndItsTests(t *testing.T) {
 // notYet is in place of the tests of a scenario that has none.
 const notYet = "not yet"
 
-// scenariosInTests returns the scenarios that names of tests carry, in whatever module,
+// scenariosInTests returns the scenarios and laws that names of tests carry, in whatever module,
 // each with such a test.
 func scenariosInTests(t *testing.T) map[string]string {
 	t.Helper()
@@ -80,8 +85,8 @@ func scenariosInTests(t *testing.T) map[string]string {
 	return found
 }
 
-// carriedBy is the part of a test's name that says which scenarios it carries.
-var carriedBy = regexp.MustCompile(`^Test(F[0-9]+b?_)+`)
+// carriedBy is the part of a test's name that says which scenarios or laws it carries.
+var carriedBy = regexp.MustCompile(`^Test((F[0-9]+b?|Law[0-9]+)_)+`)
 
 func TestServersPageNamesTestsAndSwitchesThatExist(t *testing.T) {
 	rows := tableOf(t, "servers.md", 4)

@@ -29,18 +29,25 @@ import (
 // session, where a browser would open on a screen that nobody looks at. The end of
 // ctx ends the waiting, not the browser. Nothing the browser prints reaches the
 // program's own output. Safe for concurrent use.
-func Open(ctx context.Context, url string) error {
+func Open(ctx context.Context, url string) error { return open(ctx, url, settleTime) }
+
+// settleTime is how long a program has to fail. Those that hand the URL to a
+// running browser end within it; those that are the browser go on.
+const settleTime = 500 * time.Millisecond
+
+// open is Open with another time for each program to fail.
+func open(ctx context.Context, url string, limit time.Duration) error {
 	if !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://") {
 		return errors.New("only http and https addresses are opened")
 	}
 	if list := os.Getenv("BROWSER"); list != "" {
-		return openWith(ctx, list, url)
+		return openWith(ctx, list, url, limit)
 	}
 	if err := reachable(runtime.GOOS, os.Getenv); err != nil {
 		return err
 	}
 	discardOutput()
-	return settle(ctx, func() error {
+	return settle(ctx, limit, func() error {
 		if err := browser.OpenURL(url); err != nil {
 			return fmt.Errorf("no browser could be started: %w", cleanError(err))
 		}
@@ -56,14 +63,14 @@ var discardOutput = sync.OnceFunc(func() {
 })
 
 // openWith tries the commands of a BROWSER list in turn.
-func openWith(ctx context.Context, list, url string) error {
+func openWith(ctx context.Context, list, url string, limit time.Duration) error {
 	var lastErr error
 	for entry := range strings.SplitSeq(list, string(filepath.ListSeparator)) {
 		args := command(entry, url)
 		if len(args) == 0 {
 			continue
 		}
-		if lastErr = start(ctx, args); lastErr == nil {
+		if lastErr = start(ctx, args, limit); lastErr == nil {
 			return nil
 		}
 	}
@@ -94,24 +101,19 @@ func command(entry, url string) []string {
 }
 
 // start runs a command. The browser outlives the call, so ctx is not its.
-func start(ctx context.Context, args []string) error {
+func start(ctx context.Context, args []string, limit time.Duration) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	return settle(ctx, cmd.Wait)
+	return settle(ctx, limit, cmd.Wait)
 }
 
-// settleTime is how long a program has to fail. Those that hand the URL to a
-// running browser end within it; those that are the browser go on.
-const settleTime = 500 * time.Millisecond
-
-// settle runs f and returns its error, or nil when it takes longer than a failure
-// to start would.
-func settle(ctx context.Context, f func() error) error {
+// settle runs f and returns its error, or nil when it takes longer than limit.
+func settle(ctx context.Context, limit time.Duration, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
-	timer := time.NewTimer(settleTime)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case err := <-done:

@@ -174,6 +174,7 @@ func TestAServerThatGoesOnWithoutTheClientIsNoParallelSpend(t *testing.T) {
 		refresh(ctx, s, token)
 		synctest.Wait()                          // the server, too, has seen that the client left
 		refresh(t.Context(), s, token).wantOK(t) // while the store is still busy with the first
+		synctest.Wait()                          // the server has put the first away
 		wantMistakes(t, s)
 		if ended := s.Spends()[0].Ended.Sub(start); ended != time.Second/2 {
 			t.Errorf("the first spend ended after %v; want when its client left", ended)

@@ -95,7 +95,7 @@ func (c *client) ready(ctx context.Context) (limit time.Duration, asking bool, e
 		}
 		return c.timeout, false, nil
 	case !c.canAsk():
-		return 0, false, fmt.Errorf("%w (nobody can be asked here)", ErrLocked)
+		return 0, false, fmt.Errorf("%w (nobody can be asked here)", ErrKeyringLocked)
 	}
 	_, err = run(ctx, c.guard, c.prompt, true, func(context.Context) (string, error) { return c.guard.ring.get(c.service, nothingItem) })
 	if err != nil && !errors.Is(err, errNoItem) {
@@ -111,7 +111,7 @@ func (c *client) state(ctx context.Context) (state, error) {
 	deadline := time.Now().Add(max(c.timeout, c.prompt))
 	for {
 		now, err := run(ctx, c.guard, min(c.timeout, time.Until(deadline)), false, c.guard.ring.state)
-		if !errors.Is(err, ErrLocked) || ctx.Err() != nil || !time.Now().Before(deadline) {
+		if !errors.Is(err, ErrKeyringLocked) || ctx.Err() != nil || !time.Now().Before(deadline) {
 			return now, err
 		}
 	}
@@ -144,7 +144,7 @@ func (c *client) canAsk() bool { return c.prompt > 0 && c.guard.ring.person() }
 // only texts, and so it is the state of the keyring that tells.
 func (c *client) explain(ctx context.Context, err error) error {
 	c.setOpen(time.Time{})
-	for _, plain := range []error{ErrNoKeyring, ErrLocked, ErrTimeout, ctx.Err()} {
+	for _, plain := range []error{ErrNoKeyring, ErrKeyringLocked, ErrTimeout, ctx.Err()} {
 		if plain != nil && errors.Is(err, plain) {
 			return err
 		}
@@ -154,7 +154,7 @@ func (c *client) explain(ctx context.Context, err error) error {
 	case cause != nil:
 		return cause
 	case now == locked:
-		return fmt.Errorf("%w (it was not unlocked)", ErrLocked)
+		return fmt.Errorf("%w (it was not unlocked)", ErrKeyringLocked)
 	}
 	return err
 }

@@ -38,7 +38,7 @@ var (
 
 // OpenDirect returns the store in the keyring itself. It looks whether the keyring
 // can be used, so that trouble shows at the start, and has it unlocked if need be.
-// It fails with [ErrNoKeyring], [ErrLocked] or [ErrTimeout]; it never takes another
+// It fails with [ErrNoKeyring], [ErrKeyringLocked] or [ErrTimeout]; it never takes another
 // place instead. A ctx that ends earlier than the limits in c ends it too.
 func OpenDirect(ctx context.Context, c Config) (*Direct, error) {
 	root, err := lockRoot()

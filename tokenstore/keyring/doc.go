@@ -44,7 +44,7 @@
 //
 // Every call ends within a limit (Config.Timeout, Config.PromptTimeout), even if
 // the service never answers. There is no fallback: the error is [ErrNoKeyring],
-// [ErrLocked] or [ErrTimeout], each of which says what to do, and none of which
+// [ErrKeyringLocked] or [ErrTimeout], each of which says what to do, and none of which
 // looks like a session that is absent. A program that wants a plain
 // [tokenstore.File] where there is no keyring has its user say so.
 //

@@ -13,9 +13,10 @@ var (
 	// ErrNoKeyring means that there is no OS keyring that could be asked: no
 	// session bus, no Secret Service on it, or a system without one.
 	ErrNoKeyring = errors.New("keyring: there is no OS keyring here: log in to a desktop session, start a Secret Service such as gnome-keyring, or choose another store")
-	// ErrLocked means that the keyring is locked and nobody unlocked it: nobody
-	// could be asked, the person declined, or gave no answer in time.
-	ErrLocked = errors.New("keyring: the OS keyring is locked: unlock it and try again")
+	// ErrKeyringLocked means that the keyring is locked and stayed so: no person could
+	// be asked, or the person declined or gave no answer in time. A session that another
+	// holder has locked is [tokenstore.ErrLocked].
+	ErrKeyringLocked = errors.New("keyring: the OS keyring is locked: unlock it and try again")
 	// ErrTimeout means that the keyring did not answer in time. What was being
 	// saved may or may not be.
 	ErrTimeout = errors.New("keyring: the OS keyring does not answer: try again, and if that does not help, restart its service or log in anew")

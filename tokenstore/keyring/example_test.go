@@ -16,7 +16,7 @@ func Example() {
 	ctx := context.Background()
 	store, err := keyring.Open(ctx, keyring.Config{Service: "myprogram"})
 	switch {
-	case errors.Is(err, keyring.ErrLocked):
+	case errors.Is(err, keyring.ErrKeyringLocked):
 		fmt.Println("unlock your keyring, and run this again")
 		return
 	case err != nil:

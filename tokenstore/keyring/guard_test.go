@@ -170,11 +170,11 @@ func TestLockedKeyringFailsAtOnceWhereNobodyCanBeAsked(t *testing.T) {
 				})
 				within(t, "Get, Set and Open", 0, func() {
 					_, err := d.Get(t.Context(), "default")
-					wantErr(t, "Get", err, keyring.ErrLocked)
+					wantErr(t, "Get", err, keyring.ErrKeyringLocked)
 					_, err = d.Set(t.Context(), "default", record("a"))
-					wantErr(t, "Set", err, keyring.ErrLocked)
+					wantErr(t, "Set", err, keyring.ErrKeyringLocked)
 					_, err = keyring.OpenOn(t.Context(), p.config, p.fake, p.root)
-					wantErr(t, "Open", err, keyring.ErrLocked)
+					wantErr(t, "Open", err, keyring.ErrKeyringLocked)
 				})
 			})
 		})
@@ -193,7 +193,7 @@ func TestKeyringLockedBetweenTwoCallsIsAskedOnce(t *testing.T) {
 		p.fake.Disturb(func(string, string) error { calls++; return nil })
 		for range 3 {
 			_, err := d.Get(t.Context(), "default")
-			wantErr(t, "Get", err, keyring.ErrLocked)
+			wantErr(t, "Get", err, keyring.ErrKeyringLocked)
 		}
 		if calls != 1 {
 			t.Errorf("the keyring was called %d times; want once", calls)
@@ -263,7 +263,7 @@ func TestPersonHasTimeToUnlock(t *testing.T) {
 	})
 }
 
-func TestPersonWhoDoesNotUnlockGetsErrLocked(t *testing.T) {
+func TestPersonWhoDoesNotUnlockGetsErrKeyringLocked(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer time.Duration
 		want   time.Duration
@@ -279,12 +279,12 @@ func TestPersonWhoDoesNotUnlockGetsErrLocked(t *testing.T) {
 				ask(p.fake, test.answer, func() {})
 				within(t, "Set", test.want, func() {
 					_, err := d.Set(t.Context(), "default", record("a"))
-					wantErr(t, "Set", err, keyring.ErrLocked)
+					wantErr(t, "Set", err, keyring.ErrKeyringLocked)
 				})
 				if name == "is away" {
 					within(t, "Get while the question stands", time.Minute, func() {
 						_, err := d.Get(t.Context(), "default")
-						wantErr(t, "Get", err, keyring.ErrLocked)
+						wantErr(t, "Get", err, keyring.ErrKeyringLocked)
 					})
 				}
 				time.Sleep(2 * time.Hour) // the question ends
@@ -304,7 +304,7 @@ func TestKeyringOfUnknownStateHasAPersonsTime(t *testing.T) {
 		hang(t, p.fake)
 		within(t, "Get", time.Minute, func() {
 			_, err := d.Get(t.Context(), "default")
-			wantErr(t, "Get", err, keyring.ErrLocked)
+			wantErr(t, "Get", err, keyring.ErrKeyringLocked)
 		})
 		p.fake.SendAway()
 		within(t, "Open by a process alone", 3*time.Second, func() {
@@ -368,9 +368,9 @@ func TestValueThatWasNotKeptIsAnError(t *testing.T) {
 
 func TestErrorsTellWhatToDo(t *testing.T) {
 	for err, advice := range map[error]string{
-		keyring.ErrNoKeyring: "start a Secret Service",
-		keyring.ErrLocked:    "unlock it",
-		keyring.ErrTimeout:   "restart its service",
+		keyring.ErrNoKeyring:     "start a Secret Service",
+		keyring.ErrKeyringLocked: "unlock it",
+		keyring.ErrTimeout:       "restart its service",
 	} {
 		if !strings.Contains(err.Error(), advice) || errors.Is(err, tokenstore.ErrNotFound) || errors.Is(err, tokenstore.ErrLocked) {
 			t.Errorf("%v", err)

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/evertoken/evertoken/internal/testdir"
 	"github.com/evertoken/evertoken/internal/teststore"
@@ -108,7 +107,7 @@ func wantErr(t *testing.T, what string, err, want error) {
 		return
 	}
 	for _, other := range []error{
-		keyring.ErrNoKeyring, keyring.ErrLocked, keyring.ErrTimeout, keyring.ErrKeyLost, tokenstore.ErrNotFound, tokenstore.ErrDamaged,
+		keyring.ErrNoKeyring, keyring.ErrKeyringLocked, keyring.ErrTimeout, keyring.ErrKeyLost, tokenstore.ErrNotFound, tokenstore.ErrDamaged,
 	} {
 		if other != want && errors.Is(err, other) {
 			t.Errorf("%s: %v matches %q too", what, err, other)
@@ -124,6 +123,3 @@ func goroutinesIn(function string) int {
 	buf := make([]byte, 1<<20)
 	return strings.Count(string(buf[:runtime.Stack(buf, true)]), function+"(")
 }
-
-// soon is when an event must have come that needs no waiting for.
-const soon = 20 * time.Second

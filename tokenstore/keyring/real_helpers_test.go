@@ -19,6 +19,9 @@ import (
 	"github.com/evertoken/evertoken/tokenstore/keyring"
 )
 
+// soon is when an event must have come that needs no waiting for.
+const soon = 20 * time.Second
+
 func init() {
 	helpers["serve"] = serve
 	helpers["count"] = count
@@ -30,7 +33,7 @@ var words = []struct {
 	err  error
 }{
 	{"no-keyring", keyring.ErrNoKeyring},
-	{"locked", keyring.ErrLocked},
+	{"locked", keyring.ErrKeyringLocked},
 	{"timeout", keyring.ErrTimeout},
 	{"key-lost", keyring.ErrKeyLost},
 	{"not-found", tokenstore.ErrNotFound},

@@ -61,7 +61,7 @@ func translate(err error) error {
 	case errors.Is(err, gokeyring.ErrUnsupportedPlatform):
 		return fmt.Errorf("%w: %w", ErrNoKeyring, err)
 	case needsPerson(err):
-		return fmt.Errorf("%w: %w", ErrLocked, err)
+		return fmt.Errorf("%w: %w", ErrKeyringLocked, err)
 	}
 	return fmt.Errorf("keyring: the OS keyring refused: %w", err)
 }

@@ -31,7 +31,7 @@ var (
 // same one.
 //
 // It reads the key at once, so that trouble shows at the start, and has the keyring
-// unlocked if need be. It fails with [ErrNoKeyring], [ErrLocked] or [ErrTimeout],
+// unlocked if need be. It fails with [ErrNoKeyring], [ErrKeyringLocked] or [ErrTimeout],
 // and never goes on without encryption. With [ErrKeyLost] there are sealed sessions
 // and no key, as after a keyring was reset: they cannot be opened by anybody, and
 // the error says how to start over.

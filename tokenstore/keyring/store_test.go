@@ -371,9 +371,9 @@ func TestKeyringThatCannotBeUsedLeavesNoDirectories(t *testing.T) {
 	p.fake.SendAway()
 	lockKeyring(p)
 	_, err := keyring.OpenOn(t.Context(), p.config, p.fake, p.root)
-	wantErr(t, "Open", err, keyring.ErrLocked)
+	wantErr(t, "Open", err, keyring.ErrKeyringLocked)
 	_, err = keyring.OpenDirectOn(t.Context(), p.config, p.fake, p.root, p.maxItem)
-	wantErr(t, "OpenDirect", err, keyring.ErrLocked)
+	wantErr(t, "OpenDirect", err, keyring.ErrKeyringLocked)
 	for _, dir := range []string{p.dir, p.root} {
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s was made (%v)", filepath.Base(dir), err)

@@ -90,7 +90,7 @@ func TestHelperHangingStore(t *testing.T) {
 // runHelper runs the test of this binary that matches, which must fail, and returns its output.
 func runHelper(t *testing.T, test, mode string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+test, "-test.v", "-test.parallel=16", "-test.timeout=120s")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+test, "-test.v", "-test.parallel=16", "-test.timeout=20m")
 	cmd.Env = append(os.Environ(), helperEnv+"="+mode)
 	out, err := cmd.CombinedOutput()
 	if err == nil {

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const module = "github.com/evertoken/evertoken"
+
+// mostFilesPerRefresh is how many files one refresh may run through: about as many as it
+// does now. It may only fall; the aim is fewer than 30.
+const mostFilesPerRefresh = 70
+
+// filesOfOneRefresh returns the files of this module of which one scheduled refresh of
+// one session in a File runs statements. It runs the tests of package onerefresh, one
+// with and one without a refresh, and compares how often each statement ran.
+func filesOfOneRefresh(root string) ([]string, error) {
+	with, err := covered(root, "TestOneRefresh")
+	if err != nil {
+		return nil, err
+	}
+	without, err := covered(root, "TestNoRefresh")
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]bool{}
+	for block, n := range with {
+		if n > without[block] {
+			file, _, _ := strings.Cut(block, ":")
+			files[strings.TrimPrefix(file, module+"/")] = true
+		}
+	}
+	var sorted []string
+	for file := range files {
+		sorted = append(sorted, file)
+	}
+	slices.Sort(sorted)
+	return sorted, nil
+}
+
+// covered runs a test of package onerefresh, and returns how often each block of
+// statements of the module ran, by its place.
+func covered(root, test string) (map[string]int, error) {
+	dir, err := os.MkdirTemp("", "rooms")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	profile := filepath.Join(dir, "cover")
+	cmd := exec.Command("go", "test", "-count=1", "-run", "^"+test+"$", "-covermode=count", "-coverpkg="+module+"/...", "-coverprofile="+profile, "./internal/rooms/onerefresh")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", test, err, out)
+	}
+	data, err := os.ReadFile(profile)
+	if err != nil {
+		return nil, err
+	}
+	return readProfile(data)
+}
+
+// readProfile reads lines such as "file.go:33.41,35.3 1 2": a block's place, its
+// statements, and how often it ran. The first line names the mode.
+func readProfile(data []byte) (map[string]int, error) {
+	blocks := map[string]int{}
+	for i, line := range bytes.Split(bytes.TrimSpace(data), []byte("\n")) {
+		if i == 0 {
+			continue
+		}
+		fields := strings.Fields(string(line))
+		if len(fields) != 3 {
+			return nil, fmt.Errorf("line %d of the profile has %d fields, want 3", i+1, len(fields))
+		}
+		n, err := strconv.Atoi(fields[2])
+		if err != nil {
+			return nil, fmt.Errorf("line %d of the profile: %w", i+1, err)
+		}
+		blocks[fields[0]] += n
+	}
+	return blocks, nil
+}

@@ -1,0 +1,140 @@
+//go:build real && unix
+
+package redisstore_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/evertoken/evertoken/internal/teststore"
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
+	"github.com/evertoken/evertoken/tokenstore/redisstore"
+)
+
+// F12: a process with the old pair hears that it is dead. What it would write, or
+// delete, is not the session any more.
+func TestF12_ALoserDoesNotWipeTheWinner(t *testing.T) {
+	server := startServer(t)
+	winner, loser := server.open("", redisstore.Config{}), server.open("", redisstore.Config{})
+	old := set(t, winner, "default", record("1"))
+	version := set(t, winner, "default", over(old, "2"))
+	dead := over(old, "1")
+	dead.Dead = &tokenstore.Mark{Token: tokenstore.Fingerprint(dead.Tokens.RefreshToken), At: time.Now(), Code: "invalid_grant"}
+	_, err := loser.Set(t.Context(), "default", dead)
+	is(t, "Set of the verdict", err, tokenstore.ErrConflict)
+	is(t, "Delete", loser.Delete(t.Context(), "default", old), tokenstore.ErrConflict)
+	holds(t, winner, "default", "2", version)
+}
+
+// F13: whoever sees a session sees its lock, and nobody else does.
+func TestF13_TheLockIsWhereTheSessionIs(t *testing.T) {
+	server := startServer(t)
+	s, same, apart := server.open("", redisstore.Config{}), server.open("", redisstore.Config{}), server.open("", redisstore.Config{Prefix: "other:"})
+	version := set(t, s, "default", record("1"))
+	lease := lock(t, s, "default")
+	defer lease.Unlock()
+	holds(t, same, "default", "1", version)
+	_, err := same.Lock(briefly(t), "default")
+	is(t, "Lock", err, tokenstore.ErrLocked)
+	_, err = apart.Get(t.Context(), "default")
+	is(t, "Get with another prefix", err, tokenstore.ErrNotFound)
+	_ = lock(t, apart, "default").Unlock()
+}
+
+func TestHostsCountByTheClockOfRedis(t *testing.T) {
+	server := startServer(t)
+	teststore.CountByOneClock(t, func() tokenstore.Store { return server.open("", redisstore.Config{}) })
+}
+
+// newManager starts a manager with a session that is saved in s.
+func newManager(t *testing.T, s tokenstore.Store, wait time.Duration) (*refresh.Manager, *oauthtest.Server) {
+	t.Helper()
+	auth := oauthtest.NewServer(oauthtest.Config{})
+	t.Cleanup(auth.Close)
+	tokens, err := auth.Login(oauthtest.DefaultUser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := refresh.NewManager(refresh.Config{OAuthClient: oauth.NewClient(auth.OAuthConfig()), Store: s, MaxWait: wait})
+	if err := m.Start(t.Context(), tokens); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Stop)
+	return m, auth
+}
+
+// F15: somebody has the lock for longer than one waits.
+func TestF15_ALockThatCannotBeHad(t *testing.T) {
+	server := startServer(t)
+	s, other := server.open("", redisstore.Config{}), server.open("", redisstore.Config{})
+	m, auth := newManager(t, s, 300*time.Millisecond)
+	lease := lock(t, other, "default")
+	defer lease.Unlock()
+	before := m.GetTokens()
+	err := m.ForceRefresh(t.Context())
+	is(t, "ForceRefresh", err, tokenstore.ErrLocked)
+	if !errors.Is(err, oauth.ErrTransient) {
+		t.Errorf("ForceRefresh: %v; want it to be transient", err)
+	}
+	if got, err := m.TokenContext(t.Context()); err != nil || got.AccessToken != before.AccessToken {
+		t.Errorf("the token that lives is not served: %v", err)
+	}
+	if n := len(auth.Spends()); n != 0 {
+		t.Errorf("%d spends without a lock; want none", n)
+	}
+}
+
+// F20: the wait for the lock ends, and the one who has it has saved by then.
+func TestF20_WhoWaitedInVainLooksOnceMore(t *testing.T) {
+	server := startServer(t)
+	s, other := server.open("", redisstore.Config{}), server.open("", redisstore.Config{})
+	m, auth := newManager(t, s, time.Second)
+	lease := lock(t, other, "default")
+	defer lease.Unlock()
+	c := server.direct()
+	defer c.Close()
+	asked := scripts(t, c)
+	waited := make(chan error, 1)
+	go func() { waited <- m.ForceRefresh(t.Context()) }()
+	eventually(t, "the manager waits for the lock", func() bool { return scripts(t, c) >= asked+3 })
+
+	rec, err := other.Get(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := oauth.NewClient(auth.OAuthConfig()).Refresh(t.Context(), rec.Tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.Supersede(next)
+	set(t, other, "default", rec)
+	if err := <-waited; err != nil {
+		t.Errorf("ForceRefresh: %v; want the pair adopted that was saved meanwhile", err)
+	}
+	if got := m.GetTokens(); got.AccessToken != next.AccessToken {
+		t.Error("the manager has another pair than the one saved")
+	}
+	if mistakes := auth.Audit(); len(mistakes) > 0 || len(auth.Spends()) != 1 {
+		t.Errorf("mistakes %v, %d spends; want none, and 1", mistakes, len(auth.Spends()))
+	}
+}
+
+// scripts returns how many scripts the server has run.
+func scripts(t *testing.T, c *redis.Client) (calls int) {
+	t.Helper()
+	info, err := c.Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(info, "cmdstat_evalsha:calls=")
+	_, _ = fmt.Sscanf(after, "%d", &calls)
+	return calls
+}
