@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"syscall"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
 	"github.com/evertoken/evertoken/internal/thishost"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
@@ -23,7 +25,9 @@ type getCmd struct {
 
 // Help is shown below the command's flags.
 func (getCmd) Help() string {
-	return `The body goes to stdout whatever the status. Exit code: 0 for 2xx; 3 if the API refuses the token (401); 4 if it does and the server cannot be asked for another, and for 408, 425, 429 and 5xx; 1 for the rest.`
+	return `The body goes to stdout whatever the status. Exit code: 0 for 2xx; 3 if the API refuses the token (401); 4 if it does and the server cannot be asked for another, and for 408, 425, 429 and 5xx; 1 for the rest.
+
+` + example("get https://api.example.com/me", "get -i https://api.example.com/me")
 }
 
 // Run sends one GET. The token is renewed before it if need be, and once after
@@ -39,7 +43,7 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 	return s.with(ctx, c.Wait, func(m *refresh.Manager) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL, nil)
 		if err != nil {
-			return usage(errors.New("the URL cannot be used"))
+			return exit.Misuse(errors.New("the URL cannot be used"))
 		}
 		resp, err := m.Client().Do(req)
 		if err != nil {
@@ -58,13 +62,13 @@ func (c *getCmd) check() error {
 	u, err := url.Parse(c.URL)
 	switch {
 	case err != nil, u.Host == "":
-		return usage(errors.New("give a whole URL, such as https://api.example.com/me"))
+		return exit.Misuse(errors.New("give a whole URL, such as https://api.example.com/me"))
 	case u.User != nil:
-		return usage(errors.New("the URL must not hold a password"))
+		return exit.Misuse(errors.New("the URL must not hold a password"))
 	case u.Scheme == "https", u.Scheme == "http" && thishost.Is(u.Hostname()):
 		return nil
 	}
-	return usage(errors.New("tokens are sent over https only (plain http only to this machine)"))
+	return exit.Misuse(errors.New("tokens are sent over https only (plain http only to this machine)"))
 }
 
 // show writes the answer.
@@ -81,11 +85,11 @@ func (c *getCmd) show(a *app, resp *http.Response) error {
 		}
 	}
 	_, err := io.Copy(a.stdout, resp.Body)
-	if errors.Is(err, syscall.EPIPE) {
+	if explain.IsAny(err, syscall.EPIPE, context.Canceled) {
 		return err
 	}
 	if err != nil {
-		return &problem{exitTemporary, "the answer broke off: " + cause(err), "try again in a moment"}
+		return exit.New(exit.Temporary, "the answer broke off: "+cause(err), "try again in a moment")
 	}
 	return nil
 }
@@ -95,21 +99,13 @@ func (c *getCmd) show(a *app, resp *http.Response) error {
 func (c *getCmd) failed(a *app, err error) error {
 	for _, kind := range []error{oauth.ErrLoginRequired, oauth.ErrMisconfigured, oauth.ErrTransient, refresh.ErrUnsaved, context.Canceled} {
 		if errors.Is(err, kind) {
-			return a.explain(unwrapURL(err))
+			return a.explain(explain.Bare(err))
 		}
 	}
-	return &problem{exitTemporary, "the API could not be reached: " + cause(err), "check the address and the network, then try again"}
+	return exit.New(exit.Temporary, "the API could not be reached: "+cause(err), "check the address and the network, then try again")
 }
 
-// unwrapURL drops net/http's wrapping, which quotes the URL with its query.
-func unwrapURL(err error) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		return wrapped.Err
-	}
-	return err
-}
-
-func cause(err error) string { return unwrapURL(err).Error() }
+func cause(err error) string { return explain.Bare(err).Error() }
 
 // verdict turns the status into an exit code. state is the session's, after a
 // rejected token was tried to renew.
@@ -119,19 +115,19 @@ func (c *getCmd) verdict(a *app, resp *http.Response, state refresh.State) error
 	case code >= 200 && code <= 299:
 		return nil
 	case code == http.StatusUnauthorized && (state == refresh.StateLoginRequired || state == refresh.StateLoggedOut):
-		return &problem{exitLogin, what + ", and the session cannot be renewed any more", a.loginAdvice()}
+		return exit.New(exit.Login, what+", and the session cannot be renewed any more", a.guide().LoginAdvice())
 	case code == http.StatusUnauthorized && state == refresh.StateSuspected:
-		return &problem{exitLogin, what + ", and the server keeps refusing to renew the session without saying why", "a login probably helps: " + a.loginAdvice()}
+		return exit.New(exit.Login, what+", and the server keeps refusing to renew the session without saying why", "a login probably helps: "+a.guide().LoginAdvice())
 	case code == http.StatusUnauthorized && state == refresh.StateRetrying:
-		return &problem{exitTemporary, what + ", and the token could not be renewed yet", "try again in a moment"}
+		return exit.New(exit.Temporary, what+", and the token could not be renewed yet", "try again in a moment")
 	case code == http.StatusUnauthorized:
-		return &problem{exitLogin, what, `the API does not accept this session's tokens; check "evertoken status", or log in with other scopes`}
+		return exit.New(exit.Login, what, "the API does not accept this session's tokens: check "+a.command("status")+", or log in with other scopes: "+a.loginCommand(false, "--scope SCOPE"))
 	case code == http.StatusForbidden:
-		return &problem{exitFailed, what, "the session is fine, but may not do this; it may need other scopes"}
+		return exit.New(exit.Failed, what, "the session is fine, but may not do this; it may need other scopes")
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
-		return &problem{exitTemporary, what, "try again" + retryAfter(resp)}
+		return exit.New(exit.Temporary, what, "try again"+retryAfter(resp))
 	}
-	return &problem{exitFailed, what, "check the URL"}
+	return exit.New(exit.Failed, what, "check the URL")
 }
 
 // retryAfter repeats the API's wish in seconds, if it has one.

@@ -9,10 +9,17 @@ import (
 	"io"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/terminal"
 	"github.com/evertoken/evertoken/oauth"
 )
 
@@ -26,11 +33,12 @@ type loginCmd struct {
 
 	AuthParam map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"What else the browser login sends to the server, such as prompt=consent; repeat it for more. KEY= forgets one."`
 
-	Device      bool   `help:"Log in with a code on another device, for machines without a browser."`
-	NoBrowser   bool   `help:"Only print the address to open."`
-	RedirectURL string `placeholder:"URL" help:"Loopback address to return to, if the server wants a registered one (default: a free port)."`
-	Store       string `placeholder:"WHERE" enum:",keyring,file" default:"" help:"Where to keep the tokens: keyring (files sealed with a key in the OS keyring) or file (readable by whoever can read your files). Default: $$EVERTOKEN_STORE, or what the profile remembers, or keyring."`
-	KeepOld     bool   `help:"Do not end the old session of the profile at the server."`
+	Timeout     time.Duration `default:"10m" placeholder:"D" help:"How long to wait for the person to log in (default ${default})."`
+	Device      bool          `help:"Log in with a code on another device, for machines without a browser."`
+	NoBrowser   bool          `help:"Only print the address to open."`
+	RedirectURL string        `placeholder:"URL" help:"Loopback address to return to, if the server wants a registered one (default: a free port)."`
+	Store       string        `placeholder:"WHERE" enum:",keyring,file" default:"" help:"Where to keep the tokens: keyring (files sealed with a key in the OS keyring) or file (readable by whoever can read your files). Default: $$EVERTOKEN_STORE, or what the profile remembers, or keyring."`
+	KeepOld     bool          `help:"Do not end the old session of the profile at the server."`
 
 	mannersFlags
 
@@ -42,32 +50,38 @@ type loginCmd struct {
 
 // Help is shown below the command's flags.
 func (loginCmd) Help() string {
-	return `What the profile remembers from the last login need not be given again; --preset=, --lifetime 0 and --no-pkce=false, say, forget it. An old session is ended at the server once the new one is saved. Should the server end both, which is found out by asking it who has logged in, you log in once more, and from then on old sessions are left alone there.`
+	return `Where the server lists the scopes openid and offline_access and --scope is not given, login asks for them, and for consent (--auth-param prompt=consent), so that the session can be renewed and says who has logged in. What the profile remembers from the last login need not be given again; --preset=, --lifetime 0 and --no-pkce=false, say, forget it. An old session is ended at the server once the new one is saved. Should the server end both, which is found out by asking it who has logged in, you log in once more, and from then on old sessions are left alone there.
+
+` + example("login --issuer https://login.example.com --client-id my-cli", "login --profile work --issuer https://login.example.com --client-id my-cli --device")
 }
 
 // Run logs in. Whatever can go wrong without the person goes wrong before the
 // person is bothered.
 func (c *loginCmd) Run(ctx context.Context, a *app) error {
+	a.server, a.client = c.Issuer, c.ClientID
 	old, err := a.loadProfile()
-	if err != nil && c.ClientID == "" {
-		return c.unknownServer(a, err)
+	if err != nil && !errors.Is(err, profile.ErrNone) && c.ClientID == "" {
+		return err
+	}
+	known := c.known(old)
+	if err := c.check(a, known); err != nil {
+		return err
 	}
 	kind, err := c.store(a, old)
 	if err != nil {
 		return err
 	}
-	known := c.known(old)
-	manners, err := c.over(known.manners)
+	manners, err := c.over(known.Manners)
 	if err != nil {
 		return err
 	}
-	client, secretFile, err := c.client(ctx, a, known, manners)
+	client, secretFile, err := c.connect(ctx, a, known, manners)
 	if err != nil {
-		return c.explain(err)
+		return c.explain(a, err)
 	}
-	profile := profileOf(client.Config(), secretFile)
-	profile.KeepOld, profile.Store, profile.manners = known.KeepOld, kind, manners
-	store, err := a.openStore(ctx, profile)
+	p := profile.Of(client.Config(), secretFile)
+	p.KeepOld, p.Store, p.Manners = known.KeepOld, kind, manners
+	store, err := a.openStore(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -76,81 +90,87 @@ func (c *loginCmd) Run(ctx context.Context, a *app) error {
 	}
 	pair, err := c.authenticate(ctx, client)
 	if err != nil {
-		return c.explain(err)
+		return c.explain(a, err)
 	}
-	// From here on the person has done his part: a signal must not undo it.
+	return c.finish(ctx, a, login{client, store, old, p}, pair)
+}
+
+// A login is what a person has logged in with.
+type login struct {
+	client *oauth.Client
+	store  *stores.Bound
+	old    *profile.Profile // what the profile was, or nil
+	new    *profile.Profile
+}
+
+// finish saves what a login has brought, and ends what it replaces.
+func (c *loginCmd) finish(ctx context.Context, a *app, l login, pair *oauth.TokenPair) error {
+	// The person has done his part: from here on a signal must not undo it.
 	following := context.WithoutCancel(ctx)
-	replaced, err := a.saveLogin(following, store, old, profile, pair)
+	replaced, err := a.saveLogin(following, l.store, l.old, l.new, pair)
 	if err != nil {
 		return err
 	}
-	a.announce(store, profile, pair, c.advice(client))
-	if copied := a.removeCopy(following, otherStore(kind)); copied != nil && (profile.moves(old) || replaced.Tokens == nil) {
+	a.server, a.client = "", "" // the profile remembers them now
+	a.announce(l.store, l.new, pair, c.advice(l.client))
+	if copied := a.removeCopy(following, stores.Other(l.new.Kind())); copied != nil && (l.new.Moves(l.old) || replaced.Tokens == nil) {
 		replaced = copied
 	}
-	if c.KeepOld || profile.KeepOld || !a.endOld(following, old, replaced, client, pair) {
+	if c.KeepOld || l.new.KeepOld || !a.endOld(following, l.old, replaced, l.client, pair) {
 		return nil
 	}
-	return c.onceMore(ctx, a, client, store, profile)
+	return c.onceMore(ctx, a, l)
 }
 
 // onceMore logs in anew after the server has ended the new session together with
 // the old one, and leaves what it replaces alone.
-func (c *loginCmd) onceMore(ctx context.Context, a *app, client *oauth.Client, store *boundStore, profile *profile) error {
+func (c *loginCmd) onceMore(ctx context.Context, a *app, l login) error {
 	a.warn("The server ended the new session together with the old one (it keeps one for each person). Logging in once more; from now on the old session is left alone.")
 	// Now, so that the next login knows even if this one fails.
-	profile.KeepOld = true
-	if err := a.saveProfile(profile); err != nil {
+	l.new.KeepOld = true
+	if err := a.saveProfile(l.new); err != nil {
 		return unsavedLogin(err)
 	}
-	pair, err := c.authenticate(ctx, client)
+	pair, err := c.authenticate(ctx, l.client)
 	if err != nil {
-		p := a.explain(c.explain(err))
-		return &problem{exitLogin, "no session is left, and logging in once more failed: " + p.what, a.loginAdvice()}
+		p := a.explain(c.explain(a, err))
+		return exit.New(exit.Login, "no session is left, and logging in once more failed: "+p.What, a.guide().LoginAdvice())
 	}
-	if _, err := a.saveLogin(context.WithoutCancel(ctx), store, profile, profile, pair); err != nil {
+	if _, err := a.saveLogin(context.WithoutCancel(ctx), l.store, l.new, l.new, pair); err != nil {
 		return err
 	}
-	a.announce(store, profile, pair, c.advice(client))
+	a.announce(l.store, l.new, pair, c.advice(l.client))
 	return nil
-}
-
-// unknownServer is the error for a login that does not say where to.
-func (c *loginCmd) unknownServer(a *app, err error) error {
-	if errors.Is(err, errNoProfile) {
-		return &problem{exitUsage, fmt.Sprintf("profile %q does not know its server yet", a.profile), "run " + a.loginCommand(true)}
-	}
-	return err
 }
 
 // store returns where to keep the tokens. A profile's choice stands, also for
 // another server: it is about this machine.
-func (c *loginCmd) store(a *app, old *profile) (string, error) {
+func (c *loginCmd) store(a *app, old *profile.Profile) (string, error) {
 	kind := cmp.Or(c.Store, a.getenv("EVERTOKEN_STORE"))
 	switch {
-	case kind == storeKeyring, kind == storeFile:
+	case kind == profile.InKeyring, kind == profile.InFiles:
 		return kind, nil
 	case kind != "":
-		return "", usage(fmt.Errorf("EVERTOKEN_STORE is %q: set it to %s or %s", kind, storeKeyring, storeFile))
+		return "", exit.Misuse(fmt.Errorf("EVERTOKEN_STORE: got %q, want %s or %s", kind, profile.InKeyring, profile.InFiles))
 	case old != nil:
-		return old.store(), nil
+		return old.Kind(), nil
 	}
-	return storeKeyring, nil
+	return profile.InKeyring, nil
 }
 
 // known returns what the profile, if there is one, remembers of the server and
 // client to log in with. Another server or another client shares nothing with it.
-func (c *loginCmd) known(old *profile) *profile {
-	if old != nil && old.isOf(cmp.Or(c.Issuer, old.Issuer)) && cmp.Or(c.ClientID, old.ClientID) == old.ClientID &&
+func (c *loginCmd) known(old *profile.Profile) *profile.Profile {
+	if old != nil && old.IsOf(cmp.Or(c.Issuer, old.Issuer)) && cmp.Or(c.ClientID, old.ClientID) == old.ClientID &&
 		cmp.Or(c.TokenURL, old.TokenURL) == old.TokenURL {
 		return old
 	}
-	return &profile{}
+	return &profile.Profile{}
 }
 
-// client builds the client from the flags, and from what is known for what they
-// leave out.
-func (c *loginCmd) client(ctx context.Context, a *app, p *profile, m manners) (*oauth.Client, string, error) {
+// connect builds the client from the flags, and from what is known for what they
+// leave out. It also returns the path of the client's secret.
+func (c *loginCmd) connect(ctx context.Context, a *app, p *profile.Profile, m profile.Manners) (*oauth.Client, string, error) {
 	cfg := oauth.Config{
 		ClientID:      cmp.Or(c.ClientID, p.ClientID),
 		ClientAuth:    cmp.Or(oauth.ClientAuth(c.ClientAuth), p.ClientAuth),
@@ -163,16 +183,16 @@ func (c *loginCmd) client(ctx context.Context, a *app, p *profile, m manners) (*
 		AuthParams:    c.authParams(p.AuthParams),
 		Output:        a.stderr,
 	}
-	m.apply(&cfg)
+	m.Apply(&cfg)
 	secretFile := cmp.Or(c.SecretFile, p.SecretFile)
 	var err error
-	if cfg.ClientSecret, err = readSecret(secretFile); err != nil {
+	if cfg.ClientSecret, err = profile.ReadSecret(secretFile); err != nil {
 		return nil, "", err
 	}
 	if c.NoBrowser {
 		cfg.OpenBrowser = func(context.Context, string) error { return nil }
 	}
-	if isTerminal(a.stdin) {
+	if terminal.Is(a.stdin) {
 		cfg.ReadRedirect = lineReader(a.stdin)
 	}
 	client, err := c.reach(ctx, cfg, p)
@@ -181,18 +201,42 @@ func (c *loginCmd) client(ctx context.Context, a *app, p *profile, m manners) (*
 
 // reach finds the endpoints. Without an issuer they must have been named, now or
 // at the last login.
-func (c *loginCmd) reach(ctx context.Context, cfg oauth.Config, p *profile) (*oauth.Client, error) {
+func (c *loginCmd) reach(ctx context.Context, cfg oauth.Config, p *profile.Profile) (*oauth.Client, error) {
 	if issuer := cmp.Or(c.Issuer, p.Issuer); issuer != "" {
-		return oauth.Discover(ctx, issuer, cfg)
+		client, err := oauth.Discover(ctx, issuer, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return c.askAsListed(client), nil
 	}
 	cfg.AuthURL = cmp.Or(cfg.AuthURL, p.AuthURL)
 	cfg.TokenURL = cmp.Or(cfg.TokenURL, p.TokenURL)
 	cfg.DeviceAuthURL = cmp.Or(cfg.DeviceAuthURL, p.DeviceAuthURL)
 	cfg.RevocationURL = cmp.Or(cfg.RevocationURL, p.RevocationURL)
-	if cfg.TokenURL == "" {
-		return nil, &problem{exitUsage, "no server named", "add --issuer URL, or --auth-url and --token-url"}
-	}
 	return oauth.NewClient(cfg), nil
+}
+
+// askAsListed returns a client that asks for what a session needs and the server
+// lists, unless the person or the profile says what to ask for: openid, so that the
+// session tells who has logged in, and offline_access, so that it can be renewed.
+// Servers give the latter only to a person who consents (OpenID Connect Core section
+// 11), so it comes with prompt=consent.
+func (c *loginCmd) askAsListed(client *oauth.Client) *oauth.Client {
+	cfg := client.Config()
+	if len(cfg.Scopes) > 0 {
+		return client
+	}
+	for _, scope := range []string{"openid", "offline_access"} {
+		if slices.Contains(client.Metadata().ScopesSupported, scope) {
+			cfg.Scopes = append(cfg.Scopes, scope)
+		}
+	}
+	params, err := url.ParseQuery(c.advice(oauth.NewClient(cfg)).Params)
+	if err == nil && slices.Contains(cfg.Scopes, "offline_access") {
+		maps.Copy(params, cfg.AuthParams)
+		cfg.AuthParams = c.authParams(params)
+	}
+	return oauth.NewClient(cfg)
 }
 
 // scopes returns what to ask for. A flag may hold several, by spaces too.
@@ -218,12 +262,18 @@ func (c *loginCmd) authParams(remembered url.Values) url.Values {
 	return params
 }
 
+// authenticate has the person log in within c.Timeout.
 func (c *loginCmd) authenticate(ctx context.Context, client *oauth.Client) (*oauth.TokenPair, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, errNoLogin)
+	defer cancel()
 	if c.Device {
 		return client.DeviceLogin(ctx)
 	}
 	return client.Authenticate(ctx)
 }
+
+// errNoLogin is the cause of a login's end when --timeout is over.
+var errNoLogin = errors.New("the login was not completed in time")
 
 // advice returns what a login would have to ask for to get a refresh token. A login
 // on another device has no parameters.
@@ -236,24 +286,26 @@ func (c *loginCmd) advice(client *oauth.Client) oauth.OfflineAccess {
 }
 
 // explain finds the next step after a login that failed.
-func (c *loginCmd) explain(err error) error {
+func (c *loginCmd) explain(a *app, err error) error {
 	switch {
-	case networkSettings(err) != nil:
-		return networkSettings(err)
+	case errors.Is(err, errNoLogin):
+		return exit.New(exit.Login, "the login was not completed within "+c.Timeout.String(), "run "+a.loginCommand(false)+", and give more time with --timeout if need be")
+	case explain.Network(err) != nil:
+		return explain.Network(err)
 	case errors.Is(err, oauth.ErrAccessDenied):
-		return &problem{exitLogin, "the login was refused", "log in again and allow it, or ask for other scopes with --scope (some servers say so when one is missing or unknown), or ask the server's administrator"}
+		return exit.New(exit.Login, "the login was refused", "log in again and allow it, or ask for other scopes with --scope (some servers say so when one is missing or unknown), or ask the server's administrator")
 	case errors.Is(err, oauth.ErrCodeExpired):
-		return &problem{exitLogin, "the code was not entered in time", "run the command again"}
+		return exit.New(exit.Login, "the code was not entered in time", "run the command again")
 	case errors.Is(err, context.Canceled):
-		return &problem{exitFailed, "the login was stopped", "run the command again, with --device if the browser could not come back"}
+		return exit.New(exit.Interrupted, "the login was stopped", "run the command again, with --device if the browser could not come back")
 	case errors.Is(err, oauth.ErrLoginRequired):
-		return &problem{exitLogin, plainText(err), "run the command again"}
+		return exit.New(exit.Login, explain.Text(err), "run the command again")
 	case errors.Is(err, oauth.ErrUnreadAnswer), errors.Is(err, oauth.ErrNoToken):
-		return &problem{exitConfig, plainText(err), "if the tokens are below one of its members, run the command again with --token-path NAME; otherwise see that --token-url is the token endpoint of this server"}
+		return exit.New(exit.Config, explain.Text(err), "if the tokens are below one of its members, run the command again with --token-path NAME; otherwise see that --token-url is the token endpoint of this server")
 	case errors.Is(err, syscall.EADDRINUSE):
-		return &problem{exitTemporary, plainText(err), "then run the command again"}
+		return exit.New(exit.Temporary, explain.Text(err), "then run the command again")
 	case errors.Is(err, oauth.ErrTransient):
-		return &problem{exitTemporary, plainText(err), "check the network, then run the command again"}
+		return exit.New(exit.Temporary, explain.Text(err), "check the network, then run the command again")
 	}
 	return err
 }

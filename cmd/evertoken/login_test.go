@@ -8,20 +8,21 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
 	"github.com/evertoken/evertoken/oauth"
 )
 
 func TestProfileRemembersAllOfItsClient(t *testing.T) {
-	want := &profile{
-		Format: profileFormat, Issuer: "https://x", ClientID: "id", ClientAuth: oauth.AuthNone,
+	want := &profile.Profile{
+		Format: profile.Format, Issuer: "https://x", ClientID: "id", ClientAuth: oauth.AuthNone,
 		AuthURL: "https://x/a", TokenURL: "https://x/t", DeviceAuthURL: "https://x/d", RevocationURL: "https://x/r",
 		RedirectURL: "http://127.0.0.1:1/", Scopes: []string{"openid"}, AuthParams: url.Values{"prompt": {"consent"}}, RequireIss: true,
 	}
-	cfg, err := want.config()
+	cfg, err := want.Config()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := profileOf(cfg, ""); !reflect.DeepEqual(got, want) {
+	if got := profile.Of(cfg, ""); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v; want %+v", got, want)
 	}
 }

@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/text"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -17,7 +21,9 @@ type logoutCmd struct {
 
 // Help is shown below the command's flags.
 func (logoutCmd) Help() string {
-	return `The server and client stay remembered, so that "evertoken login" is enough to come back.`
+	return `The server and client stay remembered, so that "evertoken login" is enough to come back.
+
+` + example("logout", "logout --profile work")
 }
 
 // Run revokes, then deletes, while no other process can renew the session: it
@@ -29,13 +35,13 @@ func (c *logoutCmd) Run(ctx context.Context, a *app) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, lockLimit)
 	defer cancel()
-	lease, err := s.store.Lock(waiting, a.profile)
+	lease, err := s.store.Lock(waiting, a.Profile)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = lease.Unlock() }()
 
-	rec, err := s.store.Get(ctx, a.profile)
+	rec, err := s.store.Get(ctx, a.Profile)
 	if err != nil {
 		return c.ignoreAbsent(a, err)
 	}
@@ -47,10 +53,10 @@ func (c *logoutCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	// Revoked is revoked: the tokens must go, whoever interrupts.
-	if err := deleteSession(context.WithoutCancel(ctx), s.store, a.profile, rec.Version); err != nil {
+	if err := deleteSession(context.WithoutCancel(ctx), s.store, a.Profile, rec.Version); err != nil {
 		return err
 	}
-	a.say("Logged out of %s%s.", s.profile.server(), ended)
+	a.say("Logged out of %s%s.", s.profile.Server(), ended)
 	return nil
 }
 
@@ -58,19 +64,19 @@ func (c *logoutCmd) Run(ctx context.Context, a *app) error {
 // session: what stayed here would be sent there again, which could count as reuse. A
 // full disk does not matter, since deleting takes no room.
 func (c *logoutCmd) removable(ctx context.Context, s *session) error {
-	err := s.store.Check(ctx, s.app.profile)
-	if err == nil || c.Force || isAny(err, syscall.ENOSPC, syscall.EDQUOT) {
+	err := s.store.Check(ctx, s.app.Profile)
+	if err == nil || c.Force || explain.IsAny(err, syscall.ENOSPC, syscall.EDQUOT) {
 		return nil
 	}
 	p := s.app.explain(err)
-	return &problem{p.code, "still logged in, because the tokens here cannot be deleted: " + p.what,
-		p.next + `; "evertoken logout --force" ends the session at the server anyway`}
+	return exit.New(p.Code, "still logged in, because the tokens here cannot be deleted: "+p.What,
+		p.Next+"; "+s.app.command("logout", "--force")+" ends the session at the server anyway")
 }
 
 // ignoreAbsent makes a logout without a session succeed: that is what was wanted.
 func (c *logoutCmd) ignoreAbsent(a *app, err error) error {
-	if p := a.explain(err); p.code == exitLogin && !errors.Is(err, tokenstore.ErrDamaged) {
-		a.say("Not logged in: nothing to do.")
+	if p := a.explain(err); p.Code == exit.Login && !errors.Is(err, tokenstore.ErrDamaged) {
+		a.say("%s: nothing to do.", capital(p.What))
 		return nil
 	}
 	return err
@@ -90,15 +96,15 @@ func (c *logoutCmd) revoke(ctx context.Context, s *session, rec *tokenstore.Reco
 	case err == nil:
 		return "", nil
 	case c.Force:
-		return "; the server could not be told (" + plainText(err) + "), so there the session " + endOf(rec.Tokens), nil
+		return "; the server could not be told (" + explain.Text(err) + "), so there the session " + endOf(rec.Tokens), nil
 	}
 	p := s.app.explain(err)
-	p.what = "still logged in, because the server could not be told: " + p.what
-	p.next += `; "evertoken logout --force" deletes the tokens here anyway`
+	p.What = "still logged in, because the server could not be told: " + p.What
+	p.Next += "; " + s.app.command("logout", "--force") + " deletes the tokens here anyway"
 	return "", p
 }
 
-// endOf says how a session ends that nobody ends.
+// endOf says when a session ends by itself.
 func endOf(t *oauth.TokenPair) string {
 	end := t.RefreshExpiresAt
 	if t.RefreshToken == "" {
@@ -107,7 +113,7 @@ func endOf(t *oauth.TokenPair) string {
 	if end.IsZero() {
 		return "ends by itself one day"
 	}
-	return "ends " + when(end, time.Now())
+	return "ends " + text.When(end, time.Now())
 }
 
 // deleteSession removes the record. Writers that do not heed the lock may have
@@ -131,3 +137,6 @@ func deleteSession(ctx context.Context, store tokenstore.Store, name string, ver
 		version = rec.Version
 	}
 }
+
+// capital begins a sentence.
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -19,7 +19,8 @@
 //	2  wrong usage of the command line
 //	3  a login is required
 //	4  temporary trouble: the same command may work in a moment
-//	5  misconfigured: somebody has to change something first
+//	5  misconfigured: a setting has to be changed first
+//	130  interrupted by Ctrl-C before it was done; 128 plus the signal's number for others
 //
 // # Where things are
 //
@@ -42,20 +43,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
 )
 
 func main() {
-	a := newApp(os.Stdin, os.Stdout, os.Stderr, os.Getenv)
-	if answer := a.quick(os.Args[1:]); answer != nil {
-		// Nothing is under way, so a signal may end the process as usual; only of
-		// writes to nobody the message tells, as it does below. No other program is
-		// started any more to which this could pass on.
-		signal.Ignore(syscall.SIGPIPE)
-		os.Exit(answer())
-	}
 	ctx, stop := untilSignal()
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 	stop()
@@ -69,12 +65,39 @@ func untilSignal() (context.Context, context.CancelFunc) {
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup wants it
 		signals = append(signals, syscall.SIGHUP)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	came := make(chan os.Signal, 1)
+	signal.Notify(came, signals...)
+	go func() {
+		select {
+		case sig := <-came:
+			signal.Stop(came)
+			cancel(interrupted{sig})
+		case <-ctx.Done():
+		}
+	}()
 
-	// A reader that leaves early ("| head") must not kill a refresh either: with
-	// somebody listening for SIGPIPE, writes return an error instead. Ignoring it
-	// would pass on to the browser that a login starts.
+	// A reader that leaves early ("| head") must not kill a refresh either: while a
+	// channel is registered for SIGPIPE, writes return an error instead. Ignoring the
+	// signal would pass on to the browser that a login starts.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	return ctx, stop
+	return ctx, func() { cancel(nil) }
+}
+
+// interrupted is the cause of a context that a signal has canceled.
+type interrupted struct{ os.Signal }
+
+func (interrupted) Error() string { return "interrupted" }
+
+func (interrupted) Is(target error) bool { return target == context.Canceled }
+
+// interruptedBy returns the exit code of a command that was interrupted, as shells
+// count: by the signal that came. Other codes stay.
+func interruptedBy(ctx context.Context, code int) int {
+	if cause, ok := errors.AsType[interrupted](context.Cause(ctx)); ok && code == exit.Interrupted {
+		if sig, ok := cause.Signal.(syscall.Signal); ok {
+			return exit.Signal + int(sig)
+		}
+	}
+	return code
 }

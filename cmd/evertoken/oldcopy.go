@@ -6,26 +6,30 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // removeCopy removes the profile's session from the store that does not keep it
 // any more, and returns what that was: nil if there was nothing, or nothing that
 // can be opened. Two copies would be two generations of one session, and one day
-// somebody would use the older. A failure is a warning: the login has worked.
+// a process would use the older. A failure is a warning: the login has worked.
 func (a *app) removeCopy(ctx context.Context, kind string) *tokenstore.Record {
 	old, err := a.takeCopy(ctx, kind)
 	if err != nil {
-		a.warn("evertoken: warning: an old copy of the tokens may be left: %s", plainText(err))
+		a.warn("evertoken: warning: an old copy of the tokens may be left: %s", explain.Text(err))
 	}
 	return old
 }
 
 func (a *app) takeCopy(ctx context.Context, kind string) (*tokenstore.Record, error) {
-	dir, err := a.storeDir(kind)
+	dir, err := a.directory()
 	if err != nil {
 		return nil, err
 	}
+	dir = stores.Dir(dir, kind)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // to open a store would make its directory
 	}
@@ -36,29 +40,29 @@ func (a *app) takeCopy(ctx context.Context, kind string) (*tokenstore.Record, er
 		return nil, err
 	}
 	defer a.lockForLogin(ctx, files)()
-	rec, err := files.Get(ctx, a.profile)
+	rec, err := files.Get(ctx, a.Profile)
 	switch {
 	case errors.Is(err, tokenstore.ErrNotFound):
 		return nil, nil
 	case errors.Is(err, tokenstore.ErrDamaged): // it was moved aside
-		return nil, errors.Join(err, deleteSession(ctx, files, a.profile, 0))
+		return nil, errors.Join(err, deleteSession(ctx, files, a.Profile, 0))
 	case err != nil:
 		return nil, err
 	}
 	version := rec.Version
-	if kind == storeKeyring {
+	if kind == profile.InKeyring {
 		rec = a.unsealedCopy(ctx)
 	}
-	return rec, deleteSession(ctx, files, a.profile, version)
+	return rec, deleteSession(ctx, files, a.Profile, version)
 }
 
 // unsealedCopy returns the session that the keyring's store has, or nil if it
 // cannot be opened.
 func (a *app) unsealedCopy(ctx context.Context) *tokenstore.Record {
 	var rec *tokenstore.Record
-	sealed, err := a.openBackend(ctx, storeKeyring)
+	sealed, err := a.openBackend(ctx, profile.InKeyring)
 	if err == nil {
-		rec, err = sealed.Get(ctx, a.profile)
+		rec, err = sealed.Get(ctx, a.Profile)
 	}
 	if err != nil {
 		a.warnUnopened(err)
@@ -68,12 +72,12 @@ func (a *app) unsealedCopy(ctx context.Context) *tokenstore.Record {
 
 // unopened stands for a session in the store that cannot be opened, so that
 // another one can be saved in its place.
-func (a *app) unopened(ctx context.Context, store backend, cause error) (*tokenstore.Record, error) {
+func (a *app) unopened(ctx context.Context, store stores.Backend, cause error) (*tokenstore.Record, error) {
 	files, err := tokenstore.NewFile(store.Dir())
 	if err != nil {
 		return nil, err
 	}
-	rec, err := files.Get(ctx, a.profile)
+	rec, err := files.Get(ctx, a.Profile)
 	if err != nil {
 		return nil, err
 	}

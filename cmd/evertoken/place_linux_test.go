@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -38,8 +40,8 @@ func (d *desk) mount(source, target, kind string, flags uintptr, data string) (u
 // readOnly makes the directory one that nobody can write to.
 func (d *desk) readOnly() (mend func()) {
 	d.t.Helper()
-	unmount := d.mount(d.dir, d.dir, "", syscall.MS_BIND, "")
-	d.must(syscall.Mount("", d.dir, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""))
+	unmount := d.mount(d.Dir, d.Dir, "", syscall.MS_BIND, "")
+	d.must(syscall.Mount("", d.Dir, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""))
 	return unmount
 }
 
@@ -62,7 +64,7 @@ func fails(call func(k *fakeKeyring) *error, err error) func(d *desk) func() {
 // inTheWay puts something else where a lock file should be.
 func inTheWay(suffix string, put func(path string) error) func(d *desk) func() {
 	return func(d *desk) func() {
-		path := d.file(storeFile) + suffix
+		path := d.sessionFile(profile.InFiles) + suffix
 		d.must(os.RemoveAll(path))
 		d.must(put(path))
 		return func() { d.must(os.RemoveAll(path)) }
@@ -79,57 +81,57 @@ func noLocks(errno syscall.Errno) error {
 // spoiledPlaces is no variable: what a package makes before main is measured.
 func spoiledPlaces() map[string]spoiledPlace {
 	return map[string]spoiledPlace{
-		"directory turned read-only": {store: storeFile, code: exitConfig, next: "--dir or EVERTOKEN_DIR",
+		"directory turned read-only": {store: profile.InFiles, code: exit.Config, next: "--dir or EVERTOKEN_DIR",
 			spoil: (*desk).readOnly},
-		"mounted secret, without lock files": {store: storeFile, code: exitConfig, next: "--dir or EVERTOKEN_DIR",
+		"mounted secret, without lock files": {store: profile.InFiles, code: exit.Config, next: "--dir or EVERTOKEN_DIR",
 			spoil: func(d *desk) func() {
 				for _, suffix := range []string{".lock", ".write"} {
-					d.must(os.RemoveAll(d.file(storeFile) + suffix))
+					d.must(os.RemoveAll(d.sessionFile(profile.InFiles) + suffix))
 				}
 				return d.readOnly()
 			}},
-		"disk full": {store: storeFile, code: exitTemporary, next: "free some space", deletes: true,
+		"disk full": {store: profile.InFiles, code: exit.Temporary, next: "free some space", deletes: true,
 			prepare: func(d *desk) {
-				d.t.Cleanup(d.mount("tmpfs", d.dir, "tmpfs", 0, "size=256k,mode=0700"))
+				d.t.Cleanup(d.mount("tmpfs", d.Dir, "tmpfs", 0, "size=256k,mode=0700"))
 			},
 			spoil: func(d *desk) func() {
-				filler := filepath.Join(d.dir, "filler")
+				filler := filepath.Join(d.Dir, "filler")
 				_ = os.WriteFile(filler, make([]byte, 1<<20), 0o600) // as much as there is room for
 				return func() { d.must(os.Remove(filler)) }
 			}},
-		"record is a mount": {store: storeFile, code: exitConfig, next: "mount the directory",
+		"record is a mount": {store: profile.InFiles, code: exit.Config, next: "mount the directory",
 			spoil: func(d *desk) func() {
 				elsewhere := filepath.Join(d.t.TempDir(), "record")
-				data, err := os.ReadFile(d.file(storeFile))
+				data, err := os.ReadFile(d.sessionFile(profile.InFiles))
 				d.must(err)
 				d.must(os.WriteFile(elsewhere, data, 0o600))
-				return d.mount(elsewhere, d.file(storeFile), "", syscall.MS_BIND, "")
+				return d.mount(elsewhere, d.sessionFile(profile.InFiles), "", syscall.MS_BIND, "")
 			}},
-		"record is a link": {store: storeFile, code: exitConfig, next: "put the file itself there", unread: true,
+		"record is a link": {store: profile.InFiles, code: exit.Config, next: "put the file itself there", unread: true,
 			spoil: func(d *desk) func() {
 				elsewhere := filepath.Join(d.t.TempDir(), "record")
-				d.must(os.Rename(d.file(storeFile), elsewhere))
-				d.must(os.Symlink(elsewhere, d.file(storeFile)))
-				return func() { d.must(os.Rename(elsewhere, d.file(storeFile))) }
+				d.must(os.Rename(d.sessionFile(profile.InFiles), elsewhere))
+				d.must(os.Symlink(elsewhere, d.sessionFile(profile.InFiles)))
+				return func() { d.must(os.Rename(elsewhere, d.sessionFile(profile.InFiles))) }
 			}},
-		"lock file is a directory": {store: storeFile, code: exitConfig, next: "move it away",
+		"lock file is a directory": {store: profile.InFiles, code: exit.Config, next: "move it away",
 			spoil: inTheWay(".lock", func(path string) error { return os.Mkdir(path, 0o700) })},
-		"lock file is a pipe": {store: storeFile, code: exitConfig, next: "move it away",
+		"lock file is a pipe": {store: profile.InFiles, code: exit.Config, next: "move it away",
 			spoil: inTheWay(".lock", func(path string) error { return syscall.Mkfifo(path, 0o600) })},
-		"write lock is a directory": {store: storeFile, code: exitConfig, next: "move it away",
+		"write lock is a directory": {store: profile.InFiles, code: exit.Config, next: "move it away",
 			spoil: inTheWay(".write", func(path string) error { return os.Mkdir(path, 0o700) })},
-		"lock file is a link to itself": {store: storeFile, code: exitConfig, next: "move it away",
+		"lock file is a link to itself": {store: profile.InFiles, code: exit.Config, next: "move it away",
 			spoil: inTheWay(".lock", func(path string) error { return os.Symlink(filepath.Base(path), path) })},
-		"lock file leads nowhere": {store: storeFile, code: exitConfig, next: "--dir or EVERTOKEN_DIR",
+		"lock file leads nowhere": {store: profile.InFiles, code: exit.Config, next: "--dir or EVERTOKEN_DIR",
 			spoil: inTheWay(".lock", func(path string) error { return os.Symlink("/nowhere/at/all", path) })},
-		"network disk is stale": {store: storeKeyring, code: exitTemporary, next: "check the disk",
+		"network disk is stale": {store: profile.InKeyring, code: exit.Temporary, next: "check the disk",
 			spoil: fails(saving, &tokenstore.PlaceError{Err: syscall.ESTALE, Advice: "check the disk", Passes: true})},
-		"fsync fails": {store: storeKeyring, code: exitTemporary, next: "try again",
+		"fsync fails": {store: profile.InKeyring, code: exit.Temporary, next: "try again",
 			spoil: fails(saving, &tokenstore.PlaceError{Err: &fs.PathError{Op: "sync", Path: "x", Err: syscall.EIO}, Advice: "try again", Passes: true})},
-		"flock says ENOLCK":     {store: storeKeyring, code: exitConfig, next: "local disk with --dir", spoil: fails(locking, noLocks(syscall.ENOLCK))},
-		"flock says EOPNOTSUPP": {store: storeKeyring, code: exitConfig, next: "local disk with --dir", spoil: fails(locking, noLocks(syscall.EOPNOTSUPP))},
-		"flock says ENOSYS":     {store: storeKeyring, code: exitConfig, next: "local disk with --dir", spoil: fails(locking, noLocks(syscall.ENOSYS))},
-		"flock says EBADF":      {store: storeKeyring, code: exitConfig, next: "local disk with --dir", spoil: fails(locking, noLocks(syscall.EBADF))},
+		"flock says ENOLCK":     {store: profile.InKeyring, code: exit.Config, next: "local disk with --dir", spoil: fails(locking, noLocks(syscall.ENOLCK))},
+		"flock says EOPNOTSUPP": {store: profile.InKeyring, code: exit.Config, next: "local disk with --dir", spoil: fails(locking, noLocks(syscall.EOPNOTSUPP))},
+		"flock says ENOSYS":     {store: profile.InKeyring, code: exit.Config, next: "local disk with --dir", spoil: fails(locking, noLocks(syscall.ENOSYS))},
+		"flock says EBADF":      {store: profile.InKeyring, code: exit.Config, next: "local disk with --dir", spoil: fails(locking, noLocks(syscall.EBADF))},
 	}
 }
 
@@ -143,7 +145,7 @@ func TestF73_TheSessionOutlivesAPlaceThatCannotBeUsed(t *testing.T) {
 			d.mustLogin(c.store)
 			d.refreshes() // so that there are lock files
 			mend := c.spoil(d)
-			if got := d.token(); !c.unread && (got.code != exitOK || got.stdout == "" || got.stderr != "") {
+			if got := d.token(); !c.unread && (got.code != exit.OK || got.stdout == "" || got.stderr != "") {
 				t.Errorf("a living token: exit code %d, stdout %q, stderr %q", got.code, got.stdout, got.stderr)
 			}
 			mend()
@@ -151,7 +153,7 @@ func TestF73_TheSessionOutlivesAPlaceThatCannotBeUsed(t *testing.T) {
 			d.age(2 * time.Minute)
 			mend = c.spoil(d)
 			before, logins := d.server.Requests(oauthtest.TokenEndpoint), d.server.Requests(oauthtest.AuthorizeEndpoint)
-			if got := d.token(); !c.unread && (got.code != exitOK || got.stdout == "" || !strings.Contains(got.stderr, c.next)) {
+			if got := d.token(); !c.unread && (got.code != exit.OK || got.stdout == "" || !strings.Contains(got.stderr, c.next)) {
 				t.Errorf("one that is due: exit code %d, stdout %q, stderr %q; want a warning", got.code, got.stdout, got.stderr)
 			}
 			mend()
@@ -177,7 +179,7 @@ func TestF73_TheSessionOutlivesAPlaceThatCannotBeUsed(t *testing.T) {
 				t.Errorf("login made %d requests to the server; want none", n)
 			}
 			mend()
-			if got := d.token(); got.code != exitOK || got.stdout == "" {
+			if got := d.token(); got.code != exit.OK || got.stdout == "" {
 				t.Errorf("afterwards: exit code %d, stdout %q, stderr %q", got.code, got.stdout, got.stderr)
 			}
 			for _, mistake := range d.server.Audit() {
@@ -224,43 +226,43 @@ func (d *desk) age(left time.Duration) {
 	d.must(err)
 	store, err := d.openStore(d.t.Context(), p)
 	d.must(err)
-	rec, err := store.Get(d.t.Context(), d.profile)
+	rec, err := store.Get(d.t.Context(), d.Profile)
 	d.must(err)
 	rec.Tokens.ExpiresAt = time.Now().Add(left)
 	rec.Tokens.IssuedAt = rec.Tokens.ExpiresAt.Add(-15 * time.Minute)
-	_, err = store.Set(d.t.Context(), d.profile, rec)
+	_, err = store.Set(d.t.Context(), d.Profile, rec)
 	d.must(err)
 }
 
 func TestF73_ALinkedDirectoryIsFine(t *testing.T) {
 	d := newDesk(t)
 	link := filepath.Join(t.TempDir(), "link")
-	d.must(os.Symlink(d.dir, link))
-	d.dir = link
-	d.mustLogin(storeFile)
+	d.must(os.Symlink(d.Dir, link))
+	d.Dir = link
+	d.mustLogin(profile.InFiles)
 	d.expire()
-	if got := d.token(); got.code != exitOK {
+	if got := d.token(); got.code != exit.OK {
 		t.Errorf("exit code %d: %s", got.code, got.stderr)
 	}
 }
 
 func TestATokenThatLivesIsServedWhileSomebodyElseRenewsIt(t *testing.T) {
 	d := newDesk(t)
-	d.mustLogin(storeFile)
+	d.mustLogin(profile.InFiles)
 	d.age(2 * time.Minute)
-	store, err := tokenstore.NewFile(d.dir)
+	store, err := tokenstore.NewFile(d.Dir)
 	d.must(err)
-	lease, err := store.Lock(t.Context(), d.profile)
+	lease, err := store.Lock(t.Context(), d.Profile)
 	d.must(err)
 	defer func() { d.must(lease.Unlock()) }()
-	if got := d.token(); got.code != exitOK || got.stdout == "" || got.stderr != "" {
+	if got := d.token(); got.code != exit.OK || got.stdout == "" || got.stderr != "" {
 		t.Errorf("exit code %d, stdout %q, stderr %q; want the token and no warning", got.code, got.stdout, got.stderr)
 	}
 }
 
 func TestAProfileThatCannotBeSavedIsFoundOutBeforeTheLogin(t *testing.T) {
 	d := newDesk(t)
-	d.mustLogin(storeFile)
+	d.mustLogin(profile.InFiles)
 	path, err := d.profilePath()
 	d.must(err)
 	elsewhere := filepath.Join(t.TempDir(), "profile")
@@ -269,7 +271,7 @@ func TestAProfileThatCannotBeSavedIsFoundOutBeforeTheLogin(t *testing.T) {
 	d.must(os.WriteFile(elsewhere, data, 0o600))
 	defer d.mount(elsewhere, path, "", syscall.MS_BIND, "")()
 	logins := d.server.Requests(oauthtest.AuthorizeEndpoint)
-	if code, said := d.login(""); code != exitConfig || !strings.Contains(said, "mount the directory") {
+	if code, said := d.login(""); code != exit.Config || !strings.Contains(said, "mount the directory") {
 		t.Errorf("exit code %d, said %q", code, said)
 	}
 	if n := d.server.Requests(oauthtest.AuthorizeEndpoint) - logins; n != 0 {
@@ -284,15 +286,15 @@ func TestSomethingElseInThePlaceOfAProfileIsSaid(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
-			d.mustLogin(storeFile)
+			d.mustLogin(profile.InFiles)
 			path, err := d.profilePath()
 			d.must(err)
 			d.must(os.Remove(path))
 			d.must(put(path))
 			logins := d.server.Requests(oauthtest.AuthorizeEndpoint)
-			code, said := d.login(storeFile)
+			code, said := d.login(profile.InFiles)
 			for command, got := range map[string]ran{"token": d.token(), "login": {code: code, stderr: said}} {
-				if got.code != exitConfig || !strings.Contains(got.stderr, "move it away") {
+				if got.code != exit.Config || !strings.Contains(got.stderr, "move it away") {
 					t.Errorf("%s: exit code %d, stderr %q", command, got.code, got.stderr)
 				}
 			}
@@ -306,30 +308,30 @@ func TestSomethingElseInThePlaceOfAProfileIsSaid(t *testing.T) {
 func TestCheckingAProfileLeavesNothingBehind(t *testing.T) {
 	a := testApp(t)
 	d := &desk{t: t, app: a}
-	d.must(a.checkProfile())
-	path, err := a.profilePath()
+	file, err := a.file()
 	d.must(err)
-	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 0 {
+	d.must(file.Check())
+	if entries, err := os.ReadDir(filepath.Dir(file.Path())); err != nil || len(entries) != 0 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
 }
 
 func TestALogoutOnAFullDiskWorks(t *testing.T) {
 	d := newDesk(t)
-	defer d.mount("tmpfs", d.dir, "tmpfs", 0, "size=256k,mode=0700")()
-	d.mustLogin(storeFile)
-	_ = os.WriteFile(filepath.Join(d.dir, "filler"), make([]byte, 1<<20), 0o600) // as much as there is room for
-	if got := d.logout(); got.code != exitOK || exists(d.file(storeFile)) || d.server.Sessions("alice") != 0 {
+	defer d.mount("tmpfs", d.Dir, "tmpfs", 0, "size=256k,mode=0700")()
+	d.mustLogin(profile.InFiles)
+	_ = os.WriteFile(filepath.Join(d.Dir, "filler"), make([]byte, 1<<20), 0o600) // as much as there is room for
+	if got := d.logout(); got.code != exit.OK || exists(d.sessionFile(profile.InFiles)) || d.server.Sessions("alice") != 0 {
 		t.Errorf("exit code %d, stderr %q", got.code, got.stderr)
 	}
 }
 
 func TestAForcedLogoutEndsTheSessionWhereNothingCanBeDeleted(t *testing.T) {
 	d := newDesk(t)
-	d.mustLogin(storeFile)
+	d.mustLogin(profile.InFiles)
 	defer d.readOnly()()
 	got := d.ran(func() error { return (&logoutCmd{Force: true}).Run(t.Context(), d.app) })
-	if got.code != exitConfig || d.server.Sessions("alice") != 0 {
+	if got.code != exit.Config || d.server.Sessions("alice") != 0 {
 		t.Errorf("exit code %d, stderr %q; %d sessions at the server", got.code, got.stderr, d.server.Sessions("alice"))
 	}
 }

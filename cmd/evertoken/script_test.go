@@ -20,6 +20,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -106,7 +108,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("BROWSER", "browser")
 	env.Setenv("LOGIN_AS", "alice")
 	env.Setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:") // nobody's keyring is in reach
-	env.Setenv("EVERTOKEN_STORE", storeFile)
+	env.Setenv("EVERTOKEN_STORE", profile.InFiles)
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector's second at the end of each process
 	return os.Mkdir(home, 0o700)
 }
@@ -307,8 +309,8 @@ func ageCommand(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // openSession opens the store that a profile names.
-func openSession(ts *testscript.TestScript, profile string) *boundStore {
-	a := &app{dir: ts.Getenv("DIR"), profile: profile, openKeyring: openKeyring}
+func openSession(ts *testscript.TestScript, profile string) *stores.Bound {
+	a := &app{common: common{Dir: ts.Getenv("DIR"), Profile: profile}, openKeyring: stores.OpenKeyring}
 	p, err := a.loadProfile()
 	ts.Check(err)
 	store, err := a.openStore(context.Background(), p)
@@ -383,18 +385,16 @@ func containsPart(text, secret string) bool {
 //
 //	seal PROFILE
 func sealCommand(ts *testscript.TestScript, _ bool, args []string) {
-	a := &app{dir: ts.Getenv("DIR"), profile: args[0]}
+	a := &app{common: common{Dir: ts.Getenv("DIR"), Profile: args[0]}}
 	p, err := a.loadProfile()
 	ts.Check(err)
-	plain, err := tokenstore.NewFile(a.dir)
+	plain, err := tokenstore.NewFile(a.Dir)
 	ts.Check(err)
-	p.Store = storeKeyring
-	dir, err := a.storeDir(p.Store)
-	ts.Check(err)
-	files, err := tokenstore.NewFile(dir)
+	p.Store = profile.InKeyring
+	files, err := tokenstore.NewFile(stores.Dir(a.Dir, p.Store))
 	ts.Check(err)
 	sealed := tokenstore.NewSealed(files, tokenstore.Keys(tokenstore.NewKey()))
-	ts.Check(tokenstore.Move(context.Background(), plain, sealed, a.profile))
+	ts.Check(tokenstore.Move(context.Background(), plain, sealed, a.Profile))
 	ts.Check(a.saveProfile(p))
 }
 

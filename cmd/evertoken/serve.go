@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/text"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 )
 
@@ -15,13 +17,15 @@ type serveCmd struct {
 
 // Help is shown below the command's flags.
 func (serveCmd) Help() string {
-	return `It keeps everything in memory, listens on this machine only, and ends with Ctrl-C. Refresh tokens rotate, and using one twice ends the session, as at strict servers. Exit code 1 if a client misused one.`
+	return `It keeps everything in memory, listens on this machine only, and ends with Ctrl-C. Refresh tokens rotate, and using one twice ends the session, as at strict servers. Exit code 1 if a client misused one.
+
+` + example("serve --token-life 30s")
 }
 
 // Run serves until ctx ends and then reports how clients behaved.
 func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	if c.TokenLife < time.Second {
-		return usage(fmt.Errorf("--token-life must be at least 1s"))
+		return exit.Misuse(fmt.Errorf("--token-life must be at least 1s"))
 	}
 	s := oauthtest.NewServer(oauthtest.Config{AccessTokenLifetime: c.TokenLife})
 	defer s.Close()
@@ -45,11 +49,11 @@ func (a *app) printAudit(s *oauthtest.Server) error {
 	for _, m := range mistakes {
 		a.warn("evertoken: %s", m)
 	}
-	if err := a.print("%s served, %s, %s", plural(s.Served(), "request"), plural(s.Refreshes(), "renewal"), plural(len(mistakes), "misused token")); err != nil {
+	if err := a.print("%s served, %s, %s", text.Plural(s.Served(), "request"), text.Plural(s.Refreshes(), "renewal"), text.Plural(len(mistakes), "misused token")); err != nil {
 		return err
 	}
 	if len(mistakes) > 0 {
-		return silent(exitFailed)
+		return exit.Silent(exit.Failed)
 	}
 	return nil
 }

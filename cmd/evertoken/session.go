@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -14,17 +17,17 @@ import (
 // that holds its tokens.
 type session struct {
 	app     *app
-	profile *profile
+	profile *profile.Profile
 	client  *oauth.Client
-	store   *boundStore
+	store   *stores.Bound
 }
 
 // open finds the current profile's session, and has the OS keyring unlocked if the
 // profile needs it. It reads no tokens yet.
 func (a *app) open(ctx context.Context) (*session, error) {
 	p, err := a.loadProfile()
-	if errors.Is(err, errNoProfile) {
-		return nil, &problem{exitLogin, "not logged in", a.loginAdvice()}
+	if errors.Is(err, profile.ErrNone) {
+		return nil, a.noProfile()
 	}
 	if err != nil {
 		return nil, err
@@ -33,8 +36,8 @@ func (a *app) open(ctx context.Context) (*session, error) {
 }
 
 // openProfile is open for a profile that has been loaded.
-func (a *app) openProfile(ctx context.Context, p *profile) (*session, error) {
-	cfg, err := p.config()
+func (a *app) openProfile(ctx context.Context, p *profile.Profile) (*session, error) {
+	cfg, err := p.Config()
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +54,7 @@ func (s *session) config() refresh.Config {
 	return refresh.Config{
 		OAuthClient:      s.client,
 		Store:            s.store,
-		Session:          s.app.profile,
+		Session:          s.app.Profile,
 		RefreshIdleLimit: time.Duration(s.profile.RefreshIdle), // zero: the preset's
 		ShortLived:       true,
 		Logger:           s.app.logger(),
@@ -74,34 +77,9 @@ func (s *session) with(ctx context.Context, wait time.Duration, f func(m *refres
 	if err := m.Start(context.WithoutCancel(ctx), nil); err != nil {
 		return err
 	}
-	defer func() { err = first(s.app.finish(ctx, m), err) }()
+	defer func() { err = cmp.Or(s.app.finish(ctx, m), err) }()
 	return f(m)
 }
 
 // leastWait is what taking the lock may need on a busy machine.
 const leastWait = time.Second
-
-// closeLimit is app.closeLimit: a little more than a refresh may take.
-const closeLimit = 35 * time.Second
-
-// finish ends a manager and waits for what it has to save. ctx only tells whether
-// the person waits for it.
-func (a *app) finish(ctx context.Context, m *refresh.Manager) error {
-	patience := time.AfterFunc(2*time.Second, func() {
-		a.say("Finishing a refresh, so that the session is not lost …")
-	})
-	defer patience.Stop()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.closeLimit)
-	defer cancel()
-	return m.Close(ctx)
-}
-
-// first returns the first error that there is.
-func first(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -13,19 +13,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-func openBound(t *testing.T, dir, client string) *boundStore {
+func openBound(t *testing.T, dir, client string) *stores.Bound {
 	t.Helper()
 	file, err := tokenstore.NewFile(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &boundStore{backend: file, kind: storeFile, binding: client}
+	return &stores.Bound{Backend: file, Kind: profile.InFiles, Binding: client}
 }
 
 func TestF23_ASessionOfAnotherClientIsNotUsed(t *testing.T) {
@@ -42,9 +45,9 @@ func TestF23_ASessionOfAnotherClientIsNotUsed(t *testing.T) {
 	if _, err := mine.Get(t.Context(), "default"); err != nil {
 		t.Errorf("own session: %v", err)
 	}
-	var p *problem
-	if _, err := theirs.Get(t.Context(), "default"); !errors.As(err, &p) || p.code != exitConfig {
-		t.Errorf("another client's session: error %v; want a problem with exit code %d", err, exitConfig)
+	var p *exit.Problem
+	if _, err := theirs.Get(t.Context(), "default"); !errors.As(err, &p) || p.Code != exit.Config {
+		t.Errorf("another client's session: error %v; want a problem with exit code %d", err, exit.Config)
 	}
 	// A login of the other client takes it over.
 	rec.Version = version
@@ -70,7 +73,7 @@ func TestF23_ARunningManagerNeverSendsAnotherClientsRefreshToken(t *testing.T) {
 	defer m.Stop()
 
 	other := openBound(t, store.Dir(), "theirs")
-	rec, err := other.backend.Get(t.Context(), "default")
+	rec, err := other.Backend.Get(t.Context(), "default")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +94,7 @@ func TestF23_ARunningManagerNeverSendsAnotherClientsRefreshToken(t *testing.T) {
 
 func TestF25_ARecordThatDoesNotSayItsClientIsTakenAsOurs(t *testing.T) {
 	store := openBound(t, t.TempDir(), "mine")
-	if _, err := store.backend.Set(t.Context(), "default", &tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a"}}); err != nil {
+	if _, err := store.Backend.Set(t.Context(), "default", &tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a"}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := store.Get(t.Context(), "default"); err != nil {
@@ -101,15 +104,15 @@ func TestF25_ARecordThatDoesNotSayItsClientIsTakenAsOurs(t *testing.T) {
 
 func TestProfileRoundTripsWithoutTheSecret(t *testing.T) {
 	a := testApp(t)
-	secret := a.dir + "/secret"
+	secret := a.Dir + "/secret"
 	if err := os.WriteFile(secret, []byte("hush-hush\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg := oauth.Config{Issuer: "https://i", ClientID: "id", ClientSecret: "hush-hush", ClientAuth: oauth.AuthPost,
 		AuthURL: "https://i/a", TokenURL: "https://i/t", DeviceAuthURL: "https://i/d", RevocationURL: "https://i/r",
 		RedirectURL: "http://127.0.0.1:1/cb", Scopes: []string{"a", "b"}, RequireIss: true}
-	saved := profileOf(cfg, secret)
-	saved.Store = storeKeyring
+	saved := profile.Of(cfg, secret)
+	saved.Store = profile.InKeyring
 	if err := a.saveProfile(saved); err != nil {
 		t.Fatal(err)
 	}
@@ -124,15 +127,15 @@ func TestProfileRoundTripsWithoutTheSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.store() != storeKeyring {
-		t.Errorf("the profile's store is the %s; want the %s, as saved", p.store(), storeKeyring)
+	if p.Kind() != profile.InKeyring {
+		t.Errorf("the profile's store is the %s; want the %s, as saved", p.Kind(), profile.InKeyring)
 	}
-	got, err := p.config()
+	got, err := p.Config()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, _ := json.Marshal(profileOf(cfg, secret))
-	have, _ := json.Marshal(profileOf(got, secret))
+	want, _ := json.Marshal(profile.Of(cfg, secret))
+	have, _ := json.Marshal(profile.Of(got, secret))
 	if string(want) != string(have) || got.ClientSecret != "hush-hush" {
 		t.Errorf("loaded %s (secret read: %v); want %s", have, got.ClientSecret == "hush-hush", want)
 	}
@@ -166,8 +169,24 @@ func TestServeIsAServerToLogInTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := <-code; got != exitOK || !strings.Contains(string(rest), "0 misused tokens") {
+	if got := <-code; got != exit.OK || !strings.Contains(string(rest), "0 misused tokens") {
 		t.Errorf("exit code %d, output %q; want 0 and an audit", got, rest)
+	}
+}
+
+func TestServeFailsWhenARefreshTokenWasMisused(t *testing.T) {
+	server := oauthtest.New(oauthtest.Config{})
+	pair, err := server.Login(oauthtest.DefaultUser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := oauth.NewClient(server.OAuthConfig())
+	for range 2 {
+		_, _ = client.Refresh(t.Context(), pair)
+	}
+	var failed exit.Silent
+	if err := testApp(t).printAudit(server); !errors.As(err, &failed) || int(failed) != exit.Failed {
+		t.Errorf("error %v; want exit code %d", err, exit.Failed)
 	}
 }
 
@@ -176,7 +195,7 @@ func TestWhatCannotBeSavedIsSaidAndIsAFailure(t *testing.T) {
 	defer server.Close()
 	a := testApp(t)
 	a.closeLimit = 50 * time.Millisecond
-	p := profileOf(server.OAuthConfig(), "")
+	p := profile.Of(server.OAuthConfig(), "")
 	if err := a.saveProfile(p); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +211,7 @@ func TestWhatCannotBeSavedIsSaidAndIsAFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	// While the server answers, something takes the place of the session's file.
-	file := filepath.Join(a.dir, a.profile+".json")
+	file := filepath.Join(a.Dir, a.Profile+".json")
 	server.Script(oauthtest.Fault{Edit: func(map[string]any) {
 		if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o700)); err != nil {
 			t.Error(err)
@@ -200,8 +219,8 @@ func TestWhatCannotBeSavedIsSaidAndIsAFailure(t *testing.T) {
 	}})
 	var out, errs strings.Builder
 	a.stdout, a.stderr = &out, &errs
-	if code := a.report((refreshCmd{}).Run(t.Context(), a)); code != exitFailed {
-		t.Errorf("exit code %d; want %d", code, exitFailed)
+	if code := a.report((refreshCmd{}).Run(t.Context(), a)); code != exit.Failed {
+		t.Errorf("exit code %d; want %d", code, exit.Failed)
 	}
 	if !strings.Contains(errs.String(), "not saved") || !strings.Contains(errs.String(), "make room or fix") {
 		t.Errorf("message %q; want one that says what is unsaved and what to do", errs.String())

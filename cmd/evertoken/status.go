@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/text"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -18,7 +20,9 @@ type statusCmd struct {
 
 // Help is shown below the command's flags.
 func (statusCmd) Help() string {
-	return `Exit code: 0 if the session can be used or renewed, 3 if a login is required, or probably helps.`
+	return `Exit code: 0 if the session can be used or renewed, 3 if a login is required, or probably helps.
+
+` + example("status", "status --json")
 }
 
 // Run reads and prints, without asking the server or changing anything.
@@ -26,7 +30,7 @@ func (c *statusCmd) Run(ctx context.Context, a *app) error {
 	s, err := a.open(ctx)
 	var rec *tokenstore.Record
 	if err == nil {
-		rec, err = s.store.Get(ctx, a.profile)
+		rec, err = s.store.Get(ctx, a.Profile)
 	}
 	if err != nil {
 		return c.absent(a, err)
@@ -38,7 +42,7 @@ func (c *statusCmd) Run(ctx context.Context, a *app) error {
 		err = c.printText(a, s, rec, st)
 	}
 	if err == nil && (st.State == refresh.StateLoginRequired || st.State == refresh.StateSuspected) {
-		err = silent(exitLogin)
+		err = exit.Silent(exit.Login)
 	}
 	return err
 }
@@ -46,22 +50,22 @@ func (c *statusCmd) Run(ctx context.Context, a *app) error {
 // absent answers for a session that is not there.
 func (c *statusCmd) absent(a *app, err error) error {
 	p := a.explain(err)
-	if !c.JSON || p.code != exitLogin || errors.Is(err, tokenstore.ErrDamaged) {
+	if !c.JSON || p.Code != exit.Login || errors.Is(err, tokenstore.ErrDamaged) {
 		return p
 	}
-	st, err := statusFields(&refresh.RefreshStatus{Session: a.profile, State: refresh.StateNone, LastError: p.what})
+	st, err := statusFields(&refresh.RefreshStatus{Session: a.Profile, State: refresh.StateNone, LastError: p.What})
 	if err != nil {
 		return err
 	}
-	st["profile"] = a.profile
-	return first(a.printJSON(st), silent(exitLogin))
+	st["profile"] = a.Profile
+	return cmp.Or[error](a.printJSON(st), exit.Silent(exit.Login))
 }
 
 func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *refresh.RefreshStatus) error {
 	now := time.Now()
 	rows := [][2]string{
-		{"profile", a.profile},
-		{"server", s.profile.server()},
+		{"profile", a.Profile},
+		{"server", s.profile.Server()},
 		{"client", s.profile.ClientID},
 		{"state", c.stateText(a, st)},
 		{"access token", accessText(st, now)},
@@ -70,12 +74,12 @@ func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *re
 		{"last renewed", lastText(st, now)},
 	}
 	if rec.Tokens.Scope != "" {
-		rows = append(rows, [2]string{"scope", rec.Tokens.Scope})
+		rows = append(rows, [2]string{"scope", text.Visible(rec.Tokens.Scope)})
 	}
 	if st.ClockSkew != 0 {
-		rows = append(rows, [2]string{"clock", "this machine's is " + brief(st.ClockSkew.Abs()) + direction(st.ClockSkew) + " the server's"})
+		rows = append(rows, [2]string{"clock", "this machine's is " + text.Brief(st.ClockSkew.Abs()) + direction(st.ClockSkew) + " the server's"})
 	}
-	rows = append(rows, [2]string{"tokens", s.store.place()})
+	rows = append(rows, [2]string{"tokens", s.store.Place()})
 	for _, row := range rows {
 		if err := a.print("%-14s %s", row[0], row[1]); err != nil {
 			return err
@@ -87,9 +91,9 @@ func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *re
 func (c *statusCmd) stateText(a *app, st *refresh.RefreshStatus) string {
 	switch st.State {
 	case refresh.StateLoginRequired:
-		return "login required: " + st.LastError + "; " + a.loginAdvice()
+		return "login required: " + st.LastError + "; " + a.guide().LoginAdvice()
 	case refresh.StateSuspected:
-		return "refused: " + st.LastError + "; a login probably helps: " + a.loginAdvice()
+		return "refused: " + st.LastError + "; a login probably helps: " + a.guide().LoginAdvice()
 	case refresh.StateMisconfigured:
 		return "misconfigured: " + st.LastError
 	case refresh.StateRetrying:
@@ -101,17 +105,17 @@ func (c *statusCmd) stateText(a *app, st *refresh.RefreshStatus) string {
 func accessText(st *refresh.RefreshStatus, now time.Time) string {
 	switch {
 	case st.ExpiresAt.IsZero():
-		return "its end is not known"
+		return "no known expiry"
 	case st.TimeUntilExpiry <= 0:
-		return "expired " + when(st.ExpiresAt, now)
+		return "expired " + text.When(st.ExpiresAt, now)
 	}
-	return "valid until " + when(st.ExpiresAt, now)
+	return text.Until(st.ExpiresAt, now)
 }
 
 func renewalText(st *refresh.RefreshStatus, renewable bool, now time.Time) string {
 	switch {
 	case !st.NextAttempt.IsZero():
-		return "not before " + when(st.NextAttempt, now)
+		return "not before " + text.When(st.NextAttempt, now)
 	case st.State == refresh.StateLoginRequired, !renewable:
 		return "none"
 	case st.NeedsRefresh:
@@ -119,7 +123,7 @@ func renewalText(st *refresh.RefreshStatus, renewable bool, now time.Time) strin
 	case st.RefreshAt.IsZero():
 		return "when an API rejects the token"
 	}
-	return "due " + when(st.RefreshAt, now)
+	return "due " + text.When(st.RefreshAt, now)
 }
 
 func refreshText(st *refresh.RefreshStatus, rec *tokenstore.Record, now time.Time) string {
@@ -128,18 +132,18 @@ func refreshText(st *refresh.RefreshStatus, rec *tokenstore.Record, now time.Tim
 	case t.RefreshToken == "":
 		return "none: the session ends with the access token"
 	case st.State == refresh.StateLoginRequired && rec.Dead.On(t.RefreshToken):
-		return "ended by the server " + when(rec.Dead.At, now)
+		return "ended by the server " + text.When(rec.Dead.At, now)
 	case t.RefreshExpiresAt.IsZero():
-		return "kept; its end is not known"
+		return "kept; no known expiry"
 	}
-	return "unused, it ends " + when(t.RefreshExpiresAt, now)
+	return "expires if unused by " + text.When(t.RefreshExpiresAt, now)
 }
 
 func lastText(st *refresh.RefreshStatus, now time.Time) string {
 	if st.LastRefreshAt.IsZero() {
 		return "not since the login"
 	}
-	return when(st.LastRefreshAt, now)
+	return text.When(st.LastRefreshAt, now)
 }
 
 func direction(skew time.Duration) string {
@@ -155,10 +159,10 @@ func (c *statusCmd) printJSON(a *app, s *session, rec *tokenstore.Record, st *re
 	if err != nil {
 		return err
 	}
-	fields["profile"] = a.profile
-	fields["server"] = s.profile.server()
+	fields["profile"] = a.Profile
+	fields["server"] = s.profile.Server()
 	fields["client_id"] = s.profile.ClientID
-	fields["store"] = s.store.kind
+	fields["store"] = s.store.Kind
 	fields["dir"] = s.store.Dir()
 	fields["renewable"] = rec.Tokens.RefreshToken != "" && st.State != refresh.StateLoginRequired
 	fields["scope"] = rec.Tokens.Scope
@@ -177,12 +181,4 @@ func statusFields(st *refresh.RefreshStatus) (map[string]any, error) {
 	}
 	var fields map[string]any
 	return fields, json.Unmarshal(data, &fields)
-}
-
-func (a *app) printJSON(fields map[string]any) error {
-	data, err := json.MarshalIndent(fields, "", "  ")
-	if err != nil {
-		return fmt.Errorf("status: %w", err)
-	}
-	return a.print("%s", data)
 }

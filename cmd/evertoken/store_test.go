@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -13,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/evertoken/evertoken/tokenstore/keyring"
@@ -38,7 +42,7 @@ type sealedFiles struct {
 func (s sealedFiles) Dir() string { return s.dir }
 
 func (s sealedFiles) Set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
-	if err := first(s.full, s.late); err != nil {
+	if err := cmp.Or(s.full, s.late); err != nil {
 		return 0, err
 	}
 	return s.Sealed.Set(ctx, name, rec)
@@ -51,9 +55,9 @@ func (s sealedFiles) Lock(ctx context.Context, name string) (tokenstore.Lease, e
 	return s.Sealed.Lock(ctx, name)
 }
 
-func (s sealedFiles) Check(context.Context, string) error { return first(s.locked, s.full) }
+func (s sealedFiles) Check(context.Context, string) error { return cmp.Or(s.locked, s.full) }
 
-func (k *fakeKeyring) open(_ context.Context, dir string) (backend, error) {
+func (k *fakeKeyring) open(_ context.Context, dir string) (stores.Backend, error) {
 	k.opened++
 	if k.err != nil {
 		return nil, k.err
@@ -100,7 +104,7 @@ func newDesk(t *testing.T) *desk {
 func (d *desk) login(store string) (code int, said string) {
 	d.t.Helper()
 	d.stderr.Reset()
-	c := &loginCmd{Issuer: d.server.Issuer(), ClientID: oauthtest.DefaultClientID, Store: store}
+	c := &loginCmd{Issuer: d.server.Issuer(), ClientID: oauthtest.DefaultClientID, Store: store, Timeout: time.Minute}
 	code = d.report(c.Run(d.t.Context(), d.app))
 	return code, d.stderr.String()
 }
@@ -108,7 +112,7 @@ func (d *desk) login(store string) (code int, said string) {
 func (d *desk) mustLogin(store string) (said string) {
 	d.t.Helper()
 	code, said := d.login(store)
-	if code != exitOK {
+	if code != exit.OK {
 		d.t.Fatalf("login --store %s: exit code %d: %s", store, code, said)
 	}
 	return said
@@ -118,7 +122,7 @@ func (d *desk) mustLogin(store string) (said string) {
 func (d *desk) refreshes() {
 	d.t.Helper()
 	d.stderr.Reset()
-	if code := d.report(refreshCmd{}.Run(d.t.Context(), d.app)); code != exitOK {
+	if code := d.report(refreshCmd{}.Run(d.t.Context(), d.app)); code != exit.OK {
 		d.t.Errorf("refresh: exit code %d: %s", code, d.stderr.String())
 	}
 }
@@ -126,11 +130,11 @@ func (d *desk) refreshes() {
 // only requires that the session is in one store and not in the other.
 func (d *desk) only(kind string) {
 	d.t.Helper()
-	if !exists(d.file(kind)) || exists(d.file(otherStore(kind))) {
+	if !exists(d.sessionFile(kind)) || exists(d.sessionFile(stores.Other(kind))) {
 		d.t.Errorf("session is in the %s: %v, in the %s: %v; want it in the %[1]s only",
-			kind, exists(d.file(kind)), otherStore(kind), exists(d.file(otherStore(kind))))
+			kind, exists(d.sessionFile(kind)), stores.Other(kind), exists(d.sessionFile(stores.Other(kind))))
 	}
-	if p, err := d.loadProfile(); err != nil || p.store() != kind {
+	if p, err := d.loadProfile(); err != nil || p.Kind() != kind {
 		d.t.Errorf("the profile says %+v (%v); want store %s", p, err, kind)
 	}
 	if got := d.server.Sessions("alice"); got != 1 {
@@ -138,14 +142,9 @@ func (d *desk) only(kind string) {
 	}
 }
 
-// file returns the path of the session in a store.
-func (d *desk) file(kind string) string {
-	d.t.Helper()
-	dir, err := d.storeDir(kind)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return filepath.Join(dir, d.profile+".json")
+// sessionFile returns the path of the session in a store.
+func (d *desk) sessionFile(kind string) string {
+	return filepath.Join(stores.Dir(d.Dir, kind), d.Profile+".json")
 }
 
 func exists(path string) bool {
@@ -154,34 +153,34 @@ func exists(path string) bool {
 }
 
 func TestF24_LoginToTheOtherStoreRemovesTheOldCopy(t *testing.T) {
-	for _, from := range []string{storeKeyring, storeFile} {
+	for _, from := range []string{profile.InKeyring, profile.InFiles} {
 		t.Run(from, func(t *testing.T) {
 			d := newDesk(t)
 			d.mustLogin(from)
 			d.only(from)
 			d.refreshes()
-			said := d.mustLogin(otherStore(from))
+			said := d.mustLogin(stores.Other(from))
 			if !strings.Contains(said, "The old session was ended.") {
 				t.Errorf("login said %q; want that the old session, from the other store, was ended", said)
 			}
-			d.only(otherStore(from))
+			d.only(stores.Other(from))
 			d.refreshes()
 		})
 	}
 }
 
 func TestF24_ACopyLeftBehindIsRemovedByTheNextLogin(t *testing.T) {
-	for _, kind := range []string{storeKeyring, storeFile} {
+	for _, kind := range []string{profile.InKeyring, profile.InFiles} {
 		t.Run(kind, func(t *testing.T) {
 			d := newDesk(t)
-			d.mustLogin(otherStore(kind))
-			left, err := os.ReadFile(d.file(otherStore(kind)))
+			d.mustLogin(stores.Other(kind))
+			left, err := os.ReadFile(d.sessionFile(stores.Other(kind)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			d.mustLogin(kind)
 			// As after a crash before the old copy was removed.
-			if err := os.WriteFile(d.file(otherStore(kind)), left, 0o600); err != nil {
+			if err := os.WriteFile(d.sessionFile(stores.Other(kind)), left, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if said := d.mustLogin(""); !strings.Contains(said, "The old session was ended.") {
@@ -195,36 +194,36 @@ func TestF24_ACopyLeftBehindIsRemovedByTheNextLogin(t *testing.T) {
 
 func TestF24_ALoginThatCannotBeSavedThereLeavesTheOldCopy(t *testing.T) {
 	d := newDesk(t)
-	d.mustLogin(storeFile)
+	d.mustLogin(profile.InFiles)
 	d.keyring.late = errors.New("no room")
-	code, said := d.login(storeKeyring)
-	if code != exitFailed || !strings.Contains(said, "the login worked, but could not be saved") {
+	code, said := d.login(profile.InKeyring)
+	if code != exit.Failed || !strings.Contains(said, "the login worked, but could not be saved") {
 		t.Errorf("exit code %d, said %q", code, said)
 	}
-	if p, err := d.loadProfile(); err != nil || p.store() != storeFile {
-		t.Errorf("the profile says %+v (%v); want store %s as before", p, err, storeFile)
+	if p, err := d.loadProfile(); err != nil || p.Kind() != profile.InFiles {
+		t.Errorf("the profile says %+v (%v); want store %s as before", p, err, profile.InFiles)
 	}
 	d.refreshes()
 }
 
 func TestF24_TheSessionThatIsEndedIsTheProfilesNotACopy(t *testing.T) {
 	d := newDesk(t)
-	d.mustLogin(storeFile)
-	left, err := os.ReadFile(d.file(storeFile))
+	d.mustLogin(profile.InFiles)
+	left, err := os.ReadFile(d.sessionFile(profile.InFiles))
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.mustLogin(storeKeyring)
-	if err := os.WriteFile(d.file(storeFile), left, 0o600); err != nil {
+	d.mustLogin(profile.InKeyring)
+	if err := os.WriteFile(d.sessionFile(profile.InFiles), left, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.mustLogin(storeFile)
-	d.only(storeFile)
+	d.mustLogin(profile.InFiles)
+	d.only(profile.InFiles)
 }
 
 func TestF24_ALoginElsewhereWaitsForARenewalOfTheOldCopy(t *testing.T) {
 	d := newDesk(t)
-	d.mustLogin(storeFile)
+	d.mustLogin(profile.InFiles)
 	before := d.server.Requests(oauthtest.TokenEndpoint)
 	d.server.Script(oauthtest.Fault{Delay: 300 * time.Millisecond, AfterCommit: true})
 	other := *d.app
@@ -234,18 +233,18 @@ func TestF24_ALoginElsewhereWaitsForARenewalOfTheOldCopy(t *testing.T) {
 	if err := d.server.AwaitRequests(t.Context(), oauthtest.TokenEndpoint, before+1); err != nil {
 		t.Fatal(err)
 	}
-	d.mustLogin(storeKeyring)
+	d.mustLogin(profile.InKeyring)
 	if err := <-renewed; err != nil {
 		t.Errorf("the renewal under way failed: %v", err)
 	}
-	d.only(storeKeyring)
+	d.only(profile.InKeyring)
 	d.refreshes()
 }
 
 func TestADamagedCopyIsToldOfOnce(t *testing.T) {
 	d := newDesk(t)
-	d.mustLogin(storeKeyring)
-	if err := os.WriteFile(d.file(storeFile), []byte("half"), 0o600); err != nil {
+	d.mustLogin(profile.InKeyring)
+	if err := os.WriteFile(d.sessionFile(profile.InFiles), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if said := d.mustLogin(""); !strings.Contains(said, "warning: an old copy of the tokens may be left") || !strings.Contains(said, "damaged") {
@@ -257,7 +256,7 @@ func TestADamagedCopyIsToldOfOnce(t *testing.T) {
 }
 
 func TestTheKeyringIsOpenedBeforeTheBrowser(t *testing.T) {
-	for want, err := range map[int]error{exitConfig: keyring.ErrNoKeyring, exitTemporary: keyring.ErrKeyringLocked} {
+	for want, err := range map[int]error{exit.Config: keyring.ErrNoKeyring, exit.Temporary: keyring.ErrKeyringLocked} {
 		d := newDesk(t)
 		d.keyring.err = err
 		if code, said := d.login(""); code != want {
@@ -266,7 +265,7 @@ func TestTheKeyringIsOpenedBeforeTheBrowser(t *testing.T) {
 		if n := d.server.Requests(oauthtest.AuthorizeEndpoint); n != 0 {
 			t.Errorf("%v: the person was bothered %d times", err, n)
 		}
-		if d.profileExists() {
+		if (profile.File{Dir: d.Dir, Name: d.Profile}).Exists() {
 			t.Errorf("%v: a profile was saved", err)
 		}
 	}
@@ -274,11 +273,11 @@ func TestTheKeyringIsOpenedBeforeTheBrowser(t *testing.T) {
 
 func TestALoginReplacesASessionThatCannotBeOpened(t *testing.T) {
 	d := newDesk(t)
-	d.mustLogin(storeKeyring)
+	d.mustLogin(profile.InKeyring)
 	d.keyring.key = tokenstore.NewKey()
 	d.stderr.Reset()
-	if code := d.report(refreshCmd{}.Run(t.Context(), d.app)); code != exitConfig || !strings.Contains(d.stderr.String(), `run "evertoken login --profile work"`) {
-		t.Errorf("refresh: exit code %d, said %q; want %d and how to start over", code, d.stderr.String(), exitConfig)
+	if code := d.report(refreshCmd{}.Run(t.Context(), d.app)); code != exit.Config || !strings.Contains(d.stderr.String(), `run "evertoken login --profile work"`) {
+		t.Errorf("refresh: exit code %d, said %q; want %d and how to start over", code, d.stderr.String(), exit.Config)
 	}
 	if said := d.mustLogin(""); !strings.Contains(said, "cannot be opened and is removed here") {
 		t.Errorf("login said %q; want a warning about the old session", said)
@@ -289,14 +288,14 @@ func TestALoginReplacesASessionThatCannotBeOpened(t *testing.T) {
 func TestTheKeyringIsOpenedOnlyForTokensThatAreInIt(t *testing.T) {
 	d := newDesk(t)
 	for _, args := range [][]string{{"help"}, {"version"}} {
-		if code := run(t.Context(), args, strings.NewReader(""), io.Discard, io.Discard, d.getenv); code != exitOK {
+		if code := run(t.Context(), args, strings.NewReader(""), io.Discard, io.Discard, d.getenv); code != exit.OK {
 			t.Errorf("%s: exit code %d", args, code)
 		}
 	}
-	if code := d.report((&tokenCmd{}).Run(t.Context(), d.app)); code != exitLogin {
-		t.Errorf("token without a profile: exit code %d; want %d", code, exitLogin)
+	if code := d.report((&tokenCmd{}).Run(t.Context(), d.app)); code != exit.Login {
+		t.Errorf("token without a profile: exit code %d; want %d", code, exit.Login)
 	}
-	d.mustLogin(storeFile)
+	d.mustLogin(profile.InFiles)
 	d.mustLogin("")
 	d.refreshes()
 	if d.keyring.opened != 0 {
@@ -306,7 +305,7 @@ func TestTheKeyringIsOpenedOnlyForTokensThatAreInIt(t *testing.T) {
 
 func TestWatchOpensTheKeyringOnce(t *testing.T) {
 	d := newDesk(t)
-	d.mustLogin(storeKeyring)
+	d.mustLogin(profile.InKeyring)
 	d.keyring.opened = 0
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -332,7 +331,7 @@ func TestWatchOpensTheKeyringOnce(t *testing.T) {
 
 func TestStatusSaysWhereTheTokensAre(t *testing.T) {
 	d := newDesk(t)
-	if said := d.mustLogin(""); !strings.Contains(said, "OS keyring (sealed files in "+filepath.Dir(d.file(storeKeyring))+")") {
+	if said := d.mustLogin(""); !strings.Contains(said, "OS keyring (sealed files in "+filepath.Dir(d.sessionFile(profile.InKeyring))+")") {
 		t.Errorf("login said %q; want where the tokens are", said)
 	}
 	var text, fields strings.Builder

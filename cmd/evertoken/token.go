@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/text"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -23,7 +25,9 @@ type waitFlag struct {
 
 // Help is shown below the command's flags.
 func (tokenCmd) Help() string {
-	return `Never opens a browser. Without a valid session it prints nothing and fails with exit code 3.`
+	return `Never opens a browser. Without a valid session it prints nothing and fails with exit code 3.
+
+` + example("token", "token --profile work --min-valid 5m")
 }
 
 // Run prints the token.
@@ -38,7 +42,7 @@ func (c *tokenCmd) Run(ctx context.Context, a *app) error {
 // serve prints the token of a session. As long as one lives, trouble with renewing it
 // is a warning.
 func (c *tokenCmd) serve(ctx context.Context, a *app, s *session) error {
-	rec, err := s.store.Get(ctx, a.profile)
+	rec, err := s.store.Get(ctx, a.Profile)
 	if err != nil {
 		return err
 	}
@@ -87,19 +91,19 @@ func (c *tokenCmd) patience(t *oauth.TokenPair) time.Duration {
 // renewed returns a pair with enough life, or failing that, with some.
 func (c *tokenCmd) renewed(ctx context.Context, a *app, m *refresh.Manager) (*oauth.TokenPair, error) {
 	if pair := m.GetTokens(); pair != nil && c.enough(m.GetRefreshStatus(), pair) {
-		return pair, nil // somebody else was faster
+		return pair, nil // another process was faster
 	}
 	failure := m.ForceRefresh(ctx)
 	pair, err := m.TokenContext(ctx)
 	switch {
 	case err != nil:
-		return nil, first(failure, err)
+		return nil, cmp.Or(failure, err)
 	case errors.Is(failure, tokenstore.ErrLocked) && c.lasts(pair):
 		// Another process renews it.
 	case failure != nil:
 		a.warn("evertoken: the token could not be renewed%s: %s", stillLives(pair), a.explain(failure))
 	case c.MinValid != nil && left(pair) <= *c.MinValid:
-		a.warn("evertoken: the server's tokens live less than --min-valid %s", brief(*c.MinValid))
+		a.warn("evertoken: the server's tokens live less than --min-valid %s", text.Brief(*c.MinValid))
 	}
 	return pair, nil
 }
@@ -107,7 +111,21 @@ func (c *tokenCmd) renewed(ctx context.Context, a *app, m *refresh.Manager) (*oa
 // stillLives says for how long a token can be used that was not renewed.
 func stillLives(t *oauth.TokenPair) string {
 	if t.ExpiresAt.IsZero() {
-		return ", and when it ends is not known"
+		return ", and it has no known expiry"
 	}
-	return " and lives " + brief(left(t)) + " more"
+	return " and lives " + text.Brief(left(t)) + " more"
+}
+
+// forever is how long a token lives whose end is not known.
+const forever = time.Duration(1<<63 - 1)
+
+// left returns how long a pair's access token lives.
+func left(t *oauth.TokenPair) time.Duration {
+	switch {
+	case t == nil || t.AccessToken == "":
+		return 0
+	case t.ExpiresAt.IsZero():
+		return forever
+	}
+	return time.Until(t.ExpiresAt)
 }
