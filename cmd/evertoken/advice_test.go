@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +76,34 @@ func TestNextCommandsComeWhole(t *testing.T) {
 	}
 	if got, want := a.loginCommand(true), `"evertoken login --profile work --auth-url https://x/authorize --token-url https://x/token --client-id 'it'\''s mine'"`; got != want {
 		t.Errorf("of a profile: got %s, want %s", got, want)
+	}
+}
+
+func TestCommandsAfterALoginRepeatItsFlags(t *testing.T) {
+	for _, tt := range []struct{ args, want string }{
+		{"login --issuer https://x --client-id id --scope a,b --store file --auth-param audience=x&y", `--issuer https://x --client-id id --scope a,b --auth-param 'audience=x&y' --store keyring`},
+		{"-q --profile work login --issuer=https://x --client-id=id --store=file --no-browser", `--issuer https://x --client-id id --no-browser --store keyring`},
+		{"login --device --issuer https://x --client-id id", `--issuer https://x --client-id id --device --store keyring`},
+	} {
+		a := testApp(t)
+		a.server, a.client, a.typed = "https://x", "id", loginFlags(strings.Fields(tt.args))
+		if got, want := a.loginCommand(false, "--store keyring"), `"evertoken login --profile work `+tt.want+`"`; got != want {
+			t.Errorf("%s: got %s, want %s", tt.args, got, want)
+		}
+	}
+}
+
+func TestAFlagWithoutAValueTakesNoneAway(t *testing.T) {
+	words := []string{"--device", "--scope", "a", "--store=file"}
+	if got, want := without(words, "--device", "--store"), []string{"--scope", "a"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for field := range reflect.TypeFor[loginCmd]().Fields() {
+		isSwitch := field.Type == reflect.TypeFor[bool]()
+		name := "--" + cmp.Or(field.Tag.Get("name"), strings.ToLower(regexp.MustCompile(`(\w)([A-Z][a-z])`).ReplaceAllString(field.Name, "$1-$2")))
+		if isSwitch && !slices.Contains(switches, name) {
+			t.Errorf("%s has no value and is not listed", name)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,9 @@ type app struct {
 	getenv         func(string) string
 
 	common
-	server, client string // what a login names, for the commands in its messages
+	// What a login names, for the commands in its messages.
+	server, client string
+	typed          []string // its other flags
 
 	openKeyring func(ctx context.Context, dir string) (stores.Backend, error)
 	closeLimit  time.Duration // how long the end waits for what is to be saved
@@ -173,10 +176,33 @@ func (a *app) openBackend(ctx context.Context, kind string) (stores.Backend, err
 // that is known of it. What the profile remembers is left out unless full.
 func (a *app) loginCommand(full bool, flags ...string) string {
 	remembered, err := a.remembered()
+	words := a.typed
 	if full || err != nil || a.server != "" || a.client != "" {
-		flags = append(a.serverFlags(remembered), flags...)
+		words = append(a.serverFlags(remembered), words...)
 	}
-	return a.command("login", flags...)
+	for _, flag := range flags {
+		name, _, _ := strings.Cut(flag, " ")
+		words = without(words, name)
+	}
+	return a.command("login", append(words, flags...)...)
+}
+
+// switches are the flags of a login that have no value.
+var switches = []string{"--device", "--no-browser", "--keep-old", "--no-pkce"}
+
+// without returns a command's words without the flags of the given names.
+func without(words []string, names ...string) []string {
+	var left []string
+	for i := 0; i < len(words); i++ {
+		name, _, joined := strings.Cut(words[i], "=")
+		switch {
+		case !slices.Contains(names, name):
+			left = append(left, words[i])
+		case !joined && !slices.Contains(switches, name):
+			i++ // its value
+		}
+	}
+	return left
 }
 
 // command is what to type for a command about the current profile, in quotes.
@@ -207,6 +233,9 @@ func (a *app) remembered() (*profile.Profile, error) {
 // serverFlags name the server and client: those of the command line, or else those
 // that are remembered, or else what to put in their place.
 func (a *app) serverFlags(p *profile.Profile) []string {
+	if a.server != "" && !p.IsOf(a.server) {
+		p = new(profile.Profile) // another server shares nothing with it
+	}
 	client := []string{"--client-id", quoted(cmp.Or(a.client, p.ClientID, "ID"))}
 	if a.server == "" && p.Issuer == "" && p.TokenURL != "" {
 		flags := []string{"--token-url", quoted(p.TokenURL)}

@@ -60,8 +60,23 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err := a.choose(*line); err != nil {
 		return a.report(exit.Misuse(err))
 	}
+	if kctx.Command() == "login" {
+		a.typed = loginFlags(args)
+	}
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	return interruptedBy(ctx, a.report(kctx.Run(a)))
+}
+
+// loginFlags returns the flags of a login that the commands in its messages repeat,
+// quoted: all but those that these commands have anyway.
+func loginFlags(args []string) []string {
+	var flags []string
+	for _, word := range without(args, "--issuer", "--client-id", "--profile", "--dir", "--timeout") {
+		if !slices.Contains([]string{"login", "-q", "--quiet", "-v", "--verbose"}, word) {
+			flags = append(flags, quoted(word))
+		}
+	}
+	return flags
 }
 
 // parse reads the command line. It returns no context if that asked for help or for

@@ -111,7 +111,7 @@ func (c *loginCmd) finish(ctx context.Context, a *app, l login, pair *oauth.Toke
 	if err != nil {
 		return err
 	}
-	a.server, a.client = "", "" // the profile remembers them now
+	a.server, a.client, a.typed = "", "", nil // the profile remembers them now
 	a.announce(l.store, l.new, pair, c.advice(l.client))
 	if copied := a.removeCopy(following, stores.Other(l.new.Kind())); copied != nil && (l.new.Moves(l.old) || replaced.Tokens == nil) {
 		replaced = copied

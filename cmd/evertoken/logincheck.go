@@ -38,7 +38,7 @@ func (c *loginCmd) named(a *app, known *profile.Profile) error {
 func (c *loginCmd) addresses(a *app) error {
 	for _, flag := range [][2]string{{"--auth-url", c.AuthURL}, {"--token-url", c.TokenURL}, {"--device-auth-url", c.DeviceAuthURL}, {"--revocation-url", c.RevocationURL}} {
 		if strings.Contains(flag[1], "/.well-known/") {
-			a.server = cmp.Or(a.server, flag[1])
+			a.server, a.typed = cmp.Or(a.server, flag[1]), without(a.typed, flag[0])
 			return exit.New(exit.Usage, flag[0]+" is the address of the server's metadata, not an endpoint",
 				"the metadata names the endpoints, so run "+a.loginCommand(true))
 		}
