@@ -21,7 +21,7 @@ export DBUS_SESSION_BUS_ADDRESS := disabled:
 .PHONY: demo torture fleet fleet-quick build test resting examples test-real compiler check fmt vet lint api rooms cross fuzz bench bench-check conformance tidy clean help
 
 demo: ## watch a session stay alive (ARGS="--for 20s" for less)
-	@$(GO) run ./examples/cli demo $(ARGS)
+	@$(GO) run ./cmd/evertoken demo $(ARGS)
 
 torture: ## kill -9, full disks, moved clocks: count what is lost (ARGS="-quick")
 	@$(GO) run ./torture $(ARGS)
@@ -36,7 +36,7 @@ fleet-quick: ## the same with few sessions, in half a minute
 # Without C on Linux: loading its library takes a fifth of the time of "evertoken
 # token". Elsewhere C is not what names are resolved with, or the keyring needs it.
 build: ## build the evertoken command into bin/
-	$(if $(filter linux,$(shell $(GO) env GOOS)),CGO_ENABLED=0) $(GO) build -o bin/evertoken ./examples/cli
+	$(if $(filter linux,$(shell $(GO) env GOOS)),CGO_ENABLED=0) $(GO) build -o bin/evertoken ./cmd/evertoken
 
 # A busy machine may need longer than go test's ten minutes for refresh, whose tests
 # wait for nothing but the processor.
@@ -54,7 +54,7 @@ examples: compiler ## test the examples that are modules of their own
 
 # What only tests with the tag "real" cover: a real keyring, real Redis
 # and PostgreSQL servers, and Windows under Wine.
-REAL := ./tokenstore/keyring ./tokenstore/redisstore ./examples/cli
+REAL := ./tokenstore/keyring ./tokenstore/redisstore ./cmd/evertoken
 
 test-real: compiler ## test with a real OS keyring, Redis and PostgreSQL, and as Windows programs (installs what it needs)
 	./tokenstore/keyring/setup.sh

@@ -162,7 +162,7 @@ func install(tb testing.TB, from, to string) {
 }
 
 // evertokenCLI is the evertoken command.
-const evertokenCLI = "./examples/cli"
+const evertokenCLI = "./cmd/evertoken"
 
 func TestCommandsPrintTheSavedToken(t *testing.T) {
 	for name, commands := range map[string][]contender{"plain": plainCommands(), "sealed": sealedCommands()} {

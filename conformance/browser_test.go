@@ -136,7 +136,7 @@ func TestLoginThatTheServerDoesNotAnswerCanBeStopped(t *testing.T) {
 	page.quiet()
 	r.told(`(?s)the browser shows an error.*Ctrl-C`)
 	r.interrupt()
-	r.expect(exitFailed)
+	r.expect(exitInterrupted)
 }
 
 func TestTroubleAfterConsentIsShownInTheBrowserToo(t *testing.T) {

@@ -18,10 +18,10 @@ import (
 
 // Exit codes of the command, as its documentation tells them.
 const (
-	exitOK        = 0
-	exitFailed    = 1
-	exitLogin     = 3
-	exitTemporary = 4
+	exitOK          = 0
+	exitLogin       = 3
+	exitTemporary   = 4
+	exitInterrupted = 130 // by Ctrl-C
 )
 
 // commandLimit bounds every run of the command.

@@ -81,7 +81,7 @@ var command = sync.OnceValues(func() (string, error) {
 		args = append(args, "-race")
 	}
 	build := exec.Command("go", append(args, ".")...)
-	build.Dir = filepath.Join("..", "examples", "cli")
+	build.Dir = filepath.Join("..", "cmd", "evertoken")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}

@@ -85,17 +85,18 @@ func TestLoginTellsThatThereIsNoRefreshToken(t *testing.T) {
 	p.token()
 }
 
-func TestLoginWithoutScopesIsToldOfThem(t *testing.T) {
+func TestLoginWithoutScopesAsksForWhatTheServerLists(t *testing.T) {
 	t.Parallel()
 	page, s, p := newTab(t), newProvider(t, providerOptions{}), newPerson(t)
 	r := p.start("login", "--issuer", s.issuer, "--client-id", publicClient)
 	page.open(p.browser.url(t))
 	s.signIn(page)
-	s.consent(page) // to nothing, which the provider calls access_denied
-	page.headed("Login refused")
-	r.expect(exitLogin)
-	if !strings.Contains(r.stderr.text(), "--scope") {
-		t.Errorf("the login does not mention --scope:\n%s", r.stderr.text())
+	s.consent(page)
+	page.headed("You are logged in")
+	r.expect(exitOK)
+	p.run(exitOK, "refresh")
+	if got := p.run(exitOK, "whoami").stdout.text(); got != "alice\n" {
+		t.Errorf("whoami: got %q, want alice", got)
 	}
 }
 

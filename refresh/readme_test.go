@@ -1,11 +1,14 @@
 package refresh_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
-	"strings"
+	"path/filepath"
+	"regexp"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,9 +19,13 @@ import (
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// README begin
+// README.md begin
 func me(ctx context.Context, issuer, api string, store tokenstore.Store) (*http.Response, error) {
-	client, err := oauth.Discover(ctx, issuer, oauth.Config{ClientID: "evertoken-test"})
+	client, err := oauth.Discover(ctx, issuer, oauth.Config{
+		ClientID:   "my-cli", // as registered there
+		Scopes:     []string{"openid", "offline_access"},
+		AuthParams: url.Values{"prompt": {"consent"}}, // what most servers want for offline_access
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -30,10 +37,10 @@ func me(ctx context.Context, issuer, api string, store tokenstore.Store) (*http.
 	return manager.Client().Get(api) // every request carries a fresh token
 }
 
-// README end
+// README.md end
 
 func Example() {
-	server := oauthtest.NewServer(oauthtest.Config{})
+	server := oauthtest.NewServer(oauthtest.Config{ClientID: "my-cli"})
 	defer server.Close()
 	dir, _ := os.MkdirTemp("", "session")
 	defer os.RemoveAll(dir)
@@ -51,7 +58,7 @@ func Example() {
 	// Output: 200 OK
 }
 
-// README begin
+// docs/daemons.md begin
 func daemon(ctx context.Context, client *oauth.Client) (*refresh.Manager, error) {
 	manager := refresh.NewManager(refresh.Config{OAuthClient: client.ClientCredentialsRefresher()})
 	if err := manager.Start(ctx, nil); err != nil { // no tokens: it obtains the first by itself
@@ -60,7 +67,7 @@ func daemon(ctx context.Context, client *oauth.Client) (*refresh.Manager, error)
 	return manager, nil
 }
 
-// README end
+// docs/daemons.md end
 
 // A daemon with an account of its own starts whether or not its server is up, and
 // is never asked to log in.
@@ -111,19 +118,24 @@ func TestF88_TheDaemonOfTheReadmeOutlastsAServerThatIsDownForTenMinutes(t *testi
 	})
 }
 
-func TestReadmeShowsTheProgramThatRunsHere(t *testing.T) {
+func TestPagesShowTheProgramsThatRunHere(t *testing.T) {
 	source, err := os.ReadFile("readme_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range strings.Split(string(source), "\n// README begin\n")[1:] {
-		program, _, _ := strings.Cut(part, "\n// README end\n")
-		if name, _, _ := strings.Cut(program, "("); !strings.Contains(string(readme), program) {
-			t.Errorf("README.md does not show %s as it stands in readme_test.go", name)
+	shown := 0
+	for _, part := range regexp.MustCompile(`(?s)\n// (\S+\.md) begin\n(.*?)\n// \S+\.md end\n`).FindAllSubmatch(source, -1) {
+		page, err := os.ReadFile(filepath.Join("..", string(part[1])))
+		if err != nil {
+			t.Fatal(err)
 		}
+		if !bytes.Contains(page, part[2]) {
+			name, _, _ := bytes.Cut(part[2], []byte("("))
+			t.Errorf("%s does not show %s as it stands in readme_test.go", part[1], name)
+		}
+		shown++
+	}
+	if shown != 2 {
+		t.Errorf("%d programs were looked for; want 2", shown)
 	}
 }

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// An app is one run of the command, with everything it touches of the outside.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+
+	common
+	// What a login names, for the commands in its messages.
+	server, client string
+	typed          []string // its other flags
+
+	openKeyring func(ctx context.Context, dir string) (stores.Backend, error)
+	closeLimit  time.Duration // how long the end waits for what is to be saved
+}
+
+// common is what all commands share of the command line.
+type common struct {
+	Profile string `placeholder:"NAME" help:"Which session to use, if you have several (default: $$EVERTOKEN_PROFILE, or \"default\")."`
+	Dir     string `placeholder:"DIR" type:"path" help:"Directory of profiles and of the files with their tokens (default: $$EVERTOKEN_DIR, or your state directory)."`
+	Quiet   bool   `short:"q" xor:"noise" help:"Print errors and results only."`
+	Verbose bool   `short:"v" xor:"noise" help:"Log to stderr what is decided and why. Never shows a secret."`
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) *app {
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, openKeyring: stores.OpenKeyring, closeLimit: closeLimit}
+}
+
+// choose takes over what the command line says for all commands, and what the
+// environment says instead.
+func (a *app) choose(line common) error {
+	a.common = line
+	a.Profile = cmp.Or(line.Profile, a.getenv("EVERTOKEN_PROFILE"), profile.Default)
+	a.Dir = cmp.Or(line.Dir, a.getenv("EVERTOKEN_DIR"))
+	return profile.CheckName(a.Profile)
+}
+
+// say tells the person something that is not the command's result.
+func (a *app) say(format string, args ...any) {
+	if !a.Quiet {
+		a.warn(format, args...)
+	}
+}
+
+// warn is say for what --quiet must not hide.
+func (a *app) warn(format string, args ...any) {
+	// A message that cannot be written has no other place to go.
+	_, _ = fmt.Fprintf(a.stderr, strings.TrimSuffix(format, "\n")+"\n", args...)
+}
+
+// print writes a line of the command's result.
+func (a *app) print(format string, args ...any) error {
+	_, err := fmt.Fprintf(a.stdout, format+"\n", args...)
+	return err
+}
+
+// logger returns where decisions are logged: nowhere, unless asked for.
+func (a *app) logger() *slog.Logger {
+	if !a.Verbose {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// report tells the person what went wrong and what to do, and returns the exit
+// code.
+func (a *app) report(err error) int {
+	if err == nil {
+		return exit.OK
+	}
+	if quiet, ok := errors.AsType[exit.Silent](err); ok {
+		return int(quiet)
+	}
+	p := a.explain(err)
+	a.warn("evertoken: %s", p.Error())
+	return p.Code
+}
+
+// explain finds the exit code of an error and the person's next step.
+func (a *app) explain(err error) *exit.Problem { return a.guide().Error(err) }
+
+func (a *app) guide() explain.Guide {
+	return explain.Guide{Profile: a.Profile, Command: a.command, Login: a.loginCommand}
+}
+
+// directory returns where sessions are kept.
+func (a *app) directory() (string, error) {
+	if a.Dir != "" {
+		return a.Dir, nil
+	}
+	dir, err := tokenstore.DefaultDir()
+	if err != nil {
+		return "", exit.New(exit.Config, explain.Text(err), "set HOME, or name a directory with --dir or EVERTOKEN_DIR")
+	}
+	return dir, nil
+}
+
+// file returns the file of the current profile.
+func (a *app) file() (profile.File, error) {
+	dir, err := a.directory()
+	return profile.File{Dir: dir, Name: a.Profile}, err
+}
+
+// loadProfile reads the current profile. The error wraps profile.ErrNone if no login
+// has made it yet.
+func (a *app) loadProfile() (*profile.Profile, error) {
+	file, err := a.file()
+	if err != nil {
+		return nil, err
+	}
+	p, err := file.Load()
+	switch {
+	case errors.Is(err, profile.ErrDamaged):
+		return nil, exit.New(exit.Config, err.Error(), "log in again with "+a.loginCommand(true))
+	case errors.Is(err, profile.ErrNewer):
+		return nil, exit.New(exit.Config, err.Error(), "update evertoken")
+	}
+	return p, err
+}
+
+func (a *app) saveProfile(p *profile.Profile) error {
+	file, err := a.file()
+	if err != nil {
+		return err
+	}
+	return file.Save(p)
+}
+
+// openStore opens the store that a profile names.
+func (a *app) openStore(ctx context.Context, p *profile.Profile) (*stores.Bound, error) {
+	b, err := a.openBackend(ctx, p.Kind())
+	if err != nil {
+		return nil, err
+	}
+	return &stores.Bound{Backend: b, Kind: p.Kind(), Binding: p.Binding()}, nil
+}
+
+func (a *app) openBackend(ctx context.Context, kind string) (stores.Backend, error) {
+	dir, err := a.directory()
+	if err != nil {
+		return nil, err
+	}
+	dir = stores.Dir(dir, kind)
+	if kind != profile.InKeyring {
+		return tokenstore.NewFile(dir)
+	}
+	patience := time.AfterFunc(2*time.Second, func() {
+		a.say("Waiting for the OS keyring; a window may be asking for its password …")
+	})
+	defer patience.Stop()
+	return a.openKeyring(ctx, dir)
+}
+
+// loginCommand is what to type for a login to the current profile: whole, with all
+// that is known of it. What the profile remembers is left out unless full.
+func (a *app) loginCommand(full bool, flags ...string) string {
+	remembered, err := a.remembered()
+	words := a.typed
+	if full || err != nil || a.server != "" || a.client != "" {
+		words = append(a.serverFlags(remembered), words...)
+	}
+	for _, flag := range flags {
+		name, _, _ := strings.Cut(flag, " ")
+		words = without(words, name)
+	}
+	return a.command("login", append(words, flags...)...)
+}
+
+// switches are the flags of a login that have no value.
+var switches = []string{"--device", "--no-browser", "--keep-old", "--no-pkce"}
+
+// without returns a command's words without the flags of the given names.
+func without(words []string, names ...string) []string {
+	var left []string
+	for i := 0; i < len(words); i++ {
+		name, _, joined := strings.Cut(words[i], "=")
+		switch {
+		case !slices.Contains(names, name):
+			left = append(left, words[i])
+		case !joined && !slices.Contains(switches, name):
+			i++ // its value
+		}
+	}
+	return left
+}
+
+// command is what to type for a command about the current profile, in quotes.
+func (a *app) command(name string, flags ...string) string {
+	words := []string{"evertoken", name}
+	if a.Dir != "" && a.Dir != a.getenv("EVERTOKEN_DIR") {
+		words = append(words, "--dir", quoted(a.Dir))
+	}
+	if a.Profile != profile.Default {
+		words = append(words, "--profile", a.Profile)
+	}
+	return `"` + strings.Join(append(words, flags...), " ") + `"`
+}
+
+// remembered returns the current profile, or an empty one and an error.
+func (a *app) remembered() (*profile.Profile, error) {
+	file, err := a.file()
+	if err != nil {
+		return &profile.Profile{}, err
+	}
+	p, err := file.Load()
+	if err != nil {
+		return &profile.Profile{}, err
+	}
+	return p, nil
+}
+
+// serverFlags name the server and client: those of the command line, or else those
+// that are remembered, or else what to put in their place.
+func (a *app) serverFlags(p *profile.Profile) []string {
+	if a.server != "" && !p.IsOf(a.server) {
+		p = new(profile.Profile) // another server shares nothing with it
+	}
+	client := []string{"--client-id", quoted(cmp.Or(a.client, p.ClientID, "ID"))}
+	if a.server == "" && p.Issuer == "" && p.TokenURL != "" {
+		flags := []string{"--token-url", quoted(p.TokenURL)}
+		if p.AuthURL != "" {
+			flags = append([]string{"--auth-url", quoted(p.AuthURL)}, flags...)
+		}
+		return append(flags, client...)
+	}
+	return append([]string{"--issuer", quoted(cmp.Or(a.server, p.Issuer, "URL"))}, client...)
+}
+
+// quoted writes a word as a shell takes it back.
+func quoted(word string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" + `@%+=:,./_-\`
+	if filepath.Separator == '/' && strings.Contains(word, `\`) || word == "" || strings.Trim(word, plain) != "" {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
+}
+
+// closeLimit is app.closeLimit: a little more than a refresh may take.
+const closeLimit = 35 * time.Second
+
+// finish ends a manager and waits for what it has to save. ctx only tells whether
+// the person waits for it.
+func (a *app) finish(ctx context.Context, m *refresh.Manager) error {
+	patience := time.AfterFunc(2*time.Second, func() {
+		a.say("Finishing a refresh, so that the session is not lost …")
+	})
+	defer patience.Stop()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.closeLimit)
+	defer cancel()
+	return m.Close(ctx)
+}

@@ -1,0 +1,208 @@
+// Package explain finds for an error the exit code and the next step, and says in
+// the command's words what the library says in its own.
+package explain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
+	"github.com/evertoken/evertoken/tokenstore/keyring"
+)
+
+// A Guide knows the commands that the person would type next.
+type Guide struct {
+	Profile string
+	// Command returns a command about the profile, in quotes.
+	Command func(name string, flags ...string) string
+	// Login returns the command that logs in to the profile, in quotes. With full, it
+	// names server and client even if the profile remembers them.
+	Login func(full bool, flags ...string) string
+}
+
+// LoginAdvice is the next step of a person who has to log in.
+func (g Guide) LoginAdvice() string { return "run " + g.Login(false) }
+
+// Error finds the exit code of an error and the person's next step.
+func (g Guide) Error(err error) *exit.Problem {
+	if p, ok := errors.AsType[*exit.Problem](err); ok {
+		return p
+	}
+	what := Text(err)
+	var at *tokenstore.PlaceError
+	switch {
+	case errors.Is(err, refresh.ErrUnsaved):
+		// The refresh token on disk may be spent: this comes before all else.
+		return exit.New(exit.Failed, what, "make room or fix the permissions of the directory, then run "+g.Command("status"))
+	case fromKeyring(err):
+		return g.keyring(err)
+	case errors.Is(err, syscall.EPIPE):
+		return exit.New(exit.Failed, "output closed before it was written (broken pipe)", "run it again, with a reader that stays")
+	case errors.Is(err, tokenstore.ErrNotFound), errors.Is(err, refresh.ErrLoggedOut):
+		return exit.New(exit.Login, "not logged in", g.LoginAdvice())
+	case errors.Is(err, tokenstore.ErrDamaged):
+		return exit.New(exit.Login, what, g.LoginAdvice())
+	case errors.As(err, &at):
+		return place(at)
+	case errors.Is(err, tokenstore.ErrNewerFormat):
+		return exit.New(exit.Config, what, "update evertoken")
+	case Network(err) != nil:
+		return Network(err)
+	case errors.Is(err, oauth.ErrLoginRequired):
+		return exit.New(exit.Login, what, g.LoginAdvice())
+	case errors.Is(err, oauth.ErrMisconfigured):
+		return exit.New(exit.Config, what, "correct the settings with "+g.Login(true))
+	case file(err) != nil:
+		return file(err)
+	case errors.Is(err, context.Canceled):
+		return exit.New(exit.Interrupted, "interrupted", "run it again when you like; nothing is lost")
+	case errors.Is(err, tokenstore.ErrLocked):
+		return exit.New(exit.Temporary, "another process is busy with this session", "try again in a moment")
+	case errors.Is(err, oauth.ErrTransient), errors.Is(err, context.DeadlineExceeded):
+		return exit.New(exit.Temporary, what, tryAgain(err))
+	}
+	return exit.New(exit.Failed, what, "run it again with --verbose to see more")
+}
+
+// file is Error for a file that cannot be read or written, or returns nil.
+func file(err error) *exit.Problem {
+	what := Text(err)
+	switch {
+	case IsAny(err, fs.ErrPermission, fs.ErrNotExist, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.EROFS):
+		return exit.New(exit.Config, what, "choose another directory with --dir or EVERTOKEN_DIR")
+	case IsAny(err, syscall.ENOSPC, syscall.EDQUOT):
+		return exit.New(exit.Temporary, what, "free some space")
+	case IsAny(err, syscall.EMFILE, syscall.ENFILE):
+		return exit.New(exit.Temporary, what, "close other programs, or raise the limit of open files (ulimit -n)")
+	case IsAny(err, syscall.EBUSY):
+		return exit.New(exit.Config, what, "if the file is a mount, mount the directory that holds it instead")
+	}
+	_, path := errors.AsType[*fs.PathError](err)
+	_, link := errors.AsType[*os.LinkError](err)
+	if path || link {
+		return exit.New(exit.Temporary, what, "try again; if it stays so, check the disk")
+	}
+	return nil
+}
+
+func IsAny(err error, kinds ...error) bool {
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
+}
+
+// place is Error for a place that does not let sessions be kept there.
+func place(err *tokenstore.PlaceError) *exit.Problem {
+	const elsewhere = " with --dir or EVERTOKEN_DIR"
+	p := exit.New(exit.Config, "the session cannot be kept where it is: "+Text(err.Err), err.Advice)
+	switch {
+	case err.Passes:
+		p.Code = exit.Temporary
+	case errors.Is(err, tokenstore.ErrNoLocks):
+		p.Next = "choose a directory on a local disk" + elsewhere
+	case errors.Is(err, syscall.EROFS):
+		p.Next = "choose a directory that can be written to" + elsewhere
+	case IsAny(err, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP):
+		p.Next += ", or choose another directory" + elsewhere
+	}
+	return p
+}
+
+// fromKeyring reports whether it is the keyring that fails, or a key that is
+// missing. These come first, because what they wrap may terminal.Look like something else:
+// the socket of a bus that is not there like a directory that is not.
+func fromKeyring(err error) bool {
+	return IsAny(err, keyring.ErrNoKeyring, keyring.ErrKeyringLocked, keyring.ErrTimeout, keyring.ErrKeyLost, tokenstore.ErrSealed)
+}
+
+// keyring is Error for these errors. A locked keyring is temporary trouble:
+// it passes without a change of settings.
+func (g Guide) keyring(err error) *exit.Problem {
+	what := Text(err)
+	switch {
+	case errors.Is(err, keyring.ErrNoKeyring):
+		return exit.New(exit.Config, what, "to keep the tokens in a file that is not encrypted, run "+g.Login(false, "--store file"))
+	case errors.Is(err, keyring.ErrKeyringLocked):
+		return exit.New(exit.Temporary, what, "the same command works once it is unlocked")
+	case errors.Is(err, keyring.ErrTimeout):
+		return exit.New(exit.Temporary, what, "the same command may work in a moment")
+	case errors.Is(err, keyring.ErrKeyLost):
+		return exit.New(exit.Config, what, g.LoginAdvice())
+	case errors.Is(err, tokenstore.ErrNotSealed):
+		return exit.New(exit.Config, fmt.Sprintf("the session of profile %q is not sealed, so this program has not written it", g.Profile), "to replace it, "+g.LoginAdvice())
+	}
+	return exit.New(exit.Config, fmt.Sprintf("the session of profile %q cannot be opened: its file was changed, or sealed with a key that is not in the OS keyring", g.Profile),
+		"bring that keyring back; to start over without the session, "+g.LoginAdvice())
+}
+
+// Network explains an error of the way to the server that lasts until
+// a person sets something, or returns nil. The session is kept meanwhile.
+func Network(err error) *exit.Problem {
+	fail, ok := errors.AsType[*oauth.Error](err)
+	if !ok || !errors.Is(fail, oauth.ErrProxyAuth) && !errors.Is(fail, oauth.ErrUntrustedCertificate) {
+		return nil
+	}
+	return exit.New(exit.Config, fail.Err.Error(), fail.Hint)
+}
+
+// tryAgain says when a temporary failure is worth another try.
+func tryAgain(err error) string {
+	var fail *oauth.Error
+	if errors.As(err, &fail) && !fail.RetryAt.IsZero() {
+		return "the server wants to be left alone until " + fail.RetryAt.Local().Format(time.TimeOnly) + ", try again then"
+	}
+	return "try again in a moment; the session is kept"
+}
+
+// Text is an error's text without the package name that it begins with (and
+// "open", when that failed), and with our flags for what the library calls by its
+// fields.
+func Text(err error) string {
+	text := err.Error()
+	for _, prefix := range []string{"oauth: ", "tokenstore: ", "refresh: ", "keyring: ", "open: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return flagNames().Replace(text)
+}
+
+func flagNames() *strings.Replacer {
+	return strings.NewReplacer(
+		"Config.ClientAuth", "--client-auth",
+		"Config.ClientID", "--client-id",
+		"Config.Scopes", "--scope",
+		"Config.AuthParams", "--auth-param",
+		"Config.AuthURL", "--auth-url",
+		"Config.TokenURL", "--token-url",
+		"Config.DeviceAuthURL", "--device-auth-url",
+		"Config.RevocationURL", "--revocation-url",
+		"Config.RedirectURL", "--redirect-url",
+		" and use NewClient", "",
+		"set Config.IssuerTemplate to what the metadata says, or ask", "ask",
+		"Config.TokenPath, or the names in a Dialect", "--token-path",
+		"Config.TokenPath", "--token-path",
+		"set Config.DisablePKCE", "log in with --no-pkce",
+		"Config.DisablePKCE", "--no-pkce",
+		"Config.ScopeSeparator", "--scope-separator",
+		"Config.DefaultLifetime", "--lifetime",
+		"Config.Preset", "--preset",
+		" a ClientSecret", " --client-secret-file",
+		"another RedirectURL", "another --redirect-url",
+	)
+}
+
+// Bare drops net/http's wrapping, which quotes the URL with its query.
+func Bare(err error) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		return wrapped.Err
+	}
+	return err
+}

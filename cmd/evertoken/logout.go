@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/text"
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// logoutCmd ends the session at the server and forgets it here.
+type logoutCmd struct {
+	Force bool `help:"End the session at the server and delete the tokens here, even if one of the two does not work. The session may then live on at the server, or its tokens here."`
+}
+
+// Help is shown below the command's flags.
+func (logoutCmd) Help() string {
+	return `The server and client stay remembered, so that "evertoken login" is enough to come back.
+
+` + example("logout", "logout --profile work")
+}
+
+// Run revokes, then deletes, while no other process can renew the session: it
+// would come back otherwise.
+func (c *logoutCmd) Run(ctx context.Context, a *app) error {
+	s, err := a.open(ctx)
+	if err != nil {
+		return c.ignoreAbsent(a, err)
+	}
+	waiting, cancel := context.WithTimeout(ctx, lockLimit)
+	defer cancel()
+	lease, err := s.store.Lock(waiting, a.Profile)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lease.Unlock() }()
+
+	rec, err := s.store.Get(ctx, a.Profile)
+	if err != nil {
+		return c.ignoreAbsent(a, err)
+	}
+	if err := c.removable(ctx, s); err != nil {
+		return err
+	}
+	ended, err := c.revoke(ctx, s, rec)
+	if err != nil {
+		return err
+	}
+	// Revoked is revoked: the tokens must go, whoever interrupts.
+	if err := deleteSession(context.WithoutCancel(ctx), s.store, a.Profile, rec.Version); err != nil {
+		return err
+	}
+	a.say("Logged out of %s%s.", s.profile.Server(), ended)
+	return nil
+}
+
+// removable finds out whether the record can be deleted, before the server ends the
+// session: what stayed here would be sent there again, which could count as reuse. A
+// full disk does not matter, since deleting takes no room.
+func (c *logoutCmd) removable(ctx context.Context, s *session) error {
+	err := s.store.Check(ctx, s.app.Profile)
+	if err == nil || c.Force || explain.IsAny(err, syscall.ENOSPC, syscall.EDQUOT) {
+		return nil
+	}
+	p := s.app.explain(err)
+	return exit.New(p.Code, "still logged in, because the tokens here cannot be deleted: "+p.What,
+		p.Next+"; "+s.app.command("logout", "--force")+" ends the session at the server anyway")
+}
+
+// ignoreAbsent makes a logout without a session succeed: that is what was wanted.
+func (c *logoutCmd) ignoreAbsent(a *app, err error) error {
+	if p := a.explain(err); p.Code == exit.Login && !errors.Is(err, tokenstore.ErrDamaged) {
+		a.say("%s: nothing to do.", capital(p.What))
+		return nil
+	}
+	return err
+}
+
+// revoke ends the session at the server. It returns what to tell the person
+// about it, or an error if the tokens are to be kept.
+func (c *logoutCmd) revoke(ctx context.Context, s *session, rec *tokenstore.Record) (note string, err error) {
+	switch {
+	case rec.Dead.On(rec.Tokens.RefreshToken):
+		return " (the server had ended the session before)", nil // revoking it now could count as reuse
+	case s.profile.RevocationURL == "":
+		return "; its server has no way to end the session from here, so there it " + endOf(rec.Tokens), nil
+	}
+	err = s.client.Revoke(ctx, rec.Tokens)
+	switch {
+	case err == nil:
+		return "", nil
+	case c.Force:
+		return "; the server could not be told (" + explain.Text(err) + "), so there the session " + endOf(rec.Tokens), nil
+	}
+	p := s.app.explain(err)
+	p.What = "still logged in, because the server could not be told: " + p.What
+	p.Next += "; " + s.app.command("logout", "--force") + " deletes the tokens here anyway"
+	return "", p
+}
+
+// endOf says when a session ends by itself.
+func endOf(t *oauth.TokenPair) string {
+	end := t.RefreshExpiresAt
+	if t.RefreshToken == "" {
+		end = t.ExpiresAt
+	}
+	if end.IsZero() {
+		return "ends by itself one day"
+	}
+	return "ends " + text.When(end, time.Now())
+}
+
+// deleteSession removes the record. Writers that do not heed the lock may have
+// changed it meanwhile.
+func deleteSession(ctx context.Context, store tokenstore.Store, name string, version uint64) error {
+	for {
+		err := store.Delete(ctx, name, version)
+		switch {
+		case errors.Is(err, tokenstore.ErrNotFound):
+			return nil
+		case !errors.Is(err, tokenstore.ErrConflict):
+			return err
+		}
+		rec, err := store.Get(ctx, name)
+		switch {
+		case errors.Is(err, tokenstore.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		}
+		version = rec.Version
+	}
+}
+
+// capital begins a sentence.
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
