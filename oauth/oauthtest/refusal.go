@@ -3,6 +3,8 @@ package oauthtest
 import (
 	"encoding/json"
 	"net/http"
+
+	"github.com/evertoken/evertoken/internal/authserver/answer"
 )
 
 // A Refusal is how a server says no: to dead tokens by Quirks, to whatever is sent to
@@ -53,13 +55,16 @@ func AccessRefusals() []Refusal {
 	}
 }
 
-// instead returns the refusal in place of a, or a if there is none.
-func (r Refusal) instead(a *answer) *answer {
+// instead returns what puts the refusal in place of the server's own, or nil if
+// that is to stay.
+func (r Refusal) instead() answer.Instead {
 	if r.Status == 0 {
-		return a
+		return nil
 	}
-	// Who is told otherwise cannot know that the token is dead.
-	return &answer{status: r.Status, header: r.header(), body: []byte(r.Body), refused: a.refused && r.saysInvalidGrant()}
+	return func(a *answer.Answer) *answer.Answer {
+		// A client that is told otherwise cannot know that the token is dead.
+		return &answer.Answer{Status: r.Status, Header: r.header(), Body: []byte(r.Body), Refused: a.Refused && r.saysInvalidGrant()}
+	}
 }
 
 // Fault returns what makes the token endpoint say no like that, once unless its
@@ -92,17 +97,4 @@ func (r Refusal) header() http.Header {
 func (r Refusal) saysInvalidGrant() bool {
 	var document struct{ Error string }
 	return json.Unmarshal([]byte(r.Body), &document) == nil && document.Error == "invalid_grant"
-}
-
-// refusalOf puts the quirks' words in place of a refused refresh, and lets it have
-// their consequences.
-func (s *Server) refusalOf(r *http.Request, a *answer) *answer {
-	if a.status == http.StatusOK {
-		return a
-	}
-	s.punish(r)
-	if a.refused {
-		return s.cfg.Quirks.DeadRefresh.instead(a)
-	}
-	return a
 }
