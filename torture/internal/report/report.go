@@ -1,4 +1,5 @@
-package main
+// Package report has the rows of the table that a torture prints.
+package report
 
 import (
 	"encoding/json"
@@ -10,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// A row is the result of one kind of torture.
-type row struct {
+// A Row is the result of one kind of torture.
+type Row struct {
 	What      string   `json:"what"`
 	Judged    bool     `json:"judged"`
 	Processes int      `json:"processes"` // started in all
@@ -20,50 +21,43 @@ type row struct {
 	Reuses    int      `json:"reuses"`        // and should not have, says its auditor
 	Lost      int      `json:"sessions_lost"` // a new login was needed
 	Torn      int      `json:"torn_files"`    // a file was neither the old one nor the new one
-	Locks     int      `json:"locks_left"`    // held by nobody who lives
+	Locks     int      `json:"locks_left"`    // held by no living process
 	Served    int      `json:"served"`        // requests that had to be served
 	Failed    int      `json:"failed"`        // and were not
 	Problems  []string `json:"problems"`      // what breaks a promise
 	Notes     []string `json:"notes"`
 }
 
-// newRow returns the row of a client. Only x/oauth2 is not judged.
-func newRow(c client, what string) *row {
-	if c == xoauth2 {
-		return &row{What: "x/oauth2: " + what}
-	}
-	return &row{What: what, Judged: true}
-}
-
-// holds reports whether no promise is broken.
-func (r *row) holds() bool { return len(r.Problems) == 0 }
+// Holds reports whether no promise is broken.
+func (r *Row) Holds() bool { return len(r.Problems) == 0 }
 
 // enough is how many problems a row tells one by one.
 const enough = 5
 
-// broken notes that a promise is broken. Rows for comparison have promised nothing.
-func (r *row) broken(format string, args ...any) {
+// Broken notes that a promise is broken. Rows for comparison have promised nothing.
+func (r *Row) Broken(format string, args ...any) {
 	if r.Judged {
 		r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 	}
 }
 
-func (r *row) note(format string, args ...any) {
+// Note adds a sentence below the table.
+func (r *Row) Note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-// served counts a request that had to be served.
-func (r *row) served(err error) {
+// CountServed counts a request that had to be served.
+func (r *Row) CountServed(err error) {
 	if err == nil {
 		r.Served++
 		return
 	}
 	r.Failed++
-	r.broken("not served: %v", err)
+	r.Broken("not served: %v", err)
 }
 
-// add adds the counts of a part that ran beside others.
-func (r *row) add(part *row) {
+// Add adds the counts of a part that ran beside others.
+func (r *Row) Add(part *Row) {
 	r.Processes += part.Processes
 	r.Rounds += part.Rounds
 	r.Spends += part.Spends
@@ -86,7 +80,8 @@ var columns = []struct {
 	{"torn", 4}, {"locks", 5}, {"served", 9}, {"holds", 5},
 }
 
-func printHeader(w io.Writer) {
+// PrintHeader prints the heading of the table.
+func PrintHeader(w io.Writer) {
 	head, rule := "|", "|"
 	for _, c := range columns {
 		head += fmt.Sprintf("%*s|", c.width, c.name)
@@ -99,12 +94,13 @@ func printHeader(w io.Writer) {
 	fmt.Fprintf(w, "%s\n%s\n", head, rule)
 }
 
-func (r *row) print(w io.Writer, number int) {
+// Print prints the row with its number.
+func (r *Row) Print(w io.Writer, number int) {
 	holds := "yes"
 	switch {
 	case !r.Judged:
 		holds = "–"
-	case !r.holds():
+	case !r.Holds():
 		holds = "NO"
 	}
 	served := strconv.Itoa(r.Served)
@@ -119,8 +115,8 @@ func (r *row) print(w io.Writer, number int) {
 	fmt.Fprintln(w, line)
 }
 
-// printNotes prints what the table cannot hold.
-func printNotes(w io.Writer, rows []*row) {
+// PrintNotes prints what the table cannot hold.
+func PrintNotes(w io.Writer, rows []*Row) {
 	for i, r := range rows {
 		fmt.Fprintln(w)
 		text := strings.Join(r.Notes, " ")
@@ -157,7 +153,8 @@ func wrap(text string, width int) string {
 	return b.String()
 }
 
-func writeJSON(path string, seed uint64, rows []*row) error {
+// WriteJSON writes the rows to a file.
+func WriteJSON(path string, seed uint64, rows []*Row) error {
 	data, err := json.MarshalIndent(map[string]any{"seed": seed, "rows": rows}, "", "  ")
 	if err != nil {
 		return err

@@ -1,19 +1,11 @@
 //go:build unix
 
-package main
+package worker
 
 import (
 	"os/signal"
 	"syscall"
 )
-
-const haveSignals = true
-
-// halt stops a worker where it is.
-func (p *process) halt() error { return p.Signal(syscall.SIGSTOP) }
-
-// resume lets a halted worker go on.
-func (p *process) resume() error { return p.Signal(syscall.SIGCONT) }
 
 // limitFiles makes writes fail beyond the given size of a file; below zero all
 // sizes are allowed again.

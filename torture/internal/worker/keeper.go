@@ -1,4 +1,4 @@
-package main
+package worker
 
 import (
 	"context"
@@ -14,55 +14,65 @@ import (
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// A keeper is a program that keeps its session with this module.
-type keeper struct {
-	cfg   workerConfig
-	clock *movedClock
-	tell  func(event string)
+// A Keeper is a program that keeps its session with this module.
+type Keeper struct {
+	Store *tokenstore.File // set by Open
 
-	store   *tokenstore.File
+	cfg     Config
+	worker  *Worker
 	manager atomic.Pointer[refresh.Manager] // a signal may come at any time
 	api     *http.Client
 }
 
-func (k *keeper) open(ctx context.Context) error {
+// NewKeeper returns the program of a worker.
+func NewKeeper(w *Worker, cfg Config) *Keeper { return &Keeper{cfg: cfg, worker: w} }
+
+// Dir is where the session is saved.
+func (k *Keeper) Dir() string { return k.cfg.Dir }
+
+// Open implements Role.
+func (k *Keeper) Open(ctx context.Context) error {
 	var err error
-	if k.store, err = tokenstore.NewFile(k.cfg.Dir); err != nil {
+	if k.Store, err = tokenstore.NewFile(k.cfg.Dir); err != nil {
 		return err
 	}
-	return k.start(ctx, k.config())
+	return k.Start(ctx, k.Config())
 }
 
-// start starts the manager. What it hears of must not end with one command.
-func (k *keeper) start(ctx context.Context, cfg refresh.Config) error {
+// Start starts the manager. What it hears of must not end with one command.
+func (k *Keeper) Start(ctx context.Context, cfg refresh.Config) error {
 	m := refresh.NewManager(cfg)
 	k.manager.Store(m)
 	k.api = m.Client()
 	return m.Start(context.WithoutCancel(ctx), nil)
 }
 
-func (k *keeper) config() refresh.Config {
+// Config returns the configuration of the manager, once there is a Store.
+func (k *Keeper) Config() refresh.Config {
 	return refresh.Config{
-		OAuthClient:   oauth.NewClient(k.oauthConfig()),
-		Store:         k.store,
+		OAuthClient:   oauth.NewClient(k.OAuthConfig()),
+		Store:         k.Store,
 		CheckInterval: k.cfg.CheckInterval,
 		MaxWait:       k.cfg.MaxWait,
-		Clock:         k.clock,
+		Clock:         k.worker.clock,
 		OnEvent: func(e refresh.Event) {
 			if e.Kind != refresh.EventChecked {
-				k.tell(string(e.Kind))
+				k.worker.tell(string(e.Kind))
 			}
 		},
 	}
 }
 
-func (k *keeper) oauthConfig() oauth.Config {
-	return oauth.Config{ClientID: oauthtest.DefaultClientID, TokenURL: k.cfg.TokenURL, Now: k.clock.Now}
+// OAuthConfig returns the configuration of the client.
+func (k *Keeper) OAuthConfig() oauth.Config {
+	return oauth.Config{ClientID: oauthtest.DefaultClientID, TokenURL: k.cfg.TokenURL, Now: k.worker.clock.Now}
 }
 
-func (k *keeper) call(ctx context.Context) error { return fetch(ctx, k.api, k.cfg.API) }
+// Call implements Role.
+func (k *Keeper) Call(ctx context.Context) error { return fetch(ctx, k.api, k.cfg.API) }
 
-func (k *keeper) close(ctx context.Context) error {
+// Close ends the session in good order.
+func (k *Keeper) Close(ctx context.Context) error {
 	if m := k.manager.Load(); m != nil {
 		return m.Close(ctx)
 	}
@@ -70,7 +80,7 @@ func (k *keeper) close(ctx context.Context) error {
 }
 
 // A movedClock is real time, off by as much as it is told. It stands in for a
-// machine's clock that somebody sets: no process may do that to the real one.
+// machine's clock that is set by hand: no process may do that to the real one.
 // Its times have no monotonic reading, as that cannot be kept apart.
 type movedClock struct {
 	clock.Clock

@@ -1,17 +1,15 @@
-package main
+package worker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/torture/internal/saved"
 )
 
 // A plain is a program with golang.org/x/oauth2 that saves its token, as careful
@@ -19,12 +17,12 @@ import (
 // temporary file and a rename, and takes a 401 for an expiry. What it does not have
 // is a lock, a way to tell that it died half way, and an orderly end.
 type plain struct {
-	cfg    workerConfig
+	cfg    Config
 	source oauth2.TokenSource
 }
 
-func (p *plain) open(ctx context.Context) error {
-	tok, err := readToken(p.cfg.Dir)
+func (p *plain) Open(ctx context.Context) error {
+	tok, err := saved.ReadToken(p.cfg.Dir)
 	if err != nil {
 		return err
 	}
@@ -40,7 +38,7 @@ func (p *plain) over(tok *oauth2.Token, rejected string) oauth2.TokenSource {
 
 // call takes a rejected token for an expired one: first what others have saved is
 // tried, then a refresh.
-func (p *plain) call(ctx context.Context) error {
+func (p *plain) Call(ctx context.Context) error {
 	var err error
 	for range 3 {
 		var tok *oauth2.Token
@@ -80,52 +78,25 @@ func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // A savedSource renews the token in a file.
 type savedSource struct {
-	cfg      workerConfig
+	cfg      Config
 	rejected string
 }
 
 func (s *savedSource) Token() (*oauth2.Token, error) {
-	saved, err := readToken(s.cfg.Dir)
+	old, err := saved.ReadToken(s.cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	if saved.AccessToken == s.rejected {
-		saved.Expiry = time.Now().Add(-time.Hour)
+	if old.AccessToken == s.rejected {
+		old.Expiry = time.Now().Add(-time.Hour)
 	}
 	cfg := oauth2.Config{
 		ClientID: oauthtest.DefaultClientID,
 		Endpoint: oauth2.Endpoint{TokenURL: s.cfg.TokenURL, AuthStyle: oauth2.AuthStyleInParams},
 	}
-	tok, err := cfg.TokenSource(context.Background(), saved).Token()
-	if err != nil || tok.AccessToken == saved.AccessToken {
+	tok, err := cfg.TokenSource(context.Background(), old).Token()
+	if err != nil || tok.AccessToken == old.AccessToken {
 		return tok, err
 	}
-	return tok, writeToken(s.cfg.Dir, tok)
-}
-
-const tokenFile = "token.json"
-
-func readToken(dir string) (*oauth2.Token, error) {
-	data, err := os.ReadFile(filepath.Join(dir, tokenFile))
-	if err != nil {
-		return nil, err
-	}
-	tok := new(oauth2.Token)
-	return tok, json.Unmarshal(data, tok)
-}
-
-func writeToken(dir string, tok *oauth2.Token) error {
-	data, err := json.Marshal(tok)
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, tokenFile+tempMark+"*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), filepath.Join(dir, tokenFile))
+	return tok, saved.WriteToken(s.cfg.Dir, tok)
 }

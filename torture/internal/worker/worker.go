@@ -1,4 +1,6 @@
-package main
+// Package worker is the process that is tortured: it keeps a session and calls an
+// API, on command.
+package worker
 
 import (
 	"bufio"
@@ -20,18 +22,29 @@ import (
 // A worker reads commands, one a line, and writes one line for each: done, or what
 // went wrong. Lines with the mark tell of events in between.
 const (
-	cmdOpen  = "open"  // open the saved session
-	cmdCall  = "call"  // one request to the API
-	cmdClock = "clock" // and a duration: how far the clock is off from now on
-	cmdRoom  = "room"  // and a number of bytes: how large files may become; -1: any size
+	CmdOpen  = "open"  // open the saved session
+	CmdCall  = "call"  // one request to the API
+	CmdClock = "clock" // and a duration: how far the clock is off from now on
+	CmdRoom  = "room"  // and a number of bytes: how large files may become; -1: any size
 
-	done      = "done"
-	eventMark = "event "
+	Done      = "done"
+	EventMark = "event "
 )
 
-// A workerConfig tells a worker what to be.
-type workerConfig struct {
-	Client        client
+// Exit codes.
+const (
+	ExitHolds  = 0
+	ExitBroken = 1
+	ExitUsage  = 2
+)
+
+// Patience is how long anything may take before the command gives up: far longer
+// than the slowest machine needs.
+const Patience = time.Minute
+
+// A Config tells a worker what to be.
+type Config struct {
+	Client        Client
 	Dir           string // where the session is saved
 	TokenURL      string
 	API           string
@@ -39,43 +52,43 @@ type workerConfig struct {
 	MaxWait       time.Duration // too
 }
 
-// A client is what keeps a worker's session.
-type client string
+// A Client is what keeps a worker's session.
+type Client string
 
 const (
-	evertoken client = "evertoken"
-	xoauth2   client = "x/oauth2"
+	Evertoken Client = "evertoken"
+	XOAuth2   Client = "x/oauth2"
 )
 
-// A role is a program that calls an API, by the client it is written with.
-type role interface {
-	// open goes on with the saved session.
-	open(ctx context.Context) error
-	// call makes one request to the API. It returns nil if that was served.
-	call(ctx context.Context) error
+// A Role is a program that calls an API, by the client it is written with.
+type Role interface {
+	// Open goes on with the saved session.
+	Open(ctx context.Context) error
+	// Call makes one request to the API. It returns nil if that was served.
+	Call(ctx context.Context) error
 }
 
-// work is the main function of a worker. It returns the exit code: when its
+// Main is the main function of a worker. It returns the exit code: when its
 // standard input ends, which it does with the process that started it, or when it
 // was asked to by SIGTERM.
-func work(stdin io.Reader, stdout io.Writer) int {
-	var cfg workerConfig
+func Main(stdin io.Reader, stdout io.Writer) int {
+	var cfg Config
 	if err := workers.Config(&cfg); err != nil {
 		fmt.Fprintln(os.Stderr, "torture: worker:", err)
-		return exitUsage
+		return ExitUsage
 	}
-	w := &worker{out: stdout, clock: newMovedClock()}
-	if cfg.Client == xoauth2 {
-		w.role = &plain{cfg: cfg} // it dies of SIGTERM, like most programs
+	w := New(stdout)
+	if cfg.Client == XOAuth2 {
+		w.Role = &plain{cfg: cfg} // it dies of SIGTERM, like most programs
 	} else {
-		k := &keeper{cfg: cfg, clock: w.clock, tell: w.tell}
-		w.role = k
+		k := NewKeeper(w, cfg)
+		w.Role = k
 		signals := make(chan os.Signal, 1)
 		signal.Notify(signals, syscall.SIGTERM)
 		go closeAfter(signals, k)
 	}
-	w.serve(stdin)
-	return exitHolds
+	w.Serve(stdin)
+	return ExitHolds
 }
 
 // closeTime is how long a program that is asked to end may take, as service
@@ -83,29 +96,33 @@ func work(stdin io.Reader, stdout io.Writer) int {
 const closeTime = 10 * time.Second
 
 // closeAfter does what a program should do when it is asked to end.
-func closeAfter(signals <-chan os.Signal, k *keeper) {
+func closeAfter(signals <-chan os.Signal, k *Keeper) {
 	<-signals
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	if err := k.close(ctx); err != nil {
+	if err := k.Close(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "torture: worker:", err)
-		os.Exit(exitBroken)
+		os.Exit(ExitBroken)
 	}
-	os.Exit(exitHolds)
+	os.Exit(ExitHolds)
 }
 
-// A worker carries out commands.
-type worker struct {
-	role  role
+// A Worker carries out commands.
+type Worker struct {
+	Role Role // what it does when it is asked
+
 	clock *movedClock
 
 	mu  sync.Mutex // guards out
 	out io.Writer
 }
 
-// serve carries out one command after the other, until there are no more. A
-// command under way does not keep it: nobody is left to hear of it.
-func (w *worker) serve(stdin io.Reader) {
+// New returns a worker without a Role.
+func New(out io.Writer) *Worker { return &Worker{out: out, clock: newMovedClock()} }
+
+// Serve carries out one command after the other, until there are no more. A
+// command under way does not keep it: no process is left to hear of it.
+func (w *Worker) Serve(stdin io.Reader) {
 	commands, ended := make(chan string), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -121,20 +138,20 @@ func (w *worker) serve(stdin io.Reader) {
 	<-ended
 }
 
-func (w *worker) do(command string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (w *Worker) do(command string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	name, argument, _ := strings.Cut(command, " ")
 	switch name {
-	case cmdOpen:
-		return w.role.open(ctx)
-	case cmdCall:
-		return w.role.call(ctx)
-	case cmdClock:
+	case CmdOpen:
+		return w.Role.Open(ctx)
+	case CmdCall:
+		return w.Role.Call(ctx)
+	case CmdClock:
 		offset, err := time.ParseDuration(argument)
 		w.clock.set(offset)
 		return err
-	case cmdRoom:
+	case CmdRoom:
 		var bytes int64
 		if _, err := fmt.Sscan(argument, &bytes); err != nil {
 			return err
@@ -144,21 +161,21 @@ func (w *worker) do(command string) error {
 	return fmt.Errorf("unknown command %q", name)
 }
 
-func (w *worker) reply(err error) {
+func (w *Worker) reply(err error) {
 	if err == nil {
-		w.print(done)
+		w.print(Done)
 		return
 	}
 	w.print(strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
 // tell tells of an event.
-func (w *worker) tell(kind string) { w.print(eventMark + kind) }
+func (w *Worker) tell(kind string) { w.print(EventMark + kind) }
 
-func (w *worker) print(line string) {
+func (w *Worker) print(line string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, _ = io.WriteString(w.out, line+"\n") // who does not listen need not know
+	_, _ = io.WriteString(w.out, line+"\n") // a parent that does not listen need not know
 }
 
 // errRejected means that the API does not take the token.

@@ -1,4 +1,5 @@
-package main
+// Package server is the authorization server that a torture runs against.
+package server
 
 import (
 	"context"
@@ -11,11 +12,12 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/torture/internal/report"
 )
 
-// A server is an authorization server and its API on a socket, which knows when
+// A Server is an authorization server and its API on a socket, which knows when
 // nothing is on its way to it any more.
-type server struct {
+type Server struct {
 	*oauthtest.Server
 	http *http.Server
 	addr string
@@ -25,32 +27,33 @@ type server struct {
 	changed chan struct{} // closed and replaced with each change
 }
 
-// newServer starts a server that ends the session at the first mistake, after the
+// New starts a server that ends the session at the first mistake, after the
 // given grace window.
-func newServer(cfg oauthtest.Config) (*server, error) {
+func New(cfg oauthtest.Config) (*Server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	s := &server{
+	s := &Server{
 		Server: oauthtest.New(cfg), addr: l.Addr().String(),
 		conns: make(map[string]http.ConnState), changed: make(chan struct{}),
 	}
 	s.http = &http.Server{
 		Handler: s.Server, ConnState: s.note, ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog: log.New(io.Discard, "", 0), // clients that are killed are no news
+		ErrorLog: log.New(io.Discard, "", 0), // killed clients are expected
 	}
 	go func() { _ = s.http.Serve(l) }() // always ends with an error
 	return s, nil
 }
 
-func (s *server) close() { _ = s.http.Close() }
+// Close ends the server.
+func (s *Server) Close() { _ = s.http.Close() }
 
-// url returns where e is reached over the socket.
-func (s *server) url(e oauthtest.Endpoint) string { return "http://" + s.addr + string(e) }
+// SocketURL returns where e is reached over the socket.
+func (s *Server) SocketURL(e oauthtest.Endpoint) string { return "http://" + s.addr + string(e) }
 
 // note hears of every connection, in the order in which they are accepted.
-func (s *server) note(c net.Conn, state http.ConnState) {
+func (s *Server) note(c net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	remote := c.RemoteAddr().String()
@@ -61,10 +64,10 @@ func (s *server) note(c net.Conn, state http.ConnState) {
 	s.changed = make(chan struct{})
 }
 
-// quiet returns when every request that was sent before the call has been carried
+// Quiet returns when every request that was sent before the call has been carried
 // out, also those of processes that were killed since: a request that a dead
 // process left in the socket must not arrive after that of the next one.
-func (s *server) quiet(ctx context.Context) error {
+func (s *Server) Quiet(ctx context.Context) error {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", s.addr)
 	if err != nil {
 		return err
@@ -87,7 +90,7 @@ func (s *server) quiet(ctx context.Context) error {
 }
 
 // until waits until the connections are as wanted. It calls done with mu held.
-func (s *server) until(ctx context.Context, done func() bool) error {
+func (s *Server) until(ctx context.Context, done func() bool) error {
 	for {
 		s.mu.Lock()
 		ok, changed := done(), s.changed
@@ -103,18 +106,18 @@ func (s *server) until(ctx context.Context, done func() bool) error {
 	}
 }
 
-// lost reports whether the server has ended the session.
-func (s *server) lost() bool { return s.Sessions(oauthtest.DefaultUser) == 0 }
+// Lost reports whether the server has ended the session.
+func (s *Server) Lost() bool { return s.Sessions(oauthtest.DefaultUser) == 0 }
 
-// expire makes the API reject the access token, as if it had expired.
-func (s *server) expire() { s.ExpireAccess(oauthtest.DefaultUser) }
+// Expire makes the API reject the access token, as if it had expired.
+func (s *Server) Expire() { s.ExpireAccess(oauthtest.DefaultUser) }
 
-// count adds what the server has seen to r.
-func (s *server) count(r *row) {
+// Count adds what the server has seen to r.
+func (s *Server) Count(r *report.Row) {
 	mistakes := s.Audit()
 	r.Spends += len(s.Spends())
 	r.Reuses += len(mistakes)
 	for _, m := range mistakes {
-		r.broken("%s", m)
+		r.Broken("%s", m)
 	}
 }
