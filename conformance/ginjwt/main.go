@@ -23,8 +23,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/evertoken/evertoken/oauth/oauthtest"
-	refreshtokens "github.com/evertoken/evertoken/tokenstore/refreshtoken/redis"
+	"github.com/evertoken/evertoken/internal/authserver/refreshtokens"
+	redistokens "github.com/evertoken/evertoken/tokenstore/refreshtoken/redis"
 )
 
 type options struct {
@@ -87,12 +87,12 @@ func newHandler(o options) (http.Handler, error) {
 func newTokenStore(o options) (core.TokenStore, error) {
 	switch {
 	case o.Redis == "" && o.Ours:
-		return &oauthtest.MemoryRefreshTokens{NotFound: core.ErrRefreshTokenNotFound}, nil
+		return &refreshtokens.Memory{NotFound: core.ErrRefreshTokenNotFound}, nil
 	case o.Redis == "":
 		return store.NewInMemoryRefreshTokenStore(), nil
 	case o.Ours:
 		client := redis.NewClient(&redis.Options{Addr: o.Redis})
-		return refreshtokens.New(refreshtokens.Config{Client: client, NotFound: core.ErrRefreshTokenNotFound}), nil
+		return redistokens.New(redistokens.Config{Client: client, NotFound: core.ErrRefreshTokenNotFound}), nil
 	}
 	cfg := store.DefaultRedisConfig()
 	cfg.Addr = o.Redis

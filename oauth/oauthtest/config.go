@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/authserver/refreshtokens"
 )
 
 // Defaults of Config.
@@ -156,7 +158,7 @@ func (cfg Config) withDefaults() Config {
 		cfg.Now = time.Now
 	}
 	if cfg.RefreshTokens == nil {
-		cfg.RefreshTokens = &MemoryRefreshTokens{Now: cfg.Now}
+		cfg.RefreshTokens = &refreshtokens.Memory{Now: cfg.Now}
 	}
 	return cfg
 }

@@ -44,9 +44,8 @@
 // # Making it fail
 //
 // [Server.Script] queues faults: outages, odd answers, connections that break
-// before or after the server did its work. [OddAnswers], [PassingRefusals],
-// [ClientRefusals], [DeadAnswers], [TokenTypes] and [RefreshRefusals] list what real
-// servers, and what stands in front of them, have answered. [Server.RevokeAll],
+// before or after the server did its work. [Cases] lists what real servers, and
+// what stands in front of them, have answered. [Server.RevokeAll],
 // [Server.EndUser], [Server.ExpireAccess] and [Server.SetClientSecret] end things
 // from the server's side. [Quirks] switch on what real servers do beside the
 // specifications; docs/servers.md lists them with the test of each.

@@ -42,8 +42,7 @@ type Fault struct {
 	CutBody bool
 	// EndsEarly sends the whole body and then breaks the connection where more was
 	// promised, as with a Content-Length that is too long or a last chunk that is
-	// missing: the client's reading ends in io.ErrUnexpectedEOF. With CutIn or
-	// CutBehind as Rewrite the body ends at a member.
+	// missing: the client's reading ends in io.ErrUnexpectedEOF.
 	EndsEarly bool
 
 	// Status and Body replace the answer. Status defaults to 200 when only Body or
@@ -70,7 +69,7 @@ type Fault struct {
 	Edit func(fields map[string]any)
 	// Rewrite turns the body that the server would send, after ExpiresIn and Edit,
 	// into the one that is sent. The auditor takes the client to know its new tokens
-	// as long as they stand whole in the body. See OddAnswers.
+	// as long as they stand whole in the body. See Catalogue.OddAnswers.
 	Rewrite func(body []byte) []byte
 }
 

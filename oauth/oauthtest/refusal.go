@@ -23,38 +23,6 @@ type Refusal struct {
 	Body string
 }
 
-// RefreshRefusals returns the ways in which servers announce a dead refresh
-// token, other than 400 invalid_grant, for Quirks.DeadRefresh.
-func RefreshRefusals() []Refusal {
-	return []Refusal{
-		{Name: "401 invalid_grant", Status: 401, Body: `{"error":"invalid_grant"}`},
-		{Name: "400 invalid_request", Status: 400, Body: `{"error":"invalid_request","error_description":"the refresh token is invalid"}`},
-		{Name: "400 unauthorized_client", Status: 400, Body: `{"error":"unauthorized_client"}`},
-		{Name: "400 and nothing", Status: 400},
-		{Name: "401 code and message", Status: 401, Body: `{"code":401,"message":"token is expired"}`},
-		{Name: "400 invalid_client", Status: 400, Body: `{"error":"invalid_client"}`},
-		{Name: "401 invalid_client", Status: 401, Challenge: `Basic realm="x"`, Body: `{"error":"invalid_client"}`},
-		{Name: "403 invalid_client", Status: 403, Body: `{"error":"invalid_client"}`},
-		{Name: "400 plain text", Status: 400, ContentType: "text/plain", Body: "Bad refresh token\n"},
-		{Name: "401 like the API's", Status: 401, Challenge: `Bearer error="invalid_token"`, Body: `{"error":"invalid_token"}`},
-		{Name: "500 web page", Status: 500, ContentType: "text/html", Body: "<html><h1>Internal Server Error</h1></html>"},
-	}
-}
-
-// AccessRefusals returns the ways in which APIs announce a dead access token,
-// other than 401 with a good challenge, for Quirks.DeadAccess.
-func AccessRefusals() []Refusal {
-	return []Refusal{
-		{Name: "401 without a challenge", Status: 401},
-		{Name: "401 with a malformed challenge", Status: 401, Challenge: `Bearer realm="never closed, error=`},
-		{Name: "401 invalid_request", Status: 401, Challenge: `Bearer error="invalid_request"`, Body: `{"error":"invalid_request"}`},
-		{Name: "403 access_denied", Status: 403, Body: `{"error":"access_denied"}`},
-		{Name: "403 empty object", Status: 403, Body: `{}`},
-		{Name: "403 empty web page", Status: 403, ContentType: "text/html"},
-		{Name: "403 with a challenge", Status: 403, Challenge: `Bearer error="invalid_token"`},
-	}
-}
-
 // instead returns what puts the refusal in place of the server's own, or nil if
 // that is to stay.
 func (r Refusal) instead() answer.Instead {
