@@ -149,7 +149,7 @@ func (l *lane) round(ctx context.Context) error {
 		return err
 	}
 	spends := len(l.srv.Spends())
-	l.litter = len(saved.Temps(l.cfg.Dir)) // where nobody sweeps
+	l.litter = len(saved.Temps(l.cfg.Dir)) // where nothing sweeps
 	l.srv.Expire()
 	if err := l.strike(ctx, victim); err != nil {
 		return err

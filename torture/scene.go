@@ -144,7 +144,7 @@ func (s *scene) loss(ctx context.Context) (bool, error) {
 	return true, s.logIn(ctx)
 }
 
-// inspect counts what should not be there after somebody died.
+// inspect counts what should not be there after a process died.
 func (s *scene) inspect(ctx context.Context, before saved.State) saved.State {
 	now, err := s.shelf.Get(ctx)
 	switch {
@@ -157,7 +157,7 @@ func (s *scene) inspect(ctx context.Context, before saved.State) saved.State {
 	}
 	if !s.shelf.Free(ctx) {
 		s.row.Locks++
-		s.row.Broken("the lock is held by nobody who lives")
+		s.row.Broken("no living process holds the lock, and it is not free")
 	}
 	return now
 }

@@ -123,7 +123,7 @@ func firstTo(ctx context.Context, crowd []*process.Process, kind string, before 
 	select {
 	case i := <-first:
 		return i, nil
-	case err := <-failed: // all wait equally long, so nobody has come first
+	case err := <-failed: // all wait equally long, so none has come first
 		return 0, err
 	}
 }

@@ -31,7 +31,7 @@ type RegisteredClient struct {
 	// SubjectDN is the subject that the client's certificate must have, signed by
 	// one of Config.ClientCAs, as pkix.Name.String writes it (RFC 8705 section 2.1).
 	SubjectDN string
-	// Certificates are the client's own, whoever signed them (RFC 8705 section 2.2).
+	// Certificates are the client's own, by any signer (RFC 8705 section 2.2).
 	Certificates []*x509.Certificate
 	// CertificateBound binds the client's access tokens to the certificate of the
 	// connection that they were asked for on, however the client authenticates (RFC

@@ -23,7 +23,7 @@ type RefreshTokenStore interface {
 	// Get returns the user data of token, or an error that wraps
 	// ErrRefreshTokenNotFound if it is missing or expired.
 	Get(ctx context.Context, token string) (any, error)
-	// Delete removes token. It is no error if there is none.
+	// Delete removes token, and does nothing if it is missing.
 	Delete(ctx context.Context, token string) error
 	// Cleanup removes expired tokens and returns how many there were.
 	Cleanup(ctx context.Context) (int, error)

@@ -44,7 +44,7 @@ func NewTLSServer(cfg Config) *Server {
 func (s *Server) Certificate() *x509.Certificate { return s.certificate }
 
 // trusting returns an HTTP client that trusts the server's certificate. It keeps
-// no connection that somebody would have to close.
+// no connection that the caller would have to close.
 func (s *Server) trusting() *http.Client {
 	roots := x509.NewCertPool()
 	roots.AddCert(s.certificate)

@@ -12,38 +12,21 @@ import (
 	"github.com/evertoken/evertoken/internal/authserver/secret"
 )
 
-// A Kind says what a client did wrong.
+// A Kind says what a client did wrong. oauthtest.MistakeKind tells more.
 type Kind string
 
+// The kinds of mistakes.
 const (
-	// SpentTwice: a refresh token was sent again although the client had received
-	// its successor, or so long after losing the answer that it should have known
-	// better.
-	SpentTwice Kind = "spent twice"
-	// SpentAfterRevocation: a refresh token was sent after the client had revoked
-	// it, or had been told that it is invalid.
+	SpentTwice           Kind = "spent twice"
 	SpentAfterRevocation Kind = "spent after it was revoked or refused"
-	// SpentInParallel: a refresh token was sent while another request with it was
-	// under way.
-	SpentInParallel Kind = "spent in parallel"
-	// TokenInURL: a secret was sent in a query string, where logs keep it.
-	TokenInURL Kind = "sent in a URL"
-	// AssertionReplayed: a client assertion was sent again, whose jti is for one
-	// use (RFC 7523 section 3).
-	AssertionReplayed Kind = "sent again"
-	// BesideRequestURI: a parameter was sent through the browser beside a
-	// request_uri, although the whole request had been pushed (RFC 9126 section 4).
-	BesideRequestURI Kind = "sent beside a request_uri"
-	// RequestURIReused: the browser was sent to a request_uri that had led to an
-	// answer before (RFC 9126 section 4).
-	RequestURIReused Kind = "sent again after it was answered"
-	// TokenAstray: credentials were sent to an endpoint that is public, by its path.
-	TokenAstray Kind = "was sent credentials that it has no use for"
-	// ProofReplayed: a DPoP proof was sent a second time.
-	ProofReplayed Kind = "sent twice"
-	// PresentedBare: an access token that is bound to a key was sent without a
-	// proof, or one that is bound to a certificate without any.
-	PresentedBare Kind = "presented without a proof"
+	SpentInParallel      Kind = "spent in parallel"
+	TokenInURL           Kind = "sent in a URL"
+	AssertionReplayed    Kind = "sent again"
+	BesideRequestURI     Kind = "sent beside a request_uri"
+	RequestURIReused     Kind = "sent again after it was answered"
+	TokenAstray          Kind = "was sent credentials that it has no use for"
+	ProofReplayed        Kind = "sent twice"
+	PresentedBare        Kind = "presented without a proof"
 )
 
 // New returns an auditor on a clock. A lost answer explains a replay for 30 seconds,
@@ -59,13 +42,9 @@ const replayWindow = 30 * time.Second
 
 // A Mistake is something that no client should do.
 type Mistake struct {
-	Kind Kind
-	When time.Time
-	// TokenHash is the beginning of the refresh token's SHA-256 in hexadecimal, for
-	// PresentedBare of the access token's, for AssertionReplayed and ProofReplayed of
-	// the jti's; for the kinds about parameters the parameter's name, and for
-	// TokenAstray the endpoint.
-	TokenHash string
+	Kind      Kind
+	When      time.Time
+	TokenHash string // the beginning of a hash, or what else the kind is about
 }
 
 // A Spend is one refresh token's arrival at the token endpoint, or a backend's.

@@ -104,7 +104,7 @@ func ginJWT() speech {
 	}
 }
 
-// ginError has one status for a token that is no good and for a store that cannot
+// ginError has one status for a token that is not valid and for a store that cannot
 // be asked for it. A client that asks again has not been told otherwise.
 func ginError(why refusal) *answer.Answer {
 	status, message := http.StatusUnauthorized, "invalid or expired refresh token"

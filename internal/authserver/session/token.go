@@ -81,7 +81,7 @@ func (s *Sessions) keep(ctx context.Context, se *session, raw string, expires ti
 	}
 	s.mu.Unlock()
 	if ended {
-		// Whoever ended the session could not know of this token.
+		// The call that ended the session could not know of this token.
 		return errors.Join(errSessionEnded, s.cfg.Store.Delete(ctx, hash))
 	}
 	return nil

@@ -61,7 +61,7 @@ func (e *Endpoints) readLogout(query url.Values) (logout, *answer.Answer) {
 			if _, err := e.Keys.Verify(hint); err == nil {
 				e.Audit.Note(audit.TokenInURL, "id_token_hint")
 			}
-			return l, e.Pages.Message(http.StatusBadRequest, "Wrong token", "The program that sent you here showed a token that is no ID token of this server.")
+			return l, e.Pages.Message(http.StatusBadRequest, "Wrong token", "The program that sent you here showed a token that is not an ID token of this server.")
 		}
 		if clientID == "" {
 			clientID = claims.Audience[0]
