@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/evertoken/evertoken/internal/authserver/refreshtokens"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/tokenstore/refreshtoken"
 )
@@ -28,7 +29,7 @@ var errUnknownToken = errors.New("unknown to this program")
 func TestRefreshTokenStoresAgree(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]oauthtest.RefreshTokenStore{
-		"memory": &oauthtest.MemoryRefreshTokens{NotFound: errUnknownToken},
+		"memory": &refreshtokens.Memory{NotFound: errUnknownToken},
 		"Redis":  refreshtoken.New(refreshtoken.Config{Client: newRedisClient(t), NotFound: errUnknownToken}),
 	} {
 		t.Run(name, func(t *testing.T) { agree(t, s) })

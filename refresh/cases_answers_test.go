@@ -11,7 +11,7 @@ import (
 // rest of it is odd. On a server that ends the session when a spent refresh token
 // comes back, they are taken, or all is lost.
 func TestF63_TokensInAnOddAnswerAreTaken(t *testing.T) {
-	for _, odd := range oauthtest.OddAnswers() {
+	for _, odd := range oauthtest.Cases().OddAnswers {
 		if odd.Cut || odd.TokenPath != "" {
 			continue
 		}
@@ -55,7 +55,7 @@ func TestF63_TokensInAnOddAnswerAreTaken(t *testing.T) {
 // A token that is not whole is none: the answer is lost, and asked for again within
 // the grace of a server that has one.
 func TestF63_TokenThatIsCutIsAskedForAgain(t *testing.T) {
-	for _, odd := range oauthtest.OddAnswers() {
+	for _, odd := range oauthtest.Cases().OddAnswers {
 		if !odd.Cut {
 			continue
 		}
@@ -85,7 +85,7 @@ func TestF63_TokenThatIsCutIsAskedForAgain(t *testing.T) {
 
 // The types are those of tokens that APIs want as Bearer tokens.
 func TestTokensOfOddTypesArePresentedAsBearer(t *testing.T) {
-	for _, tokenType := range oauthtest.TokenTypes() {
+	for _, tokenType := range oauthtest.Cases().TokenTypes {
 		inBubble(t, tokenType, func(t *testing.T) {
 			f := newFixture(t, oauthtest.Config{Quirks: oauthtest.Quirks{ExactScheme: true}}).start(t)
 			f.server.Script(forEver(oauthtest.Fault{Edit: func(fields map[string]any) { fields["token_type"] = tokenType }}))

@@ -12,7 +12,7 @@ import (
 // told once, for the server, and when the client is accepted again every session is
 // renewed.
 func TestF66_ClientIsRefusedForTenMinutes(t *testing.T) {
-	for _, r := range oauthtest.ClientRefusals() {
+	for _, r := range oauthtest.Cases().ClientRefusals {
 		inBubble(t, r.Name, func(t *testing.T) {
 			h := newHousehold(t, 200)
 			h.renewAll(t)
@@ -26,7 +26,7 @@ func TestF66_ClientIsRefusedForTenMinutes(t *testing.T) {
 
 // As above, and the process is another one by the time that the client is accepted.
 func TestF66_ProgramIsRestartedWhileItsClientIsRefused(t *testing.T) {
-	for _, r := range oauthtest.ClientRefusals() {
+	for _, r := range oauthtest.Cases().ClientRefusals {
 		inBubble(t, r.Name, func(t *testing.T) {
 			h := newHousehold(t, 200)
 			h.renewAll(t)
@@ -143,7 +143,7 @@ func TestF66_ProcessesWithTheOldAndTheNewSecretSideBySide(t *testing.T) {
 // One session alone is refused as if the client were, while its siblings are renewed:
 // that says nothing about the client, and perhaps that the session has ended.
 func TestF66_OneSessionIsRefusedLikeAClient(t *testing.T) {
-	for _, r := range oauthtest.ClientRefusals() {
+	for _, r := range oauthtest.Cases().ClientRefusals {
 		inBubble(t, r.Name, func(t *testing.T) {
 			h := newHousehold(t, 8)
 			h.renewAll(t)

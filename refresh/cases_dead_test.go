@@ -14,7 +14,7 @@ import (
 // is told within hours, the server is asked at a falling rate, and the pair is kept:
 // if the server takes it again, all is well.
 func TestF69_DeadGrantInNoOAuthWords(t *testing.T) {
-	for _, r := range oauthtest.DeadAnswers() {
+	for _, r := range oauthtest.Cases().DeadAnswers {
 		for _, callers := range []bool{false, true} {
 			inBubble(t, fmt.Sprintf("%s/callers %v", r.Name, callers), func(t *testing.T) {
 				h := newHousehold(t, 1)
@@ -36,7 +36,7 @@ func TestF69_DeadGrantInNoOAuthWords(t *testing.T) {
 
 // The same for one session of several: its siblings do not suffer.
 func TestF69_OneDeadGrantOfManyInNoOAuthWords(t *testing.T) {
-	for _, r := range oauthtest.DeadAnswers() {
+	for _, r := range oauthtest.Cases().DeadAnswers {
 		inBubble(t, r.Name, func(t *testing.T) {
 			h := newHousehold(t, 4)
 			h.renewAll(t)
@@ -63,7 +63,7 @@ func TestF69_OneDeadGrantOfManyInNoOAuthWords(t *testing.T) {
 // A restart asks at once, tells the next program once, and does not make asking
 // frequent again.
 func TestF69_RestartAsksASuspectedGrantAtOnce(t *testing.T) {
-	for _, r := range oauthtest.DeadAnswers() {
+	for _, r := range oauthtest.Cases().DeadAnswers {
 		inBubble(t, r.Name, func(t *testing.T) {
 			h := newHousehold(t, 1)
 			h.renewAll(t)
@@ -94,7 +94,7 @@ func TestF69_RestartAsksASuspectedGrantAtOnce(t *testing.T) {
 // A caller who forces a refresh of a suspected session gets the server's answer of
 // today.
 func TestF69_ForceRefreshAsksASuspectedGrantAtOnce(t *testing.T) {
-	for _, r := range oauthtest.DeadAnswers() {
+	for _, r := range oauthtest.Cases().DeadAnswers {
 		inBubble(t, r.Name, func(t *testing.T) {
 			h := newHousehold(t, 1)
 			h.renewAll(t)
@@ -152,7 +152,7 @@ func (h *household) comesBack(t *testing.T) {
 // What is told about a suspected session says both: that a login probably helps, and
 // that the session may come back by itself.
 func TestF69_ErrorOfASuspectedGrantAsksForALogin(t *testing.T) {
-	for _, r := range oauthtest.DeadAnswers() {
+	for _, r := range oauthtest.Cases().DeadAnswers {
 		inBubble(t, r.Name, func(t *testing.T) {
 			h := newHousehold(t, 1)
 			h.renewAll(t)

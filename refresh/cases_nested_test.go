@@ -14,7 +14,7 @@ import (
 func nestedAnswers(t *testing.T) map[string]oauthtest.OddAnswer {
 	t.Helper()
 	nested := make(map[string]oauthtest.OddAnswer)
-	for _, odd := range oauthtest.OddAnswers() {
+	for _, odd := range oauthtest.Cases().OddAnswers {
 		if odd.TokenPath != "" {
 			nested[odd.Name] = odd
 		}

@@ -21,7 +21,7 @@ var (
 // Something in front of the token endpoint refuses for ten minutes, of which the
 // access tokens are dead for three. Nobody hears of it, and every session goes on.
 func TestF62_RefusalInFrontOfTheServerForTenMinutes(t *testing.T) {
-	for _, r := range oauthtest.PassingRefusals() {
+	for _, r := range oauthtest.Cases().PassingRefusals {
 		for _, n := range []int{1, 20} {
 			for _, restarted := range []bool{false, true} {
 				inBubble(t, fmt.Sprintf("%s/%d sessions/restarted %v", r.Name, n, restarted), func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestF62_RefusalInFrontOfTheServerForTenMinutes(t *testing.T) {
 // After a day people may have been told, once, that a session perhaps has ended; not
 // where all sessions of the server fare alike. It has not.
 func TestF62_RefusalInFrontOfTheServerForADay(t *testing.T) {
-	for _, r := range oauthtest.PassingRefusals() {
+	for _, r := range oauthtest.Cases().PassingRefusals {
 		for _, n := range []int{1, 4} {
 			inBubble(t, fmt.Sprintf("%s/%d sessions", r.Name, n), func(t *testing.T) {
 				h := newHousehold(t, n)
@@ -72,7 +72,7 @@ func TestF62_RefusalInFrontOfTheServerForADay(t *testing.T) {
 // A program that is started in the middle of a day's outage knows no better than its
 // predecessor.
 func TestF62_ProgramIsRestartedInADaysOutage(t *testing.T) {
-	for _, r := range oauthtest.PassingRefusals() {
+	for _, r := range oauthtest.Cases().PassingRefusals {
 		inBubble(t, r.Name, func(t *testing.T) {
 			h := newHousehold(t, 1)
 			h.renewAll(t)

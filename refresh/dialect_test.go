@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/authserver/refreshtokens"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -205,7 +206,7 @@ func TestLostAnswerOfABackendIsAskedForAgain(t *testing.T) {
 func TestLaw6_StoreOfABackendThatIsDownIsNotALogout(t *testing.T) {
 	forEachBackend(t, func(t *testing.T, b backendCase) {
 		var told failures
-		store := &brokenTokens{RefreshTokenStore: new(oauthtest.MemoryRefreshTokens)}
+		store := &brokenTokens{RefreshTokenStore: new(refreshtokens.Memory)}
 		b.server.RefreshTokens = store
 		f, _ := newBackendFixture(t, b, told.use)
 		store.broken.Store(true)

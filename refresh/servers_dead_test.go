@@ -17,7 +17,7 @@ import (
 // forEachRefreshRefusal runs test in a bubble with a server for each way of
 // announcing a dead refresh token.
 func forEachRefreshRefusal(t *testing.T, test func(t *testing.T, r oauthtest.Refusal, server oauthtest.Config)) {
-	for _, r := range oauthtest.RefreshRefusals() {
+	for _, r := range oauthtest.Cases().RefreshRefusals {
 		t.Run(r.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, r, oauthtest.Config{Quirks: oauthtest.Quirks{DeadRefresh: r}}) })
 		})
@@ -92,7 +92,7 @@ func TestDeadTokenIsNoticedInEveryForm(t *testing.T) {
 
 // What is refused once, and not again, was not dead.
 func TestRefusalInAnyUnclearFormThatPassesHarmsNothing(t *testing.T) {
-	for _, r := range oauthtest.RefreshRefusals() {
+	for _, r := range oauthtest.Cases().RefreshRefusals {
 		if strings.HasSuffix(r.Name, "invalid_grant") {
 			continue
 		}
@@ -167,8 +167,8 @@ func TestShortLivedProgramsLearnOfADeadTokenOneAfterAnother(t *testing.T) {
 	for name, refreshed := range map[string]bool{"renewed before": true, "never renewed": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				silent := slices.IndexFunc(oauthtest.RefreshRefusals(), func(r oauthtest.Refusal) bool { return r.Body == "" })
-				f := newFixture(t, oauthtest.Config{Quirks: oauthtest.Quirks{DeadRefresh: oauthtest.RefreshRefusals()[silent]}}).start(t)
+				silent := slices.IndexFunc(oauthtest.Cases().RefreshRefusals, func(r oauthtest.Refusal) bool { return r.Body == "" })
+				f := newFixture(t, oauthtest.Config{Quirks: oauthtest.Quirks{DeadRefresh: oauthtest.Cases().RefreshRefusals[silent]}}).start(t)
 				if refreshed {
 					if err := f.ForceRefresh(t.Context()); err != nil {
 						t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 // forEachAccessRefusal runs test in a bubble with a server for each way of
 // announcing a dead access token.
 func forEachAccessRefusal(t *testing.T, test func(t *testing.T, r oauthtest.Refusal, server oauthtest.Config)) {
-	for _, r := range append(oauthtest.AccessRefusals(), oauthtest.Refusal{Name: "401 with a good challenge"}) {
+	for _, r := range append(oauthtest.Cases().AccessRefusals, oauthtest.Refusal{Name: "401 with a good challenge"}) {
 		t.Run(r.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, r, oauthtest.Config{Quirks: oauthtest.Quirks{DeadAccess: r}}) })
 		})

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/torture/internal/report"
+	"github.com/evertoken/evertoken/torture/internal/worker"
 )
 
 // step is how far the clock is moved at once: further than a token lives.
@@ -13,10 +15,10 @@ const step = time.Hour
 
 // clockStepped moves the clock of all processes forth and back while they keep one
 // session. Each step may cost one spend, and so may each expiry.
-func (t *torture) clockStepped(ctx context.Context) (*row, error) {
-	r := newRow(evertoken, "clock ±1 h")
+func (t *torture) clockStepped(ctx context.Context) (*report.Row, error) {
+	r := newRow(worker.Evertoken, "clock ±1 h")
 	r.Rounds = t.size.steps
-	s, err := t.newScene(ctx, evertoken, r, oauthtest.Config{})
+	s, err := t.newScene(ctx, worker.Evertoken, r, oauthtest.Config{})
 	if err != nil {
 		return nil, err
 	}
@@ -30,13 +32,13 @@ func (t *torture) clockStepped(ctx context.Context) (*row, error) {
 	rand, offset := t.newRand(), time.Duration(0)
 	for range t.size.steps {
 		offset += []time.Duration{-step, step}[rand.IntN(2)]
-		for _, err := range askAll(ctx, crowd, fmt.Sprintf("%s %s", cmdClock, offset)) {
+		for _, err := range askAll(ctx, crowd, fmt.Sprintf("%s %s", worker.CmdClock, offset)) {
 			if err != nil {
 				return nil, err
 			}
 		}
 		s.callAll(ctx, crowd)
-		s.srv.expire()
+		s.srv.Expire()
 		s.callAll(ctx, crowd)
 		if _, err := s.loss(ctx); err != nil {
 			return nil, err
@@ -46,9 +48,9 @@ func (t *torture) clockStepped(ctx context.Context) (*row, error) {
 		return nil, err
 	}
 	if most := 2 * t.size.steps; r.Spends > most {
-		r.broken("%d steps and as many expiries cost %d spends", t.size.steps, r.Spends)
+		r.Broken("%d steps and as many expiries cost %d spends", t.size.steps, r.Spends)
 	}
-	r.note("%d processes share a session. Each round their clock is set an hour forth or back, all call the API, "+
+	r.Note("%d processes share a session. Each round their clock is set an hour forth or back, all call the API, "+
 		"the API no longer takes the access token, and all call again. At most two spends each are in order. No "+
 		"process can set the system's clock: Config.Clock is real time plus an offset here.", t.size.few)
 	return r, nil

@@ -19,6 +19,9 @@ import (
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
+	"github.com/evertoken/evertoken/torture/internal/process"
+	"github.com/evertoken/evertoken/torture/internal/saved"
+	"github.com/evertoken/evertoken/torture/internal/worker"
 )
 
 // crashSteps are the steps of a refresh at which a process dies, in order, with
@@ -50,11 +53,11 @@ const midFile = "in the middle of the temporary file"
 // diesAt begins the name of a client that dies at a step.
 const diesAt = "dies "
 
-func stepOf(c client) (string, bool) { return strings.CutPrefix(string(c), diesAt) }
+func stepOf(c worker.Client) (string, bool) { return strings.CutPrefix(string(c), diesAt) }
 
 // A doomed is a program that is killed at one step of its first refresh.
 type doomed struct {
-	*keeper
+	*worker.Keeper
 	step string
 }
 
@@ -66,14 +69,14 @@ func (d *doomed) at(step string) {
 	}
 }
 
-func (d *doomed) open(ctx context.Context) error {
+func (d *doomed) Open(ctx context.Context) error {
 	var err error
-	if d.store, err = tokenstore.NewFile(d.cfg.Dir); err != nil {
+	if d.Store, err = tokenstore.NewFile(d.Dir()); err != nil {
 		return err
 	}
-	cfg := d.config()
-	cfg.Store = &doomedStore{File: d.store, d: d}
-	oc := d.oauthConfig()
+	cfg := d.Config()
+	cfg.Store = &doomedStore{File: d.Store, d: d}
+	oc := d.OAuthConfig()
 	oc.HTTPClient = &http.Client{Transport: d}
 	inner := oauth.NewClient(oc)
 	cfg.OAuthClient = refresh.RefresherFunc(func(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error) {
@@ -90,7 +93,7 @@ func (d *doomed) open(ctx context.Context) error {
 			d.at("having shown the pair")
 		}
 	}
-	return d.start(ctx, cfg)
+	return d.Start(ctx, cfg)
 }
 
 // RoundTrip sends a token request.
@@ -134,7 +137,7 @@ func (s *doomedStore) Set(ctx context.Context, name string, rec *tokenstore.Reco
 // watch kills the process as soon as there is a temporary file. The pair has become
 // so large that writing it takes longer than seeing that.
 func (s *doomedStore) watch() {
-	for len(temps(s.Dir())) == 0 {
+	for len(saved.Temps(s.Dir())) == 0 {
 		runtime.Gosched()
 	}
 	s.d.at(midFile)
@@ -158,7 +161,7 @@ func TestF28_KilledAtAnyStepTheNextProcessIsServed(t *testing.T) {
 			s, old := crashAt(t, step.name, oauthtest.Config{Grace: grace})
 			checkEvidence(t, s, old, step.announced, step.spent, step.durable)
 			next := openNext(t, s)
-			if err := next.ask(t.Context(), cmdCall); err != nil {
+			if err := next.Ask(t.Context(), worker.CmdCall); err != nil {
 				t.Errorf("the next process is not served: %v", err)
 			}
 			want := 1
@@ -179,11 +182,11 @@ func TestF28_WithoutAGraceWindowOnlyALostAnswerEndsTheSession(t *testing.T) {
 			s, old := crashAt(t, step.name, oauthtest.Config{})
 			checkEvidence(t, s, old, step.announced, step.spent, step.durable)
 			next := openNext(t, s)
-			err, ends := next.ask(t.Context(), cmdCall), step.spent && !step.durable
-			if (err != nil) != ends || s.srv.lost() != ends {
-				t.Errorf("the next call: %v, lost: %v; want an end of the session: %v", err, s.srv.lost(), ends)
+			err, ends := next.Ask(t.Context(), worker.CmdCall), step.spent && !step.durable
+			if (err != nil) != ends || s.srv.Lost() != ends {
+				t.Errorf("the next call: %v, lost: %v; want an end of the session: %v", err, s.srv.Lost(), ends)
 			}
-			if now := mustRead(t, s); ends && now.refreshToken != old {
+			if now := mustRead(t, s); ends && now.RefreshToken != old {
 				t.Error("the old refresh token was deleted, although nothing has replaced it")
 			}
 			checkNothingLeft(t, s)
@@ -196,37 +199,37 @@ func TestF28_WithoutAGraceWindowOnlyALostAnswerEndsTheSession(t *testing.T) {
 func crashAt(t *testing.T, step string, cfg oauthtest.Config) (*scene, string) {
 	t.Helper()
 	to := newTest(t)
-	s := newTestScene(t, to, client(diesAt+step), cfg)
-	old := mustRead(t, s).refreshToken
+	s := newTestScene(t, to, worker.Client(diesAt+step), cfg)
+	old := mustRead(t, s).RefreshToken
 	p := openNext(t, s)
-	s.srv.expire()
-	err := p.ask(t.Context(), cmdCall)
+	s.srv.Expire()
+	err := p.Ask(t.Context(), worker.CmdCall)
 	for tries := 0; err == nil && step == midFile && tries < 20; tries++ {
-		old = mustRead(t, s).refreshToken // the file was written before anybody saw it
+		old = mustRead(t, s).RefreshToken // the file was written before it was seen
 		p = openNext(t, s)
-		s.srv.expire()
-		err = p.ask(t.Context(), cmdCall)
+		s.srv.Expire()
+		err = p.Ask(t.Context(), worker.CmdCall)
 	}
 	if !errors.Is(err, workers.ErrEnded) {
 		t.Fatalf("the process that was to die says: %v", err)
 	}
-	if err := s.srv.quiet(t.Context()); err != nil {
+	if err := s.srv.Quiet(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.srv.AnswerLost(old)
-	if left := temps(s.cfg.Dir); (len(left) > 0) != (step == midFile) {
+	if left := saved.Temps(s.cfg.Dir); (len(left) > 0) != (step == midFile) {
 		t.Errorf("temporary files: %q", left)
 	}
-	s.cfg.Client = evertoken
+	s.cfg.Client = worker.Evertoken
 	return s, old
 }
 
 // openNext starts a process and has it open the session.
-func openNext(t *testing.T, s *scene) *process {
+func openNext(t *testing.T, s *scene) *process.Process {
 	t.Helper()
 	p, err := s.start()
 	if err == nil {
-		err = p.ask(t.Context(), cmdOpen)
+		err = p.Ask(t.Context(), worker.CmdOpen)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -234,9 +237,9 @@ func openNext(t *testing.T, s *scene) *process {
 	return p
 }
 
-func mustRead(t *testing.T, s *scene) saved {
+func mustRead(t *testing.T, s *scene) saved.State {
 	t.Helper()
-	now, err := s.shelf.get(t.Context())
+	now, err := s.shelf.Get(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +250,7 @@ func mustRead(t *testing.T, s *scene) saved {
 func spendsOf(s *scene, refreshToken string) int {
 	n := 0
 	for _, sp := range s.srv.Spends() {
-		if sp.TokenHash == hash(refreshToken) {
+		if sp.TokenHash == saved.Hash(refreshToken) {
 			n++
 		}
 	}
@@ -258,16 +261,16 @@ func spendsOf(s *scene, refreshToken string) int {
 func checkEvidence(t *testing.T, s *scene, old string, announced, spent, durable bool) {
 	t.Helper()
 	now := mustRead(t, s)
-	if now.pending != announced {
-		t.Errorf("the file announces a spend: %v; want %v", now.pending, announced)
+	if now.Pending != announced {
+		t.Errorf("the file announces a spend: %v; want %v", now.Pending, announced)
 	}
 	if got := spendsOf(s, old) > 0; got != spent {
 		t.Errorf("the server has seen the refresh token: %v; want %v", got, spent)
 	}
-	if got := now.refreshToken != old; got != durable {
+	if got := now.RefreshToken != old; got != durable {
 		t.Errorf("the file has another refresh token: %v; want %v", got, durable)
 	}
-	if !s.shelf.free(t.Context()) {
+	if !s.shelf.Free(t.Context()) {
 		t.Error("the lock has outlived its holder")
 	}
 }
@@ -278,7 +281,7 @@ func checkNothingLeft(t *testing.T, s *scene) {
 	if err := s.finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !s.row.holds() {
+	if !s.row.Holds() {
 		t.Errorf("broken: %q", s.row.Problems)
 	}
 }

@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/torture/internal/process"
+	"github.com/evertoken/evertoken/torture/internal/report"
+	"github.com/evertoken/evertoken/torture/internal/saved"
+	"github.com/evertoken/evertoken/torture/internal/worker"
 )
 
 // lanes is how many sessions are tortured beside each other where rounds are many
@@ -23,10 +27,10 @@ type lane struct {
 	*scene
 	rand   *rand.Rand
 	sig    os.Signal
-	grace  time.Duration // of the server
-	now    *process      // has opened the session and was served
-	usual  time.Duration // that a call with a refresh takes
-	litter int           // temporary files before the round
+	grace  time.Duration    // of the server
+	now    *process.Process // has opened the session and was served
+	usual  time.Duration    // that a call with a refresh takes
+	litter int              // temporary files before the round
 	deaths [phases]death
 	busy   int // deaths while the call was under way
 }
@@ -54,7 +58,7 @@ func (ph phase) String() string {
 }
 
 // inLanes shares out the rounds, runs them, and adds up what they counted.
-func (t *torture) inLanes(ctx context.Context, c client, r *row, rounds int, sig os.Signal, grace time.Duration) (*lane, error) {
+func (t *torture) inLanes(ctx context.Context, c worker.Client, r *report.Row, rounds int, sig os.Signal, grace time.Duration) (*lane, error) {
 	total := new(lane)
 	var mu sync.Mutex // guards total, r and failed
 	var failed error
@@ -63,11 +67,11 @@ func (t *torture) inLanes(ctx context.Context, c client, r *row, rounds int, sig
 		share := rounds*(i+1)/lanes - rounds*i/lanes
 		l := &lane{rand: t.newRand(), sig: sig, grace: grace}
 		running.Go(func() {
-			part := &row{Judged: r.Judged}
+			part := &report.Row{Judged: r.Judged}
 			err := l.run(ctx, t, c, part, share)
 			mu.Lock()
 			defer mu.Unlock()
-			r.add(part)
+			r.Add(part)
 			total.busy += l.busy
 			for ph, d := range l.deaths {
 				total.deaths[ph].times += d.times
@@ -82,7 +86,7 @@ func (t *torture) inLanes(ctx context.Context, c client, r *row, rounds int, sig
 	return total, failed
 }
 
-func (l *lane) run(ctx context.Context, t *torture, c client, r *row, rounds int) error {
+func (l *lane) run(ctx context.Context, t *torture, c worker.Client, r *report.Row, rounds int) error {
 	s, err := t.newScene(ctx, c, r, oauthtest.Config{Grace: l.grace})
 	if err != nil {
 		return err
@@ -109,11 +113,11 @@ func (l *lane) run(ctx context.Context, t *torture, c client, r *row, rounds int
 }
 
 // open has a process go on with the session, and call the API.
-func (l *lane) open(ctx context.Context, p *process) error {
-	if err := p.ask(ctx, cmdOpen); err != nil {
+func (l *lane) open(ctx context.Context, p *process.Process) error {
+	if err := p.Ask(ctx, worker.CmdOpen); err != nil {
 		return err
 	}
-	return p.ask(ctx, cmdCall)
+	return p.Ask(ctx, worker.CmdCall)
 }
 
 // calibrate measures how long a call with a refresh takes here, with the others
@@ -122,8 +126,8 @@ func (l *lane) calibrate(ctx context.Context) error {
 	const calls = 5
 	begun := time.Now()
 	for range calls {
-		l.srv.expire()
-		if err := l.now.ask(ctx, cmdCall); err != nil {
+		l.srv.Expire()
+		if err := l.now.Ask(ctx, worker.CmdCall); err != nil {
 			return err
 		}
 	}
@@ -140,18 +144,18 @@ func (l *lane) round(ctx context.Context) error {
 	victim := l.now
 	l.now = next
 	defer victim.Kill()
-	before, err := l.shelf.get(ctx)
+	before, err := l.shelf.Get(ctx)
 	if err != nil {
 		return err
 	}
 	spends := len(l.srv.Spends())
-	l.litter = len(temps(l.cfg.Dir)) // where nobody sweeps
-	l.srv.expire()
+	l.litter = len(saved.Temps(l.cfg.Dir)) // where nothing sweeps
+	l.srv.Expire()
 	if err := l.strike(ctx, victim); err != nil {
 		return err
 	}
 	l.srv.ClearScript()
-	if err := l.srv.quiet(ctx); err != nil {
+	if err := l.srv.Quiet(ctx); err != nil {
 		return err
 	}
 	return l.succeed(ctx, l.examine(ctx, victim, before, spends))
@@ -161,7 +165,7 @@ func (l *lane) round(ctx context.Context) error {
 // returns when it is gone. Moments are spread over the whole of a refresh, from the
 // call or from the arrival of its request at the server. In half of the rounds
 // that takes its time, before or after it does the work.
-func (l *lane) strike(ctx context.Context, victim *process) error {
+func (l *lane) strike(ctx context.Context, victim *process.Process) error {
 	fromArrival, part, slow := l.rand.IntN(2) == 0, l.rand.Float64(), l.rand.IntN(4)
 	takes := l.usual
 	if fromArrival {
@@ -172,11 +176,11 @@ func (l *lane) strike(ctx context.Context, victim *process) error {
 		takes += l.usual
 	}
 	arrived := l.srv.Requests(oauthtest.TokenEndpoint) + 1
-	if err := victim.Say(cmdCall); err != nil {
+	if err := victim.Say(worker.CmdCall); err != nil {
 		return err
 	}
 	if fromArrival {
-		limit, cancel := context.WithTimeout(ctx, patience)
+		limit, cancel := context.WithTimeout(ctx, worker.Patience)
 		defer cancel()
 		if err := l.srv.AwaitRequests(limit, oauthtest.TokenEndpoint, arrived); err != nil {
 			return err
@@ -190,31 +194,31 @@ func (l *lane) strike(ctx context.Context, victim *process) error {
 	if err := victim.Signal(l.sig); err != nil {
 		return err
 	}
-	code, err := victim.wait(ctx)
-	if err == nil && code != exitHolds && l.cfg.Client == evertoken {
-		l.row.broken("asked to end, a process ended with code %d", code)
+	code, err := victim.ExitCode(ctx)
+	if err == nil && code != worker.ExitHolds && l.cfg.Client == worker.Evertoken {
+		l.row.Broken("asked to end, a process ended with code %d", code)
 	}
 	return err
 }
 
 // examine finds out how far the dead process had come.
-func (l *lane) examine(ctx context.Context, dead *process, before saved, spends int) phase {
+func (l *lane) examine(ctx context.Context, dead *process.Process, before saved.State, spends int) phase {
 	now, died := l.inspect(ctx, before), untouched
 	switch {
-	case now.refreshToken != before.refreshToken:
+	case now.RefreshToken != before.RefreshToken:
 		died = finished
-	case l.carriedOut(before.refreshToken, spends):
+	case l.carriedOut(before.RefreshToken, spends):
 		died = unanswered
-		l.srv.AnswerLost(before.refreshToken) // which the server cannot see
-	case now.pending:
+		l.srv.AnswerLost(before.RefreshToken) // which the server cannot see
+	case now.Pending:
 		died = announced
 	}
 	l.deaths[died].times++
-	l.deaths[died].temps += len(temps(l.cfg.Dir)) - l.litter
-	if err := dead.reply(ctx); err != nil {
+	l.deaths[died].temps += len(saved.Temps(l.cfg.Dir)) - l.litter
+	if err := dead.Reply(ctx); err != nil {
 		l.busy++
 	} else if died != finished {
-		l.row.broken("a new token was used before it was saved")
+		l.row.Broken("a new token was used before it was saved")
 	}
 	return died
 }
@@ -223,7 +227,7 @@ func (l *lane) examine(ctx context.Context, dead *process, before saved, spends 
 // token since it had seen so many spends.
 func (l *lane) carriedOut(refreshToken string, since int) bool {
 	for _, sp := range l.srv.Spends()[since:] {
-		if sp.TokenHash == hash(refreshToken) && sp.Committed {
+		if sp.TokenHash == saved.Hash(refreshToken) && sp.Committed {
 			return true
 		}
 	}
@@ -235,16 +239,16 @@ func (l *lane) carriedOut(refreshToken string, since int) bool {
 // only copy of the new refresh token died with it.
 func (l *lane) succeed(ctx context.Context, died phase) error {
 	err := l.open(ctx, l.now)
-	if !l.srv.lost() {
-		l.row.served(err)
+	if !l.srv.Lost() {
+		l.row.CountServed(err)
 		return ctx.Err()
 	}
 	l.row.Lost++
 	if died == unanswered && l.grace == 0 && l.sig == os.Kill {
 		l.row.Failed++
 	} else {
-		l.row.served(err)
-		l.row.broken("a session was lost whose refresh was %s", died)
+		l.row.CountServed(err)
+		l.row.Broken("a session was lost whose refresh was %s", died)
 	}
 	if err := l.logIn(ctx); err != nil {
 		return err
@@ -274,7 +278,7 @@ func (l *lane) when() string {
 }
 
 // killed ends processes by kill -9 at random moments of a refresh.
-func (t *torture) killed(ctx context.Context, c client, rounds int, grace time.Duration) (*row, error) {
+func (t *torture) killed(ctx context.Context, c worker.Client, rounds int, grace time.Duration) (*report.Row, error) {
 	r := newRow(c, "kill -9 mid-refresh, no grace")
 	if grace > 0 {
 		r = newRow(c, "kill -9 mid-refresh")
@@ -285,31 +289,31 @@ func (t *torture) killed(ctx context.Context, c client, rounds int, grace time.D
 	}
 	switch {
 	case !r.Judged:
-		r.note("As row 2, by the program of row 8.")
+		r.Note("As row 2, by the program of row 8.")
 	case grace > 0:
-		r.note("A process is killed while it refreshes, on a server with a grace window of %s, and the next one "+
+		r.Note("A process is killed while it refreshes, on a server with a grace window of %s, and the next one "+
 			"must be served.", grace)
 	default:
-		r.note("As row 2, but the server has no grace window: if an answer dies with its process, no client can "+
+		r.Note("As row 2, but the server has no grace window: if an answer dies with its process, no client can "+
 			"save the session. That happened to %d, and only these may be lost.", l.deaths[unanswered].times)
 	}
-	r.note("%s", l.when())
+	r.Note("%s", l.when())
 	return r, nil
 }
 
 // terminated ends processes by SIGTERM at random moments of a refresh.
-func (t *torture) terminated(ctx context.Context, c client, rounds int) (*row, error) {
+func (t *torture) terminated(ctx context.Context, c worker.Client, rounds int) (*report.Row, error) {
 	r := newRow(c, "SIGTERM mid-refresh")
 	l, err := t.inLanes(ctx, c, r, rounds, syscall.SIGTERM, 0)
 	if err != nil {
 		return nil, err
 	}
 	if r.Judged {
-		r.note("A process is asked to end while it refreshes, on a server without a grace window, and the next one " +
+		r.Note("A process is asked to end while it refreshes, on a server without a grace window, and the next one " +
 			"must be served.")
 	} else {
-		r.note("As row 4, by the program of row 8.")
+		r.Note("As row 4, by the program of row 8.")
 	}
-	r.note("%s", l.when())
+	r.Note("%s", l.when())
 	return r, nil
 }

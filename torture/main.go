@@ -33,24 +33,20 @@ import (
 	"syscall"
 
 	"github.com/evertoken/evertoken/internal/workers"
+	"github.com/evertoken/evertoken/torture/internal/process"
+	"github.com/evertoken/evertoken/torture/internal/report"
+	"github.com/evertoken/evertoken/torture/internal/worker"
 )
 
 func main() {
 	if workers.Inside() {
-		os.Exit(work(os.Stdin, os.Stdout))
+		os.Exit(worker.Main(os.Stdin, os.Stdout))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
-
-// Exit codes.
-const (
-	exitHolds  = 0
-	exitBroken = 1
-	exitUsage  = 2
-)
 
 // command parses the arguments, runs all rows and returns the exit code. Workers
 // write their own trouble to stderr.
@@ -59,38 +55,38 @@ func command(ctx context.Context, args []string, stdout io.Writer, stderr *os.Fi
 	flags.SetOutput(stderr)
 	seed := flags.Uint64("seed", rand.Uint64N(1_000_000), "what random choices are drawn from")
 	quick := flags.Bool("quick", false, "a few seconds of each instead of minutes")
-	report := flags.String("json", "", "also write the rows as JSON to this `file`")
+	jsonFile := flags.String("json", "", "also write the rows as JSON to this `file`")
 	switch err := flags.Parse(args); {
 	case err == flag.ErrHelp:
-		return exitHolds
+		return worker.ExitHolds
 	case err != nil:
-		return exitUsage
+		return worker.ExitUsage
 	case flags.NArg() > 0:
 		fmt.Fprintf(stderr, "torture: unexpected argument %q: it takes flags only\n", flags.Arg(0))
-		return exitUsage
-	case !haveSignals:
+		return worker.ExitUsage
+	case !process.HaveSignals:
 		fmt.Fprintln(stderr, "torture: it needs the signals of Unix: run it on Linux or macOS")
-		return exitBroken
+		return worker.ExitBroken
 	}
 	rows, err := runAll(ctx, *seed, *quick, stdout, stderr)
-	if err == nil && *report != "" {
-		err = writeJSON(*report, *seed, rows)
+	if err == nil && *jsonFile != "" {
+		err = report.WriteJSON(*jsonFile, *seed, rows)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "torture:", err)
-		return exitBroken
+		return worker.ExitBroken
 	}
 	for _, r := range rows {
-		if !r.holds() {
-			return exitBroken
+		if !r.Holds() {
+			return worker.ExitBroken
 		}
 	}
-	return exitHolds
+	return worker.ExitHolds
 }
 
 // runAll runs every row and prints each when it is done, and the notes at the
 // end. It leaves no process and no file behind.
-func runAll(ctx context.Context, seed uint64, quick bool, stdout io.Writer, stderr *os.File) ([]*row, error) {
+func runAll(ctx context.Context, seed uint64, quick bool, stdout io.Writer, stderr *os.File) ([]*report.Row, error) {
 	t, err := newTorture(seed, quick, stderr)
 	if err != nil {
 		return nil, err
@@ -101,8 +97,8 @@ func runAll(ctx context.Context, seed uint64, quick bool, stdout io.Writer, stde
 		mode = " -quick"
 	}
 	fmt.Fprintf(stdout, "torture -seed %d%s\n\n", seed, mode)
-	printHeader(stdout)
-	var rows []*row
+	report.PrintHeader(stdout)
+	var rows []*report.Row
 	for _, run := range t.rows() {
 		r, err := run(ctx)
 		if ctx.Err() != nil {
@@ -112,8 +108,27 @@ func runAll(ctx context.Context, seed uint64, quick bool, stdout io.Writer, stde
 			return nil, fmt.Errorf("row %d: %w", len(rows)+1, err)
 		}
 		rows = append(rows, r)
-		r.print(stdout, len(rows))
+		r.Print(stdout, len(rows))
 	}
-	printNotes(stdout, rows)
+	report.PrintNotes(stdout, rows)
 	return rows, nil
+}
+
+// rows returns what to run, in order.
+func (t *torture) rows() []func(context.Context) (*report.Row, error) {
+	s := t.size
+	return []func(context.Context) (*report.Row, error){
+		func(ctx context.Context) (*report.Row, error) { return t.crowded(ctx, worker.Evertoken, s.expiries) },
+		func(ctx context.Context) (*report.Row, error) { return t.killed(ctx, worker.Evertoken, s.kills, grace) },
+		func(ctx context.Context) (*report.Row, error) { return t.killed(ctx, worker.Evertoken, s.kills, 0) },
+		func(ctx context.Context) (*report.Row, error) { return t.terminated(ctx, worker.Evertoken, s.terms) },
+		t.diskFull,
+		t.clockStepped,
+		t.stopped,
+		func(ctx context.Context) (*report.Row, error) { return t.crowded(ctx, worker.XOAuth2, s.plainExpiries) },
+		func(ctx context.Context) (*report.Row, error) {
+			return t.killed(ctx, worker.XOAuth2, s.plainKills, grace)
+		},
+		func(ctx context.Context) (*report.Row, error) { return t.terminated(ctx, worker.XOAuth2, s.plainKills) },
+	}
 }

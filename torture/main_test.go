@@ -14,6 +14,8 @@ import (
 	"github.com/evertoken/evertoken/internal/workers"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
+	"github.com/evertoken/evertoken/torture/internal/process"
+	"github.com/evertoken/evertoken/torture/internal/worker"
 )
 
 // commandEnv makes the test binary the command itself.
@@ -39,19 +41,19 @@ func TestMain(m *testing.M) {
 
 // Clients with a mistake, which the command must find out.
 const (
-	lonely    client = "lonely"    // refreshes without a lock, and without announcing it
-	forgetful client = "forgetful" // says that it has saved what it will save later
+	lonely    worker.Client = "lonely"    // refreshes without a lock, and without announcing it
+	forgetful worker.Client = "forgetful" // says that it has saved what it will save later
 )
 
 // testWorker serves the clients that only tests have. It reports whether the
 // worker was one.
 func testWorker() bool {
-	var cfg workerConfig
+	var cfg worker.Config
 	if workers.Config(&cfg) != nil {
 		return false
 	}
-	w := &worker{out: os.Stdout, clock: newMovedClock()}
-	k := &keeper{cfg: cfg, clock: w.clock, tell: w.tell}
+	w := worker.New(os.Stdout)
+	k := worker.NewKeeper(w, cfg)
 	wrap := func(f *tokenstore.File) tokenstore.Store { return f }
 	switch cfg.Client {
 	case lonely:
@@ -63,32 +65,32 @@ func testWorker() bool {
 		if !ok {
 			return false
 		}
-		w.role = &doomed{keeper: k, step: step}
+		w.Role = &doomed{Keeper: k, step: step}
 	}
-	if w.role == nil {
-		w.role = &wrapped{k, wrap}
+	if w.Role == nil {
+		w.Role = &wrapped{k, wrap}
 	}
-	w.serve(os.Stdin)
+	w.Serve(os.Stdin)
 	return true
 }
 
 // A wrapped is a keeper over a store that is not quite right.
 type wrapped struct {
-	*keeper
+	*worker.Keeper
 	wrap func(*tokenstore.File) tokenstore.Store
 }
 
-func (w *wrapped) open(ctx context.Context) error {
+func (w *wrapped) Open(ctx context.Context) error {
 	var err error
-	if w.store, err = tokenstore.NewFile(w.cfg.Dir); err != nil {
+	if w.Store, err = tokenstore.NewFile(w.Dir()); err != nil {
 		return err
 	}
-	cfg := w.config()
-	cfg.Store = w.wrap(w.store)
-	return w.start(ctx, cfg)
+	cfg := w.Config()
+	cfg.Store = w.wrap(w.Store)
+	return w.Start(ctx, cfg)
 }
 
-// A lonelyStore has no lock, and tells nobody what is about to happen.
+// A lonelyStore has no lock, and tells no other process what is about to happen.
 type lonelyStore struct{ tokenstore.Store }
 
 func (s lonelyStore) Set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
@@ -136,16 +138,16 @@ func haveFamily() int {
 	to, err := newTorture(1, true, os.Stderr)
 	if err != nil {
 		fmt.Println(err)
-		return exitBroken
+		return worker.ExitBroken
 	}
 	for _, halted := range []bool{false, true} {
-		p, err := to.start(workerConfig{Client: evertoken})
+		p, err := to.workers.Start(worker.Config{Client: worker.Evertoken})
 		if err == nil && halted {
 			err = haltForSure(p)
 		}
 		if err != nil {
 			fmt.Println(err)
-			return exitBroken
+			return worker.ExitBroken
 		}
 	}
 	fmt.Println(to.dir)
@@ -153,8 +155,8 @@ func haveFamily() int {
 }
 
 // haltForSure returns when the process stands still.
-func haltForSure(p *process) error {
-	if err := p.halt(); err != nil {
+func haltForSure(p *process.Process) error {
+	if err := p.Halt(); err != nil {
 		return err
 	}
 	for {

@@ -5,20 +5,40 @@ import (
 	"fmt"
 
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/torture/internal/process"
+	"github.com/evertoken/evertoken/torture/internal/report"
+	"github.com/evertoken/evertoken/torture/internal/saved"
+	"github.com/evertoken/evertoken/torture/internal/server"
+	"github.com/evertoken/evertoken/torture/internal/worker"
 )
 
 // A scene is a server with one session, the place where that is saved, and a row
 // that counts what happens.
 type scene struct {
 	t     *torture
-	srv   *server
-	shelf shelf
-	cfg   workerConfig // of the scene's workers
-	row   *row
+	srv   *server.Server
+	shelf saved.Shelf
+	cfg   worker.Config // of the scene's workers
+	row   *report.Row
+}
+
+// newRow returns the row of a client. Only x/oauth2 is not judged.
+func newRow(c worker.Client, what string) *report.Row {
+	if c == worker.XOAuth2 {
+		return &report.Row{What: "x/oauth2: " + what}
+	}
+	return &report.Row{What: what, Judged: true}
+}
+
+func newShelf(c worker.Client, dir string) (saved.Shelf, error) {
+	if c == worker.XOAuth2 {
+		return saved.Plain(dir), nil
+	}
+	return saved.NewFile(dir)
 }
 
 // newScene logs in to a new server. The caller closes the scene.
-func (t *torture) newScene(ctx context.Context, c client, r *row, cfg oauthtest.Config) (*scene, error) {
+func (t *torture) newScene(ctx context.Context, c worker.Client, r *report.Row, cfg oauthtest.Config) (*scene, error) {
 	dir, err := t.newDir()
 	if err != nil {
 		return nil, err
@@ -26,26 +46,26 @@ func (t *torture) newScene(ctx context.Context, c client, r *row, cfg oauthtest.
 	return t.newSceneIn(ctx, dir, c, r, cfg)
 }
 
-func (t *torture) newSceneIn(ctx context.Context, dir string, c client, r *row, cfg oauthtest.Config) (*scene, error) {
-	srv, err := newServer(cfg)
+func (t *torture) newSceneIn(ctx context.Context, dir string, c worker.Client, r *report.Row, cfg oauthtest.Config) (*scene, error) {
+	srv, err := server.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s := &scene{t: t, srv: srv, row: r, cfg: workerConfig{
+	s := &scene{t: t, srv: srv, row: r, cfg: worker.Config{
 		Client: c, Dir: dir,
-		TokenURL: srv.url(oauthtest.TokenEndpoint), API: srv.url(oauthtest.ResourceEndpoint),
+		TokenURL: srv.SocketURL(oauthtest.TokenEndpoint), API: srv.SocketURL(oauthtest.ResourceEndpoint),
 	}}
 	if s.shelf, err = newShelf(c, dir); err == nil {
 		err = s.logIn(ctx)
 	}
 	if err != nil {
-		srv.close()
+		srv.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *scene) close() { s.srv.close() }
+func (s *scene) close() { s.srv.Close() }
 
 // logIn does what a person has to do when the session is lost.
 func (s *scene) logIn(ctx context.Context) error {
@@ -53,18 +73,18 @@ func (s *scene) logIn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.shelf.put(ctx, pair)
+	return s.shelf.Put(ctx, pair)
 }
 
 // start starts a worker.
-func (s *scene) start() (*process, error) {
+func (s *scene) start() (*process.Process, error) {
 	s.row.Processes++
-	return s.t.start(s.cfg)
+	return s.t.workers.Start(s.cfg)
 }
 
 // crowd starts n workers, all of which go on with the saved session.
-func (s *scene) crowd(ctx context.Context, n int) ([]*process, error) {
-	var crowd []*process
+func (s *scene) crowd(ctx context.Context, n int) ([]*process.Process, error) {
+	var crowd []*process.Process
 	for range n {
 		p, err := s.start()
 		if err != nil {
@@ -72,7 +92,7 @@ func (s *scene) crowd(ctx context.Context, n int) ([]*process, error) {
 		}
 		crowd = append(crowd, p)
 	}
-	for _, err := range askAll(ctx, crowd, cmdOpen) {
+	for _, err := range askAll(ctx, crowd, worker.CmdOpen) {
 		if err != nil {
 			return nil, fmt.Errorf("opening the session: %w", err)
 		}
@@ -81,76 +101,76 @@ func (s *scene) crowd(ctx context.Context, n int) ([]*process, error) {
 }
 
 // dismiss ends workers.
-func dismiss(crowd []*process) {
+func dismiss(crowd []*process.Process) {
 	for _, p := range crowd {
 		p.Kill()
 	}
 }
 
 // askAll gives a command to all at once and returns their answers.
-func askAll(ctx context.Context, crowd []*process, command string) []error {
+func askAll(ctx context.Context, crowd []*process.Process, command string) []error {
 	sendAll(crowd, command)
 	return replies(ctx, crowd)
 }
 
-func sendAll(crowd []*process, command string) {
+func sendAll(crowd []*process.Process, command string) {
 	for _, p := range crowd {
 		_ = p.Say(command) // who has ended answers so
 	}
 }
 
-func replies(ctx context.Context, crowd []*process) []error {
+func replies(ctx context.Context, crowd []*process.Process) []error {
 	errs := make([]error, len(crowd))
 	for i, p := range crowd {
-		errs[i] = p.reply(ctx)
+		errs[i] = p.Reply(ctx)
 	}
 	return errs
 }
 
 // callAll has all of them call the API, which must serve them.
-func (s *scene) callAll(ctx context.Context, crowd []*process) {
-	for _, err := range askAll(ctx, crowd, cmdCall) {
-		s.row.served(err)
+func (s *scene) callAll(ctx context.Context, crowd []*process.Process) {
+	for _, err := range askAll(ctx, crowd, worker.CmdCall) {
+		s.row.CountServed(err)
 	}
 }
 
 // loss reports and counts whether the session is lost, and then logs in anew.
 func (s *scene) loss(ctx context.Context) (bool, error) {
-	if !s.srv.lost() {
+	if !s.srv.Lost() {
 		return false, nil
 	}
 	s.row.Lost++
-	s.row.broken("the session was lost")
+	s.row.Broken("the session was lost")
 	return true, s.logIn(ctx)
 }
 
-// inspect counts what should not be there after somebody died.
-func (s *scene) inspect(ctx context.Context, before saved) saved {
-	now, err := s.shelf.get(ctx)
+// inspect counts what should not be there after a process died.
+func (s *scene) inspect(ctx context.Context, before saved.State) saved.State {
+	now, err := s.shelf.Get(ctx)
 	switch {
 	case err != nil:
 		s.row.Torn++
-		s.row.broken("the saved session cannot be read: %v", err)
-	case now.version < before.version:
+		s.row.Broken("the saved session cannot be read: %v", err)
+	case now.Version < before.Version:
 		s.row.Torn++
-		s.row.broken("the file went back from version %d to %d", before.version, now.version)
+		s.row.Broken("the file went back from version %d to %d", before.Version, now.Version)
 	}
-	if !s.shelf.free(ctx) {
+	if !s.shelf.Free(ctx) {
 		s.row.Locks++
-		s.row.broken("the lock is held by nobody who lives")
+		s.row.Broken("no living process holds the lock, and it is not free")
 	}
 	return now
 }
 
 // finish counts what is left when all is over.
 func (s *scene) finish(ctx context.Context) error {
-	s.inspect(ctx, saved{})
-	if err := s.shelf.sweep(); err != nil {
+	s.inspect(ctx, saved.State{})
+	if err := s.shelf.Sweep(); err != nil {
 		return err
 	}
-	if left := temps(s.cfg.Dir); len(left) > 0 {
-		s.row.broken("%d temporary files are left", len(left))
+	if left := saved.Temps(s.cfg.Dir); len(left) > 0 {
+		s.row.Broken("%d temporary files are left", len(left))
 	}
-	s.srv.count(s.row)
+	s.srv.Count(s.row)
 	return nil
 }

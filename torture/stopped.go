@@ -6,15 +6,18 @@ import (
 
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/torture/internal/process"
+	"github.com/evertoken/evertoken/torture/internal/report"
+	"github.com/evertoken/evertoken/torture/internal/worker"
 )
 
 // stopped has half of the processes stand still in the middle of a refresh, for
 // longer than the others wait for the lock. In every other round the one that
 // holds the lock is among them.
-func (t *torture) stopped(ctx context.Context) (*row, error) {
-	r := newRow(evertoken, "SIGSTOP beyond the lock wait")
+func (t *torture) stopped(ctx context.Context) (*report.Row, error) {
+	r := newRow(worker.Evertoken, "SIGSTOP beyond the lock wait")
 	r.Rounds = t.size.stops
-	s, err := t.newScene(ctx, evertoken, r, oauthtest.Config{})
+	s, err := t.newScene(ctx, worker.Evertoken, r, oauthtest.Config{})
 	if err != nil {
 		return nil, err
 	}
@@ -42,9 +45,9 @@ func (t *torture) stopped(ctx context.Context) (*row, error) {
 		return nil, err
 	}
 	if r.Spends != t.size.stops {
-		r.broken("%d expiries cost %d spends", t.size.stops, r.Spends)
+		r.Broken("%d expiries cost %d spends", t.size.stops, r.Spends)
 	}
-	r.note("%d processes share a session, and wait %s for its lock. While one of them refreshes, half of them are "+
+	r.Note("%d processes share a session, and wait %s for its lock. While one of them refreshes, half of them are "+
 		"stopped for twice that time, in every other round with the one that holds the lock; then all go on and must "+
 		"be served. While it was stopped, %d calls of others ended without a new token.", t.size.few, t.size.maxWait, early)
 	return r, nil
@@ -54,27 +57,27 @@ func (t *torture) stopped(ctx context.Context) (*row, error) {
 // the holder of the lock, and lets them go on. The others follow in the given
 // order. It returns how many calls were not served, as they may be while the
 // holder stands still.
-func (s *scene) stopHalf(ctx context.Context, crowd []*process, order []int, withHolder bool) (int, error) {
+func (s *scene) stopHalf(ctx context.Context, crowd []*process.Process, order []int, withHolder bool) (int, error) {
 	s.srv.Script(oauthtest.Fault{Delay: s.t.size.maxWait / 2}) // the holder is at it for a while
-	s.srv.expire()
+	s.srv.Expire()
 	begun := make([]int, len(crowd))
 	for i, p := range crowd {
-		begun[i] = p.seen(string(refresh.EventRefreshing))
+		begun[i] = p.Seen(string(refresh.EventRefreshing))
 	}
-	sendAll(crowd, cmdCall)
+	sendAll(crowd, worker.CmdCall)
 	holder, err := firstTo(ctx, crowd, string(refresh.EventRefreshing), begun)
 	if err != nil {
 		return 0, err
 	}
 	chosen := choose(crowd, order, holder, withHolder)
 	for _, p := range chosen {
-		if err := p.halt(); err != nil {
+		if err := p.Halt(); err != nil {
 			return 0, fmt.Errorf("stopping a process: %w", err)
 		}
 	}
 	sleep(ctx, 2*s.t.size.maxWait)
 	for _, p := range chosen {
-		if err := p.resume(); err != nil {
+		if err := p.Resume(); err != nil {
 			return 0, fmt.Errorf("letting a process go on: %w", err)
 		}
 	}
@@ -89,8 +92,8 @@ func (s *scene) stopHalf(ctx context.Context, crowd []*process, order []int, wit
 
 // choose returns half of the crowd in the given order: first the holder, or
 // without it.
-func choose(crowd []*process, order []int, holder int, withHolder bool) []*process {
-	var chosen []*process
+func choose(crowd []*process.Process, order []int, holder int, withHolder bool) []*process.Process {
+	var chosen []*process.Process
 	if withHolder {
 		chosen = append(chosen, crowd[holder])
 	}
@@ -104,13 +107,13 @@ func choose(crowd []*process, order []int, holder int, withHolder bool) []*proce
 
 // firstTo returns which of the crowd is the first to tell of an event of a kind,
 // beyond those it had told of before.
-func firstTo(ctx context.Context, crowd []*process, kind string, before []int) (int, error) {
+func firstTo(ctx context.Context, crowd []*process.Process, kind string, before []int) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	first, failed := make(chan int, len(crowd)), make(chan error, len(crowd))
 	for i, p := range crowd {
 		go func() {
-			if err := p.await(ctx, kind, before[i]+1); err != nil {
+			if err := p.Await(ctx, kind, before[i]+1); err != nil {
 				failed <- err
 				return
 			}
@@ -120,7 +123,7 @@ func firstTo(ctx context.Context, crowd []*process, kind string, before []int) (
 	select {
 	case i := <-first:
 		return i, nil
-	case err := <-failed: // all wait equally long, so nobody has come first
+	case err := <-failed: // all wait equally long, so none has come first
 		return 0, err
 	}
 }

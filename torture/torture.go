@@ -8,19 +8,19 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/evertoken/evertoken/torture/internal/process"
 )
 
 // A torture is one run of the command.
 type torture struct {
-	size   size
-	rand   *rand.Rand // only used while rows are set up, in order
-	dir    string     // temporary, for everything
-	self   string     // this program
-	stderr *os.File   // of the workers; they hold it as long as they live
+	size    size
+	rand    *rand.Rand // only used while rows are set up, in order
+	dir     string     // temporary, for everything
+	workers process.Group
 
-	mu      sync.Mutex // guards what follows
-	workers map[*process]bool
-	dirs    int
+	mu   sync.Mutex // guards dirs
+	dirs int
 }
 
 // size is how much of everything there is.
@@ -60,7 +60,7 @@ func newTorture(seed uint64, quick bool, stderr *os.File) (*torture, error) {
 	}
 	t := &torture{
 		size: fullSize, rand: rand.New(rand.NewPCG(seed, seed)),
-		dir: dir, self: self, stderr: stderr, workers: make(map[*process]bool),
+		dir: dir, workers: process.Group{Self: self, Stderr: stderr},
 	}
 	if quick {
 		t.size = quickSize
@@ -70,33 +70,8 @@ func newTorture(seed uint64, quick bool, stderr *os.File) (*torture, error) {
 
 // clear ends what still runs and removes what was written.
 func (t *torture) clear() {
-	t.mu.Lock()
-	var left []*process
-	for p := range t.workers {
-		left = append(left, p)
-	}
-	t.mu.Unlock()
-	for _, p := range left {
-		p.Kill()
-	}
+	t.workers.Kill()
 	_ = os.RemoveAll(t.dir) // a temporary directory
-}
-
-// rows returns what to run, in order.
-func (t *torture) rows() []func(context.Context) (*row, error) {
-	s := t.size
-	return []func(context.Context) (*row, error){
-		func(ctx context.Context) (*row, error) { return t.crowded(ctx, evertoken, s.expiries) },
-		func(ctx context.Context) (*row, error) { return t.killed(ctx, evertoken, s.kills, grace) },
-		func(ctx context.Context) (*row, error) { return t.killed(ctx, evertoken, s.kills, 0) },
-		func(ctx context.Context) (*row, error) { return t.terminated(ctx, evertoken, s.terms) },
-		t.diskFull,
-		t.clockStepped,
-		t.stopped,
-		func(ctx context.Context) (*row, error) { return t.crowded(ctx, xoauth2, s.plainExpiries) },
-		func(ctx context.Context) (*row, error) { return t.killed(ctx, xoauth2, s.plainKills, grace) },
-		func(ctx context.Context) (*row, error) { return t.terminated(ctx, xoauth2, s.plainKills) },
-	}
 }
 
 // grace is how long the merciful server repeats an answer that was lost: the

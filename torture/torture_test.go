@@ -19,15 +19,19 @@ import (
 
 	"github.com/evertoken/evertoken/internal/workers"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/torture/internal/disk"
+	"github.com/evertoken/evertoken/torture/internal/report"
+	"github.com/evertoken/evertoken/torture/internal/saved"
+	"github.com/evertoken/evertoken/torture/internal/worker"
 )
 
 func TestNothingIsLostUnderAQuickTorture(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	report := filepath.Join(t.TempDir(), "report.json")
+	jsonFile := filepath.Join(t.TempDir(), "report.json")
 	var out bytes.Buffer
-	if code := command(t.Context(), []string{"-quick", "-seed", "1", "-json", report}, &out, os.Stderr); code != exitHolds {
-		t.Errorf("exit code %d; want %d\n%s", code, exitHolds, out.String())
+	if code := command(t.Context(), []string{"-quick", "-seed", "1", "-json", jsonFile}, &out, os.Stderr); code != worker.ExitHolds {
+		t.Errorf("exit code %d; want %d\n%s", code, worker.ExitHolds, out.String())
 	}
 	for line := range strings.Lines(out.String()) {
 		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
@@ -38,13 +42,13 @@ func TestNothingIsLostUnderAQuickTorture(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 
-	data, err := os.ReadFile(report)
+	data, err := os.ReadFile(jsonFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got struct {
 		Seed uint64
-		Rows []row
+		Rows []report.Row
 	}
 	if err := json.Unmarshal(data, &got); err != nil {
 		t.Fatal(err)
@@ -66,7 +70,7 @@ func TestTortureFindsOutAClientThatRefreshesWithoutALock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.holds() || r.Reuses == 0 || r.Lost == 0 {
+	if r.Holds() || r.Reuses == 0 || r.Lost == 0 {
 		t.Errorf("row %+v; want reuses, losses, and that it does not hold", r)
 	}
 }
@@ -84,21 +88,21 @@ func TestTortureFindsOutAClientThatSavesLater(t *testing.T) {
 
 func TestTornFileAndHeldLockAreCounted(t *testing.T) {
 	to := newTest(t)
-	s := newTestScene(t, to, evertoken, oauthtest.Config{})
-	lease, err := s.shelf.(fileShelf).Lock(t.Context(), sessionName)
+	s := newTestScene(t, to, worker.Evertoken, oauthtest.Config{})
+	lease, err := s.shelf.(*saved.File).Store.Lock(t.Context(), saved.SessionName)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = lease.Unlock() })
-	file := filepath.Join(s.cfg.Dir, sessionName+".json")
+	file := filepath.Join(s.cfg.Dir, saved.SessionName+".json")
 	if err := os.Truncate(file, 10); err != nil {
 		t.Fatal(err)
 	}
 	// The lock will not become free, and need not be waited for.
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	s.inspect(ctx, saved{})
-	if s.row.Torn != 1 || s.row.Locks != 1 || s.row.holds() {
+	s.inspect(ctx, saved.State{})
+	if s.row.Torn != 1 || s.row.Locks != 1 || s.row.Holds() {
 		t.Errorf("row %+v; want one torn file and one lock", s.row)
 	}
 }
@@ -109,11 +113,11 @@ func TestFullDiskIsAlsoSurvivedWhereNothingMayBeMounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := to.diskFullOn(t.Context(), limitedDisk(dir))
+	r, err := to.diskFullOn(t.Context(), disk.Limited(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.holds() || r.Spends < 2 {
+	if !r.Holds() || r.Spends < 2 {
 		t.Errorf("row %+v", r)
 	}
 }
@@ -125,21 +129,21 @@ func TestWrongArgumentsAreRefused(t *testing.T) {
 	}
 	defer devNull.Close()
 	for _, args := range [][]string{{"-slow"}, {"quick"}} {
-		if code := command(t.Context(), args, io.Discard, devNull); code != exitUsage {
-			t.Errorf("%v: exit code %d; want %d", args, code, exitUsage)
+		if code := command(t.Context(), args, io.Discard, devNull); code != worker.ExitUsage {
+			t.Errorf("%v: exit code %d; want %d", args, code, worker.ExitUsage)
 		}
 	}
 }
 
 func TestBrokenPromiseIsTold(t *testing.T) {
-	r := newRow(evertoken, "test")
-	r.served(workers.ErrEnded)
+	r := newRow(worker.Evertoken, "test")
+	r.CountServed(workers.ErrEnded)
 	for range 6 {
-		r.broken("seven problems")
+		r.Broken("seven problems")
 	}
 	var out bytes.Buffer
-	r.print(&out, 1)
-	printNotes(&out, []*row{r})
+	r.Print(&out, 1)
+	report.PrintNotes(&out, []*report.Row{r})
 	if got := out.String(); !strings.Contains(got, "0/1|   NO|") || !strings.Contains(got, "and 2 more") {
 		t.Errorf("printed %q", got)
 	}
@@ -182,8 +186,8 @@ func TestInterruptCleansUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // the code tells
-	if code := cmd.ProcessState.ExitCode(); code != exitBroken || !strings.Contains(string(said), "interrupted") {
-		t.Errorf("exit code %d, stderr %q; want %d and why", code, said, exitBroken)
+	if code := cmd.ProcessState.ExitCode(); code != worker.ExitBroken || !strings.Contains(string(said), "interrupted") {
+		t.Errorf("exit code %d, stderr %q; want %d and why", code, said, worker.ExitBroken)
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
@@ -192,11 +196,11 @@ func TestInterruptCleansUp(t *testing.T) {
 
 func TestWorkersEndWithTheRunThatStartedThem(t *testing.T) {
 	to := newTest(t)
-	p, err := to.start(workerConfig{Client: evertoken})
+	p, err := to.workers.Start(worker.Config{Client: worker.Evertoken})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.halt(); err != nil {
+	if err := p.Halt(); err != nil {
 		t.Fatal(err)
 	}
 	to.clear()
@@ -226,7 +230,7 @@ func TestWorkersDoNotOutliveTheCommand(t *testing.T) {
 }
 
 // newTestScene returns a scene that ends with the test.
-func newTestScene(t *testing.T, to *torture, c client, cfg oauthtest.Config) *scene {
+func newTestScene(t *testing.T, to *torture, c worker.Client, cfg oauthtest.Config) *scene {
 	t.Helper()
 	s, err := to.newScene(t.Context(), c, newRow(c, t.Name()), cfg)
 	if err != nil {

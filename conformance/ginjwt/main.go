@@ -23,7 +23,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/internal/authserver/refreshtokens"
 	"github.com/evertoken/evertoken/tokenstore/refreshtoken"
 )
 
@@ -87,7 +87,7 @@ func newHandler(o options) (http.Handler, error) {
 func newTokenStore(o options) (core.TokenStore, error) {
 	switch {
 	case o.Redis == "" && o.Ours:
-		return &oauthtest.MemoryRefreshTokens{NotFound: core.ErrRefreshTokenNotFound}, nil
+		return &refreshtokens.Memory{NotFound: core.ErrRefreshTokenNotFound}, nil
 	case o.Redis == "":
 		return store.NewInMemoryRefreshTokenStore(), nil
 	case o.Ours:

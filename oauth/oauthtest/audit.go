@@ -1,12 +1,10 @@
 package oauthtest
 
 import (
-	"context"
 	"fmt"
-	"net/url"
-	"slices"
-	"sync"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/authserver/audit"
 )
 
 // A MistakeKind says what a client did wrong.
@@ -16,36 +14,32 @@ const (
 	// SpentTwice: a refresh token was sent again although the client had received
 	// its successor, or so long after losing the answer that it should have known
 	// better.
-	SpentTwice MistakeKind = "spent twice"
+	SpentTwice = MistakeKind(audit.SpentTwice)
 	// SpentAfterRevocation: a refresh token was sent after the client had revoked
 	// it, or had been told that it is invalid.
-	SpentAfterRevocation MistakeKind = "spent after it was revoked or refused"
+	SpentAfterRevocation = MistakeKind(audit.SpentAfterRevocation)
 	// SpentInParallel: a refresh token was sent while another request with it was
 	// under way.
-	SpentInParallel MistakeKind = "spent in parallel"
+	SpentInParallel = MistakeKind(audit.SpentInParallel)
 	// TokenInURL: a secret was sent in a query string, where logs keep it.
-	TokenInURL MistakeKind = "sent in a URL"
+	TokenInURL = MistakeKind(audit.TokenInURL)
 	// AssertionReplayed: a client assertion was sent again, whose jti is for one
 	// use (RFC 7523 section 3).
-	AssertionReplayed MistakeKind = "sent again"
+	AssertionReplayed = MistakeKind(audit.AssertionReplayed)
 	// BesideRequestURI: a parameter was sent through the browser beside a
 	// request_uri, although the whole request had been pushed (RFC 9126 section 4).
-	BesideRequestURI MistakeKind = "sent beside a request_uri"
+	BesideRequestURI = MistakeKind(audit.BesideRequestURI)
 	// RequestURIReused: the browser was sent to a request_uri that had led to an
 	// answer before (RFC 9126 section 4).
-	RequestURIReused MistakeKind = "sent again after it was answered"
+	RequestURIReused = MistakeKind(audit.RequestURIReused)
 	// TokenAstray: credentials were sent to an endpoint that is public, by its path.
-	TokenAstray MistakeKind = "was sent credentials that it has no use for"
+	TokenAstray = MistakeKind(audit.TokenAstray)
 	// ProofReplayed: a DPoP proof was sent a second time.
-	ProofReplayed MistakeKind = "sent twice"
+	ProofReplayed = MistakeKind(audit.ProofReplayed)
 	// PresentedBare: an access token that is bound to a key was sent without a
 	// proof, or one that is bound to a certificate without any.
-	PresentedBare MistakeKind = "presented without a proof"
+	PresentedBare = MistakeKind(audit.PresentedBare)
 )
-
-// replayWindow is how long after an answer was lost a client may send the same
-// refresh token again: the longest grace window that is common among servers.
-const replayWindow = 30 * time.Second
 
 // A Mistake is something that no client should do.
 type Mistake struct {
@@ -85,46 +79,6 @@ type Spend struct {
 	Delivered bool      // the client has received the server's answer
 }
 
-// An auditor watches refresh tokens come and answers go.
-type auditor struct {
-	now    func() time.Time
-	excuse time.Duration // how long a lost answer explains a replay
-	// opinion is how long a client has to wait that wants to hear a refusal a second
-	// time: soon after a renewal, or after a lost answer, the first may not be the last
-	// word.
-	opinion time.Duration
-
-	mu       sync.Mutex // guards what follows
-	tokens   map[string]*history
-	spends   []*spend
-	mistakes []Mistake
-}
-
-// A history is what the client knows about one refresh token, as far as the
-// server can tell.
-type history struct {
-	open    []*spend  // under way
-	rotated bool      // the server has exchanged it
-	known   bool      // and the client has received the successor
-	lostAt  time.Time // when the last answer to such an exchange was lost
-	revoked bool      // by the client
-	refused int       // how often the client was told that it is invalid
-	told    time.Time // when it was told so first
-}
-
-// A spend is a Spend under way.
-type spend struct {
-	Spend
-	a        *auditor
-	h        *history
-	ctx      context.Context
-	direct   bool
-	unwatch  func() bool
-	left     time.Time // when the client left; zero if it has not
-	parallel []Mistake // counted unless the client turns out to have left
-	news     bool      // its answer was the first to tell the client of the successor
-}
-
 // Audit returns the mistakes so far, oldest first; none is the good result.
 //
 // Not counted is what a client cannot know: a spent refresh token that is sent
@@ -133,21 +87,20 @@ type spend struct {
 // of a token that was refused, a minute later (a third of the access token's life if
 // that is less), to hear whether the server means it.
 func (s *Server) Audit() []Mistake {
-	s.audit.mu.Lock()
-	defer s.audit.mu.Unlock()
-	mistakes := slices.Clone(s.audit.mistakes)
-	slices.SortStableFunc(mistakes, func(a, b Mistake) int { return a.When.Compare(b.When) })
+	var mistakes []Mistake
+	for _, m := range s.engine.Audit.Mistakes() {
+		mistakes = append(mistakes, Mistake{MistakeKind(m.Kind), m.When, m.TokenHash})
+	}
 	return mistakes
 }
 
 // Spends returns every arrival of a refresh token, in order, with what became of
 // it.
 func (s *Server) Spends() []Spend {
-	s.audit.mu.Lock()
-	defer s.audit.mu.Unlock()
-	spends := make([]Spend, len(s.audit.spends))
-	for i, sp := range s.audit.spends {
-		spends[i] = sp.Spend
+	arrived := s.engine.Audit.Spends()
+	spends := make([]Spend, len(arrived))
+	for i, sp := range arrived {
+		spends[i] = Spend(sp)
 	}
 	return spends
 }
@@ -155,173 +108,4 @@ func (s *Server) Spends() []Spend {
 // AnswerLost tells the auditor that the client which spent refreshToken died
 // before it could save the answer, which a server cannot see. Sending the token
 // again within the next seconds is then no mistake.
-func (s *Server) AnswerLost(refreshToken string) {
-	a := &s.audit
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if h := a.tokens[hashOf(refreshToken)]; h != nil && h.rotated {
-		h.known, h.lostAt = false, a.now()
-	}
-}
-
-// arrive notes that the refresh token with this hash has come in.
-func (a *auditor) arrive(ctx context.Context, hash string, direct bool) *spend {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	sp := &spend{a: a, h: a.historyLocked(hash), ctx: ctx, direct: direct}
-	sp.TokenHash, sp.Arrived = hash[:12], a.now()
-	sp.judgeLocked()
-	sp.h.open = append(sp.h.open, sp)
-	a.spends = append(a.spends, sp)
-	sp.unwatch = context.AfterFunc(ctx, sp.clientLeft)
-	return sp
-}
-
-func (a *auditor) historyLocked(hash string) *history {
-	if a.tokens == nil {
-		a.tokens = make(map[string]*history)
-	}
-	h := a.tokens[hash]
-	if h == nil {
-		h = new(history)
-		a.tokens[hash] = h
-	}
-	return h
-}
-
-// judgeLocked counts at most one mistake for the arrival.
-func (sp *spend) judgeLocked() {
-	h, m := sp.h, Mistake{When: sp.Arrived, TokenHash: sp.TokenHash}
-	for _, other := range h.open {
-		if other.ctx.Err() != nil {
-			continue // its client has left, perhaps to try again now
-		}
-		m.Kind = SpentInParallel
-		if other.direct {
-			sp.a.mistakes = append(sp.a.mistakes, m)
-		} else {
-			// Off a socket, the news that a client has left may come late.
-			other.parallel = append(other.parallel, m)
-		}
-		return
-	}
-	switch {
-	case h.refused == 1 && !h.revoked && sp.Arrived.Sub(h.told) >= sp.a.opinion:
-		return
-	case h.revoked, h.refused > 0:
-		m.Kind = SpentAfterRevocation
-	case h.known, h.rotated && !h.lostAt.IsZero() && sp.Arrived.Sub(h.lostAt) > sp.a.excuse:
-		m.Kind = SpentTwice
-	default:
-		return
-	}
-	sp.a.mistakes = append(sp.a.mistakes, m)
-}
-
-// clientLeft runs when the request's context ends.
-func (sp *spend) clientLeft() {
-	now := sp.a.now()
-	sp.a.mu.Lock()
-	defer sp.a.mu.Unlock()
-	sp.leftLocked(now)
-}
-
-func (sp *spend) leftLocked(now time.Time) {
-	if sp.left.IsZero() && sp.Ended.IsZero() {
-		sp.left = now
-	}
-}
-
-// finish notes what the server did, and whether the client knows of it. ans is
-// nil if the server did nothing. A nil spend is ignored.
-func (sp *spend) finish(ans *answer, delivered bool) {
-	if sp == nil {
-		return
-	}
-	sp.unwatch()
-	now := sp.a.now()
-	sp.a.mu.Lock()
-	defer sp.a.mu.Unlock()
-	if sp.ctx.Err() != nil {
-		sp.leftLocked(now)
-	} else {
-		sp.a.mistakes = append(sp.a.mistakes, sp.parallel...)
-	}
-	sp.h.open = slices.DeleteFunc(sp.h.open, func(o *spend) bool { return o == sp })
-	sp.Ended = now
-	if !sp.left.IsZero() {
-		sp.Ended = sp.left
-	}
-	sp.Delivered = delivered
-	if ans == nil {
-		return
-	}
-	sp.Committed = ans.committed
-	if ans.rotated {
-		sp.h.rotated = true
-		sp.learnLocked()
-	}
-	if ans.refused && delivered {
-		if sp.h.refused++; sp.h.refused == 1 {
-			sp.h.told = now
-		}
-	}
-}
-
-// learnLocked updates whether the client knows the successor.
-func (sp *spend) learnLocked() {
-	if sp.Delivered {
-		sp.news, sp.h.known = !sp.h.known, true
-	} else {
-		sp.h.lostAt = sp.Ended
-	}
-}
-
-// lost takes back that the answer was delivered.
-func (sp *spend) lost() {
-	if sp == nil {
-		return
-	}
-	now := sp.a.now()
-	sp.a.mu.Lock()
-	defer sp.a.mu.Unlock()
-	if sp.news {
-		sp.h.known, sp.h.lostAt = false, now
-	}
-	sp.Delivered = false
-}
-
-// revoked notes that the client itself revoked the refresh token.
-func (a *auditor) revoked(hash string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.historyLocked(hash).revoked = true
-}
-
-// note counts a mistake that is not about spending.
-func (a *auditor) note(kind MistakeKind, what string) {
-	now := a.now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.mistakes = append(a.mistakes, Mistake{Kind: kind, When: now, TokenHash: what})
-}
-
-// secretParameters do not belong into a URL.
-var secretParameters = [...]string{
-	"access_token", "refresh_token", "token", "id_token", "client_secret",
-	"client_assertion", "password", "code_verifier", "device_code",
-}
-
-// checkQuery looks for secrets in a URL (RFC 6749 section 2.3.1, RFC 6750 section
-// 5.3).
-func (a *auditor) checkQuery(u *url.URL) {
-	if u.RawQuery == "" {
-		return
-	}
-	query := u.Query()
-	for _, name := range secretParameters {
-		if query.Has(name) {
-			a.note(TokenInURL, name)
-		}
-	}
-}
+func (s *Server) AnswerLost(refreshToken string) { s.engine.Audit.AnswerLost(refreshToken) }

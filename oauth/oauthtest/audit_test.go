@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/authserver/refreshtokens"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 )
 
@@ -202,14 +203,14 @@ func TestSpendingInParallelIsSeenOverSockets(t *testing.T) {
 
 // gateStore holds Get until the gate is opened.
 type gateStore struct {
-	oauthtest.MemoryRefreshTokens
+	refreshtokens.Memory
 	opened, entered chan struct{}
 }
 
 func (g *gateStore) Get(ctx context.Context, token string) (any, error) {
 	g.entered <- struct{}{}
 	<-g.opened
-	return g.MemoryRefreshTokens.Get(ctx, token)
+	return g.Memory.Get(ctx, token)
 }
 
 func TestSecretsInURLsAreMistakes(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/authserver/refreshtokens"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 )
 
@@ -176,7 +177,7 @@ func TestLoginAtABackendWhoseStoreIsDownIsNoRefusal(t *testing.T) {
 		oauthtest.ASPNETBackend:   ``,
 		oauthtest.CookieBackend:   ``,
 	} {
-		s := oauthtest.New(oauthtest.Config{RefreshTokens: fullStore{new(oauthtest.MemoryRefreshTokens)}})
+		s := oauthtest.New(oauthtest.Config{RefreshTokens: fullStore{new(refreshtokens.Memory)}})
 		postJSON(t, s, b.LoginEndpoint(), goodLogin).want(t, 500, body)
 	}
 }

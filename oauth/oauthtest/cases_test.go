@@ -44,9 +44,9 @@ var source = regexp.MustCompile(` \([^()]*[#/][^()]*\)$`)
 
 func TestEveryReportedRefusalCanBePlayed(t *testing.T) {
 	for file, catalogue := range map[string][]oauthtest.Refusal{
-		"passing-refusals.json": oauthtest.PassingRefusals(),
-		"client-refusals.json":  oauthtest.ClientRefusals(),
-		"dead-grants.json":      oauthtest.DeadAnswers(),
+		"passing-refusals.json": oauthtest.Cases().PassingRefusals,
+		"client-refusals.json":  oauthtest.Cases().ClientRefusals,
+		"dead-grants.json":      oauthtest.Cases().DeadAnswers,
 	} {
 		var rows struct{ Cases []reported }
 		readCase(t, file, &rows)
@@ -71,7 +71,7 @@ func TestEveryReportedOddAnswerCanBePlayed(t *testing.T) {
 	if len(rows) == 0 {
 		t.Error("no rows")
 	}
-	catalogue := oauthtest.OddAnswers()
+	catalogue := oauthtest.Cases().OddAnswers
 	for _, row := range rows {
 		i := slices.IndexFunc(catalogue, func(o oauthtest.OddAnswer) bool { return o.Name == row.ID })
 		if i < 0 {
@@ -127,7 +127,7 @@ func withTokens(t *testing.T, row reported, own []byte) string {
 }
 
 func TestTokensInAnOddAnswerAreTheSessions(t *testing.T) {
-	for _, odd := range oauthtest.OddAnswers() {
+	for _, odd := range oauthtest.Cases().OddAnswers {
 		t.Run(odd.Name, func(t *testing.T) {
 			transports(t, oauthtest.Config{}, func(t *testing.T, s *oauthtest.Server, c *http.Client) {
 				_, token := login(t, s)
@@ -154,7 +154,7 @@ func TestTokensInAnOddAnswerAreTheSessions(t *testing.T) {
 }
 
 func TestSendingAgainWhatAnOddAnswerHasRenewedIsAMistake(t *testing.T) {
-	for _, odd := range oauthtest.OddAnswers() {
+	for _, odd := range oauthtest.Cases().OddAnswers {
 		if odd.Cut {
 			continue
 		}
@@ -172,7 +172,7 @@ func TestEveryReportedTokenTypeIsListed(t *testing.T) {
 		TokenTypes []string `json:"token_types"`
 	}
 	readCase(t, "token-types.json", &rows)
-	if !slices.Equal(rows.TokenTypes, oauthtest.TokenTypes()) {
-		t.Errorf("TokenTypes() = %q; want %q", oauthtest.TokenTypes(), rows.TokenTypes)
+	if !slices.Equal(rows.TokenTypes, oauthtest.Cases().TokenTypes) {
+		t.Errorf("TokenTypes() = %q; want %q", oauthtest.Cases().TokenTypes, rows.TokenTypes)
 	}
 }

@@ -44,9 +44,8 @@
 // # Making it fail
 //
 // [Server.Script] queues faults: outages, odd answers, connections that break
-// before or after the server did its work. [OddAnswers], [PassingRefusals],
-// [ClientRefusals], [DeadAnswers], [TokenTypes] and [RefreshRefusals] list what real
-// servers, and what stands in front of them, have answered. [Server.RevokeAll],
+// before or after the server did its work. [Cases] lists what real servers, and
+// what stands in front of them, have answered. [Server.RevokeAll],
 // [Server.EndUser], [Server.ExpireAccess] and [Server.SetClientSecret] end things
 // from the server's side. [Quirks] switch on what real servers do beside the
 // specifications; docs/servers.md lists them with the test of each.
@@ -59,7 +58,7 @@
 // proofs that are used again, and tokens that are presented without the proof they
 // need. It does not hold
 // against a client what the client cannot know: a refresh token sent again
-// within seconds after its answer was lost is no mistake.
+// within seconds after its answer was lost does not count.
 //
 // # Concurrency
 //
@@ -67,6 +66,6 @@
 // one per request in flight and, after NewServer, those of net/http. No lock is
 // held while it waits, so a test in a bubble never hangs on it.
 //
-// It is no server for production: it keeps its state in memory, with a record of
+// It is not for production: it keeps its state in memory, with a record of
 // each spent refresh token for the audit, and its passwords in the configuration.
 package oauthtest

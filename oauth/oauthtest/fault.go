@@ -1,13 +1,7 @@
 package oauthtest
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"math"
 	"net/http"
-	"net/url"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -48,8 +42,7 @@ type Fault struct {
 	CutBody bool
 	// EndsEarly sends the whole body and then breaks the connection where more was
 	// promised, as with a Content-Length that is too long or a last chunk that is
-	// missing: the client's reading ends in io.ErrUnexpectedEOF. With CutIn or
-	// CutBehind as Rewrite the body ends at a member.
+	// missing: the client's reading ends in io.ErrUnexpectedEOF.
 	EndsEarly bool
 
 	// Status and Body replace the answer. Status defaults to 200 when only Body or
@@ -76,7 +69,7 @@ type Fault struct {
 	Edit func(fields map[string]any)
 	// Rewrite turns the body that the server would send, after ExpiresIn and Edit,
 	// into the one that is sent. The auditor takes the client to know its new tokens
-	// as long as they stand whole in the body. See OddAnswers.
+	// as long as they stand whole in the body. See Catalogue.OddAnswers.
 	Rewrite func(body []byte) []byte
 }
 
@@ -140,144 +133,4 @@ func (sc *script) take(e Endpoint, grant, user string) *Fault {
 		return &taken
 	}
 	return nil
-}
-
-// A broken says how a connection ends instead of a whole answer.
-type broken int
-
-const (
-	notBroken broken = iota
-	refusedDial
-	reset
-	cut
-	endsEarly  // behind the whole body
-	abandoned  // the client has left
-	unreadBody // the request's own body could not be read
-)
-
-// apply carries out the request by work, with what goes wrong. It returns the
-// answer, how the connection breaks, and whether the answer is the server's own
-// (or says as much).
-func (f *Fault) apply(ctx context.Context, work func() *answer) (a *answer, how broken, own bool) {
-	if f == nil {
-		return work(), notBroken, true
-	}
-	before := !f.AfterCommit
-	if before {
-		pause(ctx, f.Delay)
-	}
-	if f.AfterCommit || !f.replaces() {
-		a = work()
-	}
-	if !before {
-		pause(ctx, f.Delay)
-	}
-	switch {
-	case f.Hang:
-		<-ctx.Done()
-		return a, abandoned, false
-	case f.Down, f.Reset:
-		return a, reset, false
-	}
-	if f.hasAnswer() {
-		a, own = f.answer(a), false
-	} else {
-		f.edit(a)
-		own = f.rewrite(a)
-	}
-	f.head(a)
-	switch {
-	case f.CutBody:
-		return a, cut, false
-	case f.EndsEarly:
-		return a, endsEarly, own
-	}
-	return a, notBroken, own
-}
-
-// replaces reports whether the fault takes the place of the server's work.
-func (f *Fault) replaces() bool { return f.Hang || f.Down || f.Reset || f.hasAnswer() }
-
-func (f *Fault) hasAnswer() bool {
-	return f.Status != 0 || f.Body != "" || f.HTML || f.Redirect != "" || f.RetryAfter > 0
-}
-
-// page is what a captive portal or a proxy in trouble shows.
-const page = "<!DOCTYPE html>\n<html lang=\"en\"><title>Gateway</title><h1>Something is in the way</h1></html>\n"
-
-// answer builds the scripted answer; done is the server's own, or nil.
-func (f *Fault) answer(done *answer) *answer {
-	a := &answer{status: f.Status, header: http.Header{}, body: []byte(f.Body)}
-	if done != nil {
-		a.committed, a.rotated = done.committed, done.rotated
-	}
-	a.header.Set("Content-Type", "application/json")
-	if f.HTML {
-		a.header.Set("Content-Type", "text/html; charset=utf-8")
-		a.body = []byte(page)
-	}
-	if f.Redirect != "" {
-		setDefault(&a.status, http.StatusTemporaryRedirect)
-		a.header.Set("Location", f.Redirect)
-	}
-	if f.RetryAfter > 0 {
-		setDefault(&a.status, http.StatusTooManyRequests)
-		a.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
-	}
-	setDefault(&a.status, http.StatusOK)
-	return a
-}
-
-// head sets the answer's header. Names without values stay as such: net/http would
-// make up a Content-Type otherwise.
-func (f *Fault) head(a *answer) {
-	for name, values := range f.Header {
-		a.header[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
-	}
-}
-
-// edit changes the server's own answer.
-func (f *Fault) edit(a *answer) {
-	if a.fields == nil {
-		return
-	}
-	switch f.ExpiresIn {
-	case "":
-	case Missing:
-		delete(a.fields, "expires_in")
-	default:
-		a.fields["expires_in"] = json.RawMessage(f.ExpiresIn)
-	}
-	if f.Edit != nil {
-		f.Edit(a.fields)
-	}
-}
-
-// rewrite changes the body of the server's own answer, and reports whether a client
-// that reads it knows where it stands.
-func (f *Fault) rewrite(a *answer) (informs bool) {
-	informs = a.informs()
-	if f.Rewrite == nil {
-		return informs
-	}
-	tokens := []string{text(a.fields, "access_token"), text(a.fields, "refresh_token")}
-	a.encode()
-	a.body = f.Rewrite(a.body)
-	for _, token := range tokens {
-		informs = informs && (bytes.Contains(a.body, []byte(token)) || bytes.Contains(a.body, []byte(url.QueryEscape(token))))
-	}
-	return informs
-}
-
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

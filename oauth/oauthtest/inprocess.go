@@ -64,7 +64,7 @@ func (d direct) serve(r *http.Request, closeBody func(), trace tracer, replies c
 	select {
 	case replies <- re:
 	case <-r.Context().Done():
-		re.spend.finish(re.answer, false)
+		re.finish(false)
 	}
 }
 
@@ -76,23 +76,23 @@ func (re reply) response(r *http.Request) (*http.Response, error) {
 	case refusedDial:
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: addr(r.URL.Host), Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	case reset:
-		re.spend.finish(re.answer, false)
+		re.finish(false)
 		return nil, &net.OpError{Op: "read", Net: "tcp", Addr: addr(r.URL.Host), Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 	case abandoned:
-		re.spend.finish(re.answer, false)
+		re.finish(false)
 		return nil, context.Cause(r.Context())
 	}
-	re.spend.finish(re.answer, re.own)
+	re.finish(re.own)
 	resp := &http.Response{
-		Status:     fmt.Sprintf("%d %s", re.status, http.StatusText(re.status)),
-		StatusCode: re.status,
+		Status:     fmt.Sprintf("%d %s", re.Status, http.StatusText(re.Status)),
+		StatusCode: re.Status,
 		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header:        http.Header{},
 		Body:          io.NopCloser(re.reader()),
 		ContentLength: int64(re.length()),
 		Request:       r,
 	}
-	re.give(resp.Header)
+	re.Give(resp.Header)
 	if r.Method == http.MethodHead {
 		resp.Body = http.NoBody
 	}

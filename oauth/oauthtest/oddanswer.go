@@ -1,6 +1,7 @@
 package oauthtest
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -22,9 +23,8 @@ type OddAnswer struct {
 	Cut bool
 }
 
-// OddAnswers returns good answers in forms that were seen from servers, and from what
-// stands between them and their clients.
-func OddAnswers() []OddAnswer {
+// oddAnswers returns good answers in odd forms.
+func oddAnswers() []OddAnswer {
 	return []OddAnswer{
 		odd("bom", "\ufeff"+goodAnswer),
 		odd("bom-crlf", "\ufeff\r\n"+goodAnswer+"\r\n"),
@@ -46,14 +46,14 @@ func OddAnswers() []OddAnswer {
 		odd("cut-behind-the-members", "{"+goodMembers).endingEarly(),
 		odd("cut-in-the-next-member", "{"+goodMembers+`,"scope":"ap`).endingEarly(),
 		odd("cut-in-the-refresh-token", "{"+goodStart+`,"refresh_token":"`).endingEarly().cut(),
-		{Name: "cut-in-half-of-the-refresh-token", Fault: Fault{Rewrite: CutIn("refresh_token"), EndsEarly: true}, Cut: true},
+		{Name: "cut-in-half-of-the-refresh-token", Fault: Fault{Rewrite: cutInRefreshToken, EndsEarly: true}, Cut: true},
 
 		odd("nested-authed-user", `{"ok":true,"authed_user":`+goodAnswer+"}").below("authed_user"),
 		odd("nested-body", `{"status":0,"body":`+goodAnswer+"}").below("body"),
 	}
 }
 
-// The good answer that OddAnswers are made from, with variables for os.Expand.
+// The good answer that odd answers are made from, with variables for os.Expand.
 const (
 	goodStart   = `"access_token":"$access_token","token_type":"$token_type","expires_in":$expires_in`
 	goodMembers = goodStart + `,"refresh_token":"$refresh_token"`
@@ -79,6 +79,34 @@ func odd(name, template string) OddAnswer {
 		}
 		return []byte(os.Expand(template, func(name string) string { return values[name] }))
 	}}}
+}
+
+func cutInRefreshToken(body []byte) []byte { return cutIn(body, "refresh_token") }
+
+// cutIn ends a JSON object in the middle of a member's value. A body without that
+// member stays whole.
+func cutIn(body []byte, member string) []byte {
+	value, end := memberOf(body, member)
+	return body[:end-(len(value)+1)/2]
+}
+
+// memberOf returns the value of a member of the JSON object in body, and where it
+// ends: at the body's end if there is none.
+func memberOf(body []byte, member string) (value json.RawMessage, end int) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return nil, len(body)
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil || d.Decode(&value) != nil {
+			break
+		}
+		if name == member {
+			return value, int(d.InputOffset())
+		}
+	}
+	return nil, len(body)
 }
 
 // as changes the Content-Type; none leaves it out.

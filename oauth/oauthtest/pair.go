@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/evertoken/evertoken/internal/authserver/answer"
+	"github.com/evertoken/evertoken/internal/authserver/keys"
 	"github.com/evertoken/evertoken/oauth"
 )
 
@@ -14,9 +16,9 @@ import (
 // trusts the server.
 func (s *Server) OAuthConfig() oauth.Config {
 	cfg := oauth.Config{
-		Issuer:           s.issuer,
+		Issuer:           s.Issuer(),
 		ClientID:         s.cfg.ClientID,
-		ClientSecret:     s.ownClient().Secret,
+		ClientSecret:     s.engine.Clients.Own().Secret,
 		AuthURL:          s.Endpoint(AuthorizeEndpoint),
 		TokenURL:         s.Endpoint(TokenEndpoint),
 		DeviceAuthURL:    s.Endpoint(DeviceAuthorizationEndpoint),
@@ -43,27 +45,22 @@ func (s *Server) OAuthConfig() oauth.Config {
 // client and the default scope, and returns its tokens. It fails for a user that
 // the server does not know. No fault touches it, and nothing counts it.
 func (s *Server) Login(user string) (*oauth.TokenPair, error) {
-	if !s.knows(user) {
+	if !s.engine.Users.Knows(user) {
 		return nil, fmt.Errorf("oauthtest: there is no user %q; add it to Config.Users", user)
 	}
-	now := s.now()
-	a, err := s.begin(context.Background(), s.newGrant(user, s.cfg.ClientID, ""))
+	now := s.cfg.Now()
+	sessions := s.engine.Sessions
+	fields, err := sessions.Begin(context.Background(), sessions.NewGrant(user, s.cfg.ClientID, ""), keys.Confirmation{})
 	if err != nil {
 		return nil, fmt.Errorf("oauthtest: login: %w", err)
 	}
 	t := &oauth.TokenPair{
-		AccessToken: text(a.fields, "access_token"), RefreshToken: text(a.fields, "refresh_token"),
-		TokenType: "Bearer", IDToken: text(a.fields, "id_token"), Scope: text(a.fields, "scope"),
+		AccessToken: answer.String(fields, "access_token"), RefreshToken: answer.String(fields, "refresh_token"),
+		TokenType: "Bearer", IDToken: answer.String(fields, "id_token"), Scope: answer.String(fields, "scope"),
 		ExpiresIn: int64(s.cfg.AccessTokenLifetime.Seconds()), IssuedAt: now, ExpiresAt: now.Add(s.cfg.AccessTokenLifetime),
 	}
 	if s.cfg.AnnounceRefreshLifetime && t.RefreshToken != "" {
 		t.RefreshExpiresAt = now.Add(s.cfg.RefreshTokenLifetime)
 	}
 	return t, nil
-}
-
-// text returns a field that is a string, or "".
-func text(fields map[string]any, name string) string {
-	value, _ := fields[name].(string)
-	return value
 }

@@ -8,10 +8,10 @@ package oauthtest
 // well, puts a web page in place of a document, or adds a header.
 type Quirks struct {
 	// DeadRefresh replaces the refusal of a dead refresh token, which is 400
-	// invalid_grant. See RefreshRefusals.
+	// invalid_grant. See Catalogue.RefreshRefusals.
 	DeadRefresh Refusal
 	// DeadAccess replaces the resource's refusal of a dead access token, which is
-	// 401 with a challenge. See AccessRefusals.
+	// 401 with a challenge. See Catalogue.AccessRefusals.
 	DeadAccess Refusal
 	// UnknownClient replaces the refusal of a client that the server does not know,
 	// which is 401 invalid_client.

@@ -16,7 +16,7 @@ func quirky(q oauthtest.Quirks) *oauthtest.Server { return oauthtest.New(oauthte
 
 func TestRefusalsAreSentAsTheyAre(t *testing.T) {
 	names := map[string]bool{}
-	for _, r := range append(oauthtest.RefreshRefusals(), oauthtest.AccessRefusals()...) {
+	for _, r := range append(oauthtest.Cases().RefreshRefusals, oauthtest.Cases().AccessRefusals...) {
 		if names[r.Name] || r.Name == "" {
 			t.Errorf("the name %q is not of one refusal", r.Name)
 		}
@@ -43,7 +43,7 @@ func TestRefusalsAreSentAsTheyAre(t *testing.T) {
 // A client that is told something else than invalid_grant cannot know that its
 // token is dead, and may try it again.
 func TestOnlyInvalidGrantMakesTryingAgainAMistake(t *testing.T) {
-	for _, r := range oauthtest.RefreshRefusals() {
+	for _, r := range oauthtest.Cases().RefreshRefusals {
 		s := quirky(oauthtest.Quirks{DeadRefresh: r})
 		_, token := login(t, s)
 		s.RevokeAll("alice")

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/authserver/refreshtokens"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 )
 
@@ -320,7 +321,7 @@ func TestConcurrentRefreshesWithoutGraceHaveOneWinner(t *testing.T) {
 
 // slowStore lets other work happen between the server's calls.
 type slowStore struct {
-	oauthtest.MemoryRefreshTokens
+	refreshtokens.Memory
 	during func()
 	fail   error
 }
@@ -332,7 +333,7 @@ func (s *slowStore) Set(ctx context.Context, token string, data any, expiry time
 	if s.fail != nil {
 		return s.fail
 	}
-	return s.MemoryRefreshTokens.Set(ctx, token, data, expiry)
+	return s.Memory.Set(ctx, token, data, expiry)
 }
 
 func TestASessionThatEndsWhileItIsRefreshedStaysEnded(t *testing.T) {
@@ -362,10 +363,10 @@ func TestAStoreThatFailsIsAServerError(t *testing.T) {
 }
 
 // lazyStore takes a second for Get, and cannot delete.
-type lazyStore struct{ oauthtest.MemoryRefreshTokens }
+type lazyStore struct{ refreshtokens.Memory }
 
 func (s *lazyStore) Get(ctx context.Context, token string) (any, error) {
-	data, err := s.MemoryRefreshTokens.Get(ctx, token)
+	data, err := s.Memory.Get(ctx, token)
 	time.Sleep(time.Second)
 	return data, err
 }

@@ -3,6 +3,8 @@ package oauthtest
 import (
 	"encoding/json"
 	"net/http"
+
+	"github.com/evertoken/evertoken/internal/authserver/answer"
 )
 
 // A Refusal is how a server says no: to dead tokens by Quirks, to whatever is sent to
@@ -21,45 +23,16 @@ type Refusal struct {
 	Body string
 }
 
-// RefreshRefusals returns the ways in which servers announce a dead refresh
-// token, other than 400 invalid_grant, for Quirks.DeadRefresh.
-func RefreshRefusals() []Refusal {
-	return []Refusal{
-		{Name: "401 invalid_grant", Status: 401, Body: `{"error":"invalid_grant"}`},
-		{Name: "400 invalid_request", Status: 400, Body: `{"error":"invalid_request","error_description":"the refresh token is invalid"}`},
-		{Name: "400 unauthorized_client", Status: 400, Body: `{"error":"unauthorized_client"}`},
-		{Name: "400 and nothing", Status: 400},
-		{Name: "401 code and message", Status: 401, Body: `{"code":401,"message":"token is expired"}`},
-		{Name: "400 invalid_client", Status: 400, Body: `{"error":"invalid_client"}`},
-		{Name: "401 invalid_client", Status: 401, Challenge: `Basic realm="x"`, Body: `{"error":"invalid_client"}`},
-		{Name: "403 invalid_client", Status: 403, Body: `{"error":"invalid_client"}`},
-		{Name: "400 plain text", Status: 400, ContentType: "text/plain", Body: "Bad refresh token\n"},
-		{Name: "401 like the API's", Status: 401, Challenge: `Bearer error="invalid_token"`, Body: `{"error":"invalid_token"}`},
-		{Name: "500 web page", Status: 500, ContentType: "text/html", Body: "<html><h1>Internal Server Error</h1></html>"},
-	}
-}
-
-// AccessRefusals returns the ways in which APIs announce a dead access token,
-// other than 401 with a good challenge, for Quirks.DeadAccess.
-func AccessRefusals() []Refusal {
-	return []Refusal{
-		{Name: "401 without a challenge", Status: 401},
-		{Name: "401 with a malformed challenge", Status: 401, Challenge: `Bearer realm="never closed, error=`},
-		{Name: "401 invalid_request", Status: 401, Challenge: `Bearer error="invalid_request"`, Body: `{"error":"invalid_request"}`},
-		{Name: "403 access_denied", Status: 403, Body: `{"error":"access_denied"}`},
-		{Name: "403 empty object", Status: 403, Body: `{}`},
-		{Name: "403 empty web page", Status: 403, ContentType: "text/html"},
-		{Name: "403 with a challenge", Status: 403, Challenge: `Bearer error="invalid_token"`},
-	}
-}
-
-// instead returns the refusal in place of a, or a if there is none.
-func (r Refusal) instead(a *answer) *answer {
+// instead returns what puts the refusal in place of the server's own, or nil if
+// that is to stay.
+func (r Refusal) instead() answer.Instead {
 	if r.Status == 0 {
-		return a
+		return nil
 	}
-	// Who is told otherwise cannot know that the token is dead.
-	return &answer{status: r.Status, header: r.header(), body: []byte(r.Body), refused: a.refused && r.saysInvalidGrant()}
+	return func(a *answer.Answer) *answer.Answer {
+		// A client that is told otherwise cannot know that the token is dead.
+		return &answer.Answer{Status: r.Status, Header: r.header(), Body: []byte(r.Body), Refused: a.Refused && r.saysInvalidGrant()}
+	}
 }
 
 // Fault returns what makes the token endpoint say no like that, once unless its
@@ -92,17 +65,4 @@ func (r Refusal) header() http.Header {
 func (r Refusal) saysInvalidGrant() bool {
 	var document struct{ Error string }
 	return json.Unmarshal([]byte(r.Body), &document) == nil && document.Error == "invalid_grant"
-}
-
-// refusalOf puts the quirks' words in place of a refused refresh, and lets it have
-// their consequences.
-func (s *Server) refusalOf(r *http.Request, a *answer) *answer {
-	if a.status == http.StatusOK {
-		return a
-	}
-	s.punish(r)
-	if a.refused {
-		return s.cfg.Quirks.DeadRefresh.instead(a)
-	}
-	return a
 }

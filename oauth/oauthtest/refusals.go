@@ -1,10 +1,34 @@
 package oauthtest
 
-// PassingRefusals returns the refusals of what stands in front of token endpoints,
-// and of their own overload protection. Each was reported from a refresh that worked
-// again some minutes or hours later, so none says anything about the refresh token.
-// Script them with Refusal.Fault.
-func PassingRefusals() []Refusal {
+func refreshRefusals() []Refusal {
+	return []Refusal{
+		{Name: "401 invalid_grant", Status: 401, Body: `{"error":"invalid_grant"}`},
+		{Name: "400 invalid_request", Status: 400, Body: `{"error":"invalid_request","error_description":"the refresh token is invalid"}`},
+		{Name: "400 unauthorized_client", Status: 400, Body: `{"error":"unauthorized_client"}`},
+		{Name: "400 and nothing", Status: 400},
+		{Name: "401 code and message", Status: 401, Body: `{"code":401,"message":"token is expired"}`},
+		{Name: "400 invalid_client", Status: 400, Body: `{"error":"invalid_client"}`},
+		{Name: "401 invalid_client", Status: 401, Challenge: `Basic realm="x"`, Body: `{"error":"invalid_client"}`},
+		{Name: "403 invalid_client", Status: 403, Body: `{"error":"invalid_client"}`},
+		{Name: "400 plain text", Status: 400, ContentType: "text/plain", Body: "Bad refresh token\n"},
+		{Name: "401 like the API's", Status: 401, Challenge: `Bearer error="invalid_token"`, Body: `{"error":"invalid_token"}`},
+		{Name: "500 web page", Status: 500, ContentType: "text/html", Body: "<html><h1>Internal Server Error</h1></html>"},
+	}
+}
+
+func accessRefusals() []Refusal {
+	return []Refusal{
+		{Name: "401 without a challenge", Status: 401},
+		{Name: "401 with a malformed challenge", Status: 401, Challenge: `Bearer realm="never closed, error=`},
+		{Name: "401 invalid_request", Status: 401, Challenge: `Bearer error="invalid_request"`, Body: `{"error":"invalid_request"}`},
+		{Name: "403 access_denied", Status: 403, Body: `{"error":"access_denied"}`},
+		{Name: "403 empty object", Status: 403, Body: `{}`},
+		{Name: "403 empty web page", Status: 403, ContentType: "text/html"},
+		{Name: "403 with a challenge", Status: 403, Challenge: `Bearer error="invalid_token"`},
+	}
+}
+
+func passingRefusals() []Refusal {
 	return []Refusal{
 		{Name: "404 text, Go or Traefik", Status: 404, ContentType: "text/plain", Body: "404 page not found\n"},
 		{Name: "404 text, default backend of an ingress while its service is replaced", Status: 404, ContentType: "text/plain", Body: "default backend - 404"},
@@ -30,10 +54,7 @@ func PassingRefusals() []Refusal {
 	}
 }
 
-// ClientRefusals returns how servers refuse a client, and with it all of its
-// sessions, until its secret is renewed or its registration mended. Script them with
-// Refusal.Fault.
-func ClientRefusals() []Refusal {
+func clientRefusals() []Refusal {
 	return []Refusal{
 		{Name: "401 invalid_client, the secret has ended", Status: 401, Body: `{"error":"invalid_client"}`},
 		{Name: "400 unauthorized_client", Status: 400, Body: `{"error":"unauthorized_client"}`},
@@ -41,10 +62,7 @@ func ClientRefusals() []Refusal {
 	}
 }
 
-// DeadAnswers returns answers with status 200 by which token endpoints tell that a
-// refresh token is dead, in words that are no OAuth error (RFC 6749 section 5.2) or in
-// none. Script them with Refusal.Fault.
-func DeadAnswers() []Refusal {
+func deadAnswers() []Refusal {
 	return []Refusal{
 		{Name: "body with a status of its own", Status: 200, Body: `{"status":401,"body":{},"error":"invalid_token: refresh token not found"}`},
 		{Name: "numeric code", Status: 200, Body: `{"errcode":42007,"errmsg":"access_token and refresh_token exception"}`},
@@ -56,11 +74,7 @@ func DeadAnswers() []Refusal {
 	}
 }
 
-// TokenTypes returns values of token_type that servers send with tokens which their
-// APIs take as Bearer tokens. Script them with Fault.Edit:
-//
-//	s.Script(oauthtest.Fault{Times: -1, Edit: func(fields map[string]any) { fields["token_type"] = "JWT" }})
-func TokenTypes() []string {
+func tokenTypes() []string {
 	return []string{
 		"User Access Token", "Application Access Token", "bearer ", "Bearer Token", "BearerToken",
 		"JWT", "N_A", "user", "bot", "access", "oauth",

@@ -2,37 +2,34 @@ package oauthtest
 
 import (
 	"bytes"
-	"context"
 	"io"
-	"mime"
 	"net"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
-	"strings"
-)
 
-// maxRequest is far above what any request to this server needs.
-const maxRequest = 1 << 20
+	"github.com/evertoken/evertoken/internal/authserver/answer"
+	"github.com/evertoken/evertoken/internal/authserver/audit"
+	"github.com/evertoken/evertoken/internal/authserver/form"
+	"github.com/evertoken/evertoken/internal/authserver/secret"
+)
 
 // A reply is what goes back to the client: an answer, whole or broken.
 type reply struct {
-	*answer
+	*answer.Answer
 	how   broken
-	spend *spend // the refresh token that was sent, for the auditor; or nil
-	own   bool   // the answer tells the client where it stands
-	err   error  // with unreadBody
+	spend *audit.Arrival // the refresh token that was sent, for the auditor; or nil
+	own   bool           // the answer tells the client where it stands
+	err   error          // with unreadBody
 }
 
 // handle carries out one request. arrived is called once nothing can keep the
 // request away any more; it is nil for requests off a socket, which have arrived.
 // The caller reports to the spend what became of the reply.
 func (s *Server) handle(r *http.Request, arrived func()) reply {
-	e := s.endpointOf(r.URL.Path)
-	body, form := readForm(r)
-	raw := s.spentToken(e, r, body, form)
-	f := s.script.take(e, form.Get("grant_type"), s.spenderOf(raw))
+	e := Endpoint(s.engine.EndpointOf(r.URL.Path))
+	body, values := form.Read(r)
+	raw := s.engine.SpentToken(string(e), r, body, values)
+	f := s.script.take(e, values.Get("grant_type"), s.engine.SpenderOf(raw))
 	direct := arrived != nil
 	if direct {
 		if f != nil && f.Down {
@@ -41,70 +38,18 @@ func (s *Server) handle(r *http.Request, arrived func()) reply {
 		arrived()
 	}
 	s.count(e)
-	s.audit.checkQuery(r.URL)
+	s.engine.Audit.CheckQuery(r.URL)
 
-	var sp *spend
+	var sp *audit.Arrival
 	if raw != "" {
-		sp = s.audit.arrive(r.Context(), hashOf(raw), direct)
+		sp = s.engine.Audit.Arrive(r.Context(), secret.Hash(raw), direct)
 	}
-	r.PostForm, r.Body = form, io.NopCloser(bytes.NewReader(body))
-	a, how, own := f.apply(r.Context(), func() *answer { return s.work(e, r) })
+	r.PostForm, r.Body = values, io.NopCloser(bytes.NewReader(body))
+	a, how, own := f.apply(r.Context(), func() *answer.Answer { return s.engine.Serve(string(e), r) })
 	if a != nil {
-		a.encode()
+		a.Encode()
 	}
-	return reply{answer: a, how: how, spend: sp, own: own}
-}
-
-// work is what the server does when nothing goes wrong.
-func (s *Server) work(e Endpoint, r *http.Request) *answer {
-	if e == "" {
-		return textAnswer(http.StatusNotFound, "oauthtest: there is no such page")
-	}
-	if allowed := e.methods(); allowed != nil && !slices.Contains(allowed, r.Method) {
-		a := textAnswer(http.StatusMethodNotAllowed, "oauthtest: the method is not allowed here")
-		a.header.Set("Allow", strings.Join(allowed, ", "))
-		return a
-	}
-	return s.handler(e)(r)
-}
-
-// spenderOf returns whose refresh token raw is, or "" if that is not known.
-func (s *Server) spenderOf(raw string) string {
-	if raw == "" {
-		return ""
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if st := s.tokens[hashOf(raw)]; st != nil {
-		return st.session.User
-	}
-	return ""
-}
-
-func (s *Server) count(e Endpoint) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.requests[e]++
-	close(s.arrived)
-	s.arrived = make(chan struct{})
-}
-
-// readForm reads the body and, if it says that it is a form, the form. What
-// cannot be read or parsed is as good as absent.
-func readForm(r *http.Request) ([]byte, url.Values) {
-	if r.Body == nil {
-		return nil, url.Values{}
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/x-www-form-urlencoded" {
-		return body, url.Values{}
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return body, url.Values{}
-	}
-	return body, form
+	return reply{Answer: a, how: how, spend: sp, own: own}
 }
 
 // ServeHTTP implements http.Handler. Faults that break the connection need an
@@ -116,46 +61,55 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	re := s.handle(r, nil)
 	switch re.how {
 	case abandoned:
-		re.spend.finish(nil, false)
+		re.spend.Finish(audit.Outcome{}, false)
 		panic(http.ErrAbortHandler)
 	case refusedDial, reset:
-		re.spend.finish(re.answer, false)
+		re.finish(false)
 		resetConn(w)
 		return
 	}
 	// Before writing: with the last byte the client may send the next request.
-	re.spend.finish(re.answer, re.own && r.Context().Err() == nil)
+	re.finish(re.own && r.Context().Err() == nil)
 	if re.write(w) != nil {
-		re.spend.lost()
+		re.spend.Lost()
 	}
 	if re.length() > len(re.sent()) {
 		panic(http.ErrAbortHandler) // which breaks the connection
 	}
 }
 
+// finish tells the auditor what became of the reply.
+func (re reply) finish(delivered bool) {
+	var done audit.Outcome
+	if re.Answer != nil {
+		done = audit.Outcome{Committed: re.Committed, Rotated: re.Rotated, Refused: re.Refused}
+	}
+	re.spend.Finish(done, delivered)
+}
+
 // sent returns the part of the body that goes on the wire.
 func (re reply) sent() []byte {
 	if re.how == cut {
-		return re.body[:len(re.body)/2]
+		return re.Body[:len(re.Body)/2]
 	}
-	return re.body
+	return re.Body
 }
 
 // length is the body's length as the client is told.
 func (re reply) length() int {
 	if re.how == endsEarly {
-		return len(re.body) + 1
+		return len(re.Body) + 1
 	}
-	return len(re.body)
+	return len(re.Body)
 }
 
 // write sends the header and body, through to the connection.
 func (re reply) write(w http.ResponseWriter) error {
-	re.give(w.Header())
+	re.Give(w.Header())
 	if re.how != notBroken {
 		w.Header().Set("Content-Length", strconv.Itoa(re.length()))
 	}
-	w.WriteHeader(re.status)
+	w.WriteHeader(re.Status)
 	if _, err := w.Write(re.sent()); err != nil {
 		return err
 	}
@@ -174,6 +128,3 @@ func resetConn(w http.ResponseWriter) {
 	}
 	_ = conn.Close()
 }
-
-// detached returns a context for work that goes on when the client leaves.
-func detached(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }

@@ -24,7 +24,7 @@ func NewTLSServer(cfg Config) *Server {
 	l := listen()
 	s := newServer(cfg, "https://"+l.Addr().String())
 	cert := newCertificate()
-	s.certificate = cert.Leaf
+	s.certificate, s.engine.MutualTLS = cert.Leaf, true
 	plain := &tls.Config{Certificates: []tls.Certificate{cert}}
 	asking := plain.Clone()
 	// Whether a certificate is good is the token endpoint's business.
@@ -34,7 +34,7 @@ func NewTLSServer(cfg Config) *Server {
 		return s
 	}
 	second := listen()
-	s.aliases = "https://" + second.Addr().String()
+	s.engine.Aliases = "https://" + second.Addr().String()
 	s.serve(tls.NewListener(l, plain), tls.NewListener(second, asking))
 	return s
 }
@@ -44,7 +44,7 @@ func NewTLSServer(cfg Config) *Server {
 func (s *Server) Certificate() *x509.Certificate { return s.certificate }
 
 // trusting returns an HTTP client that trusts the server's certificate. It keeps
-// no connection that somebody would have to close.
+// no connection that the caller would have to close.
 func (s *Server) trusting() *http.Client {
 	roots := x509.NewCertPool()
 	roots.AddCert(s.certificate)

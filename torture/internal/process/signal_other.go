@@ -1,0 +1,14 @@
+//go:build !unix
+
+package process
+
+import "errors"
+
+// HaveSignals reports whether the system has the signals of Unix.
+const HaveSignals = false
+
+// Halt is for Unix.
+func (p *Process) Halt() error { return errors.ErrUnsupported }
+
+// Resume is for Unix.
+func (p *Process) Resume() error { return errors.ErrUnsupported }

@@ -1,0 +1,26 @@
+//go:build unix
+
+package worker
+
+import (
+	"os/signal"
+	"syscall"
+)
+
+// limitFiles makes writes fail beyond the given size of a file; below zero all
+// sizes are allowed again.
+func limitFiles(bytes int64) error {
+	signal.Ignore(syscall.SIGXFSZ) // which would end the process
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = limit.Max
+	if bytes >= 0 {
+		setLimit(&limit.Cur, bytes)
+	}
+	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit)
+}
+
+// setLimit bridges the types that systems have for limits.
+func setLimit[T int64 | uint64](limit *T, bytes int64) { *limit = T(bytes) }
