@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 // tokenText returns the token that a member of an answer holds: a string; a number, as
@@ -13,7 +13,7 @@ import (
 // an object of the token's own, has in it.
 func tokenText(raw json.RawMessage) string {
 	raw = onlyOne(raw)
-	if text := rawjson.Text(raw); text != "" {
+	if text := member.Text(raw); text != "" {
 		return text
 	}
 	if isDigits(raw) {
@@ -22,9 +22,9 @@ func tokenText(raw json.RawMessage) string {
 	if len(raw) == 0 || raw[0] != '{' {
 		return ""
 	}
-	members := rawjson.Object(raw)
+	members := member.Object(raw)
 	for _, name := range []string{"token", "value"} {
-		if text := rawjson.Text(members[name]); text != "" {
+		if text := member.Text(members[name]); text != "" {
 			return text
 		}
 	}
@@ -67,7 +67,7 @@ func illegible(raw json.RawMessage) bool {
 	if len(raw) == 0 || raw[0] != '[' && raw[0] != '{' || tokenText(raw) != "" {
 		return false
 	}
-	return len(elements(raw)) > 0 || len(rawjson.Object(raw)) > 0
+	return len(elements(raw)) > 0 || len(member.Object(raw)) > 0
 }
 
 // bareToken returns an access token without space around it, and without the word that

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 // readJWT returns header and claims of a signed JWT in compact form (RFC 7519), or
@@ -28,7 +28,7 @@ func readJWTPart(part string) map[string]json.RawMessage {
 	if err != nil {
 		return nil
 	}
-	return rawjson.Object(data)
+	return member.Object(data)
 }
 
 // claimText returns a claim that should be a string, and is a number at some servers.
@@ -37,7 +37,7 @@ func claimText(claims map[string]json.RawMessage, name string) string {
 }
 
 func textOf(raw json.RawMessage) string {
-	if text := rawjson.Text(raw); text != "" {
+	if text := member.Text(raw); text != "" {
 		return text
 	}
 	if _, isNumber := secondsValue(raw); isNumber && strings.IndexByte("-0123456789", raw[0]) >= 0 {

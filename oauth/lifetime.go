@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 // maxLifetime is the longest access-token or refresh-token life believed. A
@@ -172,7 +172,7 @@ func (a answer) toldLife(raw json.RawMessage, u unit, guess bool) (time.Duration
 	raw = timeInside(raw)
 	n, isNumber := secondsValue(raw)
 	if !isNumber {
-		return a.lifeInWords(rawjson.Text(raw))
+		return a.lifeInWords(member.Text(raw))
 	}
 	if u == aTime {
 		if life, known := a.untilUnix(n); known {

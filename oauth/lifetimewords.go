@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 // timeLayouts are how servers write times. Without a zone they mean UTC.
@@ -69,7 +69,7 @@ func timeInside(raw json.RawMessage) json.RawMessage {
 		if len(raw) == 0 || raw[0] != '{' {
 			break
 		}
-		members := rawjson.Object(raw)
+		members := member.Object(raw)
 		for _, name := range []string{"date", "$date", "$numberLong", "seconds", "_seconds"} {
 			if inner, found := members[name]; found {
 				raw = inner

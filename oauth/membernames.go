@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/evertoken/evertoken/internal/lenient"
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 const (
@@ -37,7 +37,7 @@ func memberNames(fields map[string]json.RawMessage) []string {
 func holdsTokens(fields map[string]json.RawMessage) bool {
 	found := false
 	walk(fields, "", maxNameDepth, func(_, name string, raw json.RawMessage) bool {
-		text := rawjson.Text(raw)
+		text := member.Text(raw)
 		found = namesToken(name) && usableToken(text) && !strings.Contains(text, " ") || looksLikeJWT(text)
 		return !found
 	})
@@ -69,9 +69,9 @@ func childObject(raw json.RawMessage) map[string]json.RawMessage {
 	if json.Unmarshal(raw, &list) == nil && len(list) > 0 {
 		raw = list[0]
 	}
-	text := strings.TrimLeft(rawjson.Text(raw), "\ufeff \t\r\n")
+	text := strings.TrimLeft(member.Text(raw), "\ufeff \t\r\n")
 	if text == "" {
-		return rawjson.Object(raw)
+		return member.Object(raw)
 	}
 	if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "ey") { // base64 of it
 		return nil

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -141,7 +140,7 @@ func (c *Client) newRequest(ctx context.Context, endpoint string, form url.Value
 	// A body that is no *strings.Reader leaves req.GetBody nil, without which
 	// net/http cannot send the request a second time on its own. HTTP/1 and
 	// HTTP/2 both would in some cases after a connection broke.
-	text := encodeForm(form)
+	text := form.Encode()
 	body := struct{ io.Reader }{strings.NewReader(text)}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, body)
 	if err != nil {
@@ -157,32 +156,6 @@ func (c *Client) newRequest(ctx context.Context, endpoint string, form url.Value
 		req.SetBasicAuth(id, secret)
 	}
 	return req, nil
-}
-
-// encodeForm is form.Encode in one piece of memory: it has a token in it.
-func encodeForm(form url.Values) string {
-	var order [16]string
-	names, size := order[:0], 0
-	for name, values := range form {
-		names = append(names, name)
-		for _, v := range values {
-			size += len(name) + len(v) + len(v)/8 + len("=&") // few characters are escaped
-		}
-	}
-	slices.Sort(names)
-	var b strings.Builder
-	b.Grow(size)
-	for _, name := range names {
-		for _, v := range form[name] {
-			if b.Len() > 0 {
-				b.WriteByte('&')
-			}
-			b.WriteString(url.QueryEscape(name))
-			b.WriteByte('=')
-			b.WriteString(url.QueryEscape(v))
-		}
-	}
-	return b.String()
 }
 
 // A sendTrace finds out whether a request that failed may have reached the

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 // Other programs save tokens under names of their own and tell the end in other words:
@@ -114,7 +114,7 @@ func savedTime(raw json.RawMessage) time.Time {
 	n, isNumber := secondsValue(raw)
 	switch {
 	case !isNumber:
-		return inRange(timeInWords(rawjson.Text(raw))).UTC()
+		return inRange(timeInWords(member.Text(raw))).UTC()
 	case n <= int64(maxLifetime/time.Second): // a life
 		return time.Time{}
 	case n <= maxUnixSeconds:

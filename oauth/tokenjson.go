@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 // storedPair is the JSON form of a TokenPair: the field names of RFC 6749
@@ -79,7 +79,7 @@ func (t TokenPair) MarshalJSON() ([]byte, error) {
 // fatal. Fields it does not know go to Extra. Without an access token it fails, naming no content, and so
 // it does with a DPoP key that it cannot read: to go on without would lose it.
 func (t *TokenPair) UnmarshalJSON(data []byte) error {
-	fields := rawjson.Object(data)
+	fields := member.Object(data)
 	if fields == nil {
 		return errors.New("oauth: stored token pair is not a JSON object")
 	}
@@ -144,7 +144,7 @@ func without(fields map[string]json.RawMessage, known []string) map[string]json.
 
 // textField returns a string field, or "" if it is absent or of another type.
 func textField(fields map[string]json.RawMessage, name string) string {
-	return rawjson.Text(fields[name])
+	return member.Text(fields[name])
 }
 
 // scopeField reads scope as the space-separated string of RFC 6749 section 3.3
@@ -187,7 +187,7 @@ func secondsField(fields map[string]json.RawMessage, name string) (int64, bool) 
 // anything else.
 func secondsValue(raw json.RawMessage) (int64, bool) {
 	raw = onlyOne(raw)
-	text := strings.TrimSpace(cmp.Or(rawjson.Text(raw), string(raw)))
+	text := strings.TrimSpace(cmp.Or(member.Text(raw), string(raw)))
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, true
 	}

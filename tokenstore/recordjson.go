@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/oauth"
 )
 
@@ -113,7 +113,7 @@ func (r *Record) checkTokens() error {
 // It fails with [ErrNewerFormat] for a format beyond this version's, and with
 // another error for what holds no record. Errors quote no content.
 func (r *Record) UnmarshalJSON(data []byte) error {
-	fields := rawjson.Object(data)
+	fields := member.Object(data)
 	if fields == nil {
 		return errors.New("tokenstore: it is not a JSON object")
 	}
@@ -127,8 +127,8 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 		Dead:        markField(fields["dead"]),
 		NotBefore:   timeField(fields["not_before"]),
 		RefreshedAt: timeField(fields["refreshed_at"]),
-		RefreshedBy: rawjson.Text(fields["refreshed_by"]),
-		Ancestors:   rawjson.Texts(fields["ancestors"]),
+		RefreshedBy: member.Text(fields["refreshed_by"]),
+		Ancestors:   member.Texts(fields["ancestors"]),
 	}
 	if err := rec.readTokens(fields); err != nil {
 		return err
