@@ -1,5 +1,10 @@
 package oauth
 
+import (
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/metadata"
+)
+
 // SameAccount reports whether t and other may be of the same account. It is false
 // only if both of them tell whose they are, and tell different ones: by issuer and
 // subject of their ID tokens (OpenID Connect Core section 2), or else of access
@@ -22,10 +27,10 @@ type subject struct{ issuer, name string }
 
 // subjectOf returns whose an unverified JWT is; nobody's, if it does not say so.
 func subjectOf(token string) subject {
-	_, claims := readJWT(token)
-	name := claimText(claims, "sub")
+	_, claims := member.JWT(token)
+	name := claims.Name("sub")
 	if name == "" {
 		return subject{}
 	}
-	return subject{withScheme(textField(claims, "iss")), name}
+	return subject{metadata.WithScheme(claims.Text("iss")), name}
 }

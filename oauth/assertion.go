@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -127,8 +128,9 @@ func sign(key crypto.Signer, method jwt.SigningMethod, text string) ([]byte, err
 	}
 	signature, err := key.Sign(rand.Reader, message, opts)
 	if err != nil {
-		// Of the cause only the type: a key service's error may say anything.
-		return nil, fmt.Errorf("%w (%T)", errNotSigned, innermost(err))
+		// A key that did not sign may do so later: key services have outages like any
+		// other. Of the cause only the type is told: its text may say anything.
+		return nil, &wire.Unbuilt{Kind: ErrTransient, Err: fmt.Errorf("%w (%T)", errNotSigned, wire.Innermost(err))}
 	}
 	if ec, ok := method.(*jwt.SigningMethodECDSA); ok {
 		return joseSignature(signature, ec.KeySize)
@@ -142,27 +144,15 @@ func joseSignature(der []byte, size int) ([]byte, error) {
 	var number struct{ R, S *big.Int }
 	rest, err := asn1.Unmarshal(der, &number)
 	if err != nil || len(rest) > 0 {
-		return nil, errSignature
+		return nil, &wire.Unbuilt{Kind: ErrMisconfigured, Err: errSignature}
 	}
 	for _, n := range []*big.Int{number.R, number.S} {
 		if n.Sign() <= 0 || n.BitLen() > 8*size {
-			return nil, errSignature
+			return nil, &wire.Unbuilt{Kind: ErrMisconfigured, Err: errSignature}
 		}
 	}
 	signature := make([]byte, 2*size)
 	number.R.FillBytes(signature[:size])
 	number.S.FillBytes(signature[size:])
 	return signature, nil
-}
-
-// unsent returns the error for a request that could not be made. A key that did
-// not sign may do so later: key services have outages like any other.
-func unsent(op string, err error) *Error {
-	if errors.Is(err, errNotSigned) {
-		return &Error{Op: op, Kind: ErrTransient, Err: err}
-	}
-	if errors.Is(err, errSignature) {
-		return misconfigured(op, err)
-	}
-	return misconfigured(op, cleanCause(err))
 }

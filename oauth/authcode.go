@@ -11,6 +11,9 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/evertoken/evertoken/oauth/internal/metadata"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 const (
@@ -51,7 +54,7 @@ type LoginRequest struct {
 // String describes the request without state and verifier.
 func (r LoginRequest) String() string {
 	return fmt.Sprintf("oauth.LoginRequest{url:%q state:%s verifier:%s}",
-		withoutQuery(r.URL), presence(r.State), presence(r.Verifier))
+		wire.WithoutQuery(r.URL), wire.Presence(r.State), wire.Presence(r.Verifier))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
@@ -85,7 +88,7 @@ func (c *Client) AuthCodeURL() (*LoginRequest, error) {
 
 // loginRequest makes a login that returns to redirectURL.
 func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginRequest, error) {
-	if err := c.ready(opAuthorize, "Config.AuthURL", c.cfg.AuthURL); err != nil {
+	if err := c.ready(opAuthorize, "AuthURL", c.cfg.AuthURL); err != nil {
 		return nil, err
 	}
 	if c.cfg.RequireIss && c.cfg.Issuer == "" {
@@ -145,7 +148,7 @@ func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginReq
 // [ErrLoginRequired]: the answer belongs to another login. Safe for concurrent
 // use.
 func (c *Client) Exchange(ctx context.Context, req *LoginRequest, query url.Values) (*TokenPair, error) {
-	if err := c.ready(opExchange, "Config.TokenURL", c.cfg.TokenURL); err != nil {
+	if err := c.ready(opExchange, "TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
 	}
 	if req == nil || req.State == "" || req.Verifier == "" && !c.cfg.DisablePKCE {
@@ -206,11 +209,11 @@ func (c *Client) judgeRedirect(req *LoginRequest, query url.Values) (string, *Er
 	}
 	if refusal := query.Get("error"); refusal != "" {
 		fail.Kind = ErrTransient
-		if plausibleCode(refusal) {
+		if wire.PlausibleCode(refusal) {
 			fail.Code = refusal
 		}
-		if m := meaningOf(opAuthorize, fail.Code); m.kind != nil {
-			fail.Kind, fail.Hint = m.kind, m.hint
+		if m := wire.MeaningOf(opAuthorize, fail.Code); m.Kind != nil {
+			fail.Kind, fail.Hint = m.Kind, m.Hint
 		}
 	}
 	// The issuer is checked on refusals too: RFC 9207 section 2.4 forbids to
@@ -250,7 +253,7 @@ func (c *Client) checkIss(query url.Values) error {
 		return errNoIss
 	case !query.Has("iss"), c.cfg.Issuer == "":
 		return nil
-	case !sameIssuer(query.Get("iss"), c.cfg.Issuer) && tenantOf(c.cfg.IssuerTemplate, query.Get("iss")) == "":
+	case !metadata.SameIssuer(query.Get("iss"), c.cfg.Issuer) && metadata.TenantOf(c.cfg.IssuerTemplate, query.Get("iss")) == "":
 		return fmt.Errorf("the answer comes from another issuer than %q", c.cfg.Issuer)
 	}
 	return nil

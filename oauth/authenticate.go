@@ -32,10 +32,10 @@ import (
 // Config.OpenBrowser and Config.ReadRedirect run on their own goroutines and are
 // not waited for. Safe for concurrent use.
 func (c *Client) Authenticate(ctx context.Context) (*TokenPair, error) {
-	if err := c.ready(opAuthorize, "Config.TokenURL", c.cfg.TokenURL); err != nil {
+	if err := c.ready(opAuthorize, "TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
 	}
-	if err := c.ready(opAuthorize, "Config.AuthURL", c.cfg.AuthURL); err != nil {
+	if err := c.ready(opAuthorize, "AuthURL", c.cfg.AuthURL); err != nil {
 		return nil, err
 	}
 	lb, fail := listenLoopback(ctx, c.cfg.RedirectURL)

@@ -9,27 +9,25 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/dpop"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 // A Client talks to one authorization server on behalf of one registered client.
 // Make one with [NewClient] or [Discover]. It is safe for concurrent use, and it
 // prints without its secret.
 type Client struct {
-	cfg  Config
-	http *http.Client
-	err  error     // what makes cfg unusable; reported by every call
-	meta *Metadata // what Discover found; nil without discovery, never modified
+	cfg    Config
+	sender *wire.Sender
+	err    error     // what makes cfg unusable; reported by every call
+	meta   *Metadata // what Discover found; nil without discovery, never modified
 
 	resource *http.Transport // see ResourceTransport; nil without a certificate
 
-	dpop dpop.Memory // nonces, by endpoint, and the server's clock
-
-	mu        sync.Mutex // guards notBefore; never held across I/O
-	notBefore time.Time  // the server asked all its clients to wait until then
+	dpop  dpop.Memory // nonces, by endpoint, and the server's clock
+	pause wire.Pause  // the server asked all its clients to wait
 }
 
 // NewClient returns a client for the endpoints in cfg, which is copied. A
@@ -41,7 +39,8 @@ func NewClient(cfg Config) *Client {
 	if wrong := cfg.check(); wrong != nil {
 		err = wrong
 	}
-	c := &Client{cfg: cfg, http: requestClient(hc), err: err}
+	c := &Client{cfg: cfg, sender: wire.NewSender(hc, cfg.Timeout, cfg.Now), err: err}
+	c.sender.Settings.DefaultLifetime = cfg.DefaultLifetime
 	if err == nil {
 		c.resource = cfg.resourceTransport()
 	}
@@ -78,16 +77,7 @@ func (c *Client) ConfigID() string {
 
 // Server names the authorization server by the origin of its token endpoint, for
 // those who have to know which sessions are at the same one.
-func (c *Client) Server() string { return serverOf(c.cfg.TokenURL) }
-
-// serverOf returns the origin of an address, or "" if it has none.
-func serverOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return ""
-	}
-	return strings.ToLower(u.Scheme + "://" + u.Host)
-}
+func (c *Client) Server() string { return wire.Origin(c.cfg.TokenURL) }
 
 // String describes the client without its secret.
 func (c *Client) String() string { return "oauth.Client{" + c.cfg.String() + "}" }
@@ -96,19 +86,18 @@ func (c *Client) String() string { return "oauth.Client{" + c.cfg.String() + "}"
 func (c *Client) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, c.String()) }
 
 // misconfigured returns the error for a call that cannot be made at all.
-func misconfigured(op string, err error) *Error {
-	return &Error{Op: op, Kind: ErrMisconfigured, Err: err}
-}
+func misconfigured(op string, err error) *Error { return (*Error)(wire.Misconfigured(op, err)) }
 
-// ready returns an error unless a request for op can be sent to the endpoint.
-func (c *Client) ready(op, name, endpoint string) error {
+// ready returns an error unless a request for op can be sent to the endpoint, which is
+// that field of Config.
+func (c *Client) ready(op, field, endpoint string) error {
 	if c.err != nil {
 		return misconfigured(op, c.err)
 	}
-	if err := checkEndpoint(name, endpoint); err != nil {
+	if err := wire.CheckField(field, endpoint); err != nil {
 		return misconfigured(op, err)
 	}
-	if err := c.cfg.checkMutualTLS(name, endpoint); err != nil {
+	if err := c.cfg.checkMutualTLS(field, endpoint); err != nil {
 		return misconfigured(op, err)
 	}
 	return nil
@@ -136,16 +125,16 @@ func (c *Client) grantWith(ctx context.Context, op string, form url.Values, key 
 // requestPair sends one token request, with a proof of key unless that is zero,
 // and judges the answer. The pair has the key. skew is for postProven.
 func (c *Client) requestPair(ctx context.Context, op string, form url.Values, key DPoPKey, skew time.Duration) (*TokenPair, error) {
-	if err := c.ready(op, "Config.TokenURL", c.cfg.TokenURL); err != nil {
+	if err := c.ready(op, "TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
 	}
 	for _, resource := range c.resources(ctx) {
 		form.Add("resource", resource)
 	}
 	c.addTokenParams(form)
-	send := func() (answer, *Error) { return c.post(ctx, op, c.cfg.TokenURL, form) }
+	send := func() (*wire.Answer, *Error) { return c.post(ctx, op, c.cfg.TokenURL, form) }
 	if !key.IsZero() {
-		send = func() (answer, *Error) { return c.postProven(ctx, op, c.cfg.TokenURL, form, key, skew) }
+		send = func() (*wire.Answer, *Error) { return c.postProven(ctx, op, c.cfg.TokenURL, form, key, skew) }
 	}
 	a, fail := send()
 	if fail != nil {

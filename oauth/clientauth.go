@@ -33,14 +33,14 @@ func (cfg Config) keysPresent() string {
 // usesSecret reports whether the method is one by Config.ClientSecret.
 func (a ClientAuth) usesSecret() bool { return a == AuthBasic || a == AuthBasicRaw || a == AuthPost }
 
-// hint says what to check when the server does not accept the client. other is
-// for clients with a secret or without one.
-func (a ClientAuth) hint(other string) string {
+// hint says what to check when the server does not accept the client. It is empty for
+// clients with a secret or without one.
+func (a ClientAuth) hint() string {
 	switch {
 	case a == AuthPrivateKeyJWT:
 		return "check that the server knows Config.ClientKey (and ClientKeyID), whether it wants another AssertionAudience or AssertionType, and this machine's clock"
 	case a.mutualTLS():
 		return "check that the server knows the certificate, and that the endpoint is the one for certificates (mtls_endpoint_aliases)"
 	}
-	return other
+	return ""
 }

@@ -4,9 +4,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 // mutualTLS reports whether the method is one of RFC 8705 section 2.
@@ -22,12 +23,12 @@ func (cfg Config) checkCertificate() error {
 
 // checkMutualTLS returns an error if the client authenticates by certificate, but
 // the endpoint is one without TLS.
-func (cfg Config) checkMutualTLS(name, endpoint string) error {
+func (cfg Config) checkMutualTLS(field, endpoint string) error {
 	if !cfg.ClientAuth.mutualTLS() {
 		return nil
 	}
 	if u, err := url.Parse(endpoint); err == nil && u.Scheme != "https" {
-		return fmt.Errorf("%s must be https: %s is a certificate of the TLS connection", name, cfg.ClientAuth)
+		return wrong(field, "Config.%s must be https: %s is a certificate of the TLS connection", field, cfg.ClientAuth)
 	}
 	return nil
 }
@@ -54,10 +55,10 @@ func presenting(hc *http.Client, cert *tls.Certificate) (*http.Client, error) {
 	if err != nil {
 		return hc, err
 	}
-	// See defaultTransport. Besides, nobody else could close idle connections of
+	// See DefaultTransport. Besides, nobody else could close idle connections of
 	// this transport.
 	t.DisableKeepAlives = true
-	tellProxyErrors(t)
+	wire.TellProxyErrors(t)
 	c.Transport = t
 	return &c, nil
 }
@@ -83,33 +84,4 @@ func certificateTransport(base http.RoundTripper, cert *tls.Certificate) (*http.
 	// A session of the caller's resumed here would be one without the certificate.
 	t.TLSClientConfig.ClientSessionCache = nil
 	return t, nil
-}
-
-// certificateAlerts are those by which a server says what it thinks of a client's
-// certificate (RFC 8446 section 6.2).
-var certificateAlerts = [...]tls.AlertError{
-	42,  // bad_certificate
-	43,  // unsupported_certificate
-	44,  // certificate_revoked
-	45,  // certificate_expired
-	46,  // certificate_unknown
-	48,  // unknown_ca
-	49,  // access_denied
-	116, // certificate_required
-}
-
-// certificateRefused returns the cause if the server ended the handshake because
-// of the client's certificate, or because there was none, else nil. Go's own type
-// for a received alert is not exported; it prints like the exported one.
-func certificateRefused(err error) error {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" || op.Err == nil {
-		return nil
-	}
-	for _, alert := range certificateAlerts {
-		if op.Err.Error() == alert.Error() {
-			return fmt.Errorf("the server refused the connection over the client certificate (%w)", alert)
-		}
-	}
-	return nil
 }

@@ -57,8 +57,8 @@ func (c *Client) RenewsGrant(grantType string) bool { return grantType == GrantT
 // askAgain obtains a pair by client credentials, unless the server has asked to
 // wait.
 func (c *Client) askAgain(ctx context.Context) (*TokenPair, error) {
-	if until := c.waitUntil(); !until.IsZero() {
-		return nil, mustWait(opClientCredentials, until)
+	if fail := c.mustWait(opClientCredentials); fail != nil {
+		return nil, fail
 	}
 	pair, err := c.ClientCredentials(ctx)
 	if err != nil {

@@ -11,10 +11,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/evertoken/evertoken/internal/thishost"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 // ClientAuth is how the client proves who it is at the token endpoint, by its
@@ -180,7 +179,7 @@ type Config struct {
 	// data.session. The tokens and what is said about them are read there and
 	// nowhere else, unless the first of these members is missing altogether.
 	TokenPath string
-	// Preset is what this server does without telling, such as PresetGoogle(), and
+	// Preset is what this server does without telling, such as preset.Google(), and
 	// what it has to be asked for.
 	// oauthtest.Like makes a server to test against that does the same.
 	Preset Preset
@@ -209,8 +208,10 @@ type Config struct {
 	Now func() time.Time
 }
 
-// defaultTimeout is what people wait for a login server before they give up.
-const defaultTimeout = 30 * time.Second
+// wrong returns the error for a field of a Config that is wrong, in a text that names it.
+func wrong(field, format string, args ...any) error {
+	return &wire.FieldError{Field: field, Err: fmt.Errorf(format, args...)}
+}
 
 // withDefaults returns a copy of cfg that shares nothing with it and has every
 // default filled in.
@@ -243,7 +244,7 @@ func (cfg Config) withDefaults() Config {
 		cfg.ClientCertificate = &cert
 	}
 	if cfg.Timeout <= 0 {
-		cfg.Timeout = defaultTimeout
+		cfg.Timeout = wire.DefaultTimeout
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -282,29 +283,10 @@ func (cfg Config) check() error {
 		"private_key_jwt, tls_client_auth, self_signed_tls_client_auth", cfg.ClientAuth)
 }
 
-// checkEndpoint returns an error unless secrets may be sent to rawURL: https, or
-// http to a loopback address (RFC 6749 section 3.2, RFC 8252 section 8.3).
-func checkEndpoint(name, rawURL string) error {
-	if rawURL == "" {
-		return fmt.Errorf("%s is empty", name)
-	}
-	u, err := url.Parse(rawURL)
-	if err != nil || u.Host == "" {
-		return fmt.Errorf("%s is not an absolute URL", name)
-	}
-	if u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("%s must have neither fragment nor user information", name)
-	}
-	if u.Scheme == "https" || (u.Scheme == "http" && thishost.Is(u.Hostname())) {
-		return nil
-	}
-	return fmt.Errorf("%s must be https (plain http only to a loopback address)", name)
-}
-
 // String describes the configuration without its secret, key or certificate.
 func (cfg Config) String() string {
 	return fmt.Sprintf("oauth.Config{issuer:%q client:%q secret:%s%s token:%q}",
-		cfg.Issuer, cfg.ClientID, presence(cfg.ClientSecret), cfg.keysPresent(), withoutQuery(cfg.TokenURL))
+		cfg.Issuer, cfg.ClientID, wire.Presence(cfg.ClientSecret), cfg.keysPresent(), wire.WithoutQuery(cfg.TokenURL))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
@@ -312,8 +294,3 @@ func (cfg Config) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, cfg.Str
 
 // LogValue implements slog.LogValuer.
 func (cfg Config) LogValue() slog.Value { return slog.StringValue(cfg.String()) }
-
-func withoutQuery(rawURL string) string {
-	rawURL, _, _ = strings.Cut(rawURL, "?")
-	return rawURL
-}

@@ -6,13 +6,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 // fitClientAuth completes how the client authenticates by key or certificate from
 // what the server lists, and returns an error if the server offers something else.
 // Secrets are not judged: of those, servers accept what they do not list.
-func (m metadata) fitClientAuth(cfg *Config) error {
-	methods := m.list("token_endpoint_auth_methods_supported")
+func fitClientAuth(m member.Fields, cfg *Config) error {
+	methods := m.List("token_endpoint_auth_methods_supported")
 	if cfg.ClientAuth == "" && cfg.ClientKey == nil && cfg.ClientCertificate != nil {
 		cfg.ClientAuth = AuthMTLS
 		if !slices.Contains(methods, string(AuthMTLS)) && slices.Contains(methods, string(AuthSelfSignedMTLS)) {
@@ -27,15 +29,15 @@ func (m metadata) fitClientAuth(cfg *Config) error {
 		return fmt.Errorf("the server does not offer client authentication by %s; it lists %s", auth, printableList(methods))
 	}
 	if auth == AuthPrivateKeyJWT {
-		return m.fitKeyAlg(cfg)
+		return fitKeyAlg(m, cfg)
 	}
 	return nil
 }
 
 // fitKeyAlg chooses an algorithm that both the key and the server can, or checks
 // the one that is configured.
-func (m metadata) fitKeyAlg(cfg *Config) error {
-	offered := m.list("token_endpoint_auth_signing_alg_values_supported")
+func fitKeyAlg(m member.Fields, cfg *Config) error {
+	offered := m.List("token_endpoint_auth_signing_alg_values_supported")
 	if len(offered) == 0 {
 		return nil
 	}
@@ -72,15 +74,15 @@ func printableName(name string) bool {
 
 // endpointsFor returns m with the endpoints for clients that present a
 // certificate, if cfg does (RFC 8705 section 5). A browser presents none.
-func (m metadata) endpointsFor(cfg *Config) metadata {
-	var aliases map[string]json.RawMessage
+func endpointsFor(m member.Fields, cfg *Config) member.Fields {
+	var aliases member.Fields
 	if !cfg.ClientAuth.mutualTLS() && cfg.ClientCertificate == nil ||
 		json.Unmarshal(m["mtls_endpoint_aliases"], &aliases) != nil {
 		return m
 	}
 	m = maps.Clone(m)
 	for name := range aliases {
-		if strings.HasSuffix(name, "_endpoint") && name != "authorization_endpoint" && textField(aliases, name) != "" {
+		if strings.HasSuffix(name, "_endpoint") && name != "authorization_endpoint" && aliases.Text(name) != "" {
 			m[name] = aliases[name]
 		}
 	}

@@ -19,10 +19,10 @@
 // [Client.ExchangeToken].
 //
 // A program that knows an API's address only begins with [DiscoverResource], and
-// where it is no client yet, with [Register].
+// where it is no client yet, with the package register.
 //
-// Home-grown backends that hand out JWTs over JSON are no OAuth servers: a
-// [Dialect] describes one, and [NewDialectClient] talks to it.
+// Home-grown backends that hand out JWTs over JSON are no OAuth servers: the package
+// dialect talks to them.
 //
 // # Requests
 //

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 const opEndSession = "end_session"
@@ -24,7 +26,7 @@ type LogoutRequest struct {
 
 // String describes the request without ID token and state.
 func (r LogoutRequest) String() string {
-	return fmt.Sprintf("oauth.LogoutRequest{url:%q state:%s}", withoutQuery(r.URL), presence(r.State))
+	return fmt.Sprintf("oauth.LogoutRequest{url:%q state:%s}", wire.WithoutQuery(r.URL), wire.Presence(r.State))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
@@ -56,7 +58,7 @@ const maxURL = 8000
 // Config.EndSessionURL, is an [*Error] that matches [ErrMisconfigured]. t is not
 // modified. Safe for concurrent use.
 func (c *Client) EndSessionURL(t *TokenPair, returnTo string) (*LogoutRequest, error) {
-	if err := c.ready(opEndSession, "Config.EndSessionURL", c.cfg.EndSessionURL); err != nil {
+	if err := c.ready(opEndSession, "EndSessionURL", c.cfg.EndSessionURL); err != nil {
 		return nil, err
 	}
 	u, err := url.Parse(c.cfg.EndSessionURL)

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 // ErrIDToken means that an ID token failed a check (OpenID Connect Core sections 3.1.3.7
@@ -29,7 +31,7 @@ type IDTokenCheck struct {
 
 // String describes the check without the token.
 func (i IDTokenCheck) String() string {
-	return fmt.Sprintf("oauth.IDTokenCheck{issuer:%q client:%q token:%s}", i.Issuer, i.ClientID, presence(i.Token))
+	return fmt.Sprintf("oauth.IDTokenCheck{issuer:%q client:%q token:%s}", i.Issuer, i.ClientID, wire.Presence(i.Token))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
@@ -100,7 +102,7 @@ func (c *Client) checkIDToken(ctx context.Context, op, token string, want idExpe
 		return nil
 	}
 	if c.cfg.JWKSURL != "" {
-		if err := checkEndpoint("Config.JWKSURL", c.cfg.JWKSURL); err != nil {
+		if err := wire.CheckField("JWKSURL", c.cfg.JWKSURL); err != nil {
 			return idTokenError(op, ErrMisconfigured, err)
 		}
 	}
@@ -126,7 +128,7 @@ func (c *Client) verifyIDToken(ctx context.Context, token string) (err error) {
 		}
 	}()
 	return c.cfg.VerifyIDToken(ctx, IDTokenCheck{
-		Token: token, Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, JWKSURL: c.cfg.JWKSURL, HTTPClient: c.http,
+		Token: token, Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, JWKSURL: c.cfg.JWKSURL, HTTPClient: c.sender.HTTP,
 	})
 }
 

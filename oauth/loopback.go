@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/internal/thishost"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 // callbackPath is where logins return to unless Config.RedirectURL says other.
@@ -131,7 +132,7 @@ func listenError(port string, err error) *Error {
 	}
 	return &Error{
 		Op: opAuthorize, Kind: ErrMisconfigured,
-		Err:  fmt.Errorf("cannot listen for the login's return: %w", cleanCause(err)),
+		Err:  fmt.Errorf("cannot listen for the login's return: %w", wire.CleanCause(err)),
 		Hint: "configure another RedirectURL, or log in with a device code",
 	}
 }

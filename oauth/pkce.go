@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 	"golang.org/x/oauth2"
 )
 
@@ -39,7 +40,7 @@ func (c *Client) suspectPKCE(err error, req *LoginRequest) error {
 	if !ok || req.Verifier == "" || c.cfg.ClientAuth == AuthNone || errors.Is(fail, ErrClientSecretExpired) {
 		return err
 	}
-	word := codeWord(fail.Code)
+	word := wire.CodeWord(fail.Code)
 	if word != "invalid_request" && word != "invalid_client" && (word != "" || fail.Verdict() != VerdictClient) {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/register"
 )
 
 const (
@@ -154,7 +155,7 @@ func ExampleDiscoverResource() {
 		return
 	}
 	issuer := api.AuthorizationServers[0] // ask the person whether to trust it
-	registration, err := oauth.Register(ctx, issuer, oauth.ClientMetadata{ClientName: "My tool"}, oauth.Config{})
+	registration, err := register.Client(ctx, issuer, register.Metadata{ClientName: "My tool"}, oauth.Config{})
 	if err != nil {
 		fmt.Println(err)
 		return

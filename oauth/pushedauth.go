@@ -5,6 +5,10 @@ import (
 	"errors"
 	"net/url"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 const opPush = "push"
@@ -41,7 +45,7 @@ var errMustPush = errors.New("the server wants authorization requests pushed (RF
 // push hands the request in req.URL to the server, and replaces the URL by one
 // that refers to it.
 func (c *Client) push(ctx context.Context, req *LoginRequest) error {
-	if err := c.ready(opPush, "Config.PushedAuthURL", c.cfg.PushedAuthURL); err != nil {
+	if err := c.ready(opPush, "PushedAuthURL", c.cfg.PushedAuthURL); err != nil {
 		return err
 	}
 	u, err := url.Parse(req.URL)
@@ -80,14 +84,14 @@ func (c *Client) pushedURL(u *url.URL, requestURI string) string {
 // judgePushed reads the answer to a pushed request: a reference with its end, or
 // an error. RFC 9126 section 2.2 wants 201; servers also say 200. A server that
 // does not tell when the reference ends leaves expiresAt zero.
-func judgePushed(a answer) (requestURI string, expiresAt time.Time, fail *Error) {
-	fields := a.fields()
-	requestURI = textField(fields, "request_uri")
-	if !isSuccess(a.status) || !usableToken(requestURI) {
-		return "", time.Time{}, a.failure(fields)
+func judgePushed(a *wire.Answer) (requestURI string, expiresAt time.Time, fail *Error) {
+	fields := a.Fields()
+	requestURI = fields.Text("request_uri")
+	if !wire.IsSuccess(a.Status) || !member.UsableToken(requestURI) {
+		return "", time.Time{}, (*Error)(a.Failure(fields))
 	}
-	if seconds, ok := secondsField(fields, "expires_in"); ok && believable(seconds) {
-		expiresAt = a.sentAt.Round(0).Add(time.Duration(seconds) * time.Second)
+	if seconds, ok := fields.Seconds("expires_in"); ok && lifetime.Believable(seconds) {
+		expiresAt = a.SentAt.Round(0).Add(time.Duration(seconds) * time.Second)
 	}
 	return requestURI, expiresAt, nil
 }

@@ -6,10 +6,11 @@ import (
 	"encoding/json"
 	"maps"
 	"net/url"
-	"time"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-const opRefresh = "refresh"
+const opRefresh = wire.OpRefresh
 
 // RefreshToken trades a refresh token for a new pair (RFC 6749 section 6). Most
 // callers want [Client.Refresh], which keeps what the answer omits.
@@ -64,8 +65,8 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 	if t == nil || t.RefreshToken == "" {
 		return nil, &Error{Op: opRefresh, Kind: ErrLoginRequired, Err: ErrRefreshTokenRequired}
 	}
-	if until := c.waitUntil(); !until.IsZero() {
-		return nil, mustWait(opRefresh, until)
+	if fail := c.mustWait(opRefresh); fail != nil {
+		return nil, fail
 	}
 	key, fail := c.refreshKey(t)
 	if fail != nil {
@@ -139,37 +140,13 @@ func (t *TokenPair) keep(old *TokenPair) {
 	}
 }
 
-// mustWait is the error for a request that is not sent because the server has
-// asked for peace.
-func mustWait(op string, until time.Time) *Error {
-	return &Error{Op: op, Kind: ErrTransient, RetryAt: until, Hint: "the server asked to wait"}
-}
-
-// waitUntil returns until when the server wants no refreshes, or zero.
-func (c *Client) waitUntil() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.cfg.Now()
-	// Over when either clock says so: the wall clock goes on while a machine
-	// sleeps, and the monotonic one is not set back.
-	left := min(c.notBefore.Sub(now), c.notBefore.Round(0).Sub(now.Round(0)))
-	if left <= 0 {
-		return time.Time{}
-	}
-	return now.Round(0).Add(left)
-}
+// mustWait returns the error for a request that is not sent because the server has
+// asked for peace, or nil.
+func (c *Client) mustWait(op string) *Error { return (*Error)(c.pause.Refusal(op, c.cfg.Now())) }
 
 // rememberWait keeps the server's wish to be left alone.
 func (c *Client) rememberWait(err error) {
-	fail, ok := err.(*Error)
-	if !ok || fail.RetryAt.IsZero() || fail.Kind != ErrTransient {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	// As a reading of the clock, so that setting it back does not prolong the wait.
-	now := c.cfg.Now()
-	if until := now.Add(fail.RetryAt.Sub(now.Round(0))); until.After(c.notBefore) {
-		c.notBefore = until
+	if fail, ok := err.(*Error); ok {
+		c.pause.Remember((*wire.Failure)(fail), c.cfg.Now())
 	}
 }

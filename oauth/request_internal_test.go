@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"testing"
 	"time"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 // What is kept of an answer must not keep the rest of it, nor change with the
@@ -18,7 +20,7 @@ func TestExtraFieldsHaveMemoryOfTheirOwn(t *testing.T) {
 	if err := direct.UnmarshalJSON(body); err != nil {
 		t.Fatal(err)
 	}
-	answered, fail := judge(answer{op: opRefresh, status: 200, body: body, whole: true, received: time.Now()})
+	answered, fail := judge(&wire.Answer{Op: opRefresh, Status: 200, Body: body, Whole: true, Received: time.Now()})
 	if fail != nil {
 		t.Fatal(fail)
 	}

@@ -7,6 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 const opTokenExchange = "token_exchange"
@@ -43,7 +46,7 @@ type TokenExchange struct {
 // String describes the exchange without its tokens.
 func (x TokenExchange) String() string {
 	return fmt.Sprintf("oauth.TokenExchange{subject:%s actor:%s audiences:%d resources:%d}",
-		presence(x.SubjectToken), presence(x.ActorToken), len(x.Audiences), len(x.Resources))
+		wire.Presence(x.SubjectToken), wire.Presence(x.ActorToken), len(x.Audiences), len(x.Resources))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
@@ -66,7 +69,7 @@ func (x TokenExchange) LogValue() slog.Value { return slog.StringValue(x.String(
 // RequestedTokenType is [ErrMisconfigured] and is dropped. Safe for concurrent
 // use.
 func (c *Client) ExchangeToken(ctx context.Context, x TokenExchange) (*TokenPair, error) {
-	if err := c.ready(opTokenExchange, "Config.TokenURL", c.cfg.TokenURL); err != nil {
+	if err := c.ready(opTokenExchange, "TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
 	}
 	form, err := c.exchangeForm(x)
@@ -130,14 +133,14 @@ func orAccessToken(tokenType string) string {
 // IssuedTokenType returns what kind of token a token exchange gave
 // (issued_token_type, RFC 8693 section 2.2.1): TokenTypeAccessToken and the like,
 // or "" for a pair of another origin and where the server did not say.
-func (t *TokenPair) IssuedTokenType() string { return textField(t.Extra, "issued_token_type") }
+func (t *TokenPair) IssuedTokenType() string { return member.Fields(t.Extra).Text("issued_token_type") }
 
 var errOtherTokenType = errors.New("the server issued a token of another type than requested")
 
 // judgeTokenExchange is judge for a token exchange: exactly one of pair and error.
 // A server that leaves out issued_token_type, which section 2.2.1 requires, is
 // taken to have issued what was requested.
-func judgeTokenExchange(a answer, requested string) (*TokenPair, *Error) {
+func judgeTokenExchange(a *wire.Answer, requested string) (*TokenPair, *Error) {
 	pair, fail := judge(a)
 	if fail != nil {
 		if fail.Code == "invalid_request" && fail.Kind == ErrMisconfigured {
@@ -146,7 +149,7 @@ func judgeTokenExchange(a answer, requested string) (*TokenPair, *Error) {
 		return nil, fail
 	}
 	if issued := pair.IssuedTokenType(); requested != "" && issued != "" && issued != requested {
-		return nil, &Error{Op: a.op, Kind: ErrMisconfigured, Status: a.status, Sent: true, Err: errOtherTokenType,
+		return nil, &Error{Op: a.Op, Kind: ErrMisconfigured, Status: a.Status, Sent: true, Err: errOtherTokenType,
 			Hint: "request a type that the server issues"}
 	}
 	return pair, nil
@@ -173,8 +176,8 @@ func (c *Client) TokenExchangeRefresher(source func(context.Context) (TokenExcha
 // [ErrMisconfigured] here. After an answer with Retry-After it fails with [ErrTransient] until then,
 // without a request, like [Client.Refresh].
 func (r *TokenExchangeRefresher) Refresh(ctx context.Context, _ *TokenPair) (*TokenPair, error) {
-	if until := r.client.waitUntil(); !until.IsZero() {
-		return nil, mustWait(opTokenExchange, until)
+	if fail := r.client.mustWait(opTokenExchange); fail != nil {
+		return nil, fail
 	}
 	x, err := r.source(ctx)
 	if err != nil {

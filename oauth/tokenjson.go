@@ -1,16 +1,12 @@
 package oauth
 
 import (
-	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
-	"math"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
 )
 
 // storedPair is the JSON form of a TokenPair: the field names of RFC 6749
@@ -83,27 +79,27 @@ func (t *TokenPair) UnmarshalJSON(data []byte) error {
 	if fields == nil {
 		return errors.New("oauth: stored token pair is not a JSON object")
 	}
-	foreign := timeField(fields, "issued_at").IsZero() // MarshalJSON writes what an answer was sent at
+	foreign := fields.Time("issued_at").IsZero() // MarshalJSON writes what an answer was sent at
 	if foreign {
 		foreignNames(fields)
 	}
 	p := TokenPair{
-		AccessToken:      textField(fields, "access_token"),
-		RefreshToken:     textField(fields, "refresh_token"),
-		TokenType:        textField(fields, "token_type"),
-		ExpiresAt:        timeField(fields, "expires_at"),
-		IssuedAt:         timeField(fields, "issued_at"),
-		RefreshAt:        timeField(fields, "refresh_at"),
-		RefreshExpiresAt: timeField(fields, "refresh_expires_at"),
-		Scope:            scopeField(fields),
-		IDToken:          textField(fields, "id_token"),
-		GrantType:        textField(fields, "grant_type"),
+		AccessToken:      fields.Text("access_token"),
+		RefreshToken:     fields.Text("refresh_token"),
+		TokenType:        fields.Text("token_type"),
+		ExpiresAt:        fields.Time("expires_at"),
+		IssuedAt:         fields.Time("issued_at"),
+		RefreshAt:        fields.Time("refresh_at"),
+		RefreshExpiresAt: fields.Time("refresh_expires_at"),
+		Scope:            fields.Scope(),
+		IDToken:          fields.Text("id_token"),
+		GrantType:        fields.Text("grant_type"),
 	}
 	if foreign {
 		p.readForeign(fields)
 	}
-	p.ExpiresIn, _ = secondsField(fields, "expires_in")
-	if skew, _ := secondsField(fields, "clock_skew"); believable(max(skew, -skew)) {
+	p.ExpiresIn, _ = fields.Seconds("expires_in")
+	if skew, _ := fields.Seconds("clock_skew"); lifetime.Believable(max(skew, -skew)) {
 		p.Skew = time.Duration(skew) * time.Second
 	}
 	if p.AccessToken == "" && p.RefreshToken == "" {
@@ -114,7 +110,7 @@ func (t *TokenPair) UnmarshalJSON(data []byte) error {
 			return err
 		}
 	}
-	p.Extra = without(fields, storedNames)
+	p.Extra = fields.Without(storedNames)
 	*t = p
 	return nil
 }
@@ -125,81 +121,4 @@ func timeOrNil(t time.Time) *time.Time {
 	}
 	t = t.Round(0).UTC()
 	return &t
-}
-
-// without returns the fields not named in known, or nil if there are none. They
-// have memory of their own: they are kept, and what they were read from is not.
-func without(fields map[string]json.RawMessage, known []string) map[string]json.RawMessage {
-	for _, k := range known {
-		delete(fields, k)
-	}
-	if len(fields) == 0 {
-		return nil
-	}
-	for k, v := range fields {
-		fields[k] = bytes.Clone(v)
-	}
-	return fields
-}
-
-// textField returns a string field, or "" if it is absent or of another type.
-func textField(fields map[string]json.RawMessage, name string) string {
-	return member.Text(fields[name])
-}
-
-// scopeField reads scope as the space-separated string of RFC 6749 section 3.3
-// or as the array of strings that some servers send.
-func scopeField(fields map[string]json.RawMessage) string {
-	if s := textField(fields, "scope"); s != "" {
-		return s
-	}
-	raw, found := fields["scope"]
-	var list []string
-	if !found || json.Unmarshal(raw, &list) != nil {
-		return ""
-	}
-	return strings.Join(list, " ")
-}
-
-func timeField(fields map[string]json.RawMessage, name string) time.Time {
-	var t time.Time
-	if raw, found := fields[name]; !found || json.Unmarshal(raw, &t) != nil {
-		return time.Time{}
-	}
-	if year := t.UTC().Year(); year < 1 || year > 9999 {
-		return time.Time{} // an offset can lead where no time can be written
-	}
-	return t
-}
-
-// secondsField reads a number of seconds, as secondsValue does. It reports false
-// when the field is absent or not a number.
-func secondsField(fields map[string]json.RawMessage, name string) (int64, bool) {
-	raw, found := fields[name]
-	if !found {
-		return 0, false
-	}
-	return secondsValue(raw)
-}
-
-// secondsValue reads an integer, a float, either of them as a string, or a list of one
-// such. Fractions are dropped, values beyond int64 saturate. It reports false for
-// anything else.
-func secondsValue(raw json.RawMessage) (int64, bool) {
-	raw = onlyOne(raw)
-	text := strings.TrimSpace(cmp.Or(member.Text(raw), string(raw)))
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return n, true
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if (err != nil && !errors.Is(err, strconv.ErrRange)) || math.IsNaN(f) {
-		return 0, false
-	}
-	switch {
-	case f >= math.MaxInt64:
-		return math.MaxInt64, true
-	case f <= math.MinInt64:
-		return math.MinInt64, true
-	}
-	return int64(f), true
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/register"
 )
 
 // secret is planted wherever a secret can be, and searched in whatever is
@@ -76,7 +77,7 @@ func printables(t *testing.T) map[string]any {
 		"pair": *pair, "pair pointer": pair,
 		"config": cfg, "config pointer": &cfg, "client": client,
 		"login": *login, "login pointer": login,
-		"registration":   oauth.Registration{ClientID: "id", ClientSecret: secret, AccessToken: secret},
+		"registration":   register.Registration{ClientID: "id", ClientSecret: secret, AccessToken: secret},
 		"logout":         oauth.LogoutRequest{URL: "https://auth.test/logout?id_token_hint=" + secret, State: secret},
 		"token exchange": oauth.TokenExchange{SubjectToken: secret, ActorToken: secret},
 		"device code":    *code, "device code pointer": code,

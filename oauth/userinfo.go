@@ -6,6 +6,8 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 const opUserinfo = "userinfo"
@@ -35,7 +37,7 @@ type Userinfo struct {
 // rejected access token is [ErrTransient] with Status 401. Signed answers are not
 // supported ([ErrMisconfigured]). t is not modified. Safe for concurrent use.
 func (c *Client) Userinfo(ctx context.Context, t *TokenPair) (*Userinfo, error) {
-	if err := c.ready(opUserinfo, "Config.UserinfoURL", c.cfg.UserinfoURL); err != nil {
+	if err := c.ready(opUserinfo, "UserinfoURL", c.cfg.UserinfoURL); err != nil {
 		return nil, err
 	}
 	a, fail := c.present(ctx, opUserinfo, c.cfg.UserinfoURL, t)
@@ -56,27 +58,27 @@ var (
 
 // judgeUserinfo reads the answer: exactly one of result and error. subject is the
 // one expected, or empty if any will do.
-func judgeUserinfo(a answer, subject string) (*Userinfo, *Error) {
-	fields := a.fields()
+func judgeUserinfo(a *wire.Answer, subject string) (*Userinfo, *Error) {
+	fields := a.Fields()
 	info := &Userinfo{
-		Subject:           textField(fields, "sub"),
-		Name:              textField(fields, "name"),
-		PreferredUsername: textField(fields, "preferred_username"),
-		Email:             textField(fields, "email"),
+		Subject:           fields.Text("sub"),
+		Name:              fields.Text("name"),
+		PreferredUsername: fields.Text("preferred_username"),
+		Email:             fields.Text("email"),
 		Claims:            fields,
 	}
 	_ = json.Unmarshal(fields["email_verified"], &info.EmailVerified) // anything but true is false
 	switch {
-	case isSuccess(a.status) && info.Subject != "" && (subject == "" || info.Subject == subject):
+	case wire.IsSuccess(a.Status) && info.Subject != "" && (subject == "" || info.Subject == subject):
 		return info, nil
-	case isSuccess(a.status) && info.Subject != "":
-		return nil, &Error{Op: a.op, Kind: ErrMisconfigured, Status: a.status, Sent: true, Err: errOtherSubject}
+	case wire.IsSuccess(a.Status) && info.Subject != "":
+		return nil, &Error{Op: a.Op, Kind: ErrMisconfigured, Status: a.Status, Sent: true, Err: errOtherSubject}
 	}
-	fail := a.inquiryFailure(fields)
-	if a.status == http.StatusUnauthorized {
-		a.explainRejection(fail)
+	fail := (*Error)(a.InquiryFailure(fields))
+	if a.Status == http.StatusUnauthorized {
+		explainRejection(a, fail)
 	}
-	if kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type")); isSuccess(a.status) && kind == "application/jwt" {
+	if kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); wire.IsSuccess(a.Status) && kind == "application/jwt" {
 		fail.Kind, fail.Err = ErrMisconfigured, errSignedUserinfo
 		fail.Hint = "register the client for plain JSON userinfo"
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/register"
 )
 
 func TestDiscoverTakesAWellKnownAddressForItsIssuer(t *testing.T) {
@@ -68,7 +69,7 @@ func TestIssuerOfAWellKnownAddressMayEndInASlash(t *testing.T) {
 
 func TestRegistrationTakesAWellKnownAddressToo(t *testing.T) {
 	s := oauthtest.New(oauthtest.Config{IssuerPath: "/tenant"})
-	r, err := oauth.Register(t.Context(), s.Issuer()+"/.well-known/openid-configuration", oauth.ClientMetadata{}, oauth.Config{HTTPClient: s.Client()})
+	r, err := register.Client(t.Context(), s.Issuer()+"/.well-known/openid-configuration", register.Metadata{}, oauth.Config{HTTPClient: s.Client()})
 	if err != nil || r.Issuer != s.Issuer() {
 		t.Errorf("got %v, %v; want a client of %s", r, err, s.Issuer())
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/preset"
 )
 
 // manners are what a server does or wants otherwise than most without saying so. A
@@ -25,16 +26,16 @@ type manners struct {
 // presets are the services that can be named.
 var presets = map[string]func() oauth.Preset{
 	"":           func() oauth.Preset { return oauth.Preset{} },
-	"atlassian":  oauth.PresetAtlassian,
-	"dropbox":    oauth.PresetDropbox,
-	"entra":      oauth.PresetEntraID,
-	"github-app": oauth.PresetGitHubApp,
-	"gitlab":     oauth.PresetGitLab,
-	"google":     oauth.PresetGoogle,
-	"okta":       oauth.PresetOkta,
-	"reddit":     oauth.PresetReddit,
-	"x":          oauth.PresetX,
-	"xero":       oauth.PresetXero,
+	"atlassian":  preset.Atlassian,
+	"dropbox":    preset.Dropbox,
+	"entra":      preset.EntraID,
+	"github-app": preset.GitHubApp,
+	"gitlab":     preset.GitLab,
+	"google":     preset.Google,
+	"okta":       preset.Okta,
+	"reddit":     preset.Reddit,
+	"x":          preset.X,
+	"xero":       preset.Xero,
 }
 
 // presetNames lists the services for people.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/preset"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -90,7 +91,7 @@ func TestMannersSurviveTheProfile(t *testing.T) {
 		t.Errorf("got %+v, %v; want %+v", back.manners, err, all)
 	}
 	cfg, err := back.config()
-	if err != nil || cfg.Preset.RefreshIdleLimit != oauth.PresetGoogle().RefreshIdleLimit || cfg.DefaultLifetime != 90*time.Minute ||
+	if err != nil || cfg.Preset.RefreshIdleLimit != preset.Google().RefreshIdleLimit || cfg.DefaultLifetime != 90*time.Minute ||
 		cfg.ScopeSeparator != "," || !cfg.DisablePKCE || cfg.TokenPath != "a.b" {
 		t.Errorf("the client does not mind them: %+v, %v", cfg, err)
 	}

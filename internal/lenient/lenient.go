@@ -24,7 +24,7 @@ type Object struct {
 	// Members are those that stand whole in the answer, nil without an object. Of
 	// members with one name the last counts, as in encoding/json. They may share
 	// memory with the answer.
-	Members map[string]json.RawMessage
+	Members member.Fields
 	// Closed says that the end of the object was seen. If not, members may be
 	// missing: those that stood behind the cut, or behind what cannot be read.
 	Closed bool
@@ -143,7 +143,7 @@ func parse(text []byte) (Object, int) {
 	if n := len(whole) - 1; !o.Closed && n >= 0 && isCut(whole[n].Value, text) {
 		whole = whole[:n]
 	}
-	o.Members = make(map[string]json.RawMessage, len(whole))
+	o.Members = make(member.Fields, len(whole))
 	for _, m := range whole {
 		name, _ := m.Name.Value.(hujson.Literal)
 		o.Members[member.Text(json.RawMessage(name))] = standard(m.Value)

@@ -5,10 +5,13 @@ package member
 
 import "encoding/json"
 
+// Fields are the members of a JSON object by name.
+type Fields map[string]json.RawMessage
+
 // Object returns the members of the JSON object that data is (of members with one
 // name, the last), or nil if data is none.
-func Object(data []byte) map[string]json.RawMessage {
-	var members map[string]json.RawMessage
+func Object(data []byte) Fields {
+	var members Fields
 	if json.Unmarshal(data, &members) != nil {
 		return nil
 	}
