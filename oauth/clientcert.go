@@ -2,40 +2,15 @@ package oauth
 
 import (
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
+	"time"
 
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-// mutualTLS reports whether the method is one of RFC 8705 section 2.
-func (a ClientAuth) mutualTLS() bool { return a == AuthMTLS || a == AuthSelfSignedMTLS }
-
-// checkCertificate returns an error unless something presents a certificate.
-func (cfg Config) checkCertificate() error {
-	if cfg.ClientCertificate == nil && cfg.HTTPClient == nil {
-		return fmt.Errorf("Config.ClientAuth %s needs a ClientCertificate, or an HTTPClient that presents one", cfg.ClientAuth)
-	}
-	return nil
-}
-
-// checkMutualTLS returns an error if the client authenticates by certificate, but
-// the endpoint is one without TLS.
-func (cfg Config) checkMutualTLS(field, endpoint string) error {
-	if !cfg.ClientAuth.mutualTLS() {
-		return nil
-	}
-	if u, err := url.Parse(endpoint); err == nil && u.Scheme != "https" {
-		return wrong(field, "Config.%s must be https: %s is a certificate of the TLS connection", field, cfg.ClientAuth)
-	}
-	return nil
-}
-
 var (
-	errBadCertificate = errors.New("Config.ClientCertificate has no certificate or no private key")
-	errOwnTransport   = errors.New("Config.HTTPClient has a transport of its own, which Config.ClientCertificate cannot be added to; let that present the certificate")
+	errBadCertificate = wire.Wrong("ClientAuth", "has a certificate without its bytes or without a private key")
+	errOwnTransport   = wire.Wrong("HTTPClient", "has a transport of its own, which the client certificate cannot be added to; let that present the certificate")
 )
 
 // presenting returns an HTTP client like hc that presents the certificate to
@@ -84,4 +59,35 @@ func certificateTransport(base http.RoundTripper, cert *tls.Certificate) (*http.
 	// A session of the caller's resumed here would be one without the certificate.
 	t.TLSClientConfig.ClientSessionCache = nil
 	return t, nil
+}
+
+// maxIdle is how long a connection to an API is kept that nobody uses, where
+// nothing else is configured: as long as http.DefaultTransport does.
+const maxIdle = 90 * time.Second
+
+// resourceTransport makes the transport of ResourceTransport, or returns nil.
+func resourceTransport(hc *http.Client, cert *tls.Certificate) *http.Transport {
+	if cert == nil {
+		return nil
+	}
+	var base http.RoundTripper
+	if hc != nil {
+		base = hc.Transport
+	}
+	t, err := certificateTransport(base, cert)
+	if err != nil {
+		return nil // NewClient has found that, too
+	}
+	if t.IdleConnTimeout == 0 {
+		t.IdleConnTimeout = maxIdle
+	}
+	return t
+}
+
+// certificateSeen lists what a server can see of a certificate. It is empty without one.
+func certificateSeen(cert *tls.Certificate) []string {
+	if cert == nil || len(cert.Certificate) == 0 {
+		return nil
+	}
+	return []string{"certificate", string(cert.Certificate[0])}
 }

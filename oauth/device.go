@@ -11,10 +11,9 @@ import (
 
 	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/oauth/internal/lifetime"
+	"github.com/evertoken/evertoken/oauth/internal/login"
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
-
-const opDevice = wire.OpDevice
 
 // A DeviceCode is a device login that waits for its person (RFC 8628 section
 // 3.2). It prints redacted: the device code is what the tokens are given for.
@@ -70,15 +69,15 @@ func (c *Client) DeviceLogin(ctx context.Context) (*TokenPair, error) {
 }
 
 func (c *Client) showDeviceCode(code *DeviceCode) {
-	c.say("To log in, open this address on any device:\n\n  %s\n\nand enter the code\n\n  %s\n\n", code.VerificationURI, code.UserCode)
+	c.person().Say("To log in, open this address on any device:\n\n  %s\n\nand enter the code\n\n  %s\n\n", code.VerificationURI, code.UserCode)
 	if code.VerificationURIComplete != "" {
-		c.say("This address has the code in it already:\n\n  %s\n\n", code.VerificationURIComplete)
+		c.person().Say("This address has the code in it already:\n\n  %s\n\n", code.VerificationURIComplete)
 	}
 	host := code.VerificationURI
 	if u, err := url.Parse(code.VerificationURI); err == nil {
 		host = u.Host
 	}
-	c.say("Enter it only on a page at %s. The code ends at %s. Waiting; stop with Ctrl-C.\n",
+	c.person().Say("Enter it only on a page at %s. The code ends at %s. Waiting; stop with Ctrl-C.\n",
 		host, code.ExpiresAt.Local().Format(time.TimeOnly))
 }
 
@@ -197,7 +196,7 @@ func (c *Client) DeviceToken(ctx context.Context, code *DeviceCode) (*TokenPair,
 			return nil, p.expired()
 		}
 		if !sleep(ctx, wait) {
-			return nil, unfinished(ctx, opDevice)
+			return nil, (*Error)(login.Unfinished(ctx, opDevice))
 		}
 		pair, err := c.grantWith(ctx, opDevice, url.Values{
 			"grant_type":  {"urn:ietf:params:oauth:grant-type:device_code"},

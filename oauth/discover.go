@@ -2,34 +2,11 @@ package oauth
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 
-	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/oauth/internal/metadata"
-	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
-
-const opDiscover = metadata.OpDiscover
-
-// Metadata is what a server publishes about itself beyond what [Config] holds
-// (RFC 8414 section 2, OpenID Connect Discovery section 3). Servers leave out
-// what they do and list what they refuse, so it serves for display and guesses.
-type Metadata struct {
-	// ScopesSupported are scopes that may be asked for.
-	ScopesSupported []string
-	// GrantTypesSupported are the grants, empty if not told.
-	GrantTypesSupported []string
-	// JWKSURL is where the keys are that ID tokens are signed with.
-	JWKSURL string
-	// EndSessionURL is where a browser logs out (OpenID Connect RP-Initiated
-	// Logout). See [Client.EndSessionURL].
-	EndSessionURL string
-	// Raw holds every member as published.
-	Raw map[string]json.RawMessage
-}
 
 // Metadata returns a copy of what [Discover] found, or nil for a Client that
 // NewClient made.
@@ -59,9 +36,9 @@ func (c *Client) Metadata() *Metadata {
 // does, or with a slash at its end if the server spells it so.
 //
 // Endpoints that cfg names are kept, and so is cfg.ClientAuth; otherwise that is
-// chosen from what the server lists: basic if it may, else post. A client with a
-// key or certificate gets the method and algorithm for it, fails if the server
-// lists others only, and with a certificate uses the server's
+// chosen from what the server lists: a secret is sent by HTTP Basic if it may, else in
+// the body. A client with a key or certificate gets the method and algorithm for it,
+// fails if the server lists others only, and with a certificate uses the server's
 // mtls_endpoint_aliases (RFC 8705 section 5). RequireIss is set when the server
 // announces iss (RFC 9207), RequirePushedAuth when it takes no other requests (RFC
 // 9126 section 5). cfg.Issuer is overwritten. That a server does not list S256
@@ -97,69 +74,6 @@ func Discover(ctx context.Context, issuer string, cfg Config) (*Client, error) {
 	client := NewClient(cfg)
 	client.meta = extras(doc)
 	return client, nil
-}
-
-// fill puts what the metadata says into cfg, without replacing what is there.
-func fill(m member.Fields, cfg *Config) error {
-	m = endpointsFor(m, cfg)
-	endpoints := []struct {
-		member, name string
-		target       *string
-	}{
-		{"authorization_endpoint", "Config.AuthURL", &cfg.AuthURL},
-		{"token_endpoint", "Config.TokenURL", &cfg.TokenURL},
-		{"device_authorization_endpoint", "Config.DeviceAuthURL", &cfg.DeviceAuthURL},
-		{"revocation_endpoint", "Config.RevocationURL", &cfg.RevocationURL},
-		{"introspection_endpoint", "Config.IntrospectionURL", &cfg.IntrospectionURL},
-		{"userinfo_endpoint", "Config.UserinfoURL", &cfg.UserinfoURL},
-		{"pushed_authorization_request_endpoint", "Config.PushedAuthURL", &cfg.PushedAuthURL},
-		{"end_session_endpoint", "Config.EndSessionURL", &cfg.EndSessionURL},
-		{"registration_endpoint", "Config.RegistrationURL", &cfg.RegistrationURL},
-	}
-	for _, e := range endpoints {
-		if *e.target == "" {
-			*e.target = m.Text(e.member)
-		}
-		if *e.target == "" && e.member != "token_endpoint" {
-			continue
-		}
-		if err := wire.CheckEndpoint(fmt.Sprintf("%s (%s)", e.name, e.member), *e.target); err != nil {
-			return err
-		}
-	}
-	if cfg.JWKSURL == "" {
-		cfg.JWKSURL = m.Text("jwks_uri") // checked when it is needed, which is seldom
-	}
-	if cfg.ClientAuth == "" && cfg.ClientKey == nil && cfg.ClientSecret != "" {
-		cfg.ClientAuth = clientAuth(m)
-	}
-	if m.Says("authorization_response_iss_parameter_supported") {
-		cfg.RequireIss = true
-	}
-	if m.Says("require_pushed_authorization_requests") {
-		cfg.RequirePushedAuth = true
-	}
-	return nil
-}
-
-// clientAuth chooses how a client with a secret authenticates. A list that has
-// neither way is not believed: RFC 8414 section 2 makes basic the default.
-func clientAuth(m member.Fields) ClientAuth {
-	methods := m.List("token_endpoint_auth_methods_supported")
-	if !slices.Contains(methods, string(AuthBasic)) && slices.Contains(methods, string(AuthPost)) {
-		return AuthPost
-	}
-	return AuthBasic
-}
-
-func extras(m member.Fields) *Metadata {
-	return &Metadata{
-		ScopesSupported:     m.List("scopes_supported"),
-		GrantTypesSupported: m.List("grant_types_supported"),
-		JWKSURL:             m.Text("jwks_uri"),
-		EndSessionURL:       m.Text("end_session_endpoint"),
-		Raw:                 m,
-	}
 }
 
 // IssuerOf returns the issuer whose metadata is published at a well-known address:

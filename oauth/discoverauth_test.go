@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -20,42 +21,46 @@ func TestKeyOrCertificateIsFittedToWhatTheServerLists(t *testing.T) {
 		t.Fatal(err1, err2)
 	}
 	cert := new(tls.Certificate)
+	byKey := func(key crypto.Signer, alg string) ClientAuth {
+		return PrivateKeyJWT(AssertionKey{Signer: key, Algorithm: alg})
+	}
 	for _, tt := range []struct {
 		name          string
-		cfg           Config
+		auth          ClientAuth
 		methods, algs string
-		auth          ClientAuth // as it is afterwards, with defaults
+		method        string // as it is afterwards, with defaults
 		alg           string
 		words         string // of the error; "" for none
 	}{
-		{name: "key", cfg: Config{ClientKey: rsaKey}, methods: `["private_key_jwt"]`, algs: `["RS256","ES256"]`, auth: AuthPrivateKeyJWT, alg: "RS256"},
-		{name: "PS256 alone", cfg: Config{ClientKey: rsaKey}, methods: `["private_key_jwt"]`, algs: `["PS256","ES256"]`, auth: AuthPrivateKeyJWT, alg: "PS256"},
-		{name: "nothing listed", cfg: Config{ClientKey: rsaKey}, auth: AuthPrivateKeyJWT, alg: "RS256"},
-		{name: "no algorithms listed", cfg: Config{ClientKey: ecKey}, methods: `["private_key_jwt"]`, auth: AuthPrivateKeyJWT, alg: "ES256"},
-		{name: "empty lists", cfg: Config{ClientKey: ecKey}, methods: `[]`, algs: `[]`, auth: AuthPrivateKeyJWT, alg: "ES256"},
-		{name: "configured", cfg: Config{ClientKey: rsaKey, ClientKeyAlg: "PS512"}, algs: `["RS256","PS512"]`, auth: AuthPrivateKeyJWT, alg: "PS512"},
-		{name: "not offered", cfg: Config{ClientKey: ecKey}, methods: `["client_secret_basic","<b>","none"]`, words: "private_key_jwt; it lists client_secret_basic, none"},
-		{name: "wrong algorithms", cfg: Config{ClientKey: ecKey}, algs: `["RS256"]`, words: "signed with ES256; it lists RS256"},
-		{name: "configured one not listed", cfg: Config{ClientKey: rsaKey, ClientKeyAlg: "PS256"}, algs: `["RS256"]`, words: "signed with PS256; it lists RS256"},
-		{name: "certificate", cfg: Config{ClientCertificate: cert}, methods: `["tls_client_auth","self_signed_tls_client_auth"]`, auth: AuthMTLS},
-		{name: "certificate, self-signed listed", cfg: Config{ClientCertificate: cert}, methods: `["none","self_signed_tls_client_auth"]`, auth: AuthSelfSignedMTLS},
-		{name: "certificate, nothing listed", cfg: Config{ClientCertificate: cert}, auth: AuthMTLS},
-		{name: "certificate not offered", cfg: Config{ClientCertificate: cert}, methods: `["client_secret_post"]`, words: "tls_client_auth; it lists client_secret_post"},
-		{name: "the other kind", cfg: Config{ClientAuth: AuthSelfSignedMTLS, ClientCertificate: cert}, methods: `["tls_client_auth"]`, words: "self_signed_tls_client_auth"},
-		{name: "key beside certificate", cfg: Config{ClientKey: ecKey, ClientCertificate: cert}, methods: `["private_key_jwt"]`, auth: AuthPrivateKeyJWT, alg: "ES256"},
-		{name: "secrets are not judged", cfg: Config{ClientAuth: AuthPost, ClientSecret: "s", ClientKey: ecKey}, methods: `["client_secret_basic"]`, algs: `["RS256"]`, auth: AuthPost, alg: "ES256"},
-		{name: "nor are public clients", methods: `["client_secret_basic"]`, auth: AuthNone},
+		{name: "key", auth: byKey(rsaKey, ""), methods: `["private_key_jwt"]`, algs: `["RS256","ES256"]`, method: authPrivateKeyJWT, alg: "RS256"},
+		{name: "PS256 alone", auth: byKey(rsaKey, ""), methods: `["private_key_jwt"]`, algs: `["PS256","ES256"]`, method: authPrivateKeyJWT, alg: "PS256"},
+		{name: "nothing listed", auth: byKey(rsaKey, ""), method: authPrivateKeyJWT, alg: "RS256"},
+		{name: "no algorithms listed", auth: byKey(ecKey, ""), methods: `["private_key_jwt"]`, method: authPrivateKeyJWT, alg: "ES256"},
+		{name: "empty lists", auth: byKey(ecKey, ""), methods: `[]`, algs: `[]`, method: authPrivateKeyJWT, alg: "ES256"},
+		{name: "configured", auth: byKey(rsaKey, "PS512"), algs: `["RS256","PS512"]`, method: authPrivateKeyJWT, alg: "PS512"},
+		{name: "not offered", auth: byKey(ecKey, ""), methods: `["client_secret_basic","<b>","none"]`, words: "private_key_jwt; it lists client_secret_basic, none"},
+		{name: "wrong algorithms", auth: byKey(ecKey, ""), algs: `["RS256"]`, words: "signed with ES256; it lists RS256"},
+		{name: "configured one not listed", auth: byKey(rsaKey, "PS256"), algs: `["RS256"]`, words: "signed with PS256; it lists RS256"},
+		{name: "certificate", auth: TLSClientAuth(cert), methods: `["tls_client_auth","self_signed_tls_client_auth"]`, method: authMTLS},
+		{name: "certificate, self-signed listed", auth: TLSClientAuth(cert), methods: `["none","self_signed_tls_client_auth"]`, method: authSelfSignedMTLS},
+		{name: "certificate, nothing listed", auth: TLSClientAuth(cert), method: authMTLS},
+		{name: "certificate not offered", auth: TLSClientAuth(cert), methods: `["client_secret_post"]`, words: "tls_client_auth; it lists client_secret_post"},
+		{name: "the other kind", auth: SelfSignedTLSClientAuth(cert), methods: `["tls_client_auth"]`, words: "self_signed_tls_client_auth"},
+		{name: "key beside certificate", auth: byKey(ecKey, "").Presenting(cert), methods: `["private_key_jwt"]`, method: authPrivateKeyJWT, alg: "ES256"},
+		{name: "secrets are not judged", auth: SecretPost("s"), methods: `["client_secret_basic"]`, algs: `["RS256"]`, method: authPost},
+		{name: "nor are public clients", methods: `["client_secret_basic"]`, method: authNone},
 	} {
 		m := member.Fields{"token_endpoint_auth_methods_supported": []byte(tt.methods), "token_endpoint_auth_signing_alg_values_supported": []byte(tt.algs)}
-		err := fitClientAuth(m, &tt.cfg)
+		cfg := Config{ClientAuth: tt.auth}
+		err := fitClientAuth(m, &cfg)
 		if tt.words != "" {
 			if err == nil || !strings.Contains(err.Error(), tt.words) {
 				t.Errorf("%s: got %v; want an error with %q", tt.name, err, tt.words)
 			}
 			continue
 		}
-		if got := tt.cfg.withDefaults(); err != nil || got.ClientAuth != tt.auth || got.ClientKeyAlg != tt.alg {
-			t.Errorf("%s: got %s with %q, %v; want %s with %q", tt.name, got.ClientAuth, got.ClientKeyAlg, err, tt.auth, tt.alg)
+		if got := cfg.auth(); err != nil || got.Method() != tt.method || got.key.withDefaults().Algorithm != tt.alg {
+			t.Errorf("%s: got %s with %q, %v; want %s with %q", tt.name, got.Method(), got.key.withDefaults().Algorithm, err, tt.method, tt.alg)
 		}
 	}
 }
@@ -69,16 +74,16 @@ func TestAliasesAreForClientsWithACertificate(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name string
-		cfg  Config
+		auth ClientAuth
 		want string
 	}{
-		{"public", Config{}, "https://a.test/token"},
-		{"secret", Config{ClientAuth: AuthBasic}, "https://a.test/token"},
-		{"mutual TLS", Config{ClientAuth: AuthMTLS}, "https://m.test/token"},
-		{"self-signed", Config{ClientAuth: AuthSelfSignedMTLS}, "https://m.test/token"},
-		{"a certificate for bound tokens", Config{ClientAuth: AuthPrivateKeyJWT, ClientCertificate: new(tls.Certificate)}, "https://m.test/token"},
+		{"public", ClientAuth{}, "https://a.test/token"},
+		{"secret", Secret("s"), "https://a.test/token"},
+		{"mutual TLS", TLSClientAuth(nil), "https://m.test/token"},
+		{"self-signed", SelfSignedTLSClientAuth(nil), "https://m.test/token"},
+		{"a certificate for bound tokens", PrivateKeyJWT(AssertionKey{}).Presenting(new(tls.Certificate)), "https://m.test/token"},
 	} {
-		got := endpointsFor(m, &tt.cfg)
+		got := endpointsFor(m, tt.auth)
 		if got.Text("token_endpoint") != tt.want {
 			t.Errorf("%s: token endpoint %s; want %s", tt.name, got["token_endpoint"], tt.want)
 		}
@@ -86,31 +91,31 @@ func TestAliasesAreForClientsWithACertificate(t *testing.T) {
 			t.Errorf("%s: an alias took the place of something it is not for: %s", tt.name, got)
 		}
 	}
-	if got := endpointsFor(m, &Config{ClientAuth: AuthMTLS}); got.Text("pushed_authorization_request_endpoint") != "https://m.test/par" {
+	if got := endpointsFor(m, TLSClientAuth(nil)); got.Text("pushed_authorization_request_endpoint") != "https://m.test/par" {
 		t.Error("an endpoint that has only an alias is not found")
 	}
 	if m.Text("token_endpoint") != "https://a.test/token" {
 		t.Error("the document was changed")
 	}
 	m["mtls_endpoint_aliases"] = []byte(`"x"`)
-	if got := endpointsFor(m, &Config{ClientAuth: AuthMTLS}); got.Text("token_endpoint") != "https://a.test/token" {
+	if got := endpointsFor(m, TLSClientAuth(nil)); got.Text("token_endpoint") != "https://a.test/token" {
 		t.Error("aliases that are no object hide the endpoints")
 	}
 }
 
 func TestClientAuthIsChosenFromTheList(t *testing.T) {
-	for list, want := range map[string]ClientAuth{
-		``:                       AuthBasic, // RFC 8414 section 2
-		`["client_secret_post"]`: AuthPost,
-		`["client_secret_post","client_secret_basic"]`: AuthBasic,
-		`["none"]`:                         AuthBasic, // servers omit what they do
-		`["private_key_jwt"]`:              AuthBasic,
-		`"client_secret_post"`:             AuthBasic,
-		`[7,"client_secret_post"]`:         AuthBasic,
-		`["none","client_secret_post",""]`: AuthPost,
+	for list, want := range map[string]string{
+		``:                       authBasic, // RFC 8414 section 2
+		`["client_secret_post"]`: authPost,
+		`["client_secret_post","client_secret_basic"]`: authBasic,
+		`["none"]`:                         authBasic, // servers omit what they do
+		`["private_key_jwt"]`:              authBasic,
+		`"client_secret_post"`:             authBasic,
+		`[7,"client_secret_post"]`:         authBasic,
+		`["none","client_secret_post",""]`: authPost,
 	} {
 		m := member.Fields{"token_endpoint_auth_methods_supported": []byte(list)}
-		if got := clientAuth(m); got != want {
+		if got := chosen(Secret("s"), m.List("token_endpoint_auth_methods_supported")).Method(); got != want {
 			t.Errorf("%s: got %s; want %s", list, got, want)
 		}
 	}
@@ -124,7 +129,7 @@ func FuzzFill(f *testing.F) {
 		if fill(member.Object([]byte(body)), &cfg) != nil {
 			return
 		}
-		for _, endpoint := range []string{cfg.AuthURL, cfg.TokenURL, cfg.DeviceAuthURL, cfg.RevocationURL, cfg.IntrospectionURL, cfg.UserinfoURL, cfg.PushedAuthURL, cfg.EndSessionURL, cfg.RegistrationURL} {
+		for _, endpoint := range []string{cfg.AuthURL, cfg.TokenURL, cfg.DeviceAuthURL, cfg.RevocationURL, cfg.Endpoints.Introspection, cfg.Endpoints.Userinfo, cfg.Endpoints.PushedAuth, cfg.Endpoints.EndSession, cfg.Endpoints.Registration} {
 			if endpoint != "" && wire.CheckEndpoint("endpoint", endpoint) != nil {
 				t.Errorf("secrets would go to %q", endpoint)
 			}
@@ -146,9 +151,9 @@ func FuzzClientAuthMetadata(f *testing.F) {
 	f.Add(`{"mtls_endpoint_aliases":{"authorization_endpoint":"https://evil.test/"},"token_endpoint":"https://auth.test/token"}`, false)
 	f.Fuzz(func(t *testing.T, body string, byKey bool) {
 		doc := answered(opDiscover, 200, body).Fields()
-		cfg := Config{ClientID: "id", ClientCertificate: new(tls.Certificate)}
+		cfg := Config{ClientID: "id", ClientAuth: TLSClientAuth(new(tls.Certificate))}
 		if byKey {
-			cfg = Config{ClientID: "id", ClientKey: key}
+			cfg = Config{ClientID: "id", ClientAuth: PrivateKeyJWT(AssertionKey{Signer: key})}
 		}
 		if err := fitClientAuth(doc, &cfg); err != nil {
 			if strings.ContainsAny(err.Error(), "<>\x1b\n") || len(err.Error()) > 800 {
@@ -156,11 +161,11 @@ func FuzzClientAuthMetadata(f *testing.F) {
 			}
 			return
 		}
-		if auth := cfg.withDefaults().ClientAuth; byKey != (auth == AuthPrivateKeyJWT) || byKey == auth.mutualTLS() {
+		if auth := cfg.auth(); byKey != (auth.Method() == authPrivateKeyJWT) || byKey == auth.mutualTLS() {
 			t.Errorf("the server made %s of the client", auth)
 		}
-		if byKey && cfg.withDefaults().checkKey() != nil {
-			t.Errorf("the algorithm %q does not fit the key", cfg.ClientKeyAlg)
+		if byKey && cfg.auth().key.check() != nil {
+			t.Errorf("the algorithm %q does not fit the key", cfg.auth().key.Algorithm)
 		}
 		browser := doc.Text("authorization_endpoint")
 		if fill(doc, &cfg) != nil {
@@ -169,7 +174,7 @@ func FuzzClientAuthMetadata(f *testing.F) {
 		if cfg.AuthURL != browser {
 			t.Errorf("the browser goes to %q; want %q", cfg.AuthURL, browser)
 		}
-		for _, endpoint := range []string{cfg.TokenURL, cfg.RevocationURL, cfg.IntrospectionURL, cfg.DeviceAuthURL, cfg.UserinfoURL} {
+		for _, endpoint := range []string{cfg.TokenURL, cfg.RevocationURL, cfg.Endpoints.Introspection, cfg.DeviceAuthURL, cfg.Endpoints.Userinfo} {
 			if endpoint != "" && wire.CheckEndpoint("endpoint", endpoint) != nil {
 				t.Errorf("credentials would go to %q", endpoint)
 			}

@@ -34,10 +34,10 @@
 // # Client authentication
 //
 // Public clients, such as programs people install, send their ID alone. Others
-// have a secret, or better a key that signs (Config.ClientKey, private_key_jwt) or
-// a certificate (Config.ClientCertificate, mutual TLS), of which the server never
-// holds more than the public half. The method goes with every POST, and is never
-// guessed: a wrong guess can cost the refresh token.
+// have a secret, or better a key that signs ([PrivateKeyJWT]) or a certificate
+// ([TLSClientAuth]), of which the server never holds more than the public half. The
+// method goes with every POST, and is never guessed: a wrong guess can cost the refresh
+// token.
 //
 // Servers may bind tokens to the certificate (RFC 8705 section 3). APIs want to see
 // it then, too, which they do by [Client.ResourceTransport] and through a

@@ -33,7 +33,7 @@ func (c *Client) refreshKey(t *TokenPair) (DPoPKey, *Error) {
 		return t.DPoPKey, nil
 	case !c.cfg.DPoP || t.Type() != "DPoP":
 		return c.loginKey(), nil // of a session from before Config.DPoP, if it is on
-	case c.cfg.ClientAuth == AuthNone:
+	case c.auth.isPublic():
 		return DPoPKey{}, &Error{Op: opRefresh, Kind: ErrLoginRequired, Err: errDPoPKeyLost}
 	}
 	return newDPoPKey(), nil
@@ -47,7 +47,7 @@ func (c *Client) checkBound(op string, pair *TokenPair) *Error {
 	}
 	return &Error{
 		Op: op, Kind: ErrMisconfigured, Status: http.StatusOK, Sent: true, Err: ErrDowngraded,
-		Hint: "enable DPoP for this client at the server, or turn Config.DPoP off",
+		Field: "DPoP", Hint: "enable DPoP for this client at the server, or turn Config.DPoP off",
 	}
 }
 

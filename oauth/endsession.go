@@ -11,8 +11,6 @@ import (
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-const opEndSession = "end_session"
-
 // A LogoutRequest is a logout on its way through the browser. It prints redacted:
 // the URL holds the ID token, which tells who the person is and lets others log
 // the person out.
@@ -55,15 +53,15 @@ const maxURL = 8000
 // ID tokens that have expired.
 //
 // No request is sent. A mistake in the configuration, such as no
-// Config.EndSessionURL, is an [*Error] that matches [ErrMisconfigured]. t is not
+// Config.Endpoints.EndSession, is an [*Error] that matches [ErrMisconfigured]. t is not
 // modified. Safe for concurrent use.
 func (c *Client) EndSessionURL(t *TokenPair, returnTo string) (*LogoutRequest, error) {
-	if err := c.ready(opEndSession, "EndSessionURL", c.cfg.EndSessionURL); err != nil {
+	if err := c.ready(opEndSession, "Endpoints.EndSession", c.cfg.Endpoints.EndSession); err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(c.cfg.EndSessionURL)
+	u, err := url.Parse(c.cfg.Endpoints.EndSession)
 	if err != nil {
-		return nil, misconfigured(opEndSession, errors.New("Config.EndSessionURL is not a URL"))
+		return nil, misconfigured(opEndSession, wire.Wrong("Endpoints.EndSession", "is not a URL"))
 	}
 	req, query := &LogoutRequest{}, u.Query()
 	query.Set("client_id", c.cfg.ClientID)

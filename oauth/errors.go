@@ -41,7 +41,7 @@ var (
 	// Config.DPoP asked for one that is bound to a key (RFC 9449 section 5).
 	ErrDowngraded = errors.New("the token is not bound to the DPoP key")
 	// ErrClientSecretExpired: the server does not accept the client, and its secret
-	// has ended (Config.ClientSecretExpiresAt). It comes with ErrMisconfigured; no
+	// has ended (see ClientAuth.Until). It comes with ErrMisconfigured; no
 	// login helps, and no session is lost by it.
 	ErrClientSecretExpired = wire.ErrClientSecretExpired
 	// ErrClientRefused: the server does not accept the client: its secret has ended,
@@ -93,9 +93,10 @@ type Error struct {
 	Page bool
 	// Hint is what to do about it, for people. May be empty.
 	Hint string
-	// Field is the field of Config that is wrong, such as "TokenURL" or
-	// "Endpoints.Userinfo", if it is one. Programs tell by it which of their own
-	// settings to change.
+	// Field is the field of Config to look at, such as "TokenURL" or
+	// "Endpoints.Userinfo", if the error concerns one. Programs tell by it which of
+	// their own settings to change. Of a mistake that was found before anything was
+	// sent, Err says what is wrong with it in words that follow its name: "is empty".
 	Field string
 	// Err is the cause, if there is one besides the server's word.
 	Err error
@@ -140,6 +141,9 @@ func (e *Error) Error() string {
 	}
 	if e.Err != nil {
 		b.WriteString(": ")
+		if e.Field != "" && e.Kind == ErrMisconfigured && !e.Sent {
+			b.WriteString("Config." + e.Field + " ")
+		}
 		b.WriteString(e.Err.Error())
 	}
 	if e.Hint != "" {

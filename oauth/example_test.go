@@ -91,10 +91,9 @@ func ExampleDiscover_wrongIssuer() {
 
 func ExampleNewClient() {
 	client := oauth.NewClient(oauth.Config{
-		ClientID:     "my-service",
-		ClientSecret: "secret",
-		ClientAuth:   oauth.AuthPost,
-		TokenURL:     "https://auth.example.com/oauth/token",
+		ClientID:   "my-service",
+		ClientAuth: oauth.SecretPost("secret"),
+		TokenURL:   "https://auth.example.com/oauth/token",
 	})
 	fmt.Println(client)
 	// Output: oauth.Client{oauth.Config{issuer:"" client:"my-service" secret:[redacted] token:"https://auth.example.com/oauth/token"}}

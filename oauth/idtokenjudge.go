@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -89,7 +90,7 @@ func judgeIDToken(op, token string, want idExpectation) *Error {
 		return idTokenError(op, ErrMisconfigured, errIDTokenIncomplete)
 	case !want.isFrom(claims), before.issuer != "" && !metadata.SameIssuer(claims.issuer, before.issuer):
 		fail := idTokenError(op, ErrMisconfigured, errIDTokenIssuer)
-		fail.Hint = "check Config.Issuer, to the last slash"
+		fail.Field, fail.Hint = "Issuer", "check Config.Issuer, to the last slash"
 		return fail
 	case !claims.isFor(want.clientID):
 		return idTokenError(op, ErrMisconfigured, errIDTokenAudience)
@@ -172,3 +173,12 @@ func (c *idClaims) matches(access string) bool {
 }
 
 func sameSecret(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// idTokenError is the error for an ID token that is not accepted because of cause.
+func idTokenError(op string, kind, cause error) *Error {
+	return &Error{Op: op, Kind: kind, Sent: true, Err: fmt.Errorf("%w: %w", ErrIDToken, cause)}
+}
+
+// ErrIDToken means that an ID token failed a check (OpenID Connect Core sections 3.1.3.7
+// and 12.2). It comes beside one of the three kinds.
+var ErrIDToken = errors.New("ID token not accepted")

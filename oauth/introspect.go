@@ -9,8 +9,6 @@ import (
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-const opIntrospect = "introspect"
-
 // An Introspection is what a server says about a token (RFC 7662 section 2.2).
 // All but Active may be missing.
 type Introspection struct {
@@ -36,13 +34,13 @@ type Introspection struct {
 // It sends one request. An unknown token is no error but an inactive one. Errors
 // are of type [*Error], never ErrLoginRequired. Safe for concurrent use.
 func (c *Client) Introspect(ctx context.Context, token string) (*Introspection, error) {
-	if err := c.ready(opIntrospect, "IntrospectionURL", c.cfg.IntrospectionURL); err != nil {
+	if err := c.ready(opIntrospect, "Endpoints.Introspection", c.cfg.Endpoints.Introspection); err != nil {
 		return nil, err
 	}
 	if token == "" {
 		return nil, misconfigured(opIntrospect, errors.New("there is no token to ask about"))
 	}
-	a, fail := c.post(ctx, opIntrospect, c.cfg.IntrospectionURL, map[string][]string{"token": {token}})
+	a, fail := c.post(ctx, opIntrospect, c.cfg.Endpoints.Introspection, map[string][]string{"token": {token}})
 	if fail != nil {
 		return nil, fail
 	}

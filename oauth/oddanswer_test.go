@@ -185,7 +185,7 @@ func TestOddAnswersToOtherRequestsAreRead(t *testing.T) {
 	if code, err := over(answering(200, device+`,"expires_in":`), withDevice).DeviceAuth(t.Context()); err == nil {
 		t.Errorf("a cut device code: %v; nothing is lost by asking again", code)
 	}
-	cfg := oauth.Config{RegistrationURL: "https://auth.test/register", HTTPClient: &http.Client{Transport: answering(201, "\ufeff{\"client_id\":\"c\"}\n<!-- -->")}}
+	cfg := oauth.Config{Endpoints: oauth.Endpoints{Registration: "https://auth.test/register"}, HTTPClient: &http.Client{Transport: answering(201, "\ufeff{\"client_id\":\"c\"}\n<!-- -->")}}
 	if r, err := register.Client(t.Context(), "https://auth.test", register.Metadata{}, cfg); err != nil || r.ClientID != "c" {
 		t.Errorf("registration: %v, %v", r, err)
 	}
@@ -198,7 +198,7 @@ func TestEveryTypeButDPoPAndMACIsPresentedAsBearer(t *testing.T) {
 	reported(t, "token-types.json", &cases)
 	for _, kind := range cases.Types {
 		w := answering(200, `{"sub":"u"}`)
-		c := over(w, func(cfg *oauth.Config) { cfg.UserinfoURL = "https://auth.test/userinfo" })
+		c := over(w, func(cfg *oauth.Config) { cfg.Endpoints.Userinfo = "https://auth.test/userinfo" })
 		if _, err := c.Userinfo(t.Context(), &oauth.TokenPair{AccessToken: "at-2", TokenType: kind}); err != nil {
 			t.Errorf("%q: %v", kind, err)
 			continue

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -39,46 +40,37 @@ func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values)
 func (c *Client) authenticated(a *wire.Answer) *wire.Answer {
 	a.Settings = wire.Settings{
 		DefaultLifetime: c.cfg.DefaultLifetime, EndCodes: c.cfg.Preset.EndCodes, TokenPath: c.cfg.TokenPath,
-		Basic: c.cfg.ClientAuth == AuthBasic || c.cfg.ClientAuth == AuthBasicRaw, ClientHint: c.cfg.ClientAuth.hint(),
+		Basic: c.auth.byBasic(), ClientHint: c.auth.hint(),
 	}
-	if c.cfg.ClientAuth.usesSecret() {
-		a.Settings.SecretEnds = c.cfg.ClientSecretExpiresAt
+	if c.auth.usesSecret() {
+		a.Settings.SecretEnds = c.auth.secretEnds
 	}
 	return a
 }
 
-// addTokenParams adds Config.TokenParams to a request for the token endpoint.
-func (c *Client) addTokenParams(form url.Values) {
-	for name, values := range c.cfg.TokenParams {
-		if !form.Has(name) {
-			form[name] = values
-		}
-	}
-}
-
 // newRequest builds the POST.
 func (c *Client) newRequest(ctx context.Context, endpoint string, form url.Values) (*http.Request, error) {
-	id, secret := c.cfg.ClientID, c.cfg.ClientSecret
-	switch c.cfg.ClientAuth {
-	case AuthNone, AuthMTLS, AuthSelfSignedMTLS:
-		form.Set("client_id", id)
-	case AuthPrivateKeyJWT:
-		if err := c.addAssertion(endpoint, form); err != nil {
+	switch c.auth.Method() {
+	case authNone, authMTLS, authSelfSignedMTLS:
+		form.Set("client_id", c.cfg.ClientID)
+	case authPrivateKeyJWT:
+		now := c.cfg.Now().Add(-c.dpop.Recall(endpoint).Skew)
+		if err := c.auth.key.addAssertion(form, c.cfg.ClientID, cmp.Or(c.cfg.Issuer, c.cfg.TokenURL), now); err != nil {
 			return nil, err
 		}
-	case AuthPost:
-		form.Set("client_id", id)
-		form.Set("client_secret", secret)
+	case authPost:
+		form.Set("client_id", c.cfg.ClientID)
+		form.Set("client_secret", c.auth.secret)
 	}
 	req, err := wire.NewForm(ctx, endpoint, form)
 	if err != nil {
 		return nil, err
 	}
-	switch c.cfg.ClientAuth {
-	case AuthBasic:
-		req.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
-	case AuthBasicRaw:
-		req.SetBasicAuth(id, secret)
+	switch c.auth.Method() {
+	case authBasic:
+		req.SetBasicAuth(url.QueryEscape(c.cfg.ClientID), url.QueryEscape(c.auth.secret))
+	case authBasicRaw:
+		req.SetBasicAuth(c.cfg.ClientID, c.auth.secret)
 	}
 	return req, nil
 }

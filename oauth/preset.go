@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"net/url"
 	"time"
 )
 
@@ -48,21 +49,21 @@ const (
 	RotationOnUse
 )
 
-// RefreshIdleLimit is that of Config.Preset. It tells a refresh.Manager how long a
-// refresh token lives without being used.
-func (c *Client) RefreshIdleLimit() time.Duration { return c.cfg.Preset.RefreshIdleLimit }
-
-// RefreshGrace is Preset.Grace of Config.Preset, if it is known and something
-// rotates. It tells a refresh.Manager how long to ask again for a lost answer.
-func (c *Client) RefreshGrace() (grace time.Duration, known bool) {
-	p := c.cfg.Preset
-	return p.Grace, p.Grace > 0 && p.Rotation != RotationNone
+// OfflineAccess is what a login asks for to be given a refresh token, where the
+// server gives none otherwise.
+type OfflineAccess struct {
+	// Scope is asked for beside Config.Scopes, such as "offline_access". Without
+	// any of those it is not: alone it would replace what the server grants by
+	// default, and a person would agree to something else.
+	Scope string
+	// Params are parameters of the authorization request as a query has them, such
+	// as "access_type=offline&prompt=consent". Those that Config.AuthParams names
+	// are left to it. A device login has none.
+	Params string
 }
 
-// refreshScope is the scope that refreshes name, or empty.
-func (c *Client) refreshScope() string {
-	if !c.cfg.Preset.ScopeOnRefresh {
-		return ""
-	}
-	return c.joinScopes(c.loginScopes())
+// params returns o.Params by name.
+func (o OfflineAccess) params() url.Values {
+	params, _ := url.ParseQuery(o.Params) // of a mistake in one, the others are left
+	return params
 }

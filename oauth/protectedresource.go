@@ -15,8 +15,6 @@ import (
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-const opDiscoverResource = "discover_resource"
-
 // A ProtectedResource is what an API publishes about itself (RFC 9728 section 2).
 type ProtectedResource struct {
 	// Resource is the resource's identifier: the URL asked about. Put it into

@@ -73,7 +73,7 @@ func through(proxy func(*http.Request) (*url.URL, error)) map[string]func(t *tes
 			s := httptest.NewTLSServer(nil)
 			defer s.Close()
 			return refreshThrough(t, tokenURL, plain(), func(cfg *Config) {
-				cfg.ClientCertificate, cfg.ClientAuth = &s.TLS.Certificates[0], AuthNone
+				cfg.ClientAuth = ClientAuth{}.Presenting(&s.TLS.Certificates[0])
 			})
 		},
 	}

@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"time"
 
@@ -11,9 +10,7 @@ import (
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-const opPush = "push"
-
-// PushAuthCode is [Client.AuthCodeURL] by way of Config.PushedAuthURL: it hands
+// PushAuthCode is [Client.AuthCodeURL] by way of Config.Endpoints.PushedAuth: it hands
 // the authorization request to the server itself, with the client's
 // authentication, and gets a reference to it for the browser (pushed
 // authorization requests, RFC 9126). LoginRequest.URL then holds client_id and
@@ -28,7 +25,7 @@ const opPush = "push"
 // "authorize" for a mistake in the configuration. Safe for concurrent use.
 func (c *Client) PushAuthCode(ctx context.Context) (*LoginRequest, error) {
 	if c.cfg.RedirectURL == "" {
-		return nil, misconfigured(opAuthorize, errors.New("Config.RedirectURL is empty"))
+		return nil, misconfigured(opAuthorize, wire.Wrong("RedirectURL", "is empty"))
 	}
 	req, err := c.loginRequest(c.cfg.RedirectURL, c.resources(ctx))
 	if err != nil {
@@ -40,22 +37,20 @@ func (c *Client) PushAuthCode(ctx context.Context) (*LoginRequest, error) {
 	return req, nil
 }
 
-var errMustPush = errors.New("the server wants authorization requests pushed (RFC 9126)")
-
 // push hands the request in req.URL to the server, and replaces the URL by one
 // that refers to it.
 func (c *Client) push(ctx context.Context, req *LoginRequest) error {
-	if err := c.ready(opPush, "PushedAuthURL", c.cfg.PushedAuthURL); err != nil {
+	if err := c.ready(opPush, "Endpoints.PushedAuth", c.cfg.Endpoints.PushedAuth); err != nil {
 		return err
 	}
 	u, err := url.Parse(req.URL)
 	if err != nil {
-		return misconfigured(opPush, errors.New("Config.AuthURL is not a URL"))
+		return misconfigured(opPush, wire.Wrong("AuthURL", "is not a URL"))
 	}
 	form := u.Query()
 	// RFC 9126 section 2.1 forbids to push a reference to another request.
 	form.Del("request_uri")
-	a, fail := c.post(ctx, opPush, c.cfg.PushedAuthURL, form)
+	a, fail := c.post(ctx, opPush, c.cfg.Endpoints.PushedAuth, form)
 	if fail != nil {
 		return fail
 	}

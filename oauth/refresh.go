@@ -3,14 +3,8 @@ package oauth
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"maps"
 	"net/url"
-
-	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
-
-const opRefresh = wire.OpRefresh
 
 // RefreshToken trades a refresh token for a new pair (RFC 6749 section 6). Most
 // callers want [Client.Refresh], which keeps what the answer omits.
@@ -95,58 +89,4 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 		return keepRefreshToken(t, next), fail
 	}
 	return next, nil
-}
-
-// Keeping returns t with what it lacks taken from old, the pair it succeeds:
-// refresh token and that token's end, grant type, scope, ID token, DPoP key and
-// extra fields. Neither is modified. Authors of a refresh.Refresher need it when their server omits
-// what has not changed.
-func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
-	next := t.Clone()
-	if old != nil {
-		next.keep(old)
-	}
-	return next
-}
-
-// keep is Keeping for a pair that nobody else has.
-func (t *TokenPair) keep(old *TokenPair) {
-	if t.RefreshToken == "" {
-		t.RefreshToken = old.RefreshToken
-	}
-	if t.RefreshExpiresAt.IsZero() && t.RefreshToken == old.RefreshToken {
-		t.RefreshExpiresAt = old.RefreshExpiresAt
-	}
-	if t.GrantType == "" && t.RefreshToken == "" {
-		t.GrantType = old.GrantType
-	}
-	if t.TokenType == "" {
-		t.TokenType = old.TokenType
-	}
-	if t.DPoPKey.IsZero() {
-		t.DPoPKey = old.DPoPKey
-	}
-	if t.Scope == "" {
-		t.Scope = old.Scope
-	}
-	if t.IDToken == "" {
-		t.IDToken = old.IDToken
-	}
-	if len(old.Extra) > 0 {
-		extra := make(map[string]json.RawMessage, len(old.Extra)+len(t.Extra))
-		maps.Copy(extra, old.Clone().Extra)
-		maps.Copy(extra, t.Extra)
-		t.Extra = extra
-	}
-}
-
-// mustWait returns the error for a request that is not sent because the server has
-// asked for peace, or nil.
-func (c *Client) mustWait(op string) *Error { return (*Error)(c.pause.Refusal(op, c.cfg.Now())) }
-
-// rememberWait keeps the server's wish to be left alone.
-func (c *Client) rememberWait(err error) {
-	if fail, ok := err.(*Error); ok {
-		c.pause.Remember((*wire.Failure)(fail), c.cfg.Now())
-	}
 }

@@ -16,8 +16,8 @@ func TestRegisteredClientsLogIn(t *testing.T) {
 	for name, m := range map[string]register.Metadata{
 		"a program on a person's machine": {ClientName: "tool"},
 		"one with a fixed port":           {RedirectURIs: []string{"http://127.0.0.1:8085/login/return"}},
-		"a web application":               {RedirectURIs: []string{"https://app.test/cb"}, AuthMethod: string(oauth.AuthPost)},
-		"one with the default secret":     {RedirectURIs: []string{"https://app.test/cb"}, AuthMethod: string(oauth.AuthBasic), Scopes: []string{"openid"}},
+		"a web application":               {RedirectURIs: []string{"https://app.test/cb"}, AuthMethod: "client_secret_post"},
+		"one with the default secret":     {RedirectURIs: []string{"https://app.test/cb"}, AuthMethod: "client_secret_basic", Scopes: []string{"openid"}},
 		"a scheme of its own":             {RedirectURIs: []string{"com.example.tool:/cb"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestRegistrationSaysWhatTheProgramIs(t *testing.T) {
 		`{"redirect_uris":["https://app.test/cb"],"client_name":"n","client_uri":"https://app.test","scope":"a b","grant_types":["refresh_token"],` +
 			`"token_endpoint_auth_method":"client_secret_post","application_type":"web","software_id":"i","software_version":"v"}`: {
 			RedirectURIs: []string{"https://app.test/cb"}, ClientName: "n", ClientURI: "https://app.test", Scopes: []string{"a", "b"},
-			GrantTypes: []string{"refresh_token"}, AuthMethod: string(oauth.AuthPost), SoftwareID: "i", SoftwareVersion: "v",
+			GrantTypes: []string{"refresh_token"}, AuthMethod: "client_secret_post", SoftwareID: "i", SoftwareVersion: "v",
 		},
 	} {
 		var body string
@@ -74,7 +74,7 @@ func TestRegistrationSaysWhatTheProgramIs(t *testing.T) {
 			}
 			return w.RoundTrip(r)
 		})}
-		if _, err := register.Client(t.Context(), issuer, m, oauth.Config{RegistrationURL: issuer + "/register", HTTPClient: hc}); err != nil {
+		if _, err := register.Client(t.Context(), issuer, m, oauth.Config{Endpoints: oauth.Endpoints{Registration: issuer + "/register"}, HTTPClient: hc}); err != nil {
 			t.Fatal(err)
 		}
 		if body != want {

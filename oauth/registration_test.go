@@ -17,7 +17,7 @@ import (
 
 // webApplication is a client with a secret.
 var webApplication = register.Metadata{
-	RedirectURIs: []string{"https://app.test/cb"}, AuthMethod: string(oauth.AuthBasic), GrantTypes: []string{"client_credentials", "authorization_code"},
+	RedirectURIs: []string{"https://app.test/cb"}, AuthMethod: "client_secret_basic", GrantTypes: []string{"client_credentials", "authorization_code"},
 }
 
 func mustRegister(t *testing.T, s *oauthtest.Server) (*register.Registration, oauth.Config) {
@@ -41,7 +41,7 @@ func TestRegistrationIsReadUpdatedAndDeleted(t *testing.T) {
 	changed.RedirectURIs = []string{"https://app.test/other"}
 	changed.AuthMethod = "" // as it was
 	updated, err := r.Update(t.Context(), changed, cfg)
-	if err != nil || updated.ClientID != r.ClientID || updated.RedirectURIs[0] != changed.RedirectURIs[0] || updated.AuthMethod != string(oauth.AuthBasic) ||
+	if err != nil || updated.ClientID != r.ClientID || updated.RedirectURIs[0] != changed.RedirectURIs[0] || updated.AuthMethod != "client_secret_basic" ||
 		updated.ClientSecret != r.ClientSecret || updated.AccessToken == r.AccessToken || r.RedirectURIs[0] != "https://app.test/cb" {
 		t.Fatalf("updated to %#v, %v", updated, err)
 	}
@@ -90,7 +90,7 @@ func TestExpiredSecretIsNamedAndRenewed(t *testing.T) {
 }
 
 func TestRegistrationIsManagedByOneRequestWithItsToken(t *testing.T) {
-	r := &register.Registration{ClientID: "c", ClientSecret: "s", AuthMethod: string(oauth.AuthPost), AccessToken: secret, ManagementURL: "https://auth.test/register/c"}
+	r := &register.Registration{ClientID: "c", ClientSecret: "s", AuthMethod: "client_secret_post", AccessToken: secret, ManagementURL: "https://auth.test/register/c"}
 	for method, call := range map[string]func(oauth.Config) error{
 		http.MethodGet:    func(cfg oauth.Config) error { return second(r.Read(t.Context(), cfg)) },
 		http.MethodPut:    func(cfg oauth.Config) error { return second(r.Update(t.Context(), register.Metadata{}, cfg)) },
@@ -126,7 +126,7 @@ func ExampleRegistration_Update() {
 	ctx := context.Background()
 	server := oauthtest.New(oauthtest.Config{})
 	cfg := oauth.Config{HTTPClient: server.Client()}
-	metadata := register.Metadata{RedirectURIs: []string{"https://app.example.com/callback"}, AuthMethod: string(oauth.AuthBasic)}
+	metadata := register.Metadata{RedirectURIs: []string{"https://app.example.com/callback"}, AuthMethod: "client_secret_basic"}
 	registration, err := register.Client(ctx, server.Issuer(), metadata, cfg)
 	if err != nil {
 		fmt.Println(err)

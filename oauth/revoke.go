@@ -9,8 +9,6 @@ import (
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-const opRevoke = "revoke"
-
 // Revoke asks the server to end what t gives access to (RFC 7009). It revokes
 // the refresh token, with which servers end the whole grant, or the access token
 // if there is no refresh token.

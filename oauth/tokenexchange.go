@@ -12,8 +12,6 @@ import (
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-const opTokenExchange = "token_exchange"
-
 // Token types of token exchange (RFC 8693 section 3).
 const (
 	TokenTypeAccessToken  = "urn:ietf:params:oauth:token-type:access_token"
@@ -155,48 +153,19 @@ func judgeTokenExchange(a *wire.Answer, requested string) (*TokenPair, *Error) {
 	return pair, nil
 }
 
-// A TokenExchangeRefresher renews a pair that came from a token exchange by
-// exchanging again. It is safe for concurrent use if its source is.
-type TokenExchangeRefresher struct {
-	client *Client
-	source func(context.Context) (TokenExchange, error)
-}
-
-// TokenExchangeRefresher returns a refresher for pairs that [Client.ExchangeToken]
-// obtained. Before each exchange it asks source for one, with a subject token
-// that lives, such as the current token of another session. An error of source is
-// returned as it is.
-func (c *Client) TokenExchangeRefresher(source func(context.Context) (TokenExchange, error)) *TokenExchangeRefresher {
-	return &TokenExchangeRefresher{client: c, source: source}
-}
-
-// Refresh exchanges for a new pair in place of t, which may be nil and is not
-// sent. A refusal is never [ErrLoginRequired]: invalid_grant is about the subject
-// token, of which source may have another one by the next time, and so
-// [ErrMisconfigured] here. After an answer with Retry-After it fails with [ErrTransient] until then,
-// without a request, like [Client.Refresh].
-func (r *TokenExchangeRefresher) Refresh(ctx context.Context, _ *TokenPair) (*TokenPair, error) {
-	if fail := r.client.mustWait(opTokenExchange); fail != nil {
+// exchangeAgain exchanges what source gives, unless the server has asked to wait.
+func (c *Client) exchangeAgain(ctx context.Context, source func(context.Context) (TokenExchange, error)) (*TokenPair, error) {
+	if fail := c.mustWait(opTokenExchange); fail != nil {
 		return nil, fail
 	}
-	x, err := r.source(ctx)
+	x, err := source(ctx)
 	if err != nil {
 		return nil, err
 	}
-	pair, err := r.client.ExchangeToken(ctx, x)
+	pair, err := c.ExchangeToken(ctx, x)
 	if err != nil {
-		r.client.rememberWait(err)
+		c.rememberWait(err)
 		return nil, withoutLogin(err, "the server does not accept the subject or actor token; check where it comes from")
 	}
 	return pair, nil
 }
-
-// RenewsWithoutRefreshToken tells a refresh.Manager that a pair needs no refresh
-// token to be renewed.
-func (r *TokenExchangeRefresher) RenewsWithoutRefreshToken() bool { return true }
-
-// ConfigID is that of the client: see [Client.ConfigID].
-func (r *TokenExchangeRefresher) ConfigID() string { return r.client.ConfigID() }
-
-// Server names the authorization server; see [Client.Server].
-func (r *TokenExchangeRefresher) Server() string { return r.client.Server() }

@@ -10,8 +10,6 @@ import (
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-const opUserinfo = "userinfo"
-
 // Userinfo is what the server tells about the person who logged in (OpenID
 // Connect Core section 5.3.2). All but Subject may be missing.
 type Userinfo struct {
@@ -37,10 +35,10 @@ type Userinfo struct {
 // rejected access token is [ErrTransient] with Status 401. Signed answers are not
 // supported ([ErrMisconfigured]). t is not modified. Safe for concurrent use.
 func (c *Client) Userinfo(ctx context.Context, t *TokenPair) (*Userinfo, error) {
-	if err := c.ready(opUserinfo, "UserinfoURL", c.cfg.UserinfoURL); err != nil {
+	if err := c.ready(opUserinfo, "Endpoints.Userinfo", c.cfg.Endpoints.Userinfo); err != nil {
 		return nil, err
 	}
-	a, fail := c.present(ctx, opUserinfo, c.cfg.UserinfoURL, t)
+	a, fail := c.present(ctx, opUserinfo, c.cfg.Endpoints.Userinfo, t)
 	if fail != nil {
 		return nil, fail
 	}
@@ -83,11 +81,4 @@ func judgeUserinfo(a *wire.Answer, subject string) (*Userinfo, *Error) {
 		fail.Hint = "register the client for plain JSON userinfo"
 	}
 	return nil, fail
-}
-
-// idTokenSubject returns the subject of an ID token, or "". The token came over
-// TLS from the token endpoint, which OpenID Connect Core section 3.1.3.7 accepts
-// in place of checking its signature.
-func idTokenSubject(idToken string) string {
-	return subjectOf(idToken).name
 }

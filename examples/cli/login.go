@@ -153,7 +153,6 @@ func (c *loginCmd) known(old *profile) *profile {
 func (c *loginCmd) client(ctx context.Context, a *app, p *profile, m manners) (*oauth.Client, string, error) {
 	cfg := oauth.Config{
 		ClientID:      cmp.Or(c.ClientID, p.ClientID),
-		ClientAuth:    cmp.Or(oauth.ClientAuth(c.ClientAuth), p.ClientAuth),
 		AuthURL:       c.AuthURL,
 		TokenURL:      c.TokenURL,
 		DeviceAuthURL: c.DeviceAuthURL,
@@ -165,10 +164,11 @@ func (c *loginCmd) client(ctx context.Context, a *app, p *profile, m manners) (*
 	}
 	m.apply(&cfg)
 	secretFile := cmp.Or(c.SecretFile, p.SecretFile)
-	var err error
-	if cfg.ClientSecret, err = readSecret(secretFile); err != nil {
+	secret, err := readSecret(secretFile)
+	if err != nil {
 		return nil, "", err
 	}
+	authenticate(&cfg, cmp.Or(c.ClientAuth, p.ClientAuth), secret)
 	if c.NoBrowser {
 		cfg.OpenBrowser = func(context.Context, string) error { return nil }
 	}

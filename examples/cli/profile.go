@@ -28,9 +28,9 @@ type profile struct {
 	Format int    `json:"format"`
 	Issuer string `json:"issuer,omitempty"`
 
-	ClientID   string           `json:"client_id"`
-	SecretFile string           `json:"client_secret_file,omitempty"`
-	ClientAuth oauth.ClientAuth `json:"client_auth,omitempty"`
+	ClientID   string `json:"client_id"`
+	SecretFile string `json:"client_secret_file,omitempty"`
+	ClientAuth string `json:"client_auth,omitempty"` // by its registered name
 
 	AuthURL       string `json:"auth_url,omitempty"`
 	TokenURL      string `json:"token_url"`
@@ -73,8 +73,6 @@ func (p *profile) config() (oauth.Config, error) {
 	cfg := oauth.Config{
 		Issuer:        p.Issuer,
 		ClientID:      p.ClientID,
-		ClientSecret:  secret,
-		ClientAuth:    p.ClientAuth,
 		AuthURL:       p.AuthURL,
 		TokenURL:      p.TokenURL,
 		DeviceAuthURL: p.DeviceAuthURL,
@@ -84,8 +82,19 @@ func (p *profile) config() (oauth.Config, error) {
 		AuthParams:    p.AuthParams,
 		RequireIss:    p.RequireIss,
 	}
+	authenticate(&cfg, p.ClientAuth, secret)
 	p.manners.apply(&cfg)
 	return cfg, nil
+}
+
+// authenticate says how the client does so: by the method of this name, or else as the
+// server wants it.
+func authenticate(cfg *oauth.Config, method, secret string) {
+	if method == "" {
+		cfg.ClientSecret = secret
+		return
+	}
+	cfg.ClientAuth = oauth.ClientAuthBy(method, secret)
 }
 
 // profileOf returns what to remember of a configuration, but for the server's manners,
@@ -96,7 +105,7 @@ func profileOf(cfg oauth.Config, secretFile string) *profile {
 		Issuer:        cfg.Issuer,
 		ClientID:      cfg.ClientID,
 		SecretFile:    secretFile,
-		ClientAuth:    cfg.ClientAuth,
+		ClientAuth:    cfg.ClientAuth.Method(),
 		AuthURL:       cfg.AuthURL,
 		TokenURL:      cfg.TokenURL,
 		DeviceAuthURL: cfg.DeviceAuthURL,

@@ -181,7 +181,7 @@ func (c *Client) post(ctx context.Context, op, name string, r Request, v values)
 		return nil, misconfigured(op, fmt.Errorf("dialect %s has no %s", c.dialect.Name, name))
 	}
 	endpoint := c.base + r.Path
-	if err := wire.CheckEndpoint("Config.BaseURL", endpoint); err != nil {
+	if err := wire.CheckField("BaseURL", endpoint); err != nil {
 		return nil, misconfigured(op, err)
 	}
 	header, body, err := r.write(v)

@@ -17,7 +17,7 @@ const opRegister = "register"
 
 // Client makes this program a client of the server at issuer (dynamic client
 // registration, RFC 7591). It looks the endpoint up in the server's metadata, as
-// [oauth.Discover] does, unless cfg.RegistrationURL names it. Servers that register
+// [oauth.Discover] does, unless cfg.Endpoints.Registration names it. Servers that register
 // nobody without an initial access token are not supported; register there by
 // hand.
 //
@@ -25,7 +25,7 @@ const opRegister = "register"
 // begin anew only after Registration.SecretExpiresAt, or when the server no longer
 // knows the client (invalid_client; [oauth.ErrClientSecretExpired] tells the two apart).
 //
-// Of cfg only RegistrationURL, HTTPClient, Timeout and Now are used; it needs no
+// Of cfg only Endpoints.Registration, HTTPClient, Timeout and Now are used; it needs no
 // ClientID. Errors are of type [*oauth.Error], never oauth.ErrLoginRequired:
 // [oauth.ErrMisconfigured] also that the server registers no clients, or not this one.
 // It sends one POST, never repeated, and before it at most two requests for
@@ -57,7 +57,7 @@ func Client(ctx context.Context, issuer string, m Metadata, cfg oauth.Config) (*
 // findEndpoint returns where to register, as configured or as published,
 // and the issuer.
 func findEndpoint(ctx context.Context, sender *wire.Sender, issuer string, cfg oauth.Config) (endpoint, _ string, _ *oauth.Error) {
-	endpoint, name := cfg.RegistrationURL, "Config.RegistrationURL"
+	endpoint, name := cfg.Endpoints.Registration, "Config.Endpoints.Registration"
 	if endpoint == "" {
 		doc, found, fail := metadata.Find(ctx, sender, issuer, cfg.IssuerTemplate)
 		if fail != nil {

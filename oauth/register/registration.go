@@ -63,8 +63,8 @@ func (r Registration) LogValue() slog.Value { return slog.StringValue(r.String()
 // end, way of authenticating, and, where cfg names none and only one was registered that is
 // complete, the redirect URL. Give it to [oauth.Discover] or [oauth.NewClient].
 func (r *Registration) Config(cfg oauth.Config) oauth.Config {
-	cfg.ClientID, cfg.ClientSecret, cfg.ClientAuth = r.ClientID, r.ClientSecret, oauth.ClientAuth(r.AuthMethod)
-	cfg.ClientSecretExpiresAt = r.SecretExpiresAt
+	cfg.ClientID, cfg.ClientSecret = r.ClientID, ""
+	cfg.ClientAuth = oauth.ClientAuthBy(r.AuthMethod, r.ClientSecret).Until(r.SecretExpiresAt)
 	if cfg.Issuer == "" {
 		cfg.Issuer = r.Issuer
 	}

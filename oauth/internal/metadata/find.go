@@ -108,13 +108,13 @@ func judge(a *wire.Answer, issuers []string, template string) (member.Fields, *w
 		return doc, nil
 	case wire.IsSuccess(a.Status) && strings.Contains(found, tenantMark):
 		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherIssuer, PrintableIssuer(found), issuers[0])
-		fail.Hint = "set Config.IssuerTemplate to what the metadata says, or ask for the issuer of one tenant"
+		fail.Field, fail.Hint = "IssuerTemplate", "set Config.IssuerTemplate to what the metadata says, or ask for the issuer of one tenant"
 	case wire.IsSuccess(a.Status) && found != "":
 		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherIssuer, PrintableIssuer(found), issuers[0])
-		fail.Hint = "use the server's own spelling of its issuer, to the last slash"
+		fail.Field, fail.Hint = "Issuer", "use the server's own spelling of its issuer, to the last slash"
 	case wire.IsSuccess(a.Status), wire.IsRefusal(a.Status):
 		fail.Err = errNoMetadata
-		fail.Hint = "configure the endpoints (Config.AuthURL, Config.TokenURL, …) and use NewClient"
+		fail.Field, fail.Hint = "TokenURL", "configure the endpoints (Config.AuthURL, Config.TokenURL, …) and use NewClient"
 	case a.Status >= 300 && a.Status <= 399:
 		fail.Err = wire.ErrRedirect
 		fail.Hint = "use the issuer that the server redirects to, or configure the endpoints"

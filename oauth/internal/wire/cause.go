@@ -34,7 +34,7 @@ func isTLSError(err error) bool {
 		errors.As(err, &host) || errors.As(err, &invalid)
 }
 
-// unanswered returns the error of a request to which no answer came.
+// Unanswered returns the error of a request to which no answer came.
 func Unanswered(op string, err error, sent bool) *Failure {
 	fail := &Failure{Op: op, Kind: ErrTransient, Sent: sent, Err: CleanCause(err)}
 	if status, ok := connectStatus(err); ok && !sent {

@@ -12,6 +12,7 @@ type Meaning struct {
 	Verdict Verdict
 	Listed  bool // by the provider: it counts under 5xx too
 	Hint    string
+	Field   string // of oauth.Config, to look at
 }
 
 // ended is the meaning of a word by which a server ends a session.
@@ -21,7 +22,11 @@ func ended(reason error) Meaning {
 
 // clientRefused is the meaning of a word about the client, and not about a session.
 func clientRefused(hint string) Meaning {
-	return Meaning{Kind: ErrMisconfigured, Verdict: VerdictClient, Hint: hint}
+	m := Meaning{Kind: ErrMisconfigured, Verdict: VerdictClient, Hint: hint}
+	if hint == HintClient {
+		m.Field = "ClientAuth"
+	}
+	return m
 }
 
 // wrongSetting is the meaning of a word about the request. Servers also say it of a
@@ -70,7 +75,7 @@ var codes = map[string]Meaning{
 	"client_not_found":    clientRefused(hintAbsent),
 	"unknown_client":      clientRefused(hintAbsent),
 
-	"invalid_scope":          wrongSetting(nil, "check Config.Scopes"),
+	"invalid_scope":          {Kind: ErrMisconfigured, Verdict: VerdictUnclear, Hint: "check Config.Scopes", Field: "Scopes"},
 	"invalid_request":        wrongSetting(nil, ""),
 	"unsupported_grant_type": wrongSetting(nil, "the server does not offer this grant"),
 	"invalid_target":         wrongSetting(nil, "check the resource indicator"),
@@ -78,7 +83,7 @@ var codes = map[string]Meaning{
 	"authorization_pending": {Kind: ErrTransient, Verdict: VerdictTrouble},
 	CodeDPoPNonce:           {Kind: ErrTransient, Verdict: VerdictTrouble}, // twice in a row: its nonces change too fast for us
 	CodeDPoPProof: {Kind: ErrMisconfigured, Verdict: VerdictSettings,
-		Hint: "check this machine's clock, and that Config.TokenURL is the address by which the server knows itself"},
+		Hint: "check this machine's clock, and that Config.TokenURL is the address by which the server knows itself", Field: "TokenURL"},
 }
 
 // MeaningOf looks a code up for the given operation; the zero meaning decides

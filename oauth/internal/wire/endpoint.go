@@ -1,7 +1,7 @@
 package wire
 
 import (
-	"fmt"
+	"errors"
 	"net/url"
 	"strings"
 
@@ -11,20 +11,34 @@ import (
 // CheckEndpoint returns an error unless secrets may be sent to rawURL: https, or
 // http to a loopback address (RFC 6749 section 3.2, RFC 8252 section 8.3).
 func CheckEndpoint(name, rawURL string) error {
-	if rawURL == "" {
-		return fmt.Errorf("%s is empty", name)
+	if problem := problemOf(rawURL); problem != "" {
+		return errors.New(name + " " + problem)
 	}
+	return nil
+}
+
+// CheckField is CheckEndpoint for a field of a configuration.
+func CheckField(field, rawURL string) error {
+	if problem := problemOf(rawURL); problem != "" {
+		return Wrong(field, "%s", problem)
+	}
+	return nil
+}
+
+// problemOf says what is wrong with an endpoint's address, or nothing.
+func problemOf(rawURL string) string {
 	u, err := url.Parse(rawURL)
-	if err != nil || u.Host == "" {
-		return fmt.Errorf("%s is not an absolute URL", name)
+	switch {
+	case rawURL == "":
+		return "is empty"
+	case err != nil || u.Host == "":
+		return "is not an absolute URL"
+	case u.Fragment != "" || u.User != nil:
+		return "must have neither fragment nor user information"
+	case u.Scheme == "https" || u.Scheme == "http" && thishost.Is(u.Hostname()):
+		return ""
 	}
-	if u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("%s must have neither fragment nor user information", name)
-	}
-	if u.Scheme == "https" || (u.Scheme == "http" && thishost.Is(u.Hostname())) {
-		return nil
-	}
-	return fmt.Errorf("%s must be https (plain http only to a loopback address)", name)
+	return "must be https (plain http only to a loopback address)"
 }
 
 // WithoutQuery returns an address as far as it may be shown.
@@ -48,12 +62,4 @@ func Origin(address string) string {
 		return ""
 	}
 	return strings.ToLower(u.Scheme + "://" + u.Host)
-}
-
-// CheckField is CheckEndpoint for a field of oauth.Config.
-func CheckField(field, rawURL string) error {
-	if err := CheckEndpoint("Config."+field, rawURL); err != nil {
-		return &FieldError{field, err}
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -23,21 +24,24 @@ type Failure struct {
 
 // Misconfigured returns the failure of a request that cannot be made at all.
 func Misconfigured(op string, err error) *Failure {
-	fail := &Failure{Op: op, Kind: ErrMisconfigured, Err: err}
 	if f, ok := errors.AsType[*FieldError](err); ok {
-		fail.Field = f.Field
+		return &Failure{Op: op, Kind: ErrMisconfigured, Field: f.Field, Err: f.Problem}
 	}
-	return fail
+	return &Failure{Op: op, Kind: ErrMisconfigured, Err: err}
 }
 
-// A FieldError says what is wrong with a field of a configuration, in a text that
-// names it.
+// A FieldError says what is wrong with a field of a configuration.
 type FieldError struct {
-	Field string // such as TokenURL
-	Err   error
+	Field   string // such as TokenURL
+	Problem error  // what stands behind the field's name: "is empty"
 }
 
-func (e *FieldError) Error() string { return e.Err.Error() }
+// Wrong returns a FieldError. The text goes on where the field's name ends.
+func Wrong(field, format string, args ...any) error {
+	return &FieldError{field, fmt.Errorf(format, args...)}
+}
 
-// Unwrap returns what is wrong.
-func (e *FieldError) Unwrap() error { return e.Err }
+func (e *FieldError) Error() string { return "Config." + e.Field + " " + e.Problem.Error() }
+
+// Unwrap returns the problem.
+func (e *FieldError) Unwrap() error { return e.Problem }

@@ -57,7 +57,7 @@ func (a *Answer) weigh(fail *Failure, fields member.Fields, m Meaning) {
 	case m.Verdict == VerdictClient, m.Verdict != VerdictEnded && a.refusesClient(fields):
 		a.refuseClient(fail, m)
 	case m.Kind != nil:
-		fail.Kind, fail.Hint = m.Kind, m.Hint
+		fail.Kind, fail.Hint, fail.Field = m.Kind, m.Hint, m.Field
 	case IsSuccess(a.Status):
 		fail.Err = ErrNotUsable
 	}
@@ -69,7 +69,9 @@ func (a *Answer) refuseClient(fail *Failure, m Meaning) {
 	if m.Verdict != VerdictClient {
 		m.Hint, fail.Err = HintClient, ErrClientRefused
 	}
+	fail.Field = m.Field
 	if fail.Hint = m.Hint; m.Hint == HintClient {
+		fail.Field = "ClientAuth"
 		fail.Hint = cmp.Or(a.Settings.ClientHint, HintClient)
 	}
 	if m.Hint == HintClient && a.secretEnded() {

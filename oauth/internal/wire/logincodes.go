@@ -30,5 +30,5 @@ var loginCodes = map[string]Meaning{
 
 	"unsupported_response_type": {Kind: ErrMisconfigured, Hint: "the server does not offer the authorization code flow to this client"},
 	"device_flow_disabled":      {Kind: ErrMisconfigured, Hint: "turn the device flow on where the client is registered, or log in with a browser"},
-	"redirect_uri_mismatch":     {Kind: ErrMisconfigured, Hint: "check Config.RedirectURL: the client is registered with another"},
+	"redirect_uri_mismatch":     {Kind: ErrMisconfigured, Hint: "check Config.RedirectURL: the client is registered with another", Field: "RedirectURL"},
 }

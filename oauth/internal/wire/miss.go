@@ -21,9 +21,9 @@ func (a *Answer) Miss(fail *Failure) {
 		return
 	case holdsTokens(o.Members), !o.Closed && mentionsToken(a.Body):
 		fail.Kind, fail.Err = ErrMisconfigured, &MembersError{ErrUnreadAnswer, memberNames(o.Members)}
-		fail.Hint = "name the place of the tokens: Config.TokenPath, or the names in a Dialect"
+		fail.Field, fail.Hint = "TokenPath", "name the place of the tokens: Config.TokenPath, or the names in a Dialect"
 		if o.Members == nil {
-			fail.Hint = "what the server sends is not JSON; whoever runs it has to mend that"
+			fail.Field, fail.Hint = "", "what the server sends is not JSON; whoever runs it has to mend that"
 		}
 		return
 	case a.Op != OpRefresh && a.Op != OpDevice: // which is asked for until its code ends

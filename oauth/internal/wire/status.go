@@ -2,6 +2,7 @@ package wire
 
 import "net/http"
 
+// IsSuccess reports whether a status is 2xx.
 func IsSuccess(status int) bool { return status >= 200 && status <= 299 }
 
 // IsRefusal reports whether a status says that the server looked at the request

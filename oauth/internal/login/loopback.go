@@ -1,4 +1,4 @@
-package oauth
+package login
 
 import (
 	"context"
@@ -17,31 +17,36 @@ import (
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
+// Op is the operation that errors name.
+const Op = "authorize"
+
 // callbackPath is where logins return to unless Config.RedirectURL says other.
 const callbackPath = "/callback"
 
-// A loopback receives the browser when it returns from a login (RFC 8252 section
-// 7.3). It listens from listenLoopback until close.
-type loopback struct {
-	redirectURL string
-	path        string
-	listeners   []net.Listener
-	server      *http.Server
-	serving     sync.WaitGroup
+// A Loopback receives the browser when it returns from a login (RFC 8252 section
+// 7.3). It listens from Listen until Close.
+type Loopback struct {
+	// RedirectURL is where the browser is to return to.
+	RedirectURL string
+
+	path      string
+	listeners []net.Listener
+	server    *http.Server
+	serving   sync.WaitGroup
 
 	mu    sync.Mutex            // guards fresh; never held across I/O
 	fresh map[net.Conn]struct{} // connections that have not sent anything yet
 }
 
-// listenLoopback opens the port that redirectURL names, or a free one.
-func listenLoopback(ctx context.Context, redirectURL string) (*loopback, *Error) {
+// Listen opens the port that redirectURL names, or a free one.
+func Listen(ctx context.Context, redirectURL string) (*Loopback, *wire.Failure) {
 	hosts, u, err := loopbackTarget(redirectURL)
 	if err != nil {
-		fail := misconfigured(opAuthorize, err)
+		fail := wire.Misconfigured(Op, err)
 		fail.Hint = "programs with a callback of their own use AuthCodeURL and Exchange"
 		return nil, fail
 	}
-	lb := &loopback{path: u.Path, fresh: make(map[net.Conn]struct{})}
+	lb := &Loopback{path: u.Path, fresh: make(map[net.Conn]struct{})}
 	if lb.listeners, err = listenAll(ctx, hosts, u.Port(), u.Hostname() == "localhost"); err != nil {
 		return nil, listenError(u.Port(), err)
 	}
@@ -51,7 +56,7 @@ func listenLoopback(ctx context.Context, redirectURL string) (*loopback, *Error)
 		host = addr.IP.String()
 	}
 	u.Host = net.JoinHostPort(host, strconv.Itoa(addr.Port))
-	lb.redirectURL = u.String()
+	lb.RedirectURL = u.String()
 	return lb, nil
 }
 
@@ -63,10 +68,10 @@ func loopbackTarget(redirectURL string) ([]string, *url.URL, error) {
 	}
 	u, err := url.Parse(redirectURL)
 	if err != nil || u.Scheme != "http" || !thishost.Is(u.Hostname()) {
-		return nil, nil, errors.New("Config.RedirectURL must be http on a loopback address for Authenticate")
+		return nil, nil, wire.Wrong("RedirectURL", "must be http on a loopback address for Authenticate")
 	}
 	if u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, nil, errors.New("Config.RedirectURL must have neither query nor fragment nor user information for Authenticate")
+		return nil, nil, wire.Wrong("RedirectURL", "must have neither query nor fragment nor user information for Authenticate")
 	}
 	if u.Hostname() == "localhost" {
 		return []string{"127.0.0.1", "::1"}, u, nil
@@ -122,23 +127,23 @@ func isInUse(err error) bool {
 }
 
 // listenError says what to do about a port that cannot be had.
-func listenError(port string, err error) *Error {
+func listenError(port string, err error) *wire.Failure {
 	if isInUse(err) {
-		return &Error{
-			Op: opAuthorize, Kind: ErrTransient,
+		return &wire.Failure{
+			Op: Op, Kind: wire.ErrTransient,
 			Err:  fmt.Errorf("port %s for the login's return is in use: %w", port, syscall.EADDRINUSE),
 			Hint: "end the program that uses it (another login that waits?), configure another RedirectURL, or log in with a device code",
 		}
 	}
-	return &Error{
-		Op: opAuthorize, Kind: ErrMisconfigured,
+	return &wire.Failure{
+		Op: Op, Kind: wire.ErrMisconfigured,
 		Err:  fmt.Errorf("cannot listen for the login's return: %w", wire.CleanCause(err)),
 		Hint: "configure another RedirectURL, or log in with a device code",
 	}
 }
 
-// serve answers browsers on behalf of l until close.
-func (lb *loopback) serve(l *login) {
+// serve answers browsers on behalf of l until Close.
+func (lb *Loopback) serve(l *Login) {
 	lb.server = &http.Server{
 		Handler:           &callback{path: lb.path, login: l},
 		ConnState:         lb.track,
@@ -152,7 +157,7 @@ func (lb *loopback) serve(l *login) {
 }
 
 // track notes connections that a browser opened in advance.
-func (lb *loopback) track(conn net.Conn, state http.ConnState) {
+func (lb *Loopback) track(conn net.Conn, state http.ConnState) {
 	lb.mu.Lock()
 	defer lb.mu.Unlock()
 	if state == http.StateNew {
@@ -166,9 +171,9 @@ func (lb *loopback) track(conn net.Conn, state http.ConnState) {
 // same machine.
 const shutdownTime = 3 * time.Second
 
-// close frees the port and ends every connection, after the pages under way have
+// Close frees the port and ends every connection, after the pages under way have
 // been delivered. The login must be over.
-func (lb *loopback) close() {
+func (lb *Loopback) Close() {
 	closeAll(lb.listeners)
 	if lb.server == nil {
 		return
@@ -186,7 +191,7 @@ func (lb *loopback) close() {
 	lb.serving.Wait()
 }
 
-func (lb *loopback) unused() []net.Conn {
+func (lb *Loopback) unused() []net.Conn {
 	lb.mu.Lock()
 	defer lb.mu.Unlock()
 	conns := make([]net.Conn, 0, len(lb.fresh))

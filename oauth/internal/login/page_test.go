@@ -1,10 +1,12 @@
-package oauth
+package login
 
 import (
 	"errors"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 func TestPageEscapesWhatItShows(t *testing.T) {
@@ -16,13 +18,13 @@ func TestPageEscapesWhatItShows(t *testing.T) {
 }
 
 func TestPageOfARefusalHasNoDetail(t *testing.T) {
-	for err, want := range map[*Error]bool{
-		{Op: opAuthorize, Kind: ErrLoginRequired, Code: "access_denied"}: false,
-		{Op: opAuthorize, Kind: ErrTransient, Code: "server_error"}:      true,
+	for err, want := range map[*failure]bool{
+		{"access_denied", wire.ErrAccessDenied}: false,
+		{"server_error", wire.ErrTransient}:     true,
 	} {
 		w := httptest.NewRecorder()
 		outcomePage(err).write(w)
-		if got := strings.Contains(w.Body.String(), err.Code); got != want {
+		if got := strings.Contains(w.Body.String(), err.code); got != want {
 			t.Errorf("the page for %v shows the error: %v, want %v", err, got, want)
 		}
 	}
@@ -33,10 +35,10 @@ func TestPageTellsSuccessFromFailure(t *testing.T) {
 		status int
 		title  string
 	}{
-		nil:                        {200, "You are logged in"},
-		ErrAccessDenied:            {403, "Login refused"},
-		errors.New("any"):          {502, "Login failed"},
-		&Error{Kind: ErrTransient}: {502, "Login failed"},
+		nil:                              {200, "You are logged in"},
+		wire.ErrAccessDenied:             {403, "Login refused"},
+		errors.New("any"):                {502, "Login failed"},
+		&failure{"x", wire.ErrTransient}: {502, "Login failed"},
 	} {
 		w := httptest.NewRecorder()
 		outcomePage(err).write(w)
@@ -45,3 +47,13 @@ func TestPageTellsSuccessFromFailure(t *testing.T) {
 		}
 	}
 }
+
+// A failure is an error with a code that is of some kind.
+type failure struct {
+	code string
+	kind error
+}
+
+func (f *failure) Error() string { return "oauth: authorize: " + f.code }
+
+func (f *failure) Unwrap() error { return f.kind }

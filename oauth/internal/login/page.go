@@ -1,14 +1,14 @@
-package oauth
+package login
 
 import (
 	"bytes"
 	_ "embed"
 	"errors"
 	"html/template"
-	"io"
-	"log"
 	"net/http"
 	"sync"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 //go:embed page.html
@@ -45,7 +45,7 @@ func outcomePage(err error) page {
 			Title: "You are logged in",
 			Text:  "You can close this tab and return to the program.",
 		}
-	case errors.Is(err, ErrAccessDenied):
+	case errors.Is(err, wire.ErrAccessDenied):
 		return page{
 			status: http.StatusForbidden,
 			Title:  "Login refused",
@@ -77,46 +77,3 @@ func (p page) write(w http.ResponseWriter) {
 	w.WriteHeader(p.status)
 	_, _ = w.Write(b.Bytes())
 }
-
-// A callback is the handler behind the redirect URL.
-type callback struct {
-	path  string
-	login *login
-}
-
-// ServeHTTP takes the browser's answer to the login and shows how it ended.
-func (cb *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path := cb.path
-	if path == "" {
-		path = "/"
-	}
-	if r.URL.Path != path {
-		http.NotFound(w, r)
-		return
-	}
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-		return
-	}
-	query := r.URL.Query()
-	if !isNavigation(r) || !cb.login.req.answeredBy(query) {
-		pageForeign.write(w)
-		return
-	}
-	// The page waits for the exchange, so that it tells the truth.
-	if cb.login.offer(r.Context(), query) {
-		outcomePage(cb.login.err).write(w)
-	}
-}
-
-// isNavigation reports whether the request may come from a person's browser tab,
-// as far as the browser tells. Images and frames of any web site can reach
-// loopback ports, and an error without state would end the login.
-func isNavigation(r *http.Request) bool {
-	dest := r.Header.Get("Sec-Fetch-Dest")
-	return dest == "" || dest == "document"
-}
-
-// silentLog keeps net/http from writing about odd connections to stderr.
-func silentLog() *log.Logger { return log.New(io.Discard, "", 0) }

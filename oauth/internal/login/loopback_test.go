@@ -1,13 +1,16 @@
-package oauth
+package login
 
 import (
 	"context"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 // A pipeListener accepts in-memory connections, which work in a bubble.
@@ -52,7 +55,7 @@ func TestNextLoopbackIsTriedWhereTheFirstIsMissing(t *testing.T) {
 
 	_, err = listenAll(t.Context(), []string{nobodys}, "", false)
 	fail := listenError("", err)
-	if err == nil || fail.Kind != ErrMisconfigured || fail.Hint == "" {
+	if err == nil || fail.Kind != wire.ErrMisconfigured || fail.Hint == "" {
 		t.Errorf("without any loopback: %v; want ErrMisconfigured and a hint", fail)
 	}
 }
@@ -63,11 +66,11 @@ func TestLocalhostIsHeldOnBothAddressFamilies(t *testing.T) {
 	} else {
 		_ = l.Close()
 	}
-	lb, fail := listenLoopback(t.Context(), "http://localhost/callback")
+	lb, fail := Listen(t.Context(), "http://localhost/callback")
 	if fail != nil {
 		t.Fatal(fail)
 	}
-	defer lb.close()
+	defer lb.Close()
 	if len(lb.listeners) != 2 {
 		t.Fatalf("%d listeners; want 2", len(lb.listeners))
 	}
@@ -80,15 +83,14 @@ func TestLocalhostIsHeldOnBothAddressFamilies(t *testing.T) {
 func TestCloseDoesNotWaitForUnusedConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-		lb := &loopback{path: callbackPath, listeners: []net.Listener{l}, fresh: make(map[net.Conn]struct{})}
-		_, req := redirectClient(false)
-		lb.serve(&login{req: req, over: make(chan struct{})})
+		lb := &Loopback{path: callbackPath, listeners: []net.Listener{l}, fresh: make(map[net.Conn]struct{})}
+		lb.serve(&Login{answeredBy: anything, over: make(chan struct{})})
 		browser, accepted := net.Pipe() // opened in advance, as browsers do
 		l.conns <- accepted
 		synctest.Wait()
 
 		start := time.Now()
-		lb.close()
+		lb.Close()
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("closing took %v because of a connection that nobody used", took)
 		}
@@ -101,9 +103,8 @@ func TestCloseDoesNotWaitForUnusedConnections(t *testing.T) {
 func TestCloseDeliversThePageUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-		lb := &loopback{path: callbackPath, listeners: []net.Listener{l}, fresh: make(map[net.Conn]struct{})}
-		c, req := redirectClient(false)
-		run := &login{client: c, req: req, answers: nil, over: make(chan struct{})}
+		lb := &Loopback{path: callbackPath, listeners: []net.Listener{l}, fresh: make(map[net.Conn]struct{})}
+		run := &Login{answeredBy: anything, over: make(chan struct{})}
 		lb.serve(run)
 
 		got := make(chan string)
@@ -127,11 +128,14 @@ func TestCloseDeliversThePageUnderWay(t *testing.T) {
 			got <- string(body)
 		}()
 		synctest.Wait()
-		run.finish(nil)
-		go lb.close()
+		run.Finish(nil)
+		go lb.Close()
 		if page := <-got; len(page) < 500 || page[len(page)-len("</html>\n"):] != "</html>\n" {
 			t.Errorf("the page arrived as %q", page)
 		}
 		time.Sleep(time.Minute)
 	})
 }
+
+// anything is an answer to the login.
+func anything(url.Values) bool { return true }
