@@ -86,7 +86,7 @@ func ExampleDiscover_wrongIssuer() {
 	fmt.Println(err)
 	// Output:
 	// true
-	// oauth: discover (HTTP 200): misconfigured: the server's metadata is for another issuer: it says "https://auth.test", asked was "https://auth.test/"; use the server's own spelling of its issuer, to the last slash
+	// oauth: discover (HTTP 200): misconfigured: the server's metadata is for another issuer: got "https://auth.test", want "https://auth.test/"; use the server's own spelling of its issuer, to the last slash
 }
 
 func ExampleNewClient() {

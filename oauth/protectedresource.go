@@ -147,7 +147,7 @@ func judgeResource(a *wire.Answer, resource string) (*ProtectedResource, *Error)
 		fail.Err = errNoServer
 		fail.Hint = "ask the API's maker which authorization server to use, and give that to Discover"
 	case wire.IsSuccess(a.Status) && found != "":
-		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherResource, metadata.PrintableIssuer(found), metadata.PrintableIssuer(resource))
+		fail.Err = fmt.Errorf("%w: got %q, want %q", errOtherResource, metadata.PrintableIssuer(found), metadata.PrintableIssuer(resource))
 		fail.Hint = "use the API's own spelling of its address, to the last slash"
 	case wire.IsSuccess(a.Status), wire.IsRefusal(a.Status):
 		fail.Err = errNoResourceMetadata

@@ -90,7 +90,7 @@ func TestResourceWithoutGoodMetadataIsReported(t *testing.T) {
 		"none":                  {nil, oauth.ErrMisconfigured, "publishes no metadata"},
 		"redirected":            {map[string]*http.Response{apiMetadata: response(307, "", "Location", "https://evil.test/")}, oauth.ErrMisconfigured, "redirect"},
 		"trouble":               {map[string]*http.Response{apiMetadata: response(503, webPage)}, oauth.ErrTransient, "503"},
-		"another resource":      {map[string]*http.Response{apiMetadata: response(200, other)}, oauth.ErrMisconfigured, `it says "https://api.test/"`},
+		"another resource":      {map[string]*http.Response{apiMetadata: response(200, other)}, oauth.ErrMisconfigured, `got "https://api.test/"`},
 		"another by challenge":  {map[string]*http.Response{api: challenged(), meta: response(200, other)}, oauth.ErrMisconfigured, "another resource"},
 		"another by well-known": {map[string]*http.Response{api: challenged(), apiMetadata: response(200, other)}, oauth.ErrMisconfigured, "another resource"},
 	} {

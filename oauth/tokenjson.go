@@ -3,68 +3,100 @@ package oauth
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/oauth/internal/lifetime"
 )
 
-// storedPair is the JSON form of a TokenPair: the field names of RFC 6749
-// section 5.1, and absolute times beside them.
-type storedPair struct {
-	AccessToken      string     `json:"access_token"`
-	RefreshToken     string     `json:"refresh_token,omitempty"`
-	TokenType        string     `json:"token_type,omitempty"`
-	ExpiresIn        int64      `json:"expires_in,omitempty"`
-	ExpiresAt        *time.Time `json:"expires_at,omitempty"`
-	IssuedAt         *time.Time `json:"issued_at,omitempty"`
-	RefreshAt        *time.Time `json:"refresh_at,omitempty"`
-	RefreshExpiresAt *time.Time `json:"refresh_expires_at,omitempty"`
-	Scope            string     `json:"scope,omitempty"`
-	IDToken          string     `json:"id_token,omitempty"`
-	GrantType        string     `json:"grant_type,omitempty"`
-	ClockSkew        int64      `json:"clock_skew,omitempty"` // seconds
-	DPoPKey          DPoPKey    `json:"dpop_key,omitzero"`
+// storedFields are what is stored of a TokenPair, by the names in JSON: those of RFC 6749
+// section 5.1, and absolute times beside them. Whatever is stored of a pair is here, and
+// listed nowhere else.
+var storedFields = []struct {
+	name string
+	of   func(*TokenPair) any // a pointer to the field
+}{
+	{"access_token", func(t *TokenPair) any { return &t.AccessToken }},
+	{"refresh_token", func(t *TokenPair) any { return &t.RefreshToken }},
+	{"token_type", func(t *TokenPair) any { return &t.TokenType }},
+	{"expires_in", func(t *TokenPair) any { return &t.ExpiresIn }},
+	{"expires_at", func(t *TokenPair) any { return &t.ExpiresAt }},
+	{"issued_at", func(t *TokenPair) any { return &t.IssuedAt }},
+	{"refresh_at", func(t *TokenPair) any { return &t.RefreshAt }},
+	{"refresh_expires_at", func(t *TokenPair) any { return &t.RefreshExpiresAt }},
+	{"scope", func(t *TokenPair) any { return &t.Scope }},
+	{"id_token", func(t *TokenPair) any { return &t.IDToken }},
+	{"grant_type", func(t *TokenPair) any { return &t.GrantType }},
+	{"clock_skew", func(t *TokenPair) any { return &t.Skew }},
+	{"dpop_key", func(t *TokenPair) any { return &t.DPoPKey }},
 }
 
-var storedNames = []string{
-	"access_token", "refresh_token", "token_type", "expires_in", "expires_at",
-	"issued_at", "refresh_at", "refresh_expires_at", "scope", "id_token", "grant_type", "clock_skew", "dpop_key",
-	"expiry", // x/oauth2's expires_at, which is read and not written
+// storedNames are the names of storedFields, and one that is read and not written: x/oauth2's
+// expires_at.
+var storedNames = func() []string {
+	names := []string{"expiry"}
+	for _, f := range storedFields {
+		names = append(names, f.name)
+	}
+	return names
+}()
+
+// stored returns what is written for the field that of points to, and false if that is
+// nothing.
+func stored(of any) (any, bool) {
+	switch f := of.(type) {
+	case *string:
+		return *f, *f != ""
+	case *int64:
+		return *f, *f != 0
+	case *time.Time:
+		return f.Round(0).UTC(), !f.IsZero()
+	case *time.Duration: // in seconds
+		return int64(*f / time.Second), *f/time.Second != 0
+	case *DPoPKey:
+		return *f, !f.IsZero()
+	}
+	panic("oauth: a stored field has no form") // never happens: see storedFields
+}
+
+// restore sets the field that of points to from the one of this name. Only a key that
+// cannot be read is an error.
+func restore(of any, fields member.Fields, name string) error {
+	switch f := of.(type) {
+	case *string:
+		*f = fields.Text(name)
+	case *int64:
+		*f, _ = fields.Seconds(name)
+	case *time.Time:
+		*f = fields.Time(name)
+	case *time.Duration:
+		if n, _ := fields.Seconds(name); lifetime.Believable(max(n, -n)) {
+			*f = time.Duration(n) * time.Second
+		}
+	case *DPoPKey:
+		if raw, found := fields[name]; found {
+			return f.UnmarshalJSON(raw)
+		}
+	}
+	return nil
 }
 
 // MarshalJSON writes the pair for storage, tokens included: one object with the
 // fields of RFC 6749, the absolute times in RFC 3339, and Extra beside them.
 func (t TokenPair) MarshalJSON() ([]byte, error) {
-	known, err := json.Marshal(storedPair{
-		AccessToken:      t.AccessToken,
-		RefreshToken:     t.RefreshToken,
-		TokenType:        t.TokenType,
-		ExpiresIn:        t.ExpiresIn,
-		ExpiresAt:        timeOrNil(t.ExpiresAt),
-		IssuedAt:         timeOrNil(t.IssuedAt),
-		RefreshAt:        timeOrNil(t.RefreshAt),
-		RefreshExpiresAt: timeOrNil(t.RefreshExpiresAt),
-		Scope:            t.Scope,
-		IDToken:          t.IDToken,
-		GrantType:        t.GrantType,
-		ClockSkew:        int64(t.Skew / time.Second),
-		DPoPKey:          t.DPoPKey,
-	})
-	if err != nil || len(t.Extra) == 0 {
-		return known, err
+	members := make(map[string]any, len(storedFields)+len(t.Extra))
+	for name, raw := range t.Extra {
+		if !slices.Contains(storedNames, name) { // none of ours can be shadowed by an extra one
+			members[name] = raw
+		}
 	}
-	fields := make(map[string]json.RawMessage, len(t.Extra)+len(storedNames))
-	for k, v := range t.Extra {
-		fields[k] = v
+	for _, f := range storedFields {
+		if value, written := stored(f.of(&t)); written || f.name == "access_token" {
+			members[f.name] = value
+		}
 	}
-	for _, k := range storedNames {
-		delete(fields, k) // a field of ours cannot be shadowed by an extra one
-	}
-	if err := json.Unmarshal(known, &fields); err != nil {
-		return nil, err
-	}
-	return json.Marshal(fields)
+	return json.Marshal(members)
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote, and pairs that another program saved: tokens
@@ -83,42 +115,20 @@ func (t *TokenPair) UnmarshalJSON(data []byte) error {
 	if foreign {
 		foreignNames(fields)
 	}
-	p := TokenPair{
-		AccessToken:      fields.Text("access_token"),
-		RefreshToken:     fields.Text("refresh_token"),
-		TokenType:        fields.Text("token_type"),
-		ExpiresAt:        fields.Time("expires_at"),
-		IssuedAt:         fields.Time("issued_at"),
-		RefreshAt:        fields.Time("refresh_at"),
-		RefreshExpiresAt: fields.Time("refresh_expires_at"),
-		Scope:            fields.Scope(),
-		IDToken:          fields.Text("id_token"),
-		GrantType:        fields.Text("grant_type"),
+	var p TokenPair
+	for _, f := range storedFields {
+		if err := restore(f.of(&p), fields, f.name); err != nil {
+			return err
+		}
 	}
+	p.Scope = fields.Scope() // a list, too
 	if foreign {
 		p.readForeign(fields)
-	}
-	p.ExpiresIn, _ = fields.Seconds("expires_in")
-	if skew, _ := fields.Seconds("clock_skew"); lifetime.Believable(max(skew, -skew)) {
-		p.Skew = time.Duration(skew) * time.Second
 	}
 	if p.AccessToken == "" && p.RefreshToken == "" {
 		return errors.New("oauth: stored token pair has no token")
 	}
-	if raw, found := fields["dpop_key"]; found {
-		if err := p.DPoPKey.UnmarshalJSON(raw); err != nil {
-			return err
-		}
-	}
 	p.Extra = fields.Without(storedNames)
 	*t = p
 	return nil
-}
-
-func timeOrNil(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.Round(0).UTC()
-	return &t
 }

@@ -62,7 +62,7 @@ func TestIssuerOfAWellKnownAddressMayEndInASlash(t *testing.T) {
 		t.Errorf("an issuer that was named without the slash: %v; want ErrMisconfigured", err)
 	}
 	other := strings.Replace(goodMeta, `"https://auth.test"`, `"https://other.test"`, 1)
-	if _, err := ask(openid, other); !errors.Is(err, oauth.ErrMisconfigured) || !strings.Contains(err.Error(), `asked was "https://auth.test"`) {
+	if _, err := ask(openid, other); !errors.Is(err, oauth.ErrMisconfigured) || !strings.Contains(err.Error(), `want "https://auth.test"`) {
 		t.Errorf("another issuer's document: %v; want ErrMisconfigured", err)
 	}
 }

@@ -107,10 +107,10 @@ func judge(a *wire.Answer, issuers []string, template string) (member.Fields, *w
 	case wire.IsSuccess(a.Status) && (slices.Contains(issuers, found) || strings.Contains(found, tenantMark) && found == template):
 		return doc, nil
 	case wire.IsSuccess(a.Status) && strings.Contains(found, tenantMark):
-		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherIssuer, PrintableIssuer(found), issuers[0])
+		fail.Err = fmt.Errorf("%w: got %q, want %q", errOtherIssuer, PrintableIssuer(found), issuers[0])
 		fail.Field, fail.Hint = "IssuerTemplate", "set Config.IssuerTemplate to what the metadata says, or ask for the issuer of one tenant"
 	case wire.IsSuccess(a.Status) && found != "":
-		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherIssuer, PrintableIssuer(found), issuers[0])
+		fail.Err = fmt.Errorf("%w: got %q, want %q", errOtherIssuer, PrintableIssuer(found), issuers[0])
 		fail.Field, fail.Hint = "Issuer", "use the server's own spelling of its issuer, to the last slash"
 	case wire.IsSuccess(a.Status), wire.IsRefusal(a.Status):
 		fail.Err = errNoMetadata
