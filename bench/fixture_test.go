@@ -73,7 +73,7 @@ func serviceOf(s *oauthtest.Server) service {
 
 func (s service) evertoken() *oauth.Client {
 	return oauth.NewClient(oauth.Config{
-		ClientID: clientID, ClientSecret: clientSecret, ClientAuth: oauth.AuthPost,
+		ClientID: clientID, ClientAuth: oauth.SecretPost(clientSecret),
 		TokenURL: s.tokenURL, HTTPClient: s.client,
 	})
 }

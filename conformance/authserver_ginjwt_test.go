@@ -4,7 +4,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/dialect"
 )
 
 // ginJWTProgram returns the path of the backend in ginjwt.
@@ -17,15 +17,15 @@ const ginJWTPassword = `p:w%2F+ /&="~'\`
 // dialect goes in JSON, and its refresh tokens are in memory.
 func startGinJWT(t *testing.T, o serverOptions) *authServer {
 	t.Helper()
-	return newGinJWT(t, oauth.GinJWTDialect(), o, ginJWTStore{})
+	return newGinJWT(t, dialect.GinJWT(), o, ginJWTStore{})
 }
 
 // startGinJWTOnRedis starts it once more in its other ways: refreshes by form,
 // logout where its README puts it, and refresh tokens in Redis.
 func startGinJWTOnRedis(t *testing.T, o serverOptions) *authServer {
 	t.Helper()
-	d := oauth.GinJWTDialect()
-	d.Login.Encoding, d.Refresh.Encoding, d.Logout.Encoding = oauth.EncodeForm, oauth.EncodeForm, oauth.EncodeForm
+	d := dialect.GinJWT()
+	d.Login.Encoding, d.Refresh.Encoding, d.Logout.Encoding = dialect.EncodeForm, dialect.EncodeForm, dialect.EncodeForm
 	d.Logout.Path = "/auth/logout"
 	return newGinJWT(t, d, o, ginJWTStore{redis: startRedis(t)})
 }
@@ -34,14 +34,14 @@ func startGinJWTOnRedis(t *testing.T, o serverOptions) *authServer {
 // package oauthtest.
 func startGinJWTOnOurMemory(t *testing.T, o serverOptions) *authServer {
 	t.Helper()
-	return newGinJWT(t, oauth.GinJWTDialect(), o, ginJWTStore{ours: true})
+	return newGinJWT(t, dialect.GinJWT(), o, ginJWTStore{ours: true})
 }
 
 // startGinJWTOnOurs starts it with refresh tokens in Redis by the store of the
 // package tokenstore/refreshtoken.
 func startGinJWTOnOurs(t *testing.T, o serverOptions) *authServer {
 	t.Helper()
-	return newGinJWT(t, oauth.GinJWTDialect(), o, ginJWTStore{redis: startRedis(t), ours: true})
+	return newGinJWT(t, dialect.GinJWT(), o, ginJWTStore{redis: startRedis(t), ours: true})
 }
 
 // A ginJWTStore is where gin-jwt keeps refresh tokens; the zero value is memory.
@@ -50,7 +50,7 @@ type ginJWTStore struct {
 	ours  bool   // by our store instead of its own
 }
 
-func newGinJWT(t *testing.T, d oauth.Dialect, o serverOptions, store ginJWTStore) *authServer {
+func newGinJWT(t *testing.T, d dialect.Dialect, o serverOptions, store ginJWTStore) *authServer {
 	t.Helper()
 	path, err := ginJWTProgram()
 	if err != nil {

@@ -37,12 +37,11 @@ func startGlewlwyd(t *testing.T, o serverOptions) *authServer {
 	}
 	s := newAuthServer(t)
 	s.config = oauth.Config{
-		Issuer:       s.origin() + "/api/oidc",
-		ClientID:     glewlwydClient,
-		ClientSecret: glewlwydSecret,
-		ClientAuth:   oauth.AuthBasicRaw,
-		Scopes:       []string{"openid"},
-		RedirectURL:  "http://127.0.0.1:" + freePort(t) + "/callback",
+		Issuer:      s.origin() + "/api/oidc",
+		ClientID:    glewlwydClient,
+		ClientAuth:  oauth.SecretBasicRaw(glewlwydSecret),
+		Scopes:      []string{"openid"},
+		RedirectURL: "http://127.0.0.1:" + freePort(t) + "/callback",
 	}
 	s.api = s.config.Issuer + "/userinfo"
 	s.allow = s.allowAtGlewlwyd

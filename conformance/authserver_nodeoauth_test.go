@@ -16,12 +16,11 @@ func startNodeOAuth(t *testing.T, o serverOptions) *authServer {
 	const secret = `p:w%2F+ /&="~'\`
 	s := newAuthServer(t)
 	s.config = oauth.Config{
-		ClientID:     "evertoken",
-		ClientSecret: secret,
-		ClientAuth:   oauth.AuthPost,
-		AuthURL:      s.origin() + "/authorize",
-		TokenURL:     s.origin() + "/token",
-		RedirectURL:  "http://127.0.0.1:" + freePort(t) + "/callback",
+		ClientID:    "evertoken",
+		ClientAuth:  oauth.SecretPost(secret),
+		AuthURL:     s.origin() + "/authorize",
+		TokenURL:    s.origin() + "/token",
+		RedirectURL: "http://127.0.0.1:" + freePort(t) + "/callback",
 	}
 	s.answers = map[string]string{"username": "alice"}
 	s.api = s.origin() + "/api"

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/dialect"
 	"github.com/evertoken/evertoken/refresh"
 )
 
@@ -47,8 +48,8 @@ type authServer struct {
 	*relay
 	config  oauth.Config // of the client that it knows
 	answers map[string]string
-	api     string         // something that its tokens open
-	dialect *oauth.Dialect // that it speaks instead of OAuth
+	api     string           // something that its tokens open
+	dialect *dialect.Dialect // that it speaks instead of OAuth
 
 	// launch starts the process and returns its address.
 	launch  func() (*process, string)
@@ -123,12 +124,12 @@ func (s *authServer) renewer(t *testing.T, edit func(*oauth.Config)) renewer {
 
 // dialectClient returns a client for a backend, with what a dialect has of the
 // configuration.
-func (s *authServer) dialectClient(edit func(*oauth.Config)) *oauth.DialectClient {
+func (s *authServer) dialectClient(edit func(*oauth.Config)) *dialect.Client {
 	var cfg oauth.Config
 	if edit != nil {
 		edit(&cfg)
 	}
-	return oauth.NewDialectClient(*s.dialect, oauth.DialectConfig{BaseURL: s.origin(), Timeout: cfg.Timeout, Now: cfg.Now})
+	return dialect.NewClient(*s.dialect, dialect.Config{BaseURL: s.origin(), Timeout: cfg.Timeout, Now: cfg.Now})
 }
 
 // login takes somebody who was never here before through a login.

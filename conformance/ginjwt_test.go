@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/dialect"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 )
@@ -109,10 +110,10 @@ func TestGinJWTRefusals(t *testing.T) {
 	t.Parallel()
 	s := startGinJWT(t, serverOptions{life: defaultLife})
 	good := s.login(t, nil)
-	cookie, behind := oauth.GinJWTDialect().InCookie("refresh_token"), oauth.GinJWTDialect()
+	cookie, behind := dialect.GinJWT().InCookie("refresh_token"), dialect.GinJWT()
 	behind.Logout.Path = "/auth/logout"
-	dialect := func(d oauth.Dialect) *oauth.DialectClient {
-		return oauth.NewDialectClient(d, oauth.DialectConfig{BaseURL: s.origin()})
+	clientOf := func(d dialect.Dialect) *dialect.Client {
+		return dialect.NewClient(d, dialect.Config{BaseURL: s.origin()})
 	}
 	for _, tt := range []struct {
 		name   string
@@ -127,10 +128,10 @@ func TestGinJWTRefusals(t *testing.T) {
 			return err
 		}, []error{oauth.ErrTransient, oauth.ErrTokenInvalid}, http.StatusUnauthorized},
 		// This version reads no cookies, so it misses the token: no verdict on it.
-		{"refresh by cookie", func() error { _, err := dialect(cookie).Refresh(t.Context(), good); return err },
+		{"refresh by cookie", func() error { _, err := clientOf(cookie).Refresh(t.Context(), good); return err },
 			[]error{oauth.ErrTransient}, http.StatusBadRequest},
 		{"logout with a dead access token", func() error {
-			return dialect(behind).Revoke(t.Context(), &oauth.TokenPair{AccessToken: "dead", RefreshToken: good.RefreshToken})
+			return clientOf(behind).Revoke(t.Context(), &oauth.TokenPair{AccessToken: "dead", RefreshToken: good.RefreshToken})
 		}, []error{oauth.ErrTransient}, http.StatusUnauthorized},
 	} {
 		err := tt.do()
@@ -166,7 +167,7 @@ func outliveRedis(t *testing.T, ours bool) {
 	t.Helper()
 	network := newRelay(t)
 	network.admit(startRedis(t))
-	s := newGinJWT(t, oauth.GinJWTDialect(), serverOptions{life: defaultLife}, ginJWTStore{redis: network.addr, ours: ours})
+	s := newGinJWT(t, dialect.GinJWT(), serverOptions{life: defaultLife}, ginJWTStore{redis: network.addr, ours: ours})
 	k := s.keep(t, newStore(t), s.login(t, nil), func(cfg *refresh.Config) {
 		cfg.OAuthClient = s.renewer(t, func(cfg *oauth.Config) { cfg.Timeout = 3 * time.Second })
 		cfg.CheckInterval = time.Minute // a 401 that lasts longer is believed

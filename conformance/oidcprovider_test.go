@@ -20,7 +20,7 @@ func TestProviderIsDiscovered(t *testing.T) {
 	cfg := s.client(nil, nil).Config()
 	for name, got := range map[string]string{
 		"issuer": cfg.Issuer, "authorization": cfg.AuthURL, "token": cfg.TokenURL, "device": cfg.DeviceAuthURL,
-		"revocation": cfg.RevocationURL, "introspection": cfg.IntrospectionURL, "userinfo": cfg.UserinfoURL,
+		"revocation": cfg.RevocationURL, "introspection": cfg.Endpoints.Introspection, "userinfo": cfg.Endpoints.Userinfo,
 	} {
 		if !strings.HasPrefix(got, s.issuer) {
 			t.Errorf("the %s endpoint is %q, want one at %s", name, got, s.issuer)
@@ -359,16 +359,16 @@ func TestProviderKnowsAServiceByItsStrangeSecret(t *testing.T) {
 	t.Parallel()
 	const secret = `p:w%2F+ /&="~'\` // the characters that encodings quarrel about
 	s := newProvider(t, providerOptions{Secret: secret})
-	for _, auth := range []oauth.ClientAuth{"", oauth.AuthBasic} {
+	for _, auth := range []oauth.ClientAuth{oauth.Secret(secret), oauth.SecretBasic(secret)} {
 		c := s.client(nil, func(cfg *oauth.Config) {
-			cfg.ClientID, cfg.ClientSecret, cfg.ClientAuth, cfg.Scopes = serviceClient, secret, auth, nil
+			cfg.ClientID, cfg.ClientAuth, cfg.Scopes = serviceClient, auth, nil
 		})
 		pair, err := c.ClientCredentials(t.Context())
 		if err != nil {
-			t.Fatalf("client authentication %q: %v", auth, err)
+			t.Fatalf("%v: %v", auth, err)
 		}
 		if pair.AccessToken == "" || pair.RefreshToken != "" || pair.ExpiresAt.IsZero() {
-			t.Errorf("client authentication %q: got %v", auth, pair)
+			t.Errorf("%v: got %v", auth, pair)
 		}
 	}
 	c := s.client(nil, func(cfg *oauth.Config) { cfg.ClientID, cfg.ClientSecret = serviceClient, "wrong" })

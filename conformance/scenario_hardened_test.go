@@ -80,8 +80,8 @@ func playPrivateKeyJWT(t *testing.T, p product, s *authServer) string {
 	for _, alg := range keyAlgorithms {
 		with := func(key crypto.Signer) func(*oauth.Config) {
 			return func(cfg *oauth.Config) {
-				cfg.ClientID, cfg.ClientAuth = keyClient+alg, oauth.AuthPrivateKeyJWT
-				cfg.ClientKey, cfg.ClientKeyAlg, cfg.ClientKeyID = key, alg, "of "+alg
+				cfg.ClientID = keyClient + alg
+				cfg.ClientAuth = oauth.PrivateKeyJWT(oauth.AssertionKey{Signer: key, Algorithm: alg, KeyID: "of " + alg})
 			}
 		}
 		k := s.keepAs(t, newStore(t), s.login(t, with(keys[alg])), with(keys[alg]))

@@ -1,12 +1,14 @@
 package oauth
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -33,10 +36,34 @@ var (
 	errSignature = errors.New("the client key made a malformed signature")
 )
 
-// keyAlgs returns the JWS algorithms (RFC 7518, RFC 8037) that a key can sign
+// An AssertionKey is what a client proves itself with by [PrivateKeyJWT].
+type AssertionKey struct {
+	// Signer signs the assertions: RSA, ECDSA on P-256, P-384 or P-521, or Ed25519.
+	// Required. Sign is called for every request, by several goroutines at once; it may
+	// ask a device or service, and must return by itself. An error of its own is
+	// ErrTransient.
+	Signer crypto.Signer
+	// KeyID is the kid that the server knows the key by. Optional where one key is
+	// registered.
+	KeyID string
+	// Algorithm is the JWS algorithm. Empty means EdDSA for Ed25519, ES256, ES384 or
+	// ES512 by curve, and for RSA RS256, or PS256 if Discover finds that the server
+	// lists only that.
+	Algorithm string
+	// Audience is the aud of assertions. Empty means Config.Issuer, or Config.TokenURL
+	// if there is none. The successor of RFC 7523 allows nothing but the issuer, since
+	// an endpoint's address can be another server's doing; servers from before it may
+	// want their token endpoint, whatever endpoint is asked.
+	Audience string
+	// Type is the typ of assertions. Empty means JWT, which all but the newest servers
+	// take; those may want client-authentication+jwt.
+	Type string
+}
+
+// algorithms returns the JWS algorithms (RFC 7518, RFC 8037) that the key can sign
 // with, the most widely accepted first; none for keys of another kind.
-func keyAlgs(key crypto.PublicKey) []string {
-	switch key := key.(type) {
+func (k AssertionKey) algorithms() []string {
+	switch key := k.Signer.Public().(type) {
 	case *rsa.PublicKey:
 		return []string{"RS256", "PS256", "RS384", "PS384", "RS512", "PS512"}
 	case *ecdsa.PublicKey:
@@ -54,54 +81,70 @@ func keyAlgs(key crypto.PublicKey) []string {
 	return nil
 }
 
-// checkKey returns what is wrong with the key for private_key_jwt, or nil.
-func (cfg Config) checkKey() error {
-	if cfg.ClientKey == nil {
-		return fmt.Errorf("Config.ClientAuth %s needs a ClientKey", cfg.ClientAuth)
+// withDefaults returns k with its algorithm and type.
+func (k AssertionKey) withDefaults() AssertionKey {
+	if k.Algorithm == "" && k.Signer != nil {
+		if algs := k.algorithms(); len(algs) > 0 {
+			k.Algorithm = algs[0]
+		}
 	}
-	key := cfg.ClientKey.Public()
-	algs := keyAlgs(key)
+	k.Type = cmp.Or(k.Type, defaultAssertionType)
+	return k
+}
+
+// check returns what is wrong with the key, or nil.
+func (k AssertionKey) check() error {
+	if k.Signer == nil {
+		return wire.Wrong("ClientAuth", "private_key_jwt needs a key")
+	}
+	k = k.withDefaults()
+	algs := k.algorithms()
 	switch {
 	case len(algs) == 0:
-		return fmt.Errorf("Config.ClientKey is of a kind that cannot sign assertions (%T); use RSA, ECDSA on P-256, P-384 or P-521, or Ed25519", key)
-	case !slices.Contains(algs, cfg.ClientKeyAlg):
-		return fmt.Errorf("Config.ClientKeyAlg %q does not fit the key; it can sign with %s", cfg.ClientKeyAlg, algs)
+		return wire.Wrong("ClientAuth", "has a key of a kind that cannot sign assertions (%T); use RSA, ECDSA on P-256, P-384 or P-521, or Ed25519", k.Signer.Public())
+	case !slices.Contains(algs, k.Algorithm):
+		return wire.Wrong("ClientAuth", "has the algorithm %q, which does not fit the key; that can sign with %s", k.Algorithm, algs)
 	}
 	return nil
 }
 
-// addAssertion authenticates the form for endpoint by a new assertion (RFC 7523 sections 2.2
-// and 3): servers take each jti once, so no attempt may reuse another's.
-func (c *Client) addAssertion(endpoint string, form url.Values) error {
-	// By the server's clock as far as it is known: one that runs ahead would make
-	// every assertion "issued in the future", or expired if it runs behind.
-	now := c.cfg.Now().Add(-c.dpop.Recall(endpoint).Skew)
-	audience := c.cfg.AssertionAudience
-	if audience == "" {
-		audience = c.cfg.Issuer
+// seen lists what a server can see of the key. It is empty without one.
+func (k AssertionKey) seen() []string {
+	if k.Signer == nil {
+		return nil
 	}
-	if audience == "" {
-		audience = c.cfg.TokenURL
-	}
-	token := jwt.NewWithClaims(jwt.GetSigningMethod(c.cfg.ClientKeyAlg), jwt.MapClaims{
-		"iss": c.cfg.ClientID, "sub": c.cfg.ClientID,
-		"aud": audience, // a string: OpenID Connect Core section 9 wants no array
+	k = k.withDefaults()
+	// A key that cannot be marshalled cannot authenticate either: see check.
+	public, _ := x509.MarshalPKIXPublicKey(k.Signer.Public())
+	return []string{"key", string(public), k.KeyID, k.Algorithm, k.Audience, k.Type}
+}
+
+// addAssertion authenticates the form of clientID by a new assertion for audience
+// (RFC 7523 sections 2.2 and 3), unless the key names another: servers take each jti
+// once, so no attempt may reuse another's. now is by the server's clock, as far as it is
+// known: one that runs ahead would make every assertion "issued in the future", or
+// expired if it runs behind.
+func (k AssertionKey) addAssertion(form url.Values, clientID, audience string, now time.Time) error {
+	k = k.withDefaults()
+	token := jwt.NewWithClaims(jwt.GetSigningMethod(k.Algorithm), jwt.MapClaims{
+		"iss": clientID, "sub": clientID,
+		"aud": cmp.Or(k.Audience, audience), // a string: OpenID Connect Core section 9 wants no array
 		"jti": rand.Text(),
 		"iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
 	})
-	token.Header["typ"] = c.cfg.AssertionType
-	if c.cfg.ClientKeyID != "" {
-		token.Header["kid"] = c.cfg.ClientKeyID
+	token.Header["typ"] = k.Type
+	if k.KeyID != "" {
+		token.Header["kid"] = k.KeyID
 	}
 	text, err := token.SigningString()
 	if err != nil {
 		return err
 	}
-	signature, err := sign(c.cfg.ClientKey, token.Method, text)
+	signature, err := sign(k.Signer, token.Method, text)
 	if err != nil {
 		return err
 	}
-	form.Set("client_id", c.cfg.ClientID)
+	form.Set("client_id", clientID)
 	form.Set("client_assertion_type", assertionKind)
 	form.Set("client_assertion", text+"."+token.EncodeSegment(signature))
 	return nil
@@ -127,8 +170,9 @@ func sign(key crypto.Signer, method jwt.SigningMethod, text string) ([]byte, err
 	}
 	signature, err := key.Sign(rand.Reader, message, opts)
 	if err != nil {
-		// Of the cause only the type: a key service's error may say anything.
-		return nil, fmt.Errorf("%w (%T)", errNotSigned, innermost(err))
+		// A key that did not sign may do so later: key services have outages like any
+		// other. Of the cause only the type is told: its text may say anything.
+		return nil, &wire.Unbuilt{Kind: ErrTransient, Err: fmt.Errorf("%w (%T)", errNotSigned, wire.Innermost(err))}
 	}
 	if ec, ok := method.(*jwt.SigningMethodECDSA); ok {
 		return joseSignature(signature, ec.KeySize)
@@ -142,27 +186,15 @@ func joseSignature(der []byte, size int) ([]byte, error) {
 	var number struct{ R, S *big.Int }
 	rest, err := asn1.Unmarshal(der, &number)
 	if err != nil || len(rest) > 0 {
-		return nil, errSignature
+		return nil, &wire.Unbuilt{Kind: ErrMisconfigured, Err: errSignature}
 	}
 	for _, n := range []*big.Int{number.R, number.S} {
 		if n.Sign() <= 0 || n.BitLen() > 8*size {
-			return nil, errSignature
+			return nil, &wire.Unbuilt{Kind: ErrMisconfigured, Err: errSignature}
 		}
 	}
 	signature := make([]byte, 2*size)
 	number.R.FillBytes(signature[:size])
 	number.S.FillBytes(signature[size:])
 	return signature, nil
-}
-
-// unsent returns the error for a request that could not be made. A key that did
-// not sign may do so later: key services have outages like any other.
-func unsent(op string, err error) *Error {
-	if errors.Is(err, errNotSigned) {
-		return &Error{Op: op, Kind: ErrTransient, Err: err}
-	}
-	if errors.Is(err, errSignature) {
-		return misconfigured(op, err)
-	}
-	return misconfigured(op, cleanCause(err))
 }

@@ -3,62 +3,15 @@ package oauth
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/url"
 	"slices"
-	"time"
+
+	"github.com/evertoken/evertoken/oauth/internal/login"
+	"github.com/evertoken/evertoken/oauth/internal/metadata"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
-
-const (
-	opAuthorize = "authorize"
-	opExchange  = "exchange"
-)
-
-// A LoginRequest is one login on its way through the browser. A web application
-// keeps it with the browser's session (it survives JSON), sends the browser to
-// URL, and hands it to [Client.Exchange] when the browser comes back. It serves
-// once.
-//
-// It prints redacted under every fmt verb and in slog: whoever knows the
-// verifier can redeem an intercepted code.
-type LoginRequest struct {
-	// URL is where to send the browser.
-	URL string `json:"url"`
-	// State ties the answer to this request (RFC 6749 section 10.12).
-	State string `json:"state"`
-	// Verifier is the PKCE code verifier (RFC 7636 section 4.1). Empty with
-	// Config.DisablePKCE.
-	Verifier string `json:"verifier"`
-	// RedirectURL is where the browser comes back to.
-	RedirectURL string `json:"redirect_url"`
-	// Resources are the resource indicators asked for (RFC 8707). Exchange asks for
-	// a token for the same ones, unless its ctx carries others.
-	Resources []string `json:"resources,omitempty"`
-	// ExpiresAt is until when the browser can be sent to URL, by the local clock.
-	// Zero: no end is known.
-	ExpiresAt time.Time `json:"expires_at,omitzero"`
-	// DPoPKey is what the tokens will be bound to, with Config.DPoP.
-	DPoPKey DPoPKey `json:"dpop_key,omitzero"`
-	// Nonce ties the ID token to this request (OpenID Connect Core section
-	// 3.1.2.1). Empty without the scope openid.
-	Nonce string `json:"nonce,omitempty"`
-}
-
-// String describes the request without state and verifier.
-func (r LoginRequest) String() string {
-	return fmt.Sprintf("oauth.LoginRequest{url:%q state:%s verifier:%s}",
-		withoutQuery(r.URL), presence(r.State), presence(r.Verifier))
-}
-
-// Format implements fmt.Formatter: every verb prints what String returns.
-func (r LoginRequest) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, r.String()) }
-
-// LogValue implements slog.LogValuer.
-func (r LoginRequest) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // AuthCodeURL begins a login for a program that has a callback of its own at
 // Config.RedirectURL (RFC 6749 section 4.1). Programs on a person's machine want
@@ -73,7 +26,7 @@ func (r LoginRequest) LogValue() slog.Value { return slog.StringValue(r.String()
 // concurrent use.
 func (c *Client) AuthCodeURL() (*LoginRequest, error) {
 	if c.cfg.RedirectURL == "" {
-		return nil, misconfigured(opAuthorize, errors.New("Config.RedirectURL is empty"))
+		return nil, misconfigured(opAuthorize, wire.Wrong("RedirectURL", "is empty"))
 	}
 	if c.cfg.RequirePushedAuth {
 		fail := misconfigured(opAuthorize, errMustPush)
@@ -85,15 +38,15 @@ func (c *Client) AuthCodeURL() (*LoginRequest, error) {
 
 // loginRequest makes a login that returns to redirectURL.
 func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginRequest, error) {
-	if err := c.ready(opAuthorize, "Config.AuthURL", c.cfg.AuthURL); err != nil {
+	if err := c.ready(opAuthorize, "AuthURL", c.cfg.AuthURL); err != nil {
 		return nil, err
 	}
 	if c.cfg.RequireIss && c.cfg.Issuer == "" {
-		return nil, misconfigured(opAuthorize, errors.New("Config.RequireIss needs Config.Issuer"))
+		return nil, misconfigured(opAuthorize, wire.Wrong("RequireIss", "needs Config.Issuer"))
 	}
 	u, err := url.Parse(c.cfg.AuthURL)
 	if err != nil {
-		return nil, misconfigured(opAuthorize, errors.New("Config.AuthURL is not a URL"))
+		return nil, misconfigured(opAuthorize, wire.Wrong("AuthURL", "is not a URL"))
 	}
 	if err := c.checkPKCE(); err != nil {
 		return nil, misconfigured(opAuthorize, err)
@@ -145,7 +98,7 @@ func (c *Client) loginRequest(redirectURL string, resources []string) (*LoginReq
 // [ErrLoginRequired]: the answer belongs to another login. Safe for concurrent
 // use.
 func (c *Client) Exchange(ctx context.Context, req *LoginRequest, query url.Values) (*TokenPair, error) {
-	if err := c.ready(opExchange, "Config.TokenURL", c.cfg.TokenURL); err != nil {
+	if err := c.ready(opExchange, "TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
 	}
 	if req == nil || req.State == "" || req.Verifier == "" && !c.cfg.DisablePKCE {
@@ -183,7 +136,6 @@ func (c *Client) Exchange(ctx context.Context, req *LoginRequest, query url.Valu
 }
 
 var (
-	errState     = errors.New("the answer belongs to another login (state does not match)")
 	errNoIss     = errors.New("the answer does not name its issuer (iss, RFC 9207)")
 	errMalformed = errors.New("the answer has neither a code nor an error")
 	errRepeated  = errors.New("the answer repeats a parameter")
@@ -201,22 +153,22 @@ func (c *Client) judgeRedirect(req *LoginRequest, query url.Values) (string, *Er
 		}
 	}
 	if !req.answeredBy(query) {
-		fail.Err = errState
+		fail.Err = login.ErrState
 		return "", fail
 	}
 	if refusal := query.Get("error"); refusal != "" {
 		fail.Kind = ErrTransient
-		if plausibleCode(refusal) {
+		if wire.PlausibleCode(refusal) {
 			fail.Code = refusal
 		}
-		if m := meaningOf(opAuthorize, fail.Code); m.kind != nil {
-			fail.Kind, fail.Hint = m.kind, m.hint
+		if m := wire.MeaningOf(opAuthorize, fail.Code); m.Kind != nil {
+			fail.Kind, fail.Hint, fail.Field = m.Kind, m.Hint, m.Field
 		}
 	}
 	// The issuer is checked on refusals too: RFC 9207 section 2.4 forbids to
 	// assume that an error came from the server that was asked.
 	if err := c.checkIss(query); err != nil {
-		fail.Kind, fail.Err, fail.Hint = ErrMisconfigured, err, "check Config.Issuer"
+		fail.Kind, fail.Err, fail.Hint, fail.Field = ErrMisconfigured, err, "check Config.Issuer", ""
 		return "", fail
 	}
 	code := query.Get("code")
@@ -230,17 +182,6 @@ func (c *Client) judgeRedirect(req *LoginRequest, query url.Values) (string, *Er
 	return code, nil
 }
 
-// answeredBy reports whether the query is an answer to r: it carries r's state,
-// or it is an error without any. Some servers leave state out of errors, and an
-// error grants nothing.
-func (r *LoginRequest) answeredBy(query url.Values) bool {
-	state := query.Get("state")
-	if !query.Has("state") && query.Get("error") != "" {
-		return !query.Has("code")
-	}
-	return r.State != "" && subtle.ConstantTimeCompare([]byte(state), []byte(r.State)) == 1
-}
-
 // checkIss compares iss as a string (RFC 9207 section 2.4), or with the pattern of a
 // server of many tenants. The value received
 // is not repeated in the error: it may come from an attacker.
@@ -250,8 +191,10 @@ func (c *Client) checkIss(query url.Values) error {
 		return errNoIss
 	case !query.Has("iss"), c.cfg.Issuer == "":
 		return nil
-	case !sameIssuer(query.Get("iss"), c.cfg.Issuer) && tenantOf(c.cfg.IssuerTemplate, query.Get("iss")) == "":
+	case !metadata.SameIssuer(query.Get("iss"), c.cfg.Issuer) && metadata.TenantOf(c.cfg.IssuerTemplate, query.Get("iss")) == "":
 		return fmt.Errorf("the answer comes from another issuer than %q", c.cfg.Issuer)
 	}
 	return nil
 }
+
+var errMustPush = errors.New("the server wants authorization requests pushed (RFC 9126)")

@@ -4,21 +4,16 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
-	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// maxIdle is how long a connection to an API is kept that nobody uses, where
-// nothing else is configured: as long as http.DefaultTransport does.
-const maxIdle = 90 * time.Second
-
 // ResourceTransport returns what to send requests to APIs by, with tokens that are
-// bound to Config.ClientCertificate: it presents the certificate to servers that ask
+// bound to the client certificate: it presents the certificate to servers that ask
 // for one (RFC 8705 section 3). It is Config.HTTPClient's transport otherwise, and
 // keeps connections.
 //
-// It returns nil without a ClientCertificate; where HTTPClient presents one, its own
+// It returns nil without a certificate in Config.ClientAuth; where HTTPClient presents one, its own
 // transport will do for APIs, too. A refresh.Transport without a base uses it by
 // itself. It is the same one each time, and safe for concurrent use.
 func (c *Client) ResourceTransport() http.RoundTripper {
@@ -28,30 +23,11 @@ func (c *Client) ResourceTransport() http.RoundTripper {
 	return c.resource
 }
 
-// resourceTransport makes the transport of ResourceTransport, or returns nil.
-func (cfg Config) resourceTransport() *http.Transport {
-	if cfg.ClientCertificate == nil {
-		return nil
-	}
-	var base http.RoundTripper
-	if cfg.HTTPClient != nil {
-		base = cfg.HTTPClient.Transport
-	}
-	t, err := certificateTransport(base, cfg.ClientCertificate)
-	if err != nil {
-		return nil // NewClient has found that, too
-	}
-	if t.IdleConnTimeout == 0 {
-		t.IdleConnTimeout = maxIdle
-	}
-	return t
-}
-
-// CertificateThumbprint returns the SHA-256 thumbprint of Config.ClientCertificate,
+// CertificateThumbprint returns the SHA-256 thumbprint of the client certificate,
 // as a token that is bound to it names it (x5t#S256, RFC 8705 section 3.1). It is
 // empty without one. See [TokenPair.CertificateThumbprint].
 func (c *Client) CertificateThumbprint() string {
-	cert := c.cfg.ClientCertificate
+	cert := c.auth.cert
 	if cert == nil || len(cert.Certificate) == 0 {
 		return ""
 	}
@@ -75,24 +51,4 @@ func (t *TokenPair) CertificateThumbprint() string {
 		return ""
 	}
 	return thumbprint
-}
-
-// ResourceTransport is that of the client: see [Client.ResourceTransport].
-func (r *ClientCredentialsRefresher) ResourceTransport() http.RoundTripper {
-	return r.client.ResourceTransport()
-}
-
-// CertificateThumbprint is that of the client: see [Client.CertificateThumbprint].
-func (r *ClientCredentialsRefresher) CertificateThumbprint() string {
-	return r.client.CertificateThumbprint()
-}
-
-// ResourceTransport is that of the client: see [Client.ResourceTransport].
-func (r *TokenExchangeRefresher) ResourceTransport() http.RoundTripper {
-	return r.client.ResourceTransport()
-}
-
-// CertificateThumbprint is that of the client: see [Client.CertificateThumbprint].
-func (r *TokenExchangeRefresher) CertificateThumbprint() string {
-	return r.client.CertificateThumbprint()
 }

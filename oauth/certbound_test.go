@@ -27,7 +27,7 @@ func boundServer(t *testing.T, certs ...certificate) (*oauthtest.Server, *oauth.
 	}
 	s := certServer(t, client)
 	cfg := s.OAuthConfig()
-	cfg.ClientAuth, cfg.ClientCertificate = oauth.AuthSelfSignedMTLS, certs[0].pair()
+	cfg.ClientAuth = oauth.SelfSignedTLSClientAuth(certs[0].pair())
 	return s, oauth.NewClient(cfg)
 }
 
@@ -58,7 +58,7 @@ func TestBoundTokenIsGoodWithItsCertificateOnly(t *testing.T) {
 		t.Errorf("with its certificate: HTTP %d; want 200", got)
 	}
 	cfg := c.Config()
-	cfg.ClientCertificate = other.pair()
+	cfg.ClientAuth = oauth.SelfSignedTLSClientAuth(other.pair())
 	renewed := oauth.NewClient(cfg)
 	if got := presented(t, s, renewed.ResourceTransport(), pair); got != http.StatusUnauthorized {
 		t.Errorf("with another: HTTP %d; want 401", got)
@@ -74,7 +74,7 @@ func TestBoundTokenIsGoodWithItsCertificateOnly(t *testing.T) {
 		t.Errorf("the server saw %v; want a token presented bare", mistakes)
 	}
 	plain := s.OAuthConfig()
-	plain.ClientAuth, plain.HTTPClient = oauth.AuthSelfSignedMTLS, nil
+	plain.ClientAuth, plain.HTTPClient = oauth.SelfSignedTLSClientAuth(nil), nil
 	if rt := oauth.NewClient(plain).ResourceTransport(); rt != nil || oauth.NewClient(plain).CertificateThumbprint() != "" {
 		t.Errorf("without a certificate: %v; want nil", rt)
 	}
@@ -102,7 +102,7 @@ func ExampleClient_ResourceTransport() {
 	}})
 	defer server.Close()
 	cfg := server.OAuthConfig()
-	cfg.ClientID, cfg.ClientAuth, cfg.ClientCertificate = "my-service", oauth.AuthSelfSignedMTLS, private
+	cfg.ClientID, cfg.ClientAuth = "my-service", oauth.SelfSignedTLSClientAuth(private)
 	client := oauth.NewClient(cfg)
 	tokens, err := client.ClientCredentials(context.Background())
 	if err != nil {
@@ -166,7 +166,7 @@ func TestConnectionsToAPIsAreKept(t *testing.T) {
 	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	s.StartTLS()
 	defer s.Close()
-	c := oauth.NewClient(oauth.Config{ClientID: "id", HTTPClient: s.Client(), ClientCertificate: newCertificate(t).pair()})
+	c := oauth.NewClient(oauth.Config{ClientID: "id", HTTPClient: s.Client(), ClientAuth: oauth.TLSClientAuth(newCertificate(t).pair())})
 	for range 3 {
 		resp, err := (&http.Client{Transport: c.ResourceTransport()}).Get(s.URL)
 		if err != nil {
@@ -243,8 +243,7 @@ func TestTokenRequestsOfBoundClientsNeedACertificate(t *testing.T) {
 	}
 	// Any will do: the client authenticates by its secret, and the certificate only
 	// binds.
-	cfg.ClientCertificate = certificate{newCertificate(t).Certificate, key}.pair()
-	cfg.ClientAuth = oauth.AuthBasic
+	cfg.ClientAuth = oauth.SecretBasic("s").Presenting(certificate{newCertificate(t).Certificate, key}.pair())
 	c := oauth.NewClient(cfg)
 	pair, err := c.ClientCredentials(t.Context())
 	if err != nil || pair.CertificateThumbprint() != c.CertificateThumbprint() {

@@ -123,7 +123,8 @@ func TestEveryRequestCarriesANewAssertion(t *testing.T) {
 			s := keyServer(key)
 			wire := &onTheWay{RoundTripper: s.Client().Transport}
 			cfg := s.OAuthConfig()
-			cfg.ClientKey, cfg.ClientKeyID, cfg.ClientKeyAlg, cfg.HTTPClient = hardware{key}, "k1", alg, &http.Client{Transport: wire}
+			cfg.ClientAuth = oauth.PrivateKeyJWT(oauth.AssertionKey{Signer: hardware{key}, KeyID: "k1", Algorithm: alg})
+			cfg.HTTPClient = &http.Client{Transport: wire}
 			before := time.Now().Truncate(time.Second)
 			everyPOST(t, s, oauth.NewClient(cfg))
 
@@ -167,16 +168,25 @@ func TestEveryRequestCarriesANewAssertion(t *testing.T) {
 	}
 }
 
-func TestKeyAloneChoosesMethodAndAlgorithm(t *testing.T) {
+func TestKeyChoosesItsAlgorithm(t *testing.T) {
 	for alg, key := range testKeys() {
 		if alg == "PS256" {
 			continue // for RSA, RS256 is what more servers take
 		}
-		cfg := oauth.NewClient(oauth.Config{ClientID: "id", ClientKey: key, ClientSecret: secret}).Config()
-		if cfg.ClientAuth != oauth.AuthPrivateKeyJWT || cfg.ClientKeyAlg != alg {
-			t.Errorf("%s: got %s with %s", alg, cfg.ClientAuth, cfg.ClientKeyAlg)
+		w := answering(200, okBody)
+		if _, err := over(w, func(cfg *oauth.Config) { cfg.ClientAuth = keyed(key) }).RefreshToken(t.Context(), "r"); err != nil {
+			t.Fatal(err)
+		}
+		token, _, err := jwt.NewParser().ParseUnverified(w.requests()[0].form.Get("client_assertion"), jwt.MapClaims{})
+		if err != nil || token.Header["alg"] != alg {
+			t.Errorf("%s: %v, %v", alg, token, err)
 		}
 	}
+}
+
+// keyed is how a client with a key authenticates, with this algorithm if one is given.
+func keyed(key crypto.Signer, algorithm ...string) oauth.ClientAuth {
+	return oauth.PrivateKeyJWT(oauth.AssertionKey{Signer: key, Algorithm: strings.Join(algorithm, "")})
 }
 
 func TestAudienceAndTypeOfAssertions(t *testing.T) {
@@ -190,7 +200,8 @@ func TestAudienceAndTypeOfAssertions(t *testing.T) {
 	} {
 		w := answering(200, okBody)
 		c := over(w, func(cfg *oauth.Config) {
-			cfg.ClientKey, cfg.Issuer, cfg.AssertionAudience, cfg.AssertionType = testKeys()["ES256"], tt.issuer, tt.audience, tt.typ
+			cfg.Issuer = tt.issuer
+			cfg.ClientAuth = oauth.PrivateKeyJWT(oauth.AssertionKey{Signer: testKeys()["ES256"], Audience: tt.audience, Type: tt.typ})
 		})
 		if _, err := c.RefreshToken(t.Context(), "r"); err != nil {
 			t.Fatal(err)
@@ -209,12 +220,14 @@ func TestAudienceAndTypeOfAssertions(t *testing.T) {
 func TestServerThatWantsItsTokenEndpointAsAudience(t *testing.T) {
 	s := keyServer(testKeys()["ES256"], func(cfg *oauthtest.Config) { cfg.TokenEndpointAudience = true })
 	cfg := s.OAuthConfig()
-	cfg.ClientKey, cfg.ClientKeyID = testKeys()["ES256"], "k1"
+	key := oauth.AssertionKey{Signer: testKeys()["ES256"], KeyID: "k1"}
+	cfg.ClientAuth = oauth.PrivateKeyJWT(key)
 	_, err := oauth.NewClient(cfg).Refresh(t.Context(), mustLogin(t, s))
-	if fail := failure(t, err); fail.Code != "invalid_client" || !strings.Contains(fail.Hint, "AssertionAudience") {
-		t.Errorf("got %v; want invalid_client and a hint at AssertionAudience", err)
+	if fail := failure(t, err); fail.Code != "invalid_client" || !strings.Contains(fail.Hint, "Audience") {
+		t.Errorf("got %v; want invalid_client and a hint at the audience", err)
 	}
-	cfg.AssertionAudience = cfg.TokenURL
+	key.Audience = cfg.TokenURL
+	cfg.ClientAuth = oauth.PrivateKeyJWT(key)
 	everyPOST(t, s, oauth.NewClient(cfg))
 }
 
@@ -230,7 +243,7 @@ func TestKeyThatDoesNotSignIsAnOutage(t *testing.T) {
 		"a negative number": {brokenKey{Signer: key, answer: []byte{0x30, 6, 2, 1, 0xff, 2, 1, 1}}, oauth.ErrMisconfigured},
 	} {
 		w := answering(200, okBody)
-		_, err := over(w, func(cfg *oauth.Config) { cfg.ClientKey = tt.key }).RefreshToken(t.Context(), secret)
+		_, err := over(w, func(cfg *oauth.Config) { cfg.ClientAuth = keyed(tt.key) }).RefreshToken(t.Context(), secret)
 		if fail := failure(t, err); !errors.Is(err, tt.kind) || fail.Sent || len(w.requests()) != 0 {
 			t.Errorf("%s: got %v (sent: %v); want %v, not sent", name, err, fail.Sent, tt.kind)
 		}
@@ -244,7 +257,7 @@ func TestAssertionsGoByTheServersClock(t *testing.T) {
 		}}})
 		defer s.Close()
 		cfg := s.OAuthConfig()
-		cfg.ClientKey, cfg.Now = testKeys()["ES256"], func() time.Time { return time.Now().Add(wrong) }
+		cfg.ClientAuth, cfg.Now = keyed(testKeys()["ES256"]), func() time.Time { return time.Now().Add(wrong) }
 		c := oauth.NewClient(cfg)
 		pair := mustLogin(t, s)
 		_, err := c.Refresh(t.Context(), pair)
@@ -265,14 +278,14 @@ func TestProofAndAssertionGoByOneClock(t *testing.T) {
 		ID: oauthtest.DefaultClientID, Keys: map[string]crypto.PublicKey{"": key.Public()},
 	}}})
 	c := dpopClient(s, func(cfg *oauth.Config) {
-		cfg.ClientKey, cfg.Now = key, func() time.Time { return time.Now().Add(time.Hour) }
+		cfg.ClientAuth, cfg.Now = keyed(key), func() time.Time { return time.Now().Add(time.Hour) }
 	})
 	if _, err := c.Password(t.Context(), "alice", "wonderland"); err != nil || s.Requests(oauthtest.TokenEndpoint) != 2 {
 		t.Errorf("%d requests, error %v; want a second one that works", s.Requests(oauthtest.TokenEndpoint), err)
 	}
 	s.Script(oauthtest.Fault{Endpoint: oauthtest.TokenEndpoint, Status: 401, Body: `{"error":"invalid_client"}`})
 	_, err := c.Password(t.Context(), "alice", "wonderland")
-	if fail := failure(t, err); !strings.Contains(fail.Hint, "ClientKey") {
+	if fail := failure(t, err); !strings.Contains(fail.Hint, "the server knows the key") {
 		t.Errorf("got %v; want the hint for a client with a key", err)
 	}
 }
@@ -283,21 +296,21 @@ func TestMistakesWithKeysAreReportedBeforeAnythingIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*oauth.Config){
-		"no key":                  func(c *oauth.Config) { c.ClientAuth, c.ClientSecret = oauth.AuthPrivateKeyJWT, secret },
-		"a curve without a name":  func(c *oauth.Config) { c.ClientKey = p224 },
-		"another key's algorithm": func(c *oauth.Config) { c.ClientKey, c.ClientKeyAlg = testKeys()["ES256"], "RS256" },
-		"an algorithm for secrets": func(c *oauth.Config) {
-			c.ClientKey, c.ClientKeyAlg = testKeys()["RS256"], "HS256"
+		"no key":                   func(c *oauth.Config) { c.ClientAuth = oauth.ClientAuthBy("private_key_jwt", secret) },
+		"a curve without a name":   func(c *oauth.Config) { c.ClientAuth = keyed(p224) },
+		"another key's algorithm":  func(c *oauth.Config) { c.ClientAuth = keyed(testKeys()["ES256"], "RS256") },
+		"an algorithm for secrets": func(c *oauth.Config) { c.ClientAuth = keyed(testKeys()["RS256"], "HS256") },
+		"no signature at all":      func(c *oauth.Config) { c.ClientAuth = keyed(testKeys()["RS256"], "none") },
+		"no certificate":           func(c *oauth.Config) { c.ClientAuth, c.HTTPClient = oauth.TLSClientAuth(nil), nil },
+		"no self-signed either":    func(c *oauth.Config) { c.ClientAuth, c.HTTPClient = oauth.SelfSignedTLSClientAuth(nil), nil },
+		"an empty certificate": func(c *oauth.Config) {
+			c.HTTPClient, c.ClientAuth = nil, oauth.TLSClientAuth(newCertificate(t).without())
 		},
-		"no signature at all":   func(c *oauth.Config) { c.ClientKey, c.ClientKeyAlg = testKeys()["RS256"], "none" },
-		"no certificate":        func(c *oauth.Config) { c.ClientAuth, c.HTTPClient = oauth.AuthMTLS, nil },
-		"no self-signed either": func(c *oauth.Config) { c.ClientAuth, c.HTTPClient = oauth.AuthSelfSignedMTLS, nil },
-		"an empty certificate":  func(c *oauth.Config) { c.HTTPClient, c.ClientCertificate = nil, newCertificate(t).without() },
-		"another transport":     func(c *oauth.Config) { c.ClientCertificate = newCertificate(t).pair() },
+		"another transport": func(c *oauth.Config) { c.ClientAuth = oauth.TLSClientAuth(newCertificate(t).pair()) },
 		"a connection of its own": func(c *oauth.Config) {
-			c.ClientCertificate, c.HTTPClient = newCertificate(t).pair(), &http.Client{Transport: &http.Transport{DialTLSContext: noDial}}
+			c.ClientAuth, c.HTTPClient = oauth.TLSClientAuth(newCertificate(t).pair()), &http.Client{Transport: &http.Transport{DialTLSContext: noDial}}
 		},
-		"plain http": func(c *oauth.Config) { c.ClientAuth, c.TokenURL = oauth.AuthMTLS, "http://127.0.0.1:1/token" },
+		"plain http": func(c *oauth.Config) { c.ClientAuth, c.TokenURL = oauth.TLSClientAuth(nil), "http://127.0.0.1:1/token" },
 	} {
 		w := answering(200, okBody)
 		_, err := over(w, change).RefreshToken(t.Context(), "r")
@@ -309,22 +322,28 @@ func TestMistakesWithKeysAreReportedBeforeAnythingIsSent(t *testing.T) {
 
 func TestConfigIDNamesKeyAndCertificate(t *testing.T) {
 	one := newCertificate(t)
-	base := oauth.Config{ClientID: "id", TokenURL: "https://auth.test/token", ClientKey: testKeys()["RS256"]}
+	base := oauth.Config{ClientID: "id", TokenURL: "https://auth.test/token"}
+	key := func(change func(*oauth.AssertionKey)) oauth.ClientAuth {
+		k := oauth.AssertionKey{Signer: testKeys()["RS256"]}
+		change(&k)
+		return oauth.PrivateKeyJWT(k)
+	}
 	ids := map[string]string{}
-	for name, change := range map[string]func(*oauth.Config){
-		"key":               func(*oauth.Config) {},
-		"another key":       func(c *oauth.Config) { c.ClientKey = testKeys()["ES256"] },
-		"key ID":            func(c *oauth.Config) { c.ClientKeyID = "k" },
-		"algorithm":         func(c *oauth.Config) { c.ClientKeyAlg = "PS256" },
-		"audience":          func(c *oauth.Config) { c.AssertionAudience = "a" },
-		"type":              func(c *oauth.Config) { c.AssertionType = "t" },
-		"both":              func(c *oauth.Config) { c.ClientCertificate = one.pair() },
-		"certificate":       func(c *oauth.Config) { c.ClientKey, c.ClientCertificate = nil, one.pair() },
-		"other certificate": func(c *oauth.Config) { c.ClientKey, c.ClientCertificate = nil, newCertificate(t).pair() },
-		"neither":           func(c *oauth.Config) { c.ClientKey = nil },
+	for name, auth := range map[string]oauth.ClientAuth{
+		"key":               key(func(*oauth.AssertionKey) {}),
+		"another key":       key(func(k *oauth.AssertionKey) { k.Signer = testKeys()["ES256"] }),
+		"key ID":            key(func(k *oauth.AssertionKey) { k.KeyID = "k" }),
+		"algorithm":         key(func(k *oauth.AssertionKey) { k.Algorithm = "PS256" }),
+		"audience":          key(func(k *oauth.AssertionKey) { k.Audience = "a" }),
+		"type":              key(func(k *oauth.AssertionKey) { k.Type = "t" }),
+		"both":              key(func(*oauth.AssertionKey) {}).Presenting(one.pair()),
+		"certificate":       oauth.TLSClientAuth(one.pair()),
+		"other certificate": oauth.TLSClientAuth(newCertificate(t).pair()),
+		"one to bind alone": oauth.ClientAuth{}.Presenting(one.pair()),
+		"neither":           {},
 	} {
 		cfg := base
-		change(&cfg)
+		cfg.ClientAuth = auth
 		id := oauth.NewClient(cfg).ConfigID()
 		if other, taken := ids[id]; taken {
 			t.Errorf("%s has the same ID as %s", name, other)
@@ -334,7 +353,6 @@ func TestConfigIDNamesKeyAndCertificate(t *testing.T) {
 			t.Errorf("%s: IDs %q and %q", name, id, again)
 		}
 	}
-	base.ClientKey = nil
 	if got := oauth.NewClient(base).ConfigID(); got != "06fbdde4df3a9a07" {
 		t.Errorf("ID %q of a client without key or certificate; stored sessions know it as another", got)
 	}
@@ -345,7 +363,7 @@ func TestBasicIsDecodedByAServerThatGoesByTheBook(t *testing.T) {
 	s := oauthtest.New(oauthtest.Config{ClientID: id, ClientSecret: pass})
 	cfg := s.OAuthConfig()
 	everyPOST(t, s, oauth.NewClient(cfg))
-	cfg.ClientAuth = oauth.AuthBasicRaw
+	cfg.ClientAuth, cfg.ClientSecret = oauth.SecretBasicRaw(pass), ""
 	if _, err := oauth.NewClient(cfg).Refresh(t.Context(), mustLogin(t, s)); failure(t, err).Code != "invalid_client" {
 		t.Errorf("raw: %v; want invalid_client", err)
 	}
@@ -353,7 +371,7 @@ func TestBasicIsDecodedByAServerThatGoesByTheBook(t *testing.T) {
 
 func TestDiscoverSaysThatTheMethodIsNotOffered(t *testing.T) {
 	list := strings.TrimSuffix(goodMeta, "}") + `,"token_endpoint_auth_methods_supported":["client_secret_post"]}`
-	c, err := discover(t, published(map[string]*http.Response{rfc8414: response(200, list)}), func(cfg *oauth.Config) { cfg.ClientKey = testKeys()["ES256"] })
+	c, err := discover(t, published(map[string]*http.Response{rfc8414: response(200, list)}), func(cfg *oauth.Config) { cfg.ClientAuth = keyed(testKeys()["ES256"]) })
 	if fail := failure(t, err); c != nil || !errors.Is(err, oauth.ErrMisconfigured) || !strings.Contains(err.Error(), "private_key_jwt; it lists client_secret_post") || !strings.Contains(fail.Hint, "NewClient") {
 		t.Errorf("got %v, %v; want ErrMisconfigured that names both methods, and a way out", c, err)
 	}
@@ -362,7 +380,7 @@ func TestDiscoverSaysThatTheMethodIsNotOffered(t *testing.T) {
 func TestErrorsOfKeysHoldNoAssertion(t *testing.T) {
 	s := keyServer(testKeys()["ES256"])
 	cfg := s.OAuthConfig()
-	cfg.ClientKey = testKeys()["EdDSA"] // not the registered one
+	cfg.ClientAuth = keyed(testKeys()["EdDSA"]) // not the registered one
 	wire := &onTheWay{RoundTripper: s.Client().Transport}
 	cfg.HTTPClient = &http.Client{Transport: wire}
 	_, err := oauth.NewClient(cfg).Refresh(t.Context(), mustLogin(t, s))
@@ -374,7 +392,7 @@ func TestErrorsOfKeysHoldNoAssertion(t *testing.T) {
 	}
 }
 
-func ExampleConfig_privateKeyJWT() {
+func ExamplePrivateKeyJWT() {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // or a key in hardware
 	if err != nil {
 		fmt.Println(err)
@@ -385,10 +403,9 @@ func ExampleConfig_privateKeyJWT() {
 	}})
 	ctx := context.Background()
 	client, err := oauth.Discover(ctx, server.Issuer(), oauth.Config{
-		ClientID:    "my-service",
-		ClientKey:   key,
-		ClientKeyID: "2026-11",
-		HTTPClient:  server.Client(),
+		ClientID:   "my-service",
+		ClientAuth: oauth.PrivateKeyJWT(oauth.AssertionKey{Signer: key, KeyID: "2026-11"}),
+		HTTPClient: server.Client(),
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -399,9 +416,9 @@ func ExampleConfig_privateKeyJWT() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(client.Config().ClientAuth, "with", client.Config().ClientKeyAlg)
+	fmt.Println(client.Config().ClientAuth.Method())
 	fmt.Println(tokens.Type(), "token for", tokens.Scope)
 	// Output:
-	// private_key_jwt with ES256
+	// private_key_jwt
 	// Bearer token for api
 }

@@ -2,39 +2,15 @@ package oauth
 
 import (
 	"crypto/tls"
-	"errors"
-	"fmt"
-	"net"
 	"net/http"
-	"net/url"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-// mutualTLS reports whether the method is one of RFC 8705 section 2.
-func (a ClientAuth) mutualTLS() bool { return a == AuthMTLS || a == AuthSelfSignedMTLS }
-
-// checkCertificate returns an error unless something presents a certificate.
-func (cfg Config) checkCertificate() error {
-	if cfg.ClientCertificate == nil && cfg.HTTPClient == nil {
-		return fmt.Errorf("Config.ClientAuth %s needs a ClientCertificate, or an HTTPClient that presents one", cfg.ClientAuth)
-	}
-	return nil
-}
-
-// checkMutualTLS returns an error if the client authenticates by certificate, but
-// the endpoint is one without TLS.
-func (cfg Config) checkMutualTLS(name, endpoint string) error {
-	if !cfg.ClientAuth.mutualTLS() {
-		return nil
-	}
-	if u, err := url.Parse(endpoint); err == nil && u.Scheme != "https" {
-		return fmt.Errorf("%s must be https: %s is a certificate of the TLS connection", name, cfg.ClientAuth)
-	}
-	return nil
-}
-
 var (
-	errBadCertificate = errors.New("Config.ClientCertificate has no certificate or no private key")
-	errOwnTransport   = errors.New("Config.HTTPClient has a transport of its own, which Config.ClientCertificate cannot be added to; let that present the certificate")
+	errBadCertificate = wire.Wrong("ClientAuth", "has a certificate without its bytes or without a private key")
+	errOwnTransport   = wire.Wrong("HTTPClient", "has a transport of its own, which the client certificate cannot be added to; let that present the certificate")
 )
 
 // presenting returns an HTTP client like hc that presents the certificate to
@@ -54,10 +30,10 @@ func presenting(hc *http.Client, cert *tls.Certificate) (*http.Client, error) {
 	if err != nil {
 		return hc, err
 	}
-	// See defaultTransport. Besides, nobody else could close idle connections of
+	// See DefaultTransport. Besides, nobody else could close idle connections of
 	// this transport.
 	t.DisableKeepAlives = true
-	tellProxyErrors(t)
+	wire.TellProxyErrors(t)
 	c.Transport = t
 	return &c, nil
 }
@@ -85,31 +61,33 @@ func certificateTransport(base http.RoundTripper, cert *tls.Certificate) (*http.
 	return t, nil
 }
 
-// certificateAlerts are those by which a server says what it thinks of a client's
-// certificate (RFC 8446 section 6.2).
-var certificateAlerts = [...]tls.AlertError{
-	42,  // bad_certificate
-	43,  // unsupported_certificate
-	44,  // certificate_revoked
-	45,  // certificate_expired
-	46,  // certificate_unknown
-	48,  // unknown_ca
-	49,  // access_denied
-	116, // certificate_required
-}
+// maxIdle is how long a connection to an API is kept that nobody uses, where
+// nothing else is configured: as long as http.DefaultTransport does.
+const maxIdle = 90 * time.Second
 
-// certificateRefused returns the cause if the server ended the handshake because
-// of the client's certificate, or because there was none, else nil. Go's own type
-// for a received alert is not exported; it prints like the exported one.
-func certificateRefused(err error) error {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" || op.Err == nil {
+// resourceTransport makes the transport of ResourceTransport, or returns nil.
+func resourceTransport(hc *http.Client, cert *tls.Certificate) *http.Transport {
+	if cert == nil {
 		return nil
 	}
-	for _, alert := range certificateAlerts {
-		if op.Err.Error() == alert.Error() {
-			return fmt.Errorf("the server refused the connection over the client certificate (%w)", alert)
-		}
+	var base http.RoundTripper
+	if hc != nil {
+		base = hc.Transport
 	}
-	return nil
+	t, err := certificateTransport(base, cert)
+	if err != nil {
+		return nil // NewClient has found that, too
+	}
+	if t.IdleConnTimeout == 0 {
+		t.IdleConnTimeout = maxIdle
+	}
+	return t
+}
+
+// certificateSeen lists what a server can see of a certificate. It is empty without one.
+func certificateSeen(cert *tls.Certificate) []string {
+	if cert == nil || len(cert.Certificate) == 0 {
+		return nil
+	}
+	return []string{"certificate", string(cert.Certificate[0])}
 }

@@ -96,20 +96,20 @@ func TestEveryRequestCarriesTheCertificate(t *testing.T) {
 	roots.AddCert(ca.Certificate)
 	withCA := func(cfg *oauthtest.Config) { cfg.ClientCAs = roots }
 	for _, tt := range []struct {
-		auth   oauth.ClientAuth
+		auth   func(*tls.Certificate) oauth.ClientAuth
 		cert   certificate
 		client oauthtest.RegisteredClient
 	}{
-		{oauth.AuthMTLS, signed, oauthtest.RegisteredClient{SubjectDN: signed.Subject.String()}},
-		{oauth.AuthSelfSignedMTLS, own, oauthtest.RegisteredClient{Certificates: []*x509.Certificate{own.Certificate}}},
+		{oauth.TLSClientAuth, signed, oauthtest.RegisteredClient{SubjectDN: signed.Subject.String()}},
+		{oauth.SelfSignedTLSClientAuth, own, oauthtest.RegisteredClient{Certificates: []*x509.Certificate{own.Certificate}}},
 	} {
-		t.Run(string(tt.auth), func(t *testing.T) {
+		t.Run(tt.auth(nil).Method(), func(t *testing.T) {
 			s := certServer(t, tt.client, withCA)
 			cfg := s.OAuthConfig()
-			cfg.ClientAuth, cfg.ClientCertificate = tt.auth, tt.cert.pair()
+			cfg.ClientAuth = tt.auth(tt.cert.pair())
 			everyPOST(t, s, oauth.NewClient(cfg))
 
-			cfg.ClientCertificate = newCertificate(t, "signed").pair() // its subject, but not its signature
+			cfg.ClientAuth = tt.auth(newCertificate(t, "signed").pair()) // its subject, but not its signature
 			_, err := oauth.NewClient(cfg).Refresh(t.Context(), mustLogin(t, s))
 			if fail := failure(t, err); fail.Code != "invalid_client" || !strings.Contains(fail.Hint, "certificate") {
 				t.Errorf("another certificate: %v; want invalid_client and a hint at the certificate", err)
@@ -123,7 +123,7 @@ func TestDiscoverTakesTheEndpointsForCertificates(t *testing.T) {
 	s := certServer(t, oauthtest.RegisteredClient{Certificates: []*x509.Certificate{own.Certificate}},
 		func(cfg *oauthtest.Config) { cfg.MTLSAliases = true })
 	plain := s.OAuthConfig()
-	cfg := oauth.Config{ClientID: plain.ClientID, ClientAuth: oauth.AuthSelfSignedMTLS, ClientCertificate: own.pair(), HTTPClient: plain.HTTPClient}
+	cfg := oauth.Config{ClientID: plain.ClientID, ClientAuth: oauth.SelfSignedTLSClientAuth(own.pair()), HTTPClient: plain.HTTPClient}
 	c, err := oauth.Discover(t.Context(), s.Issuer(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -132,8 +132,8 @@ func TestDiscoverTakesTheEndpointsForCertificates(t *testing.T) {
 	got := c.Config()
 	for name, addresses := range map[string][2]string{
 		"TokenURL": {got.TokenURL, plain.TokenURL}, "RevocationURL": {got.RevocationURL, plain.RevocationURL},
-		"IntrospectionURL": {got.IntrospectionURL, plain.IntrospectionURL}, "DeviceAuthURL": {got.DeviceAuthURL, plain.DeviceAuthURL},
-		"UserinfoURL": {got.UserinfoURL, plain.UserinfoURL},
+		"Introspection": {got.Endpoints.Introspection, plain.Endpoints.Introspection}, "DeviceAuthURL": {got.DeviceAuthURL, plain.DeviceAuthURL},
+		"Userinfo": {got.Endpoints.Userinfo, plain.Endpoints.Userinfo},
 	} {
 		if addresses[0] == addresses[1] {
 			t.Errorf("%s is that for clients without a certificate", name)
@@ -143,7 +143,7 @@ func TestDiscoverTakesTheEndpointsForCertificates(t *testing.T) {
 		t.Errorf("the browser is sent to %s; want %s, where no certificate is asked for", got.AuthURL, plain.AuthURL)
 	}
 
-	plain.ClientAuth, plain.ClientCertificate = oauth.AuthSelfSignedMTLS, own.pair()
+	plain.ClientAuth = oauth.SelfSignedTLSClientAuth(own.pair())
 	_, err = oauth.NewClient(plain).Refresh(t.Context(), mustLogin(t, s))
 	if fail := failure(t, err); fail.Code != "invalid_client" || !strings.Contains(fail.Hint, "mtls_endpoint_aliases") {
 		t.Errorf("at the other port: %v; want invalid_client and a hint at the aliases", err)
@@ -159,7 +159,7 @@ func TestCallersClientMayPresentTheCertificate(t *testing.T) {
 	own := newCertificate(t)
 	s := certServer(t, oauthtest.RegisteredClient{Certificates: []*x509.Certificate{own.Certificate}})
 	cfg := s.OAuthConfig()
-	cfg.ClientAuth = oauth.AuthSelfSignedMTLS
+	cfg.ClientAuth = oauth.SelfSignedTLSClientAuth(nil)
 	cfg.HTTPClient.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{*own.pair()}
 	everyPOST(t, s, oauth.NewClient(cfg))
 }
@@ -180,7 +180,7 @@ func TestCertificateIsPresentedToAServerThatNamesOtherAuthorities(t *testing.T) 
 	base := s.Client().Transport.(*http.Transport)
 	cache := tls.NewLRUClientSessionCache(1)
 	base.TLSClientConfig.ClientSessionCache = cache
-	cfg := oauth.Config{ClientID: "id", TokenURL: s.URL, HTTPClient: s.Client(), ClientCertificate: own.pair()}
+	cfg := oauth.Config{ClientID: "id", TokenURL: s.URL, HTTPClient: s.Client(), ClientAuth: oauth.TLSClientAuth(own.pair())}
 	client := oauth.NewClient(cfg)
 	for range 2 {
 		// A session of the caller's, without the certificate, that could be resumed.
@@ -216,7 +216,7 @@ func TestRefusedCertificateIsNamedAsTheCause(t *testing.T) {
 	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x509.NewCertPool(), MaxVersion: tls.VersionTLS12}
 	s.StartTLS()
 	defer s.Close()
-	cfg := oauth.Config{ClientID: "id", TokenURL: s.URL, HTTPClient: s.Client(), ClientCertificate: newCertificate(t).pair()}
+	cfg := oauth.Config{ClientID: "id", TokenURL: s.URL, HTTPClient: s.Client(), ClientAuth: oauth.TLSClientAuth(newCertificate(t).pair())}
 	_, err := oauth.NewClient(cfg).RefreshToken(t.Context(), secret)
 	fail := failure(t, err)
 	if !errors.Is(err, oauth.ErrTransient) || fail.Sent || !strings.Contains(err.Error(), "client certificate") {
@@ -249,10 +249,11 @@ func ExampleConfig_mutualTLS() {
 
 	ctx := context.Background()
 	client, err := oauth.Discover(ctx, server.Issuer(), oauth.Config{
-		ClientID:          "my-service",
-		ClientAuth:        oauth.AuthSelfSignedMTLS,
-		ClientCertificate: &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, // as tls.LoadX509KeyPair returns it
-		HTTPClient:        server.OAuthConfig().HTTPClient,                               // trusts the test server
+		ClientID: "my-service",
+		ClientAuth: oauth.SelfSignedTLSClientAuth(&tls.Certificate{
+			Certificate: [][]byte{der}, PrivateKey: key, // as tls.LoadX509KeyPair returns it
+		}),
+		HTTPClient: server.OAuthConfig().HTTPClient, // trusts the test server
 	})
 	if err != nil {
 		fmt.Println(err)

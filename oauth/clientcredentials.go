@@ -6,8 +6,6 @@ import (
 	"time"
 )
 
-const opClientCredentials = "client_credentials"
-
 // Grants that can be asked for again without a person; see TokenPair.GrantType.
 const (
 	GrantTypeClientCredentials = "client_credentials"                              // RFC 6749 section 4.4.2
@@ -57,8 +55,8 @@ func (c *Client) RenewsGrant(grantType string) bool { return grantType == GrantT
 // askAgain obtains a pair by client credentials, unless the server has asked to
 // wait.
 func (c *Client) askAgain(ctx context.Context) (*TokenPair, error) {
-	if until := c.waitUntil(); !until.IsZero() {
-		return nil, mustWait(opClientCredentials, until)
+	if fail := c.mustWait(opClientCredentials); fail != nil {
+		return nil, fail
 	}
 	pair, err := c.ClientCredentials(ctx)
 	if err != nil {
@@ -67,32 +65,3 @@ func (c *Client) askAgain(ctx context.Context) (*TokenPair, error) {
 	}
 	return pair, nil
 }
-
-// A ClientCredentialsRefresher renews a pair by asking for a new one: the
-// client's own secret is all that it takes. It is safe for concurrent use.
-type ClientCredentialsRefresher struct{ client *Client }
-
-// ClientCredentialsRefresher returns a refresher for pairs that
-// [Client.ClientCredentials] obtained. A refresh.Manager that has it needs no pair
-// to start with: it obtains the first by itself.
-func (c *Client) ClientCredentialsRefresher() *ClientCredentialsRefresher {
-	return &ClientCredentialsRefresher{client: c}
-}
-
-// Refresh obtains a new pair in place of t, which may be nil and is not sent: a
-// refresh token in it is neither needed nor spent. After an answer with
-// Retry-After it fails with [ErrTransient] until then, without a request, like
-// [Client.Refresh].
-func (r *ClientCredentialsRefresher) Refresh(ctx context.Context, _ *TokenPair) (*TokenPair, error) {
-	return r.client.askAgain(ctx)
-}
-
-// RenewsWithoutRefreshToken tells a refresh.Manager that a pair needs no refresh
-// token to be renewed.
-func (r *ClientCredentialsRefresher) RenewsWithoutRefreshToken() bool { return true }
-
-// ConfigID is that of the client: see [Client.ConfigID].
-func (r *ClientCredentialsRefresher) ConfigID() string { return r.client.ConfigID() }
-
-// Server names the authorization server; see [Client.Server].
-func (r *ClientCredentialsRefresher) Server() string { return r.client.Server() }

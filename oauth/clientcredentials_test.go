@@ -136,7 +136,7 @@ func TestKeepingKeepsTheGrantTypeOfAPairWithoutARefreshToken(t *testing.T) {
 func TestTokenParamsGoWithEveryTokenRequestAndReplaceNothing(t *testing.T) {
 	w := answering(200, okBody)
 	c := over(w, func(cfg *oauth.Config) {
-		cfg.ClientAuth, cfg.ClientSecret = oauth.AuthPost, "s"
+		cfg.ClientAuth = oauth.SecretPost("s")
 		cfg.TokenParams = url.Values{
 			"audience": {"https://api.example.com"}, "grant_type": {"password"}, "refresh_token": {"x"}, "client_secret": {"x"}, "subject_token": {"x"},
 		}

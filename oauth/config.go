@@ -2,45 +2,15 @@ package oauth
 
 import (
 	"context"
-	"crypto"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/evertoken/evertoken/internal/thishost"
-)
-
-// ClientAuth is how the client proves who it is at the token endpoint, by its
-// registered name (RFC 8414, token_endpoint_auth_methods_supported).
-type ClientAuth string
-
-const (
-	// AuthNone sends client_id in the body: a public client.
-	AuthNone ClientAuth = "none"
-	// AuthBasic sends ID and secret by HTTP Basic, each form-encoded as RFC 6749
-	// section 2.3.1 asks.
-	AuthBasic ClientAuth = "client_secret_basic"
-	// AuthBasicRaw sends ID and secret by HTTP Basic without form-encoding them.
-	// Servers that fail to decode need it when either holds a special character.
-	AuthBasicRaw ClientAuth = "client_secret_basic_raw"
-	// AuthPost sends client_id and client_secret in the body.
-	AuthPost ClientAuth = "client_secret_post"
-	// AuthPrivateKeyJWT sends a new assertion, signed with Config.ClientKey, with
-	// every request (RFC 7523 section 2.2, OpenID Connect Core section 9).
-	AuthPrivateKeyJWT ClientAuth = "private_key_jwt"
-	// AuthMTLS sends client_id in the body, and a certificate that an authority
-	// has signed with the TLS connection (RFC 8705 section 2.1).
-	AuthMTLS ClientAuth = "tls_client_auth"
-	// AuthSelfSignedMTLS is AuthMTLS with a certificate that is itself registered
-	// (RFC 8705 section 2.2).
-	AuthSelfSignedMTLS ClientAuth = "self_signed_tls_client_auth"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 // Config describes a client and the authorization server it talks to. It prints
@@ -59,54 +29,22 @@ type Config struct {
 	IssuerTemplate string
 	// ClientID is the client's identifier. Required.
 	ClientID string
-	// ClientSecret is empty for public clients, such as programs people install.
+	// ClientSecret is the secret of a client that has one, and empty for public clients,
+	// such as programs people install. It is short for ClientAuth: Secret(…).
 	ClientSecret string
-	// ClientSecretExpiresAt is when the secret ends, by the server's clock (RFC 7591
-	// section 3.2.1). Zero: not known, or never. It is tried in any case; a server
-	// that refuses it later than that is [ErrClientSecretExpired].
-	ClientSecretExpiresAt time.Time
-	// ClientKey signs the assertions of AuthPrivateKeyJWT: RSA, ECDSA on P-256,
-	// P-384 or P-521, or Ed25519. Sign is called for every request, by several
-	// goroutines at once; it may ask a device or service, and must return by
-	// itself. An error of its own is ErrTransient.
-	ClientKey crypto.Signer
-	// ClientKeyID is the kid that the server knows ClientKey by. Optional where
-	// one key is registered.
-	ClientKeyID string
-	// ClientKeyAlg is the JWS algorithm. Empty means EdDSA for Ed25519, ES256,
-	// ES384 or ES512 by curve, and for RSA RS256, or PS256 if Discover finds that
-	// the server lists only that.
-	ClientKeyAlg string
-	// AssertionAudience is the aud of assertions. Empty means Issuer, or TokenURL
-	// if there is none. The successor of RFC 7523 allows nothing but the issuer,
-	// since an endpoint's address can be another server's doing; servers from
-	// before it may want their token endpoint, whatever endpoint is asked.
-	AssertionAudience string
-	// AssertionType is the typ of assertions. Empty means JWT, which all but the
-	// newest servers take; those may want client-authentication+jwt.
-	AssertionType string
-	// ClientCertificate is presented to servers that ask for one, with its chain:
-	// for AuthMTLS, and to have tokens bound to it. Nil means none but those that
-	// HTTPClient presents. It needs an HTTPClient that is nil or has a
-	// *http.Transport, of which a copy is used, with a new connection for each
-	// request. APIs see it through [Client.ResourceTransport].
-	ClientCertificate *tls.Certificate
+	// ClientAuth is how the client authenticates where ClientSecret does not say it all:
+	// by a key, by a certificate, or by a secret in a way that the server does not list.
+	ClientAuth ClientAuth
 
-	// Endpoints. Discover fills in those that are empty; TokenURL is required
-	// for everything, the others for what they serve. All must be https, or http
-	// to a loopback address.
-	AuthURL          string
-	TokenURL         string
-	DeviceAuthURL    string
-	RevocationURL    string
-	IntrospectionURL string
-	UserinfoURL      string
-	PushedAuthURL    string
-	EndSessionURL    string
-	RegistrationURL  string
-	// JWKSURL is where the keys are that ID tokens are signed with. It is handed
-	// to VerifyIDToken, and used for nothing else.
-	JWKSURL string
+	// The endpoints that most programs use. Discover fills in those that are empty;
+	// TokenURL is required for everything, the others for what they serve. All must be
+	// https, or http to a loopback address.
+	AuthURL       string
+	TokenURL      string
+	DeviceAuthURL string
+	RevocationURL string
+	// Endpoints are the others.
+	Endpoints Endpoints
 
 	// RedirectURL is where a login returns to. For Authenticate, empty means
 	// http://127.0.0.1 on a free port; set it (with a port) for servers that want
@@ -144,15 +82,11 @@ type Config struct {
 	// of this program that belongs to somebody else's login (RFC 9700 sections 2.1.1
 	// and 4.5). For a public client it is [ErrMisconfigured] at login.
 	DisablePKCE bool
-	// RequirePushedAuth makes logins push their request to PushedAuthURL (RFC 9126)
+	// RequirePushedAuth makes logins push their request to Endpoints.PushedAuth (RFC 9126)
 	// instead of sending it through the browser. Discover sets it when the server's
 	// metadata requires it.
 	RequirePushedAuth bool
 
-	// ClientAuth defaults to AuthPrivateKeyJWT with a ClientKey, else AuthMTLS
-	// with a ClientCertificate, else AuthBasic with a secret and AuthNone without;
-	// Discover prefers what the server's metadata lists.
-	ClientAuth ClientAuth
 	// RequireIss makes a login fail whose answer lacks iss (RFC 9207). Discover
 	// sets it when the metadata announces the parameter.
 	RequireIss bool
@@ -164,7 +98,7 @@ type Config struct {
 	DPoP bool
 	// VerifyIDToken checks the signature of ID tokens whose claims have been
 	// checked, and whatever else the program wants of them. The package oauth/oidc
-	// has one that does so by JWKSURL. Nil means no more than the claims, which
+	// has one that does so by Endpoints.JWKS. Nil means no more than the claims, which
 	// OpenID Connect Core section 3.1.3.7 allows: the tokens come from the token
 	// endpoint over TLS.
 	//
@@ -180,7 +114,7 @@ type Config struct {
 	// data.session. The tokens and what is said about them are read there and
 	// nowhere else, unless the first of these members is missing altogether.
 	TokenPath string
-	// Preset is what this server does without telling, such as PresetGoogle(), and
+	// Preset is what this server does without telling, such as preset.Google(), and
 	// what it has to be asked for.
 	// oauthtest.Like makes a server to test against that does the same.
 	Preset Preset
@@ -209,8 +143,23 @@ type Config struct {
 	Now func() time.Time
 }
 
-// defaultTimeout is what people wait for a login server before they give up.
-const defaultTimeout = 30 * time.Second
+// Endpoints are where a server does what not every program asks for. Discover fills in
+// those that are empty. All must be https, or http to a loopback address.
+type Endpoints struct {
+	// Introspection is for [Client.Introspect] (RFC 7662).
+	Introspection string
+	// Userinfo is for [Client.Userinfo] (OpenID Connect Core section 5.3).
+	Userinfo string
+	// PushedAuth is for [Client.PushAuthCode] (RFC 9126).
+	PushedAuth string
+	// EndSession is for [Client.EndSessionURL] (OpenID Connect RP-Initiated Logout).
+	EndSession string
+	// Registration is where the package register makes clients (RFC 7591).
+	Registration string
+	// JWKS is where the keys are that ID tokens are signed with. It is handed to
+	// Config.VerifyIDToken, and used for nothing else.
+	JWKS string
+}
 
 // withDefaults returns a copy of cfg that shares nothing with it and has every
 // default filled in.
@@ -219,31 +168,11 @@ func (cfg Config) withDefaults() Config {
 	cfg.Resources = slices.Clone(cfg.Resources)
 	cfg.AuthParams = cloneParams(cfg.AuthParams)
 	cfg.TokenParams = cloneParams(cfg.TokenParams)
-	if cfg.ClientAuth == "" {
-		cfg.ClientAuth = AuthNone
-		switch {
-		case cfg.ClientKey != nil:
-			cfg.ClientAuth = AuthPrivateKeyJWT
-		case cfg.ClientCertificate != nil:
-			cfg.ClientAuth = AuthMTLS
-		case cfg.ClientSecret != "":
-			cfg.ClientAuth = AuthBasic
-		}
-	}
-	if cfg.ClientKey != nil && cfg.ClientKeyAlg == "" {
-		if algs := keyAlgs(cfg.ClientKey.Public()); len(algs) > 0 {
-			cfg.ClientKeyAlg = algs[0]
-		}
-	}
-	if cfg.AssertionType == "" {
-		cfg.AssertionType = defaultAssertionType
-	}
-	if cfg.ClientCertificate != nil {
-		cert := *cfg.ClientCertificate
-		cfg.ClientCertificate = &cert
-	}
+	secret := cfg.ClientAuth.secret
+	cfg.ClientAuth = cfg.auth()
+	cfg.ClientAuth.secret = secret // Config.ClientSecret stays where the program has put it
 	if cfg.Timeout <= 0 {
-		cfg.Timeout = defaultTimeout
+		cfg.Timeout = wire.DefaultTimeout
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -260,51 +189,35 @@ func cloneParams(params url.Values) url.Values {
 	return c
 }
 
+// auth returns how the client authenticates.
+func (cfg Config) auth() ClientAuth {
+	a := cfg.ClientAuth
+	switch {
+	case cfg.ClientSecret == "":
+	case a.method == "":
+		a.method, a.open, a.secret = authBasic, true, cfg.ClientSecret
+	case a.secret == "" && a.usesSecret():
+		a.secret = cfg.ClientSecret // the method is what Discover has chosen
+	}
+	return a
+}
+
 // check returns what makes cfg unusable for any request, or nil.
 func (cfg Config) check() error {
 	if cfg.ClientID == "" {
-		return errors.New("Config.ClientID is empty")
+		return wire.Wrong("ClientID", "is empty")
 	}
-	switch cfg.ClientAuth {
-	case AuthNone:
-		return nil
-	case AuthBasic, AuthBasicRaw, AuthPost:
-		if cfg.ClientSecret == "" {
-			return fmt.Errorf("Config.ClientAuth %s needs a ClientSecret", cfg.ClientAuth)
-		}
-		return nil
-	case AuthPrivateKeyJWT:
-		return cfg.checkKey()
-	case AuthMTLS, AuthSelfSignedMTLS:
-		return cfg.checkCertificate()
+	a := cfg.auth()
+	if cfg.ClientSecret != "" && a.secret != cfg.ClientSecret {
+		return wire.Wrong("ClientAuth", "and ClientSecret contradict each other; set one of them")
 	}
-	return fmt.Errorf("Config.ClientAuth %q is not one of none, client_secret_basic, client_secret_basic_raw, client_secret_post, "+
-		"private_key_jwt, tls_client_auth, self_signed_tls_client_auth", cfg.ClientAuth)
-}
-
-// checkEndpoint returns an error unless secrets may be sent to rawURL: https, or
-// http to a loopback address (RFC 6749 section 3.2, RFC 8252 section 8.3).
-func checkEndpoint(name, rawURL string) error {
-	if rawURL == "" {
-		return fmt.Errorf("%s is empty", name)
-	}
-	u, err := url.Parse(rawURL)
-	if err != nil || u.Host == "" {
-		return fmt.Errorf("%s is not an absolute URL", name)
-	}
-	if u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("%s must have neither fragment nor user information", name)
-	}
-	if u.Scheme == "https" || (u.Scheme == "http" && thishost.Is(u.Hostname())) {
-		return nil
-	}
-	return fmt.Errorf("%s must be https (plain http only to a loopback address)", name)
+	return a.check(cfg.HTTPClient != nil)
 }
 
 // String describes the configuration without its secret, key or certificate.
 func (cfg Config) String() string {
 	return fmt.Sprintf("oauth.Config{issuer:%q client:%q secret:%s%s token:%q}",
-		cfg.Issuer, cfg.ClientID, presence(cfg.ClientSecret), cfg.keysPresent(), withoutQuery(cfg.TokenURL))
+		cfg.Issuer, cfg.ClientID, wire.Presence(cfg.auth().secret), cfg.auth().keysPresent(), wire.WithoutQuery(cfg.TokenURL))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
@@ -312,8 +225,3 @@ func (cfg Config) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, cfg.Str
 
 // LogValue implements slog.LogValuer.
 func (cfg Config) LogValue() slog.Value { return slog.StringValue(cfg.String()) }
-
-func withoutQuery(rawURL string) string {
-	rawURL, _, _ = strings.Cut(rawURL, "?")
-	return rawURL
-}

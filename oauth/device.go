@@ -2,16 +2,18 @@ package oauth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/url"
 	"time"
-)
 
-const opDevice = "device"
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
+	"github.com/evertoken/evertoken/oauth/internal/login"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
+)
 
 // A DeviceCode is a device login that waits for its person (RFC 8628 section
 // 3.2). It prints redacted: the device code is what the tokens are given for.
@@ -35,7 +37,7 @@ type DeviceCode struct {
 // String describes the code without its secrets.
 func (d DeviceCode) String() string {
 	return fmt.Sprintf("oauth.DeviceCode{uri:%q code:%s expires:%s}",
-		withoutQuery(d.VerificationURI), presence(d.DeviceCode), d.ExpiresAt.UTC().Format(time.RFC3339))
+		wire.WithoutQuery(d.VerificationURI), wire.Presence(d.DeviceCode), d.ExpiresAt.UTC().Format(time.RFC3339))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
@@ -67,15 +69,15 @@ func (c *Client) DeviceLogin(ctx context.Context) (*TokenPair, error) {
 }
 
 func (c *Client) showDeviceCode(code *DeviceCode) {
-	c.say("To log in, open this address on any device:\n\n  %s\n\nand enter the code\n\n  %s\n\n", code.VerificationURI, code.UserCode)
+	c.person().Say("To log in, open this address on any device:\n\n  %s\n\nand enter the code\n\n  %s\n\n", code.VerificationURI, code.UserCode)
 	if code.VerificationURIComplete != "" {
-		c.say("This address has the code in it already:\n\n  %s\n\n", code.VerificationURIComplete)
+		c.person().Say("This address has the code in it already:\n\n  %s\n\n", code.VerificationURIComplete)
 	}
 	host := code.VerificationURI
 	if u, err := url.Parse(code.VerificationURI); err == nil {
 		host = u.Host
 	}
-	c.say("Enter it only on a page at %s. The code ends at %s. Waiting; stop with Ctrl-C.\n",
+	c.person().Say("Enter it only on a page at %s. The code ends at %s. Waiting; stop with Ctrl-C.\n",
 		host, code.ExpiresAt.Local().Format(time.TimeOnly))
 }
 
@@ -84,7 +86,7 @@ func (c *Client) showDeviceCode(code *DeviceCode) {
 // the server refuses the login in whatever word, it is [ErrMisconfigured]. Safe
 // for concurrent use.
 func (c *Client) DeviceAuth(ctx context.Context) (*DeviceCode, error) {
-	if err := c.ready(opDevice, "Config.DeviceAuthURL", c.cfg.DeviceAuthURL); err != nil {
+	if err := c.ready(opDevice, "DeviceAuthURL", c.cfg.DeviceAuthURL); err != nil {
 		return nil, err
 	}
 	form := c.scopeForm(c.loginScopes())
@@ -115,45 +117,45 @@ const (
 
 // judgeDeviceAuth reads the answer to a device authorization request: exactly
 // one of code and error.
-func judgeDeviceAuth(a answer) (*DeviceCode, *Error) {
-	fields := a.fields()
+func judgeDeviceAuth(a *wire.Answer) (*DeviceCode, *Error) {
+	fields := a.Fields()
 	code := &DeviceCode{
-		DeviceCode:              textField(fields, "device_code"),
-		UserCode:                textField(fields, "user_code"),
-		VerificationURI:         textField(fields, "verification_uri"),
-		VerificationURIComplete: textField(fields, "verification_uri_complete"),
-		ExpiresAt:               a.sentAt.Round(0).Add(deviceCodeLife(fields)),
+		DeviceCode:              fields.Text("device_code"),
+		UserCode:                fields.Text("user_code"),
+		VerificationURI:         fields.Text("verification_uri"),
+		VerificationURIComplete: fields.Text("verification_uri_complete"),
+		ExpiresAt:               a.SentAt.Round(0).Add(deviceCodeLife(fields)),
 		Interval:                deviceInterval(fields),
 	}
 	if code.VerificationURI == "" {
-		code.VerificationURI = textField(fields, "verification_url") // an early draft's name, still in use
+		code.VerificationURI = fields.Text("verification_url") // an early draft's name, still in use
 	}
 	if !showable(code.VerificationURIComplete) {
 		code.VerificationURIComplete = ""
 	}
-	if isSuccess(a.status) && usableToken(code.DeviceCode) && usableToken(code.UserCode) && showable(code.VerificationURI) {
+	if wire.IsSuccess(a.Status) && member.UsableToken(code.DeviceCode) && member.UsableToken(code.UserCode) && showable(code.VerificationURI) {
 		return code, nil
 	}
-	return nil, a.failure(fields)
+	return nil, (*Error)(a.Failure(fields))
 }
 
 // showable reports whether an address from a server may be printed on a terminal
 // for a person to open: http(s), and nothing that a terminal would obey.
 func showable(address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && usableToken(address) && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+	return err == nil && member.UsableToken(address) && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
 
-func deviceCodeLife(fields map[string]json.RawMessage) time.Duration {
-	seconds, ok := secondsField(fields, "expires_in")
-	if !ok || !believable(seconds) {
+func deviceCodeLife(fields member.Fields) time.Duration {
+	seconds, ok := fields.Seconds("expires_in")
+	if !ok || !lifetime.Believable(seconds) {
 		return defaultCodeLife
 	}
 	return time.Duration(seconds) * time.Second
 }
 
-func deviceInterval(fields map[string]json.RawMessage) time.Duration {
-	seconds, ok := secondsField(fields, "interval")
+func deviceInterval(fields member.Fields) time.Duration {
+	seconds, ok := fields.Seconds("interval")
 	if !ok || seconds <= 0 {
 		return defaultInterval
 	}
@@ -174,7 +176,7 @@ func deviceInterval(fields map[string]json.RawMessage) time.Duration {
 // are [ErrMisconfigured]. The end of ctx matches its cause. Safe for concurrent
 // use.
 func (c *Client) DeviceToken(ctx context.Context, code *DeviceCode) (*TokenPair, error) {
-	if err := c.ready(opDevice, "Config.TokenURL", c.cfg.TokenURL); err != nil {
+	if err := c.ready(opDevice, "TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
 	}
 	if code == nil || code.DeviceCode == "" {
@@ -194,7 +196,7 @@ func (c *Client) DeviceToken(ctx context.Context, code *DeviceCode) (*TokenPair,
 			return nil, p.expired()
 		}
 		if !sleep(ctx, wait) {
-			return nil, unfinished(ctx, opDevice)
+			return nil, (*Error)(login.Unfinished(ctx, opDevice))
 		}
 		pair, err := c.grantWith(ctx, opDevice, url.Values{
 			"grant_type":  {"urn:ietf:params:oauth:grant-type:device_code"},

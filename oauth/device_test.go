@@ -14,6 +14,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/preset"
 )
 
 // A screen is an Output that can be read while it is written to.
@@ -431,8 +432,8 @@ func TestDeviceLoginWithoutRefreshTokenSaysSo(t *testing.T) {
 		want   string
 	}{
 		"nothing known":   {`{"access_token":"a","expires_in":3600}`, oauth.Preset{}, nil, "see in the server's documentation what asks for one"},
-		"a scope":         {`{"access_token":"a","expires_in":3600}`, oauth.PresetX(), nil, "To keep it alive, ask for the scope offline.access."},
-		"asked for":       {`{"access_token":"a","expires_in":3600}`, oauth.PresetOkta(), []string{"openid"}, "see in the server's documentation what asks for one"},
+		"a scope":         {`{"access_token":"a","expires_in":3600}`, preset.X(), nil, "To keep it alive, ask for the scope offline.access."},
+		"asked for":       {`{"access_token":"a","expires_in":3600}`, preset.Okta(), []string{"openid"}, "see in the server's documentation what asks for one"},
 		"no end":          {`{"access_token":"a"}`, oauth.Preset{}, nil, "The access token does not end, as far as the server says, and there is no refresh token: there is nothing to renew."},
 		"a refresh token": {`{"access_token":"a","refresh_token":"r"}`, oauth.Preset{}, nil, ""},
 	} {

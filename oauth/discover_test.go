@@ -27,7 +27,7 @@ func TestDiscoverFindsEveryEndpoint(t *testing.T) {
 		for name, pair := range map[string][2]string{
 			"Issuer": {got.Issuer, want.Issuer}, "AuthURL": {got.AuthURL, want.AuthURL}, "TokenURL": {got.TokenURL, want.TokenURL},
 			"DeviceAuthURL": {got.DeviceAuthURL, want.DeviceAuthURL}, "RevocationURL": {got.RevocationURL, want.RevocationURL},
-			"IntrospectionURL": {got.IntrospectionURL, want.IntrospectionURL}, "UserinfoURL": {got.UserinfoURL, want.UserinfoURL},
+			"IntrospectionURL": {got.Endpoints.Introspection, want.Endpoints.Introspection}, "UserinfoURL": {got.Endpoints.Userinfo, want.Endpoints.Userinfo},
 		} {
 			if pair[0] != pair[1] {
 				t.Errorf("issuer path %q: %s is %q; want %q", path, name, pair[0], pair[1])
@@ -36,7 +36,7 @@ func TestDiscoverFindsEveryEndpoint(t *testing.T) {
 		if !got.RequireIss {
 			t.Error("the server announces iss; RequireIss is not set")
 		}
-		if got.ClientAuth != oauth.AuthNone {
+		if got.ClientAuth.Method() != "none" {
 			t.Errorf("a client without secret authenticates by %s", got.ClientAuth)
 		}
 		if m := c.Metadata(); m == nil || m.JWKSURL == "" || len(m.GrantTypesSupported) == 0 || len(m.Raw) == 0 {
@@ -148,16 +148,16 @@ func TestDiscoverFailuresSayWhatToDo(t *testing.T) {
 
 func TestDiscoverRefusesEndpointsThatAreNotSafe(t *testing.T) {
 	for member, name := range map[string]string{
-		"authorization_endpoint": "Config.AuthURL", "token_endpoint": "Config.TokenURL", "device_authorization_endpoint": "Config.DeviceAuthURL",
-		"revocation_endpoint": "Config.RevocationURL", "introspection_endpoint": "Config.IntrospectionURL", "userinfo_endpoint": "Config.UserinfoURL",
+		"authorization_endpoint": "AuthURL", "token_endpoint": "TokenURL", "device_authorization_endpoint": "DeviceAuthURL",
+		"revocation_endpoint": "RevocationURL", "introspection_endpoint": "Endpoints.Introspection", "userinfo_endpoint": "Endpoints.Userinfo",
 	} {
 		var doc map[string]any
 		_ = json.Unmarshal([]byte(goodMeta), &doc)
 		doc[member] = "http://auth.test/" + secret
 		body, _ := json.Marshal(doc)
 		_, err := discover(t, published(map[string]*http.Response{rfc8414: response(200, string(body))}))
-		failure(t, err)
-		if !errors.Is(err, oauth.ErrMisconfigured) || !strings.Contains(err.Error(), name) {
+		fail := failure(t, err)
+		if !errors.Is(err, oauth.ErrMisconfigured) || fail.Field != name || !strings.Contains(err.Error(), "Config."+name+" ("+member+") must be https") {
 			t.Errorf("%s: got %v; want ErrMisconfigured naming %s", member, err, name)
 		}
 	}
@@ -184,17 +184,19 @@ func TestDiscoverChoosesClientAuthentication(t *testing.T) {
 	list := strings.TrimSuffix(goodMeta, "}") + `,"token_endpoint_auth_methods_supported":["client_secret_post"]}`
 	for _, tt := range []struct {
 		name, doc, secret string
-		configured, want  oauth.ClientAuth
+		configured        oauth.ClientAuth
+		want              string
 	}{
-		{"public", list, "", "", oauth.AuthNone},
-		{"listed", list, "s", "", oauth.AuthPost},
-		{"not listed", goodMeta, "s", "", oauth.AuthBasic},
-		{"configured", list, "s", oauth.AuthBasicRaw, oauth.AuthBasicRaw},
+		{"public", list, "", oauth.ClientAuth{}, "none"},
+		{"listed", list, "s", oauth.ClientAuth{}, "client_secret_post"},
+		{"listed, in one value", list, "", oauth.Secret("s"), "client_secret_post"},
+		{"not listed", goodMeta, "s", oauth.ClientAuth{}, "client_secret_basic"},
+		{"configured", list, "", oauth.SecretBasicRaw("s"), "client_secret_basic_raw"},
 	} {
 		c, err := discover(t, published(map[string]*http.Response{rfc8414: response(200, tt.doc)}), func(cfg *oauth.Config) {
 			cfg.ClientSecret, cfg.ClientAuth = tt.secret, tt.configured
 		})
-		if err != nil || c.Config().ClientAuth != tt.want {
+		if err != nil || c.Config().ClientAuth.Method() != tt.want {
 			t.Errorf("%s: got %v, %v; want %s", tt.name, c.Config().ClientAuth, err, tt.want)
 		}
 	}

@@ -6,46 +6,61 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/evertoken/evertoken/internal/member"
 )
 
-// fitClientAuth completes how the client authenticates by key or certificate from
-// what the server lists, and returns an error if the server offers something else.
-// Secrets are not judged: of those, servers accept what they do not list.
-func (m metadata) fitClientAuth(cfg *Config) error {
-	methods := m.list("token_endpoint_auth_methods_supported")
-	if cfg.ClientAuth == "" && cfg.ClientKey == nil && cfg.ClientCertificate != nil {
-		cfg.ClientAuth = AuthMTLS
-		if !slices.Contains(methods, string(AuthMTLS)) && slices.Contains(methods, string(AuthSelfSignedMTLS)) {
-			cfg.ClientAuth = AuthSelfSignedMTLS
+// fitClientAuth completes cfg.ClientAuth from what the server lists, and returns an
+// error if the client authenticates by key or certificate and the server offers something
+// else. Secrets are not judged: of those, servers accept what they do not list.
+func fitClientAuth(m member.Fields, cfg *Config) error {
+	methods := m.List("token_endpoint_auth_methods_supported")
+	a := cfg.auth()
+	if a.open {
+		cfg.ClientAuth = chosen(a, methods)
+		if a.secret == cfg.ClientSecret {
+			cfg.ClientAuth.secret = "" // it stays where the program has put it
 		}
+		a = cfg.auth()
 	}
-	auth := cfg.withDefaults().ClientAuth
-	if auth != AuthPrivateKeyJWT && !auth.mutualTLS() {
+	if a.method != authPrivateKeyJWT && !a.mutualTLS() {
 		return nil
 	}
-	if len(methods) > 0 && !slices.Contains(methods, string(auth)) {
-		return fmt.Errorf("the server does not offer client authentication by %s; it lists %s", auth, printableList(methods))
+	if len(methods) > 0 && !slices.Contains(methods, a.method) {
+		return fmt.Errorf("the server does not offer client authentication by %s; it lists %s", a.method, printableList(methods))
 	}
-	if auth == AuthPrivateKeyJWT {
-		return m.fitKeyAlg(cfg)
+	if a.method == authPrivateKeyJWT {
+		return fitAlgorithm(m, &cfg.ClientAuth.key)
 	}
 	return nil
 }
 
-// fitKeyAlg chooses an algorithm that both the key and the server can, or checks
+// chosen returns a with the one of its methods that the server lists. A list that has
+// neither way to send a secret is not believed: RFC 8414 section 2 makes basic the
+// default.
+func chosen(a ClientAuth, methods []string) ClientAuth {
+	others := map[string]string{authBasic: authPost, authMTLS: authSelfSignedMTLS}
+	if other := others[a.method]; !slices.Contains(methods, a.method) && slices.Contains(methods, other) {
+		a.method = other
+	}
+	a.open = false
+	return a
+}
+
+// fitAlgorithm chooses an algorithm that both the key and the server can, or checks
 // the one that is configured.
-func (m metadata) fitKeyAlg(cfg *Config) error {
-	offered := m.list("token_endpoint_auth_signing_alg_values_supported")
+func fitAlgorithm(m member.Fields, key *AssertionKey) error {
+	offered := m.List("token_endpoint_auth_signing_alg_values_supported")
 	if len(offered) == 0 {
 		return nil
 	}
-	able := []string{cfg.ClientKeyAlg}
-	if cfg.ClientKeyAlg == "" {
-		able = keyAlgs(cfg.ClientKey.Public())
+	able := []string{key.Algorithm}
+	if key.Algorithm == "" {
+		able = key.algorithms()
 	}
 	for _, alg := range able {
 		if slices.Contains(offered, alg) {
-			cfg.ClientKeyAlg = alg
+			key.Algorithm = alg
 			return nil
 		}
 	}
@@ -71,16 +86,16 @@ func printableName(name string) bool {
 }
 
 // endpointsFor returns m with the endpoints for clients that present a
-// certificate, if cfg does (RFC 8705 section 5). A browser presents none.
-func (m metadata) endpointsFor(cfg *Config) metadata {
-	var aliases map[string]json.RawMessage
-	if !cfg.ClientAuth.mutualTLS() && cfg.ClientCertificate == nil ||
+// certificate, if the client does (RFC 8705 section 5). A browser presents none.
+func endpointsFor(m member.Fields, auth ClientAuth) member.Fields {
+	var aliases member.Fields
+	if !auth.mutualTLS() && auth.cert == nil ||
 		json.Unmarshal(m["mtls_endpoint_aliases"], &aliases) != nil {
 		return m
 	}
 	m = maps.Clone(m)
 	for name := range aliases {
-		if strings.HasSuffix(name, "_endpoint") && name != "authorization_endpoint" && textField(aliases, name) != "" {
+		if strings.HasSuffix(name, "_endpoint") && name != "authorization_endpoint" && aliases.Text(name) != "" {
 			m[name] = aliases[name]
 		}
 	}

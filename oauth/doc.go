@@ -19,10 +19,10 @@
 // [Client.ExchangeToken].
 //
 // A program that knows an API's address only begins with [DiscoverResource], and
-// where it is no client yet, with [Register].
+// where it is no client yet, with the package register.
 //
-// Home-grown backends that hand out JWTs over JSON are no OAuth servers: a
-// [Dialect] describes one, and [NewDialectClient] talks to it.
+// Home-grown backends that hand out JWTs over JSON are no OAuth servers: the package
+// dialect talks to them.
 //
 // # Requests
 //
@@ -34,10 +34,10 @@
 // # Client authentication
 //
 // Public clients, such as programs people install, send their ID alone. Others
-// have a secret, or better a key that signs (Config.ClientKey, private_key_jwt) or
-// a certificate (Config.ClientCertificate, mutual TLS), of which the server never
-// holds more than the public half. The method goes with every POST, and is never
-// guessed: a wrong guess can cost the refresh token.
+// have a secret, or better a key that signs ([PrivateKeyJWT]) or a certificate
+// ([TLSClientAuth]), of which the server never holds more than the public half. The
+// method goes with every POST, and is never guessed: a wrong guess can cost the refresh
+// token.
 //
 // Servers may bind tokens to the certificate (RFC 8705 section 3). APIs want to see
 // it then, too, which they do by [Client.ResourceTransport] and through a

@@ -10,16 +10,10 @@ import (
 
 	"github.com/evertoken/evertoken/internal/challenge"
 	"github.com/evertoken/evertoken/internal/dpop"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 var errDPoPKeyLost = errors.New("the DPoP key that the refresh token is bound to is not in the pair")
-
-// Error codes that are about the proof alone: it is no good (RFC 9449 section 5),
-// or lacks the server's nonce (sections 8 and 9).
-const (
-	errCodeDPoPProof = "invalid_dpop_proof"
-	errCodeDPoPNonce = "use_dpop_nonce"
-)
 
 // loginKey returns the key for a login's tokens: a new one, or none if
 // Config.DPoP is off.
@@ -39,7 +33,7 @@ func (c *Client) refreshKey(t *TokenPair) (DPoPKey, *Error) {
 		return t.DPoPKey, nil
 	case !c.cfg.DPoP || t.Type() != "DPoP":
 		return c.loginKey(), nil // of a session from before Config.DPoP, if it is on
-	case c.cfg.ClientAuth == AuthNone:
+	case c.auth.isPublic():
 		return DPoPKey{}, &Error{Op: opRefresh, Kind: ErrLoginRequired, Err: errDPoPKeyLost}
 	}
 	return newDPoPKey(), nil
@@ -53,7 +47,7 @@ func (c *Client) checkBound(op string, pair *TokenPair) *Error {
 	}
 	return &Error{
 		Op: op, Kind: ErrMisconfigured, Status: http.StatusOK, Sent: true, Err: ErrDowngraded,
-		Hint: "enable DPoP for this client at the server, or turn Config.DPoP off",
+		Field: "DPoP", Hint: "enable DPoP for this client at the server, or turn Config.DPoP off",
 	}
 }
 
@@ -68,11 +62,14 @@ func keepRefreshToken(t, answer *TokenPair) *TokenPair {
 
 // postProven is post with a proof of key. skew is how wrong our clock was when the
 // pair at hand came.
-func (c *Client) postProven(ctx context.Context, op, endpoint string, form url.Values, key DPoPKey, skew time.Duration) (answer, *Error) {
+func (c *Client) postProven(ctx context.Context, op, endpoint string, form url.Values, key DPoPKey, skew time.Duration) (*wire.Answer, *Error) {
 	a, fail := c.sendProven(ctx, op, endpoint, proving{key: key, skew: skew}, func(ctx context.Context) (*http.Request, error) {
 		return c.newRequest(ctx, endpoint, form)
 	})
-	return c.authenticated(a), fail
+	if fail != nil {
+		return nil, fail
+	}
+	return c.authenticated(a), nil
 }
 
 // A proving is what the proofs for one request are made from.
@@ -86,7 +83,7 @@ type proving struct {
 // refused for the lack of a nonce, or for a clock that turns out to be wrong, is
 // made anew and the request sent once more: the server has not looked at what it
 // asks for (RFC 9449 sections 8 and 9).
-func (c *Client) sendProven(ctx context.Context, op, endpoint string, p proving, build func(context.Context) (*http.Request, error)) (answer, *Error) {
+func (c *Client) sendProven(ctx context.Context, op, endpoint string, p proving, build func(context.Context) (*http.Request, error)) (*wire.Answer, *Error) {
 	hints := c.dpop.Recall(endpoint)
 	if !hints.Clocked {
 		hints.Skew = p.skew
@@ -102,10 +99,10 @@ func (c *Client) sendProven(ctx context.Context, op, endpoint string, p proving,
 			return req, err
 		})
 		if fail != nil {
-			return answer{}, fail
+			return nil, fail
 		}
 		sent := hints
-		hints = c.dpop.Learn(endpoint, a.header, a.received)
+		hints = c.dpop.Learn(endpoint, a.Header, a.Received)
 		if again || !dpop.Again(p.refusal(a), sent, hints) {
 			return a, nil
 		}
@@ -114,21 +111,21 @@ func (c *Client) sendProven(ctx context.Context, op, endpoint string, p proving,
 
 // refusal returns the error code of a refusal: in the body at the token endpoint
 // (RFC 9449 section 8), in the challenge where a token is presented (section 9).
-func (p proving) refusal(a answer) string {
+func (p proving) refusal(a *wire.Answer) string {
 	switch {
 	case p.access != "":
-		return a.proofError()
-	case isRefusal(a.status):
-		return errorCode(a.fields(), nil)
+		return proofError(a)
+	case wire.IsRefusal(a.Status):
+		return wire.ErrorCode(a.Fields(), nil)
 	}
 	return ""
 }
 
 // proofError returns the error code by which a 401 refuses a proof, and not the
 // token, or "".
-func (a answer) proofError() string {
-	code := strings.ToLower(challenge.Params(a.header, "DPoP")["error"])
-	if a.status == http.StatusUnauthorized && (code == errCodeDPoPNonce || code == errCodeDPoPProof) {
+func proofError(a *wire.Answer) string {
+	code := strings.ToLower(challenge.Params(a.Header, "DPoP")["error"])
+	if a.Status == http.StatusUnauthorized && (code == wire.CodeDPoPNonce || code == wire.CodeDPoPProof) {
 		return code
 	}
 	return ""

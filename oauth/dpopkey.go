@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -166,7 +167,7 @@ func (key DPoPKey) String() string {
 	if !key.IsZero() {
 		secret = "key"
 	}
-	return fmt.Sprintf("oauth.DPoPKey{%s}", presence(secret))
+	return fmt.Sprintf("oauth.DPoPKey{%s}", wire.Presence(secret))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.

@@ -7,9 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-)
 
-const opEndSession = "end_session"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
+)
 
 // A LogoutRequest is a logout on its way through the browser. It prints redacted:
 // the URL holds the ID token, which tells who the person is and lets others log
@@ -24,7 +24,7 @@ type LogoutRequest struct {
 
 // String describes the request without ID token and state.
 func (r LogoutRequest) String() string {
-	return fmt.Sprintf("oauth.LogoutRequest{url:%q state:%s}", withoutQuery(r.URL), presence(r.State))
+	return fmt.Sprintf("oauth.LogoutRequest{url:%q state:%s}", wire.WithoutQuery(r.URL), wire.Presence(r.State))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
@@ -53,15 +53,15 @@ const maxURL = 8000
 // ID tokens that have expired.
 //
 // No request is sent. A mistake in the configuration, such as no
-// Config.EndSessionURL, is an [*Error] that matches [ErrMisconfigured]. t is not
+// Config.Endpoints.EndSession, is an [*Error] that matches [ErrMisconfigured]. t is not
 // modified. Safe for concurrent use.
 func (c *Client) EndSessionURL(t *TokenPair, returnTo string) (*LogoutRequest, error) {
-	if err := c.ready(opEndSession, "Config.EndSessionURL", c.cfg.EndSessionURL); err != nil {
+	if err := c.ready(opEndSession, "Endpoints.EndSession", c.cfg.Endpoints.EndSession); err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(c.cfg.EndSessionURL)
+	u, err := url.Parse(c.cfg.Endpoints.EndSession)
 	if err != nil {
-		return nil, misconfigured(opEndSession, errors.New("Config.EndSessionURL is not a URL"))
+		return nil, misconfigured(opEndSession, wire.Wrong("Endpoints.EndSession", "is not a URL"))
 	}
 	req, query := &LogoutRequest{}, u.Query()
 	query.Set("client_id", c.cfg.ClientID)

@@ -39,7 +39,7 @@ func TestBrowserIsLoggedOutAndComesBack(t *testing.T) {
 }
 
 func TestEndSessionURLHasWhatTheServerNeeds(t *testing.T) {
-	c := over(answering(200, okBody), func(cfg *oauth.Config) { cfg.EndSessionURL = "https://auth.test/out?tenant=t&state=forged" })
+	c := over(answering(200, okBody), func(cfg *oauth.Config) { cfg.Endpoints.EndSession = "https://auth.test/out?tenant=t&state=forged" })
 	long := strings.Repeat("i", 8000)
 	for name, tc := range map[string]struct {
 		pair     *oauth.TokenPair
@@ -74,7 +74,7 @@ func TestEndSessionMistakesAreReported(t *testing.T) {
 		"a relative return": {"https://auth.test/out", "/bye"},
 		"no address at all": {"https://auth.test/out", "::"},
 	} {
-		c := over(answering(200, okBody), func(cfg *oauth.Config) { cfg.EndSessionURL = tc.endpoint })
+		c := over(answering(200, okBody), func(cfg *oauth.Config) { cfg.Endpoints.EndSession = tc.endpoint })
 		if _, err := c.EndSessionURL(secretPair(), tc.returnTo); !errors.Is(failure(t, err), oauth.ErrMisconfigured) {
 			t.Errorf("%s: %v; want ErrMisconfigured", name, err)
 		}
@@ -84,7 +84,7 @@ func TestEndSessionMistakesAreReported(t *testing.T) {
 func TestDiscoverFindsTheLogout(t *testing.T) {
 	s := oauthtest.New(oauthtest.Config{})
 	c, err := oauth.Discover(t.Context(), s.Issuer(), oauth.Config{ClientID: "id", HTTPClient: s.Client()})
-	if err != nil || c.Config().EndSessionURL != s.Endpoint(oauthtest.EndSessionEndpoint) {
+	if err != nil || c.Config().Endpoints.EndSession != s.Endpoint(oauthtest.EndSessionEndpoint) {
 		t.Errorf("got %v, %v", c, err)
 	}
 }

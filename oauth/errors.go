@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 // The three answers to "what can the caller do now?". Every error of this
@@ -13,50 +15,59 @@ import (
 var (
 	// ErrLoginRequired means that only a new login helps: the server has ended
 	// the session, or there was none.
-	ErrLoginRequired = errors.New("login required")
+	ErrLoginRequired = wire.ErrLoginRequired
 	// ErrTransient means that nothing is lost and a later attempt may succeed.
-	ErrTransient = errors.New("temporarily failed")
+	ErrTransient = wire.ErrTransient
 	// ErrMisconfigured means that neither waiting nor a login helps: a developer
 	// or operator has to change something.
-	ErrMisconfigured = errors.New("misconfigured")
+	ErrMisconfigured = wire.ErrMisconfigured
 )
 
 // Finer reasons, each beside one of the three above.
 var (
 	// ErrRefreshTokenRequired: there is no refresh token to spend.
-	ErrRefreshTokenRequired = errors.New("no refresh token")
+	ErrRefreshTokenRequired = wire.ErrRefreshTokenRequired
 	// ErrTokenExpired: the server says that the refresh token has expired.
-	ErrTokenExpired = errors.New("refresh token expired")
+	ErrTokenExpired = wire.ErrTokenExpired
 	// ErrTokenReused: the server says that the refresh token was spent before.
-	ErrTokenReused = errors.New("refresh token was already used")
+	ErrTokenReused = wire.ErrTokenReused
 	// ErrTokenInvalid: the server says that it does not know the refresh token.
-	ErrTokenInvalid = errors.New("refresh token invalid")
+	ErrTokenInvalid = wire.ErrTokenInvalid
 	// ErrUserNotFound: the server says that the session's user is gone.
-	ErrUserNotFound = errors.New("user not found")
+	ErrUserNotFound = wire.ErrUserNotFound
 	// ErrAccessDenied: the person, or a policy, refused the login.
-	ErrAccessDenied = errors.New("access denied")
+	ErrAccessDenied = wire.ErrAccessDenied
 	// ErrDowngraded: the server answered with a token that anybody can use though
 	// Config.DPoP asked for one that is bound to a key (RFC 9449 section 5).
 	ErrDowngraded = errors.New("the token is not bound to the DPoP key")
 	// ErrClientSecretExpired: the server does not accept the client, and its secret
-	// has ended (Config.ClientSecretExpiresAt). It comes with ErrMisconfigured; no
+	// has ended (see ClientAuth.Until). It comes with ErrMisconfigured; no
 	// login helps, and no session is lost by it.
-	ErrClientSecretExpired = errors.New("client secret expired")
+	ErrClientSecretExpired = wire.ErrClientSecretExpired
 	// ErrClientRefused: the server does not accept the client: its secret has ended,
 	// its registration is gone or does not allow this. It comes with ErrMisconfigured.
 	// No session is lost by it: the first success, or a corrected configuration, goes
 	// on with all of them.
-	ErrClientRefused = errors.New("the server refuses the client")
+	ErrClientRefused = wire.ErrClientRefused
 	// ErrNoToken: the server has answered as if all were well, and there is no token in
 	// the answer.
-	ErrNoToken = errors.New("the answer holds no token")
+	ErrNoToken = wire.ErrNoToken
 	// ErrUnreadAnswer: there are tokens in the answer, under names or in a place where
 	// none are expected. It comes with ErrMisconfigured. A refresh token whose answer it
 	// was is spent.
-	ErrUnreadAnswer = errors.New("the answer holds tokens where none are expected")
+	ErrUnreadAnswer = wire.ErrUnreadAnswer
 	// ErrCodeExpired: the device code ended before the person entered it
 	// (RFC 8628 section 3.5).
-	ErrCodeExpired = errors.New("code expired")
+	ErrCodeExpired = wire.ErrCodeExpired
+	// ErrProxyAuth means that a proxy on the way to the server wants a user name and
+	// password, or other ones than it was given. It comes with ErrTransient, since nothing has
+	// reached the server and the session is as it was; but somebody has to set them.
+	ErrProxyAuth = wire.ErrProxyAuth
+	// ErrUntrustedCertificate means that the server's certificate, or that of whoever
+	// answers in its place, cannot be trusted, so nothing was sent. It comes with
+	// ErrTransient, since the session is as it was; but somebody has to set something:
+	// Error.Hint says what.
+	ErrUntrustedCertificate = wire.ErrUntrustedCertificate
 )
 
 // An Error says what became of a request to an authorization server. It holds
@@ -82,6 +93,11 @@ type Error struct {
 	Page bool
 	// Hint is what to do about it, for people. May be empty.
 	Hint string
+	// Field is the field of Config to look at, such as "TokenURL" or
+	// "Endpoints.Userinfo", if the error concerns one. Programs tell by it which of
+	// their own settings to change. Of a mistake that was found before anything was
+	// sent, Err says what is wrong with it in words that follow its name: "is empty".
+	Field string
 	// Err is the cause, if there is one besides the server's word.
 	Err error
 }
@@ -100,8 +116,8 @@ func (e *Error) Is(target error) bool {
 	if target == ErrClientRefused {
 		return e.Verdict() == VerdictClient
 	}
-	m := meaningOf(e.Op, e.Code)
-	return target == e.Kind || (target == m.reason && e.Kind == m.kind)
+	m := wire.MeaningOf(e.Op, e.Code)
+	return target == e.Kind || (target == m.Reason && e.Kind == m.Kind)
 }
 
 // Unwrap returns the cause.
@@ -125,6 +141,9 @@ func (e *Error) Error() string {
 	}
 	if e.Err != nil {
 		b.WriteString(": ")
+		if e.Field != "" && e.Kind == ErrMisconfigured && !e.Sent {
+			b.WriteString("Config." + e.Field + " ")
+		}
 		b.WriteString(e.Err.Error())
 	}
 	if e.Hint != "" {

@@ -86,15 +86,14 @@ func ExampleDiscover_wrongIssuer() {
 	fmt.Println(err)
 	// Output:
 	// true
-	// oauth: discover (HTTP 200): misconfigured: the server's metadata is for another issuer: it says "https://auth.test", asked was "https://auth.test/"; use the server's own spelling of its issuer, to the last slash
+	// oauth: discover (HTTP 200): misconfigured: the server's metadata is for another issuer: got "https://auth.test", want "https://auth.test/"; use the server's own spelling of its issuer, to the last slash
 }
 
 func ExampleNewClient() {
 	client := oauth.NewClient(oauth.Config{
-		ClientID:     "my-service",
-		ClientSecret: "secret",
-		ClientAuth:   oauth.AuthPost,
-		TokenURL:     "https://auth.example.com/oauth/token",
+		ClientID:   "my-service",
+		ClientAuth: oauth.SecretPost("secret"),
+		TokenURL:   "https://auth.example.com/oauth/token",
 	})
 	fmt.Println(client)
 	// Output: oauth.Client{oauth.Config{issuer:"" client:"my-service" secret:[redacted] token:"https://auth.example.com/oauth/token"}}

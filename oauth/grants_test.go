@@ -266,7 +266,7 @@ func TestOnlyTrueIsActive(t *testing.T) {
 		{400, `{"error":"invalid_grant","active":true}`, false, oauth.ErrTransient},
 		{503, ``, false, oauth.ErrTransient},
 	} {
-		c := over(answering(tt.status, tt.body), func(cfg *oauth.Config) { cfg.IntrospectionURL = "https://auth.test/introspect" })
+		c := over(answering(tt.status, tt.body), func(cfg *oauth.Config) { cfg.Endpoints.Introspection = "https://auth.test/introspect" })
 		got, err := c.Introspect(t.Context(), secret)
 		if tt.want == nil {
 			if err != nil || got.Active != tt.active {
@@ -283,7 +283,7 @@ func TestOnlyTrueIsActive(t *testing.T) {
 	}
 	for _, err := range []error{
 		second(over(answering(200, "")).Introspect(t.Context(), "t")),
-		second(over(answering(200, ""), func(c *oauth.Config) { c.IntrospectionURL = "https://auth.test/" }).Introspect(t.Context(), "")),
+		second(over(answering(200, ""), func(c *oauth.Config) { c.Endpoints.Introspection = "https://auth.test/" }).Introspect(t.Context(), "")),
 	} {
 		if !errors.Is(err, oauth.ErrMisconfigured) {
 			t.Errorf("got %v; want ErrMisconfigured", err)
@@ -342,7 +342,7 @@ func TestUserinfoAnswers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := answering(tt.status, tt.body, tt.headers...)
-			c := over(w, func(cfg *oauth.Config) { cfg.UserinfoURL = "https://auth.test/userinfo" })
+			c := over(w, func(cfg *oauth.Config) { cfg.Endpoints.Userinfo = "https://auth.test/userinfo" })
 			info, err := c.Userinfo(t.Context(), pair)
 			sent := w.requests()
 			if len(sent) != 1 || sent[0].Method != http.MethodGet || sent[0].Header.Get("Authorization") != "Bearer "+secret || sent[0].URL.RawQuery != "" {
@@ -363,7 +363,7 @@ func TestUserinfoAnswers(t *testing.T) {
 
 func TestUserinfoSendsNoTokenThatItCannotPresent(t *testing.T) {
 	w := answering(200, `{"sub":"u"}`)
-	c := over(w, func(cfg *oauth.Config) { cfg.UserinfoURL = "https://auth.test/userinfo" })
+	c := over(w, func(cfg *oauth.Config) { cfg.Endpoints.Userinfo = "https://auth.test/userinfo" })
 	for name, pair := range map[string]*oauth.TokenPair{
 		"none": nil, "empty": {}, "breaks the header": {AccessToken: "a\r\nX: y"}, "DPoP": {AccessToken: "a", TokenType: "dpop"},
 	} {

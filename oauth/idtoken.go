@@ -4,39 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
 	"time"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
-
-// ErrIDToken means that an ID token failed a check (OpenID Connect Core sections 3.1.3.7
-// and 12.2). It comes beside one of the three kinds.
-var ErrIDToken = errors.New("ID token not accepted")
-
-// An IDTokenCheck is what Config.VerifyIDToken is asked about. It prints without
-// the token.
-type IDTokenCheck struct {
-	// Token is the ID token, whose claims have been checked.
-	Token string
-	// Issuer, ClientID and JWKSURL are those of the Config; Issuer and JWKSURL
-	// may be empty. JWKSURL is https, or http to a loopback address.
-	Issuer, ClientID, JWKSURL string
-	// HTTPClient sends requests like the Client's own: by the same transport, and
-	// following no redirect. It is shared.
-	HTTPClient *http.Client
-}
-
-// String describes the check without the token.
-func (i IDTokenCheck) String() string {
-	return fmt.Sprintf("oauth.IDTokenCheck{issuer:%q client:%q token:%s}", i.Issuer, i.ClientID, presence(i.Token))
-}
-
-// Format implements fmt.Formatter: every verb prints what String returns.
-func (i IDTokenCheck) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, i.String()) }
-
-// LogValue implements slog.LogValuer.
-func (i IDTokenCheck) LogValue() slog.Value { return slog.StringValue(i.String()) }
 
 // maxVerify bounds Config.VerifyIDToken on refresh. Until it returns, the new
 // refresh token is in memory only, and if the process ends, so does the session:
@@ -99,8 +70,8 @@ func (c *Client) checkIDToken(ctx context.Context, op, token string, want idExpe
 	if c.cfg.VerifyIDToken == nil {
 		return nil
 	}
-	if c.cfg.JWKSURL != "" {
-		if err := checkEndpoint("Config.JWKSURL", c.cfg.JWKSURL); err != nil {
+	if c.cfg.Endpoints.JWKS != "" {
+		if err := wire.CheckField("Endpoints.JWKS", c.cfg.Endpoints.JWKS); err != nil {
 			return idTokenError(op, ErrMisconfigured, err)
 		}
 	}
@@ -126,11 +97,6 @@ func (c *Client) verifyIDToken(ctx context.Context, token string) (err error) {
 		}
 	}()
 	return c.cfg.VerifyIDToken(ctx, IDTokenCheck{
-		Token: token, Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, JWKSURL: c.cfg.JWKSURL, HTTPClient: c.http,
+		Token: token, Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, JWKSURL: c.cfg.Endpoints.JWKS, HTTPClient: c.sender.HTTP,
 	})
-}
-
-// idTokenError is the error for an ID token that is not accepted because of cause.
-func idTokenError(op string, kind, cause error) *Error {
-	return &Error{Op: op, Kind: kind, Sent: true, Err: fmt.Errorf("%w: %w", ErrIDToken, cause)}
 }

@@ -185,7 +185,7 @@ func TestVerifyIDTokenDecidesOnALogin(t *testing.T) {
 func TestKeysAreNotFetchedOverPlainHTTP(t *testing.T) {
 	s := oauthtest.New(oauthtest.Config{})
 	c := webClient(s, func(cfg *oauth.Config) {
-		cfg.JWKSURL = "http://auth.test/jwks"
+		cfg.Endpoints.JWKS = "http://auth.test/jwks"
 		cfg.VerifyIDToken = func(context.Context, oauth.IDTokenCheck) error {
 			t.Error("asked about keys that anybody can replace on the way")
 			return nil

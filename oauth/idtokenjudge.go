@@ -6,10 +6,15 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
+	"github.com/evertoken/evertoken/oauth/internal/metadata"
 )
 
 // idClaims are the claims of an ID token that are checked (OpenID Connect Core
@@ -29,16 +34,16 @@ type idClaims struct {
 // from the token endpoint over TLS, which OpenID Connect Core section 3.1.3.7
 // item 6 accepts in its place. So the algorithm may be one that nobody here knows.
 func readIDToken(token string) (idClaims, bool) {
-	header, claims := readJWT(token)
-	alg := textField(header, "alg")
+	header, claims := member.JWT(token)
+	alg := header.Text("alg")
 	if alg == "" || claims == nil {
 		return idClaims{}, false
 	}
 	return idClaims{
-		issuer: textField(claims, "iss"), subject: claimText(claims, "sub"), audience: claimTexts(claims, "aud"),
-		expires: unixField(claims, "exp"), issued: unixField(claims, "iat"),
-		nonce: textField(claims, "nonce"), authorizedParty: claimText(claims, "azp"),
-		accessTokenHash: textField(claims, "at_hash"), tenant: textField(claims, "tid"), signingAlgorithm: alg,
+		issuer: claims.Text("iss"), subject: claims.Name("sub"), audience: claims.Names("aud"),
+		expires: claims.Unix("exp"), issued: claims.Unix("iat"),
+		nonce: claims.Text("nonce"), authorizedParty: claims.Name("azp"),
+		accessTokenHash: claims.Text("at_hash"), tenant: claims.Text("tid"), signingAlgorithm: alg,
 	}, true
 }
 
@@ -53,11 +58,6 @@ type idExpectation struct {
 	before   string    // ID token that it succeeds
 	now      time.Time // by the server's clock, as far as known
 }
-
-// idTokenLeeway is the difference of clocks that is put up with. The server's
-// own Date is what times are compared with, so it covers servers without one, and
-// a token endpoint whose clock differs from that of the proxy before it.
-const idTokenLeeway = 5 * time.Minute
 
 var (
 	errIDTokenUnreadable = errors.New("it cannot be read as a signed JWT")
@@ -88,15 +88,15 @@ func judgeIDToken(op, token string, want idExpectation) *Error {
 	switch {
 	case !claims.complete():
 		return idTokenError(op, ErrMisconfigured, errIDTokenIncomplete)
-	case !want.isFrom(claims), before.issuer != "" && !sameIssuer(claims.issuer, before.issuer):
+	case !want.isFrom(claims), before.issuer != "" && !metadata.SameIssuer(claims.issuer, before.issuer):
 		fail := idTokenError(op, ErrMisconfigured, errIDTokenIssuer)
-		fail.Hint = "check Config.Issuer, to the last slash"
+		fail.Field, fail.Hint = "Issuer", "check Config.Issuer, to the last slash"
 		return fail
 	case !claims.isFor(want.clientID):
 		return idTokenError(op, ErrMisconfigured, errIDTokenAudience)
-	case claims.expires.Add(idTokenLeeway).Before(want.now):
+	case claims.expires.Add(lifetime.Leeway).Before(want.now):
 		return idTokenTime(op, errIDTokenExpired)
-	case claims.issued.After(want.now.Add(idTokenLeeway)):
+	case claims.issued.After(want.now.Add(lifetime.Leeway)):
 		return idTokenTime(op, errIDTokenEarly)
 	case want.nonce != "" && !sameSecret(claims.nonce, want.nonce),
 		// Section 12.2: there need be none, but if there is, it is the login's.
@@ -133,10 +133,10 @@ func judgeSubject(token, before string) *Error {
 
 // isFrom reports whether claims come from an issuer that is expected.
 func (want idExpectation) isFrom(claims idClaims) bool {
-	if want.issuer == "" || sameIssuer(claims.issuer, want.issuer) {
+	if want.issuer == "" || metadata.SameIssuer(claims.issuer, want.issuer) {
 		return true
 	}
-	tenant := tenantOf(want.template, claims.issuer)
+	tenant := metadata.TenantOf(want.template, claims.issuer)
 	return tenant != "" && strings.EqualFold(tenant, claims.tenant) // a GUID (RFC 9562 section 4)
 }
 
@@ -173,3 +173,12 @@ func (c *idClaims) matches(access string) bool {
 }
 
 func sameSecret(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// idTokenError is the error for an ID token that is not accepted because of cause.
+func idTokenError(op string, kind, cause error) *Error {
+	return &Error{Op: op, Kind: kind, Sent: true, Err: fmt.Errorf("%w: %w", ErrIDToken, cause)}
+}
+
+// ErrIDToken means that an ID token failed a check (OpenID Connect Core sections 3.1.3.7
+// and 12.2). It comes beside one of the three kinds.
+var ErrIDToken = errors.New("ID token not accepted")

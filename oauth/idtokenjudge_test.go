@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/oauth/internal/metadata"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -189,7 +190,7 @@ func FuzzJudgeIDToken(f *testing.F) {
 			return
 		}
 		claims, ok := readIDToken(token)
-		if !ok || !sameIssuer(claims.issuer, idIssuer) || claims.subject == "" || !slices.Contains(claims.audience, "me") ||
+		if !ok || !metadata.SameIssuer(claims.issuer, idIssuer) || claims.subject == "" || !slices.Contains(claims.audience, "me") ||
 			nonce != "" && claims.nonce != nonce {
 			t.Errorf("accepted %+v", claims)
 		}

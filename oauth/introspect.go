@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
-)
 
-const opIntrospect = "introspect"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
+)
 
 // An Introspection is what a server says about a token (RFC 7662 section 2.2).
 // All but Active may be missing.
@@ -34,13 +34,13 @@ type Introspection struct {
 // It sends one request. An unknown token is no error but an inactive one. Errors
 // are of type [*Error], never ErrLoginRequired. Safe for concurrent use.
 func (c *Client) Introspect(ctx context.Context, token string) (*Introspection, error) {
-	if err := c.ready(opIntrospect, "Config.IntrospectionURL", c.cfg.IntrospectionURL); err != nil {
+	if err := c.ready(opIntrospect, "Endpoints.Introspection", c.cfg.Endpoints.Introspection); err != nil {
 		return nil, err
 	}
 	if token == "" {
 		return nil, misconfigured(opIntrospect, errors.New("there is no token to ask about"))
 	}
-	a, fail := c.post(ctx, opIntrospect, c.cfg.IntrospectionURL, map[string][]string{"token": {token}})
+	a, fail := c.post(ctx, opIntrospect, c.cfg.Endpoints.Introspection, map[string][]string{"token": {token}})
 	if fail != nil {
 		return nil, fail
 	}
@@ -53,62 +53,24 @@ func (c *Client) Introspect(ctx context.Context, token string) (*Introspection, 
 
 // judgeIntrospection reads the answer: exactly one of result and error. Only the
 // JSON value true makes a token active.
-func judgeIntrospection(a answer) (*Introspection, *Error) {
-	fields := a.fields()
+func judgeIntrospection(a *wire.Answer) (*Introspection, *Error) {
+	fields := a.Fields()
 	var active *bool
-	if !isSuccess(a.status) || json.Unmarshal(fields["active"], &active) != nil || active == nil {
-		return nil, a.inquiryFailure(fields)
+	if !wire.IsSuccess(a.Status) || json.Unmarshal(fields["active"], &active) != nil || active == nil {
+		return nil, (*Error)(a.InquiryFailure(fields))
 	}
 	if !*active {
 		return &Introspection{}, nil
 	}
 	return &Introspection{
 		Active:    true,
-		Subject:   textField(fields, "sub"),
-		Username:  textField(fields, "username"),
-		ClientID:  textField(fields, "client_id"),
-		Scope:     scopeField(fields),
-		TokenType: textField(fields, "token_type"),
-		ExpiresAt: unixField(fields, "exp"),
-		IssuedAt:  unixField(fields, "iat"),
+		Subject:   fields.Text("sub"),
+		Username:  fields.Text("username"),
+		ClientID:  fields.Text("client_id"),
+		Scope:     fields.Scope(),
+		TokenType: fields.Text("token_type"),
+		ExpiresAt: fields.Unix("exp"),
+		IssuedAt:  fields.Unix("iat"),
 		Claims:    fields,
 	}, nil
 }
-
-// inquiryFailure is failure for requests that only look: whatever the server
-// says, it is no verdict on the session.
-func (a answer) inquiryFailure(fields map[string]json.RawMessage) *Error {
-	fail := a.failure(fields)
-	if fail.Kind == ErrLoginRequired {
-		fail.Kind = ErrTransient
-	}
-	return fail
-}
-
-// unixField reads a NumericDate (RFC 7519 section 2), also one in milliseconds or in
-// words, or returns zero.
-func unixField(fields map[string]json.RawMessage, name string) time.Time {
-	n, isNumber := secondsField(fields, name)
-	if !isNumber {
-		return inRange(timeInWords(textField(fields, name)))
-	}
-	if n > maxUnixSeconds {
-		return inRange(time.UnixMilli(n), true)
-	}
-	return inRange(time.Unix(n, 0), true)
-}
-
-// inRange returns when if it is ok and a time that marshals, or zero.
-func inRange(when time.Time, ok bool) time.Time {
-	if !ok || when.Unix() <= 0 || when.Unix() > maxUnix {
-		return time.Time{}
-	}
-	return when
-}
-
-// maxUnixSeconds is what a time in seconds since 1970 can be, in the year 5138. More is
-// meant in milliseconds, as JavaScript counts, of which it is the year 1973.
-const maxUnixSeconds = 100_000_000_000
-
-// maxUnix is the end of the year 9999, beyond which times do not marshal.
-const maxUnix = 253402300799

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -23,12 +26,12 @@ var (
 )
 
 // answered is an answer to op as the network gave it.
-func answered(op string, status int, body string, headers ...string) answer {
+func answered(op string, status int, body string, headers ...string) *wire.Answer {
 	h := http.Header{}
 	for i := 0; i+1 < len(headers); i += 2 {
 		h.Set(headers[i], headers[i+1])
 	}
-	return answer{op: op, status: status, header: h, body: []byte(body), whole: true, sentAt: sentAt, received: receivedAt}
+	return &wire.Answer{Op: op, Status: status, Header: h, Body: []byte(body), Whole: true, SentAt: sentAt, Received: receivedAt}
 }
 
 // oauthError is an error document with a secret in its description.
@@ -164,7 +167,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 				op = opRefresh
 			}
 			a := answered(op, tt.status, tt.body)
-			a.whole = !tt.bodyIsCut
+			a.Whole = !tt.bodyIsCut
 			pair, fail := judge(a)
 			if tt.want == nil {
 				if pair == nil || fail != nil {
@@ -318,7 +321,7 @@ func TestEvidenceOfLifetimeIsWeighed(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := answered(opRefresh, 200, tt.body)
-			a.settings = &answerSettings{fallback: tt.fallback}
+			a.Settings.DefaultLifetime = tt.fallback
 			pair, _ := judge(a)
 			if life, known := pair.Lifetime(); !known || life != tt.want {
 				t.Errorf("lifetime %v (known: %v); want %v", life, known, tt.want)
@@ -334,16 +337,16 @@ func TestEvidenceOfLifetimeIsWeighed(t *testing.T) {
 }
 
 func TestEndOfRefreshTokenIsFound(t *testing.T) {
-	day := sentAt.Add(24 * time.Hour)
+	tomorrow := sentAt.Add(24 * time.Hour)
 	jwtDay := signed(t, 24*time.Hour)
 	for _, tt := range []struct {
 		name, body string
 		want       time.Time
 	}{
-		{"refresh_token_expires_in", `{"access_token":"a","refresh_token":"r","refresh_token_expires_in":86400}`, day},
-		{"refresh_expires_in", `{"access_token":"a","refresh_token":"r","refresh_expires_in":"86400"}`, day},
+		{"refresh_token_expires_in", `{"access_token":"a","refresh_token":"r","refresh_token_expires_in":86400}`, tomorrow},
+		{"refresh_expires_in", `{"access_token":"a","refresh_token":"r","refresh_expires_in":"86400"}`, tomorrow},
 		{"zero means it does not end", `{"access_token":"a","refresh_token":"` + jwtDay + `","refresh_expires_in":0}`, time.Time{}},
-		{"the token's own claims", `{"access_token":"a","refresh_token":"` + jwtDay + `"}`, day},
+		{"the token's own claims", `{"access_token":"a","refresh_token":"` + jwtDay + `"}`, tomorrow},
 		{"nothing known", `{"access_token":"a","refresh_token":"r"}`, time.Time{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -395,7 +398,7 @@ func FuzzJudge(f *testing.F) {
 	f.Add(200, `{'access_token':'a','refresh_token':['r'],'expires_in':'PT1H','x':None}`, "", "", true)
 	f.Fuzz(func(t *testing.T, status int, body, retryAfter, contentType string, whole bool) {
 		a := answered(opRefresh, status, body, "Retry-After", retryAfter, "Content-Type", contentType)
-		a.whole = whole
+		a.Whole = whole
 		pair, fail := judge(a)
 		if (pair == nil) == (fail == nil) {
 			t.Fatalf("pair %v and error %v; want exactly one", pair, fail)
@@ -410,10 +413,10 @@ func FuzzJudge(f *testing.F) {
 
 func checkPair(t *testing.T, status int, pair *TokenPair) {
 	t.Helper()
-	if status < 200 || status > 299 || !usableToken(pair.AccessToken) {
+	if status < 200 || status > 299 || !member.UsableToken(pair.AccessToken) {
 		t.Errorf("HTTP %d gave a pair with the token %q", status, pair.AccessToken)
 	}
-	if life, known := pair.Lifetime(); known && (life < 0 || life > maxLifetime) {
+	if life, known := pair.Lifetime(); known && (life < 0 || life > lifetime.Max) {
 		t.Errorf("lifetime %v is not to be believed", life)
 	}
 	if _, err := json.Marshal(pair); err != nil {
@@ -421,32 +424,32 @@ func checkPair(t *testing.T, status int, pair *TokenPair) {
 	}
 }
 
-func checkFailure(t *testing.T, a answer, fail *Error) {
+func checkFailure(t *testing.T, a *wire.Answer, fail *Error) {
 	t.Helper()
 	if fail.Kind == ErrLoginRequired {
-		answered := a.status >= 200 && a.status < 500 && a.status/100 != 3 && a.status != 408 && a.status != 425 && a.status != 429
-		if !answered || !fatal[lettersOf(fail.Code)] {
-			t.Errorf("HTTP %d with code %q means login required", a.status, fail.Code)
+		answered := a.Status >= 200 && a.Status < 500 && a.Status/100 != 3 && a.Status != 408 && a.Status != 425 && a.Status != 429
+		if !answered || !fatal[member.Letters(fail.Code)] {
+			t.Errorf("HTTP %d with code %q means login required", a.Status, fail.Code)
 		}
 	}
 	if fail.Kind != ErrLoginRequired && fail.Kind != ErrTransient && fail.Kind != ErrMisconfigured {
 		t.Errorf("kind %v", fail.Kind)
 	}
-	if wait := fail.RetryAt.Sub(a.received); !fail.RetryAt.IsZero() && (wait <= 0 || wait > time.Hour) {
+	if wait := fail.RetryAt.Sub(a.Received); !fail.RetryAt.IsZero() && (wait <= 0 || wait > time.Hour) {
 		t.Errorf("retry in %v; want within an hour", wait)
 	}
 	// Nothing of the body but its code and the names of members is in the text.
-	var members *membersError
+	var members *wire.MembersError
 	if errors.As(fail.Err, &members) {
-		for _, name := range members.names {
+		for _, name := range members.Names {
 			if !regexp.MustCompile(`^[\w.-]{1,130}$`).MatchString(name) {
 				t.Errorf("the error repeats a member's name %q", name)
 			}
 		}
-	} else if own := []error{nil, errNotUsable, errRedirect, errTrouble, ErrClientRefused}; !slices.Contains(own, fail.Err) {
+	} else if own := []error{nil, wire.ErrNotUsable, wire.ErrRedirect, wire.ErrTrouble, ErrClientRefused}; !slices.Contains(own, fail.Err) {
 		t.Errorf("the cause is %v", fail.Err)
 	}
-	a.body, a.whole = []byte(`{"error":"`+fail.Code+`"}`), true
+	a.Body, a.Whole = []byte(`{"error":"`+fail.Code+`"}`), true
 	if _, same := judge(a); fail.Err == nil && same.Error() != fail.Error() {
 		t.Errorf("error %q; from the code alone it is %q", fail, same)
 	}

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
 )
 
 // skews are by how much a server's clock is ahead of ours.
@@ -33,7 +36,7 @@ func TestLifeIsKnownInWords(t *testing.T) {
 		"60 minutes": hour, "1 hour": hour, "1hr": hour, "1h0m0s": hour, "3600000ms": hour, "1H": hour, "PT1H": hour, "PT60M": hour,
 		"PT3600S": hour, "pt1h": hour, "PT3600.0S": hour, "01:00:00": hour, "0.01:00:00": hour, "1:00:00.0000000": hour,
 		"15m": 15 * time.Minute, "PT1H30M": 90 * time.Minute, "1h 30m": 90 * time.Minute, "1 hour, 30 minutes": 90 * time.Minute,
-		"1d": day, "7d": 7 * day, "7 days": 7 * day, "1w": 7 * day, "P7D": 7 * day, "P1DT1H": day + hour, "P1M": 30 * day, "P1W": 7 * day, "1.00:00:00": day,
+		"1d": lifetime.Day, "7d": 7 * lifetime.Day, "7 days": 7 * lifetime.Day, "1w": 7 * lifetime.Day, "P7D": 7 * lifetime.Day, "P1DT1H": lifetime.Day + hour, "P1M": 30 * lifetime.Day, "P1W": 7 * lifetime.Day, "1.00:00:00": lifetime.Day,
 		"": -1, "never": -1, "P": -1, "PT": -1, "0s": -1, "soon 1h": -1, "1h and a bit": -1, "h": -1, "1": time.Second, "1:00": -1, "99999999999h": -1,
 		"1.2.3h": -1, "11y": -1, "-1h": -1, "::": -1, "1e9h": -1,
 	} {
@@ -50,9 +53,9 @@ func TestLifeIsKnownInWords(t *testing.T) {
 
 func TestUnitInTheNameIsTaken(t *testing.T) {
 	for member, want := range map[string]time.Duration{
-		`"expires_in_minutes":60`: time.Hour, `"expiresInHours":"1"`: time.Hour, `"expires_in_days":1`: day, `"expires_in_ms":3600000`: time.Hour,
+		`"expires_in_minutes":60`: time.Hour, `"expiresInHours":"1"`: time.Hour, `"expires_in_days":1`: lifetime.Day, `"expires_in_ms":3600000`: time.Hour,
 		`"expires_in":3600000.0`: time.Hour, `"expires_in":1800000`: 30 * time.Minute, `"expires_in":"7200000"`: 2 * time.Hour, `"expires_in":3.6e3`: time.Hour,
-		`"expires_in":43200000`: 12 * time.Hour, `"expires_in":86400000`: day, `"expires_in":7776000`: 90 * day, `"expires_in":86400`: day,
+		`"expires_in":43200000`: 12 * time.Hour, `"expires_in":86400000`: lifetime.Day, `"expires_in":7776000`: 90 * lifetime.Day, `"expires_in":86400`: lifetime.Day,
 		`"expires_in":true`: -1, `"expires_in":{}`: -1, `"expires_at":false`: -1, `"expires_at":[]`: -1, `"expires_at":0`: -1, `"expires_at":"0001-01-01T00:00:00Z"`: -1,
 	} {
 		if got, _ := judgedAt(sentAt, `"access_token":"a",`+member); got != want {
@@ -76,7 +79,7 @@ func TestTimeOfTheEndIsKnownInEveryNotation(t *testing.T) {
 		for _, layout := range append([]string{
 			"2006-01-02T15:04:05.0000000Z", "2006-01-02T15:04:05+00", "2006-01-02 15:04:05.999999999 +0000 UTC", "2006-01-02T15:04:05Z[UTC]", "2006-01-02t15:04:05z", "2006-01-02T15:04:05,000Z",
 			"Mon Jan 02 2006 15:04:05 GMT+0000 (Coordinated Universal Time)", "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC, time.RFC1123, http.TimeFormat,
-		}, timeLayouts...) {
+		}, member.TimeLayouts...) {
 			values = append(values, fmt.Sprintf("%q", end.Format(layout)))
 		}
 		for _, value := range values {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 var errScopeNames = errors.New("name at least one scope, each without separators or quotes")
@@ -21,7 +23,7 @@ var errScopeNames = errors.New("name at least one scope, each without separators
 // call narrows a scope, and none does so by itself. Safe for concurrent use.
 func (c *Client) RefreshScope(ctx context.Context, t *TokenPair, scopes ...string) (*TokenPair, error) {
 	for _, scope := range scopes {
-		if !usableToken(scope) || strings.ContainsAny(scope, " \"\\") || strings.Contains(scope, c.scopeSeparator()) {
+		if !member.UsableToken(scope) || strings.ContainsAny(scope, " \"\\") || strings.Contains(scope, c.scopeSeparator()) {
 			return nil, misconfigured(opRefresh, errScopeNames)
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/dialect"
+	"github.com/evertoken/evertoken/oauth/register"
 )
 
 // reported reads inputs that people reported against other programs.
@@ -97,9 +99,9 @@ var receiving = map[string]func(t *testing.T, o oddAnswer) (*oauth.TokenPair, er
 	"dialect": func(t *testing.T, o oddAnswer) (*oauth.TokenPair, error) {
 		var cfg oauth.Config
 		pathOf(o)(&cfg)
-		d := oauth.KratosDialect()
+		d := dialect.Kratos()
 		d.Answer.TokenPath = cfg.TokenPath
-		c := oauth.NewDialectClient(d, oauth.DialectConfig{BaseURL: "https://auth.test", HTTPClient: &http.Client{Transport: o.wire()}})
+		c := dialect.NewClient(d, dialect.Config{BaseURL: "https://auth.test", HTTPClient: &http.Client{Transport: o.wire()}})
 		return c.Refresh(t.Context(), &oauth.TokenPair{AccessToken: "at-1", RefreshToken: "rt-1"})
 	},
 }
@@ -183,26 +185,9 @@ func TestOddAnswersToOtherRequestsAreRead(t *testing.T) {
 	if code, err := over(answering(200, device+`,"expires_in":`), withDevice).DeviceAuth(t.Context()); err == nil {
 		t.Errorf("a cut device code: %v; nothing is lost by asking again", code)
 	}
-	cfg := oauth.Config{RegistrationURL: "https://auth.test/register", HTTPClient: &http.Client{Transport: answering(201, "\ufeff{\"client_id\":\"c\"}\n<!-- -->")}}
-	if r, err := oauth.Register(t.Context(), "https://auth.test", oauth.ClientMetadata{}, cfg); err != nil || r.ClientID != "c" {
+	cfg := oauth.Config{Endpoints: oauth.Endpoints{Registration: "https://auth.test/register"}, HTTPClient: &http.Client{Transport: answering(201, "\ufeff{\"client_id\":\"c\"}\n<!-- -->")}}
+	if r, err := register.Client(t.Context(), "https://auth.test", register.Metadata{}, cfg); err != nil || r.ClientID != "c" {
 		t.Errorf("registration: %v, %v", r, err)
-	}
-}
-
-func TestDialectNamesAreFoundInAnyCase(t *testing.T) {
-	s := &scribe{status: 200, body: `{"AccessToken":"at-2","refreshtoken":"x","refreshToken":"rt-2","ExpiresIn":"600"}`}
-	pair, err := s.client(oauth.ASPNETDialect()).Refresh(t.Context(), pairOf())
-	if err != nil || pair.AccessToken != "at-2" || pair.RefreshToken != "rt-2" || pair.ExpiresIn != 600 {
-		t.Errorf("got %v, %v", pair, err)
-	}
-}
-
-// A cookie is whole, however the body ends.
-func TestRefreshTokenInACookieMakesACutAnswerGood(t *testing.T) {
-	s := &scribe{status: 200, body: `{"access_token":"at-2","us`, header: http.Header{"Set-Cookie": {"refresh_token=rt-2"}}}
-	pair, err := s.client(oauth.CookieDialect()).Refresh(t.Context(), pairOf())
-	if err != nil || pair.AccessToken != "at-2" || pair.RefreshToken != "rt-2" {
-		t.Errorf("got %v, %v", pair, err)
 	}
 }
 
@@ -213,7 +198,7 @@ func TestEveryTypeButDPoPAndMACIsPresentedAsBearer(t *testing.T) {
 	reported(t, "token-types.json", &cases)
 	for _, kind := range cases.Types {
 		w := answering(200, `{"sub":"u"}`)
-		c := over(w, func(cfg *oauth.Config) { cfg.UserinfoURL = "https://auth.test/userinfo" })
+		c := over(w, func(cfg *oauth.Config) { cfg.Endpoints.Userinfo = "https://auth.test/userinfo" })
 		if _, err := c.Userinfo(t.Context(), &oauth.TokenPair{AccessToken: "at-2", TokenType: kind}); err != nil {
 			t.Errorf("%q: %v", kind, err)
 			continue
@@ -379,14 +364,6 @@ func TestLoginReturnsFromTheIssuerOfATenant(t *testing.T) {
 		if _, err := c.Exchange(t.Context(), req, url.Values{"state": {req.State}, "code": {"c"}, "iss": {iss}}); ok != (err == nil) {
 			t.Errorf("%s: %v", iss, err)
 		}
-	}
-}
-
-func TestPathOfADialectIsInItsConfigID(t *testing.T) {
-	d := oauth.KratosDialect()
-	before := new(scribe).client(d).ConfigID()
-	if d.Answer.TokenPath = "data"; new(scribe).client(d).ConfigID() == before {
-		t.Error("another path has the same ConfigID")
 	}
 }
 

@@ -12,25 +12,6 @@ import (
 // Servers that do not know it may refuse the login over it.
 const scopeOffline = "offline_access"
 
-// OfflineAccess is what a login asks for to be given a refresh token, where the
-// server gives none otherwise.
-type OfflineAccess struct {
-	// Scope is asked for beside Config.Scopes, such as "offline_access". Without
-	// any of those it is not: alone it would replace what the server grants by
-	// default, and a person would agree to something else.
-	Scope string
-	// Params are parameters of the authorization request as a query has them, such
-	// as "access_type=offline&prompt=consent". Those that Config.AuthParams names
-	// are left to it. A device login has none.
-	Params string
-}
-
-// params returns o.Params by name.
-func (o OfflineAccess) params() url.Values {
-	params, _ := url.ParseQuery(o.Params) // of a mistake in one, the others are left
-	return params
-}
-
 // loginScopes returns what a person is asked to grant: Config.Scopes, and what
 // Config.Preset adds for a refresh token.
 func (c *Client) loginScopes() []string {
@@ -102,14 +83,21 @@ func (o OfflineAccess) advice() string {
 	return strings.Join(steps, ", and ")
 }
 
-// warnWithoutRefreshToken tells the person now what would surprise him when the
-// access token ends.
-func (c *Client) warnWithoutRefreshToken(pair *TokenPair, advice OfflineAccess) {
-	switch {
-	case pair.RefreshToken != "":
-	case pair.ExpiresAt.IsZero():
-		c.say("The access token does not end, as far as the server says, and there is no refresh token: there is nothing to renew.\n")
-	default:
-		c.say("The server gave no refresh token: the session ends at %s. To keep it alive, %s.\n", pair.ExpiresAt.Format(time.DateTime), advice.advice())
+// RefreshIdleLimit is that of Config.Preset. It tells a refresh.Manager how long a
+// refresh token lives without being used.
+func (c *Client) RefreshIdleLimit() time.Duration { return c.cfg.Preset.RefreshIdleLimit }
+
+// RefreshGrace is Preset.Grace of Config.Preset, if it is known and something
+// rotates. It tells a refresh.Manager how long to ask again for a lost answer.
+func (c *Client) RefreshGrace() (grace time.Duration, known bool) {
+	p := c.cfg.Preset
+	return p.Grace, p.Grace > 0 && p.Rotation != RotationNone
+}
+
+// refreshScope is the scope that refreshes name, or empty.
+func (c *Client) refreshScope() string {
+	if !c.cfg.Preset.ScopeOnRefresh {
+		return ""
 	}
+	return c.joinScopes(c.loginScopes())
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/preset"
 )
 
 // loginQuery returns what a browser login asks for.
@@ -34,19 +35,19 @@ func TestLoginAsksForARefreshTokenAsThePresetSays(t *testing.T) {
 		want      string // the parameters
 	}{
 		"none":       {oauth.Preset{}, "read", "read", ""},
-		"Atlassian":  {oauth.PresetAtlassian(), "read", "read offline_access", ""},
-		"Dropbox":    {oauth.PresetDropbox(), "read", "read", "token_access_type=offline"},
-		"Entra ID":   {oauth.PresetEntraID(), "read", "read offline_access", ""},
-		"GitHub App": {oauth.PresetGitHubApp(), "read", "read", ""},
-		"GitLab":     {oauth.PresetGitLab(), "read", "read", ""},
-		"Google":     {oauth.PresetGoogle(), "read", "read", "access_type=offline&prompt=consent"},
-		"Okta":       {oauth.PresetOkta(), "read", "read offline_access", ""},
-		"Reddit":     {oauth.PresetReddit(), "read", "read", "duration=permanent"},
-		"X":          {oauth.PresetX(), "read", "read offline.access", ""},
-		"Xero":       {oauth.PresetXero(), "read", "read offline_access", ""},
+		"Atlassian":  {preset.Atlassian(), "read", "read offline_access", ""},
+		"Dropbox":    {preset.Dropbox(), "read", "read", "token_access_type=offline"},
+		"Entra ID":   {preset.EntraID(), "read", "read offline_access", ""},
+		"GitHub App": {preset.GitHubApp(), "read", "read", ""},
+		"GitLab":     {preset.GitLab(), "read", "read", ""},
+		"Google":     {preset.Google(), "read", "read", "access_type=offline&prompt=consent"},
+		"Okta":       {preset.Okta(), "read", "read offline_access", ""},
+		"Reddit":     {preset.Reddit(), "read", "read", "duration=permanent"},
+		"X":          {preset.X(), "read", "read offline.access", ""},
+		"Xero":       {preset.Xero(), "read", "read offline_access", ""},
 
-		"asked for already":    {oauth.PresetOkta(), "offline_access read", "offline_access read", ""},
-		"what else is granted": {oauth.PresetOkta(), "", "", ""}, // by default, and alone it would be the whole
+		"asked for already":    {preset.Okta(), "offline_access read", "offline_access read", ""},
+		"what else is granted": {preset.Okta(), "", "", ""}, // by default, and alone it would be the whole
 	} {
 		w := answering(200, okBody)
 		c := over(w, func(cfg *oauth.Config) {
@@ -89,7 +90,7 @@ func mustQuery(t *testing.T, text string) url.Values {
 func TestProgramsOwnParametersStandBeforeThePresets(t *testing.T) {
 	c := over(answering(200, okBody), func(cfg *oauth.Config) {
 		cfg.AuthURL, cfg.RedirectURL = "https://auth.test/authorize", "https://app.test/cb"
-		cfg.Preset, cfg.AuthParams = oauth.PresetGoogle(), url.Values{"access_type": {"online"}}
+		cfg.Preset, cfg.AuthParams = preset.Google(), url.Values{"access_type": {"online"}}
 	})
 	if query := loginQuery(t, c); fmt.Sprint(query["access_type"], query["prompt"]) != "[online] [consent]" {
 		t.Errorf("access_type %q, prompt %q; want online, which the program set, and consent", query["access_type"], query["prompt"])
@@ -120,10 +121,10 @@ func TestAdviceNamesOnlyWhatTheServerIsKnownToWant(t *testing.T) {
 		"asked for, not listed":     {nil, "offline_access", nil, oauth.Preset{}, oauth.OfflineAccess{Params: "prompt=consent"}},
 		"asked for in a parameter":  {s, "", url.Values{"scope": {"read offline_access"}}, oauth.Preset{}, oauth.OfflineAccess{Params: "prompt=consent"}},
 		"asked for, with consent":   {s, "read offline_access", url.Values{"prompt": {"login consent"}}, oauth.Preset{}, oauth.OfflineAccess{}},
-		"preset that asks":          {nil, "read", nil, oauth.PresetGoogle(), oauth.OfflineAccess{}},
-		"preset that may not":       {nil, "", nil, oauth.PresetX(), oauth.OfflineAccess{Scope: "offline.access"}},
-		"preset before metadata":    {s, "", nil, oauth.PresetX(), oauth.OfflineAccess{Scope: "offline.access"}},
-		"preset without, by itself": {nil, "read", nil, oauth.PresetGitLab(), oauth.OfflineAccess{}},
+		"preset that asks":          {nil, "read", nil, preset.Google(), oauth.OfflineAccess{}},
+		"preset that may not":       {nil, "", nil, preset.X(), oauth.OfflineAccess{Scope: "offline.access"}},
+		"preset before metadata":    {s, "", nil, preset.X(), oauth.OfflineAccess{Scope: "offline.access"}},
+		"preset without, by itself": {nil, "read", nil, preset.GitLab(), oauth.OfflineAccess{}},
 	} {
 		cfg := oauth.Config{ClientID: "id", TokenURL: "https://auth.test/token", Scopes: strings.Fields(tt.scope), AuthParams: tt.params, Preset: tt.preset}
 		c := oauth.NewClient(cfg)
@@ -143,7 +144,7 @@ func TestAdviceNamesOnlyWhatTheServerIsKnownToWant(t *testing.T) {
 // A session of a server that gives refresh tokens only to those who ask begins
 // with one, though the program's scopes say nothing of it, and it renews.
 func TestLoginWithAPresetBeginsASessionThatCanBeRenewed(t *testing.T) {
-	for name, preset := range map[string]oauth.Preset{"Entra ID": oauth.PresetEntraID(), "Okta": oauth.PresetOkta()} {
+	for name, preset := range map[string]oauth.Preset{"Entra ID": preset.EntraID(), "Okta": preset.Okta()} {
 		for _, known := range []bool{true, false} {
 			synctest.Test(t, func(t *testing.T) {
 				s := oauthtest.New(oauthtest.Like(preset))

@@ -2,8 +2,6 @@ package oauth
 
 import "context"
 
-const opPassword = "password"
-
 // Password trades a person's name and password for tokens (RFC 6749 section
 // 4.3).
 //

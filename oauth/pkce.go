@@ -4,15 +4,16 @@ import (
 	"errors"
 	"net/url"
 
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 	"golang.org/x/oauth2"
 )
 
-var errNeedsPKCE = errors.New("Config.DisablePKCE is for clients that authenticate: without PKCE, whoever gets hold of a public client's code can redeem it")
+var errNeedsPKCE = wire.Wrong("DisablePKCE", "is for clients that authenticate: without PKCE, whoever gets hold of a public client's code can redeem it")
 
 // checkPKCE refuses to leave PKCE out of a public client's login (RFC 9700 section
 // 2.1.1).
 func (c *Client) checkPKCE() error {
-	if c.cfg.DisablePKCE && c.cfg.ClientAuth == AuthNone {
+	if c.cfg.DisablePKCE && c.auth.isPublic() {
 		return errNeedsPKCE
 	}
 	return nil
@@ -36,10 +37,10 @@ const hintPKCE = "if nothing is wrong there, the server may refuse PKCE from cli
 // request with a mistake in it.
 func (c *Client) suspectPKCE(err error, req *LoginRequest) error {
 	fail, ok := errors.AsType[*Error](err)
-	if !ok || req.Verifier == "" || c.cfg.ClientAuth == AuthNone || errors.Is(fail, ErrClientSecretExpired) {
+	if !ok || req.Verifier == "" || c.auth.isPublic() || errors.Is(fail, ErrClientSecretExpired) {
 		return err
 	}
-	word := codeWord(fail.Code)
+	word := wire.CodeWord(fail.Code)
 	if word != "invalid_request" && word != "invalid_client" && (word != "" || fail.Verdict() != VerdictClient) {
 		return err
 	}

@@ -35,7 +35,7 @@ func TestLoginWithoutPKCEWorksWhereTheVerifierIsRefused(t *testing.T) {
 	if err != nil || req.Verifier != "" || strings.Contains(req.URL, "code_challenge") || !strings.Contains(req.URL, "nonce=") {
 		t.Errorf("got %v, %v; want no challenge, and a nonce", req, err)
 	}
-	pushed := webClient(s, withoutPKCE, func(cfg *oauth.Config) { cfg.PushedAuthURL = s.Endpoint(oauthtest.PushedAuthorizationEndpoint) })
+	pushed := webClient(s, withoutPKCE, func(cfg *oauth.Config) { cfg.Endpoints.PushedAuth = s.Endpoint(oauthtest.PushedAuthorizationEndpoint) })
 	if req, err = pushed.PushAuthCode(t.Context()); err != nil || req.Verifier != "" {
 		t.Errorf("pushed: got %v, %v", req, err)
 	}

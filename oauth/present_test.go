@@ -72,7 +72,7 @@ func TestRefusedProofIsNotTakenForARejectedToken(t *testing.T) {
 		{403, `DPoP error="invalid_dpop_proof"`, "", oauth.ErrTransient, ""},
 	} {
 		w := answering(tt.status, "", "WWW-Authenticate", tt.challenge)
-		c := over(w, func(cfg *oauth.Config) { cfg.UserinfoURL = "https://auth.test/userinfo?x=1" })
+		c := over(w, func(cfg *oauth.Config) { cfg.Endpoints.Userinfo = "https://auth.test/userinfo?x=1" })
 		_, err := c.Userinfo(t.Context(), pair)
 		fail := failure(t, err)
 		if !errors.Is(err, tt.want) || fail.Code != tt.code || !strings.Contains(fail.Hint, tt.hint) || (tt.hint == "") != (fail.Hint == "") {
@@ -94,7 +94,7 @@ func TestRefusedProofIsNotTakenForARejectedToken(t *testing.T) {
 
 func TestKeylessDPoPTokenIsNotPresented(t *testing.T) {
 	w := answering(200, `{"sub":"u"}`)
-	c := over(w, func(cfg *oauth.Config) { cfg.UserinfoURL = "https://auth.test/userinfo" })
+	c := over(w, func(cfg *oauth.Config) { cfg.Endpoints.Userinfo = "https://auth.test/userinfo" })
 	for kind, want := range map[string]string{"DPoP": "without its key", "mac": `type "mac"`} {
 		_, err := c.Userinfo(t.Context(), &oauth.TokenPair{AccessToken: "a", TokenType: kind})
 		if !errors.Is(err, oauth.ErrMisconfigured) || !strings.Contains(err.Error(), want) || len(w.requests()) != 0 {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/preset"
 )
 
 func TestScopeIsSentOnRefreshOnlyWhereThePresetSaysSo(t *testing.T) {
@@ -14,7 +15,7 @@ func TestScopeIsSentOnRefreshOnlyWhereThePresetSaysSo(t *testing.T) {
 		want   []string
 	}{
 		"by default":  {oauth.Preset{}, nil},
-		"where asked": {oauth.PresetEntraID(), []string{"openid offline_access"}},
+		"where asked": {preset.EntraID(), []string{"openid offline_access"}},
 	} {
 		w := answering(200, okBody)
 		c := over(w, func(cfg *oauth.Config) {
@@ -61,7 +62,7 @@ func TestWordsOfAPresetEndASession(t *testing.T) {
 func ExamplePreset() {
 	server := oauthtest.New(oauthtest.Config{})
 	cfg := server.OAuthConfig()
-	cfg.Preset = oauth.PresetGoogle()
+	cfg.Preset = preset.Google()
 	client := oauth.NewClient(cfg)
 	fmt.Println("an idle refresh token lives for", client.RefreshIdleLimit())
 	// Output: an idle refresh token lives for 4320h0m0s

@@ -10,9 +10,10 @@ import (
 	"strings"
 
 	"github.com/evertoken/evertoken/internal/challenge"
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/metadata"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
-
-const opDiscoverResource = "discover_resource"
 
 // A ProtectedResource is what an API publishes about itself (RFC 9728 section 2).
 type ProtectedResource struct {
@@ -46,7 +47,7 @@ type ProtectedResource struct {
 // resource, or when it names no server that can be used. It sends at most three
 // requests, each within Config.Timeout.
 func DiscoverResource(ctx context.Context, resourceURL string, cfg Config) (*ProtectedResource, error) {
-	if err := checkEndpoint("the resource", resourceURL); err != nil {
+	if err := wire.CheckEndpoint("the resource", resourceURL); err != nil {
 		return nil, misconfigured(opDiscoverResource, err)
 	}
 	u, err := url.Parse(resourceURL)
@@ -78,7 +79,7 @@ func DiscoverResource(ctx context.Context, resourceURL string, cfg Config) (*Pro
 // stranger returns a client for requests that need no client ID.
 func stranger(cfg Config) *Client {
 	cfg = cfg.withDefaults()
-	return &Client{cfg: cfg, http: requestClient(cfg.HTTPClient)}
+	return &Client{cfg: cfg, sender: wire.NewSender(cfg.HTTPClient, cfg.Timeout, cfg.Now)}
 }
 
 // askBare asks for address without a token, and returns the answer's header if it
@@ -88,11 +89,11 @@ func (c *Client) askBare(ctx context.Context, address string) (http.Header, *Err
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, misconfigured(opDiscoverResource, cleanCause(err))
+		return nil, misconfigured(opDiscoverResource, wire.CleanCause(err))
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.sender.HTTP.Do(req)
 	if err != nil {
-		return nil, unanswered(opDiscoverResource, err, !isConnectError(err))
+		return nil, (*Error)(wire.Unanswered(opDiscoverResource, err, !wire.IsConnectError(err)))
 	}
 	_ = resp.Body.Close() // unread, and so of no interest
 	if resp.StatusCode != http.StatusUnauthorized {
@@ -115,7 +116,7 @@ func resourceMetadataURLs(u *url.URL, header http.Header) []string {
 	}
 	announced := challenge.Param(header, "resource_metadata")
 	target, err := url.Parse(announced)
-	if err != nil || announced == wellKnown || checkEndpoint("resource_metadata", announced) != nil ||
+	if err != nil || announced == wellKnown || wire.CheckEndpoint("resource_metadata", announced) != nil ||
 		target.Scheme != u.Scheme || !strings.EqualFold(target.Host, u.Host) {
 		return []string{wellKnown}
 	}
@@ -130,32 +131,32 @@ var (
 
 // judgeResource decides what an answer under an address of resourceMetadataURLs
 // is: exactly one of metadata and error.
-func judgeResource(a answer, resource string) (*ProtectedResource, *Error) {
-	fail := &Error{Op: opDiscoverResource, Kind: ErrMisconfigured, Status: a.status, Sent: true}
-	doc := metadata(a.fields())
-	found, servers := textField(doc, "resource"), usableIssuers(doc.list("authorization_servers"))
+func judgeResource(a *wire.Answer, resource string) (*ProtectedResource, *Error) {
+	fail := &Error{Op: opDiscoverResource, Kind: ErrMisconfigured, Status: a.Status, Sent: true}
+	doc := a.Fields()
+	found, servers := doc.Text("resource"), usableIssuers(doc.List("authorization_servers"))
 	switch {
-	case isSuccess(a.status) && found == resource && len(servers) > 0:
+	case wire.IsSuccess(a.Status) && found == resource && len(servers) > 0:
 		return &ProtectedResource{
 			Resource:             resource,
 			AuthorizationServers: servers,
-			ScopesSupported:      doc.list("scopes_supported"),
+			ScopesSupported:      doc.List("scopes_supported"),
 			Raw:                  doc,
 		}, nil
-	case isSuccess(a.status) && found == resource:
+	case wire.IsSuccess(a.Status) && found == resource:
 		fail.Err = errNoServer
 		fail.Hint = "ask the API's maker which authorization server to use, and give that to Discover"
-	case isSuccess(a.status) && found != "":
-		fail.Err = fmt.Errorf("%w: it says %q, asked was %q", errOtherResource, printableIssuer(found), printableIssuer(resource))
+	case wire.IsSuccess(a.Status) && found != "":
+		fail.Err = fmt.Errorf("%w: got %q, want %q", errOtherResource, metadata.PrintableIssuer(found), metadata.PrintableIssuer(resource))
 		fail.Hint = "use the API's own spelling of its address, to the last slash"
-	case isSuccess(a.status), isRefusal(a.status):
+	case wire.IsSuccess(a.Status), wire.IsRefusal(a.Status):
 		fail.Err = errNoResourceMetadata
 		fail.Hint = "ask the API's maker which authorization server to use, and give that to Discover"
-	case a.status >= 300 && a.status <= 399:
-		fail.Err = errRedirect
+	case a.Status >= 300 && a.Status <= 399:
+		fail.Err = wire.ErrRedirect
 		fail.Hint = "use the address that the API redirects to"
 	default:
-		fail.Kind, fail.RetryAt = ErrTransient, a.retryAt(nil)
+		fail.Kind, fail.RetryAt = ErrTransient, a.RetryAt(nil)
 	}
 	return nil, fail
 }
@@ -164,7 +165,7 @@ func judgeResource(a answer, resource string) (*ProtectedResource, *Error) {
 func usableIssuers(list []string) []string {
 	var usable []string
 	for _, issuer := range list {
-		if checkEndpoint("the issuer", issuer) == nil && usableToken(issuer) && !strings.Contains(issuer, "?") {
+		if wire.CheckEndpoint("the issuer", issuer) == nil && member.UsableToken(issuer) && !strings.Contains(issuer, "?") {
 			usable = append(usable, issuer)
 		}
 	}

@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/metadata"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 func TestResourceMetadataIsLookedForWhereTheSpecificationPutsIt(t *testing.T) {
@@ -81,7 +85,7 @@ func FuzzResourceMetadataURLs(f *testing.F) {
 func TestResourceMetadataIsJudgedByContent(t *testing.T) {
 	const api = "https://api.test/mcp"
 	hints := map[error]string{ // what to do about it
-		errNoServer: "ask the API's maker", errOtherResource: "spelling", errNoResourceMetadata: "ask the API's maker", errRedirect: "redirects to",
+		errNoServer: "ask the API's maker", errOtherResource: "spelling", errNoResourceMetadata: "ask the API's maker", wire.ErrRedirect: "redirects to",
 	}
 	for _, tt := range []struct {
 		name    string
@@ -101,7 +105,7 @@ func TestResourceMetadataIsJudgedByContent(t *testing.T) {
 		{"another", 200, `{"resource":"https://evil.test/?` + planted + `","authorization_servers":["https://a.test"]}`, "", ErrMisconfigured, errOtherResource},
 		{"a page", 200, html, "", ErrMisconfigured, errNoResourceMetadata},
 		{"not there", 404, `{"resource":"https://api.test/mcp","authorization_servers":["https://a.test"]}`, "", ErrMisconfigured, errNoResourceMetadata},
-		{"elsewhere", 302, "", "", ErrMisconfigured, errRedirect},
+		{"elsewhere", 302, "", "", ErrMisconfigured, wire.ErrRedirect},
 		{"trouble", 503, html, "", ErrTransient, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -139,11 +143,11 @@ func FuzzJudgeResource(f *testing.F) {
 			}
 			return
 		}
-		if status < 200 || status > 299 || textField(r.Raw, "resource") != api || len(r.AuthorizationServers) == 0 {
+		if status < 200 || status > 299 || member.Fields(r.Raw).Text("resource") != api || len(r.AuthorizationServers) == 0 {
 			t.Errorf("HTTP %d gave %+v", status, r)
 		}
 		for _, issuer := range r.AuthorizationServers {
-			if _, err := metadataURLs(issuer); err != nil || checkEndpoint("issuer", issuer) != nil {
+			if _, err := metadata.URLs(issuer); err != nil || wire.CheckEndpoint("issuer", issuer) != nil {
 				t.Errorf("Discover could not use %q", issuer)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/register"
 )
 
 const (
@@ -89,7 +90,7 @@ func TestResourceWithoutGoodMetadataIsReported(t *testing.T) {
 		"none":                  {nil, oauth.ErrMisconfigured, "publishes no metadata"},
 		"redirected":            {map[string]*http.Response{apiMetadata: response(307, "", "Location", "https://evil.test/")}, oauth.ErrMisconfigured, "redirect"},
 		"trouble":               {map[string]*http.Response{apiMetadata: response(503, webPage)}, oauth.ErrTransient, "503"},
-		"another resource":      {map[string]*http.Response{apiMetadata: response(200, other)}, oauth.ErrMisconfigured, `it says "https://api.test/"`},
+		"another resource":      {map[string]*http.Response{apiMetadata: response(200, other)}, oauth.ErrMisconfigured, `got "https://api.test/"`},
 		"another by challenge":  {map[string]*http.Response{api: challenged(), meta: response(200, other)}, oauth.ErrMisconfigured, "another resource"},
 		"another by well-known": {map[string]*http.Response{api: challenged(), apiMetadata: response(200, other)}, oauth.ErrMisconfigured, "another resource"},
 	} {
@@ -154,7 +155,7 @@ func ExampleDiscoverResource() {
 		return
 	}
 	issuer := api.AuthorizationServers[0] // ask the person whether to trust it
-	registration, err := oauth.Register(ctx, issuer, oauth.ClientMetadata{ClientName: "My tool"}, oauth.Config{})
+	registration, err := register.Client(ctx, issuer, register.Metadata{ClientName: "My tool"}, oauth.Config{})
 	if err != nil {
 		fmt.Println(err)
 		return

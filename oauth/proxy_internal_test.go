@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 const proxyPassword = "proxy-password-7d1f"
@@ -59,7 +61,7 @@ func through(proxy func(*http.Request) (*url.URL, error)) map[string]func(t *tes
 	plain := func() *http.Transport { return &http.Transport{Proxy: proxy, DisableKeepAlives: true} }
 	return map[string]func(t *testing.T, tokenURL string) error{
 		"ours": func(t *testing.T, tokenURL string) error {
-			own := defaultTransport().(*http.Transport)
+			own := wire.DefaultTransport().(*http.Transport)
 			own.Proxy = proxy
 			return refreshThrough(t, tokenURL, own)
 		},
@@ -71,7 +73,7 @@ func through(proxy func(*http.Request) (*url.URL, error)) map[string]func(t *tes
 			s := httptest.NewTLSServer(nil)
 			defer s.Close()
 			return refreshThrough(t, tokenURL, plain(), func(cfg *Config) {
-				cfg.ClientCertificate, cfg.ClientAuth = &s.TLS.Certificates[0], AuthNone
+				cfg.ClientAuth = ClientAuth{}.Presenting(&s.TLS.Certificates[0])
 			})
 		},
 	}
@@ -217,8 +219,8 @@ func TestUnreadableProxyAddressIsNotShown(t *testing.T) {
 		return nil, errors.New("invalid proxy address http://user:" + proxyPassword + "@stranger:x")
 	}}
 	wantClean(t, refreshThrough(t, "https://auth.test/token", own))
-	tellProxyErrors(own)
-	if fail := wantUnsent(t, refreshThrough(t, "https://auth.test/token", own)); !errors.Is(fail, errProxyAddress) {
+	wire.TellProxyErrors(own)
+	if fail := wantUnsent(t, refreshThrough(t, "https://auth.test/token", own)); !strings.Contains(fail.Error(), "the address of the proxy cannot be read") {
 		t.Errorf("got %v; want that the address cannot be read", fail)
 	}
 }
@@ -230,10 +232,9 @@ func TestOwnProxyHookIsKept(t *testing.T) {
 	for _, result := range []error{nil, mine} {
 		own := &http.Transport{Proxy: proxyAt("http", proxy.Listener.Addr().String())}
 		own.OnProxyConnectResponse = func(context.Context, *url.URL, *http.Request, *http.Response) error { asked++; return result }
-		tellProxyErrors(own)
+		wire.TellProxyErrors(own)
 		_, err := (&http.Client{Transport: own}).Get("https://auth.test/")
-		var status proxyStatus
-		if errors.Is(err, mine) != (result == mine) || errors.As(err, &status) != (result == nil) {
+		if errors.Is(err, mine) != (result == mine) || strings.Contains(err.Error(), "the proxy refuses the connection (HTTP 404)") != (result == nil) {
 			t.Errorf("hook returns %v: got %v", result, err)
 		}
 	}

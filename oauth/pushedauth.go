@@ -2,14 +2,15 @@ package oauth
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-const opPush = "push"
-
-// PushAuthCode is [Client.AuthCodeURL] by way of Config.PushedAuthURL: it hands
+// PushAuthCode is [Client.AuthCodeURL] by way of Config.Endpoints.PushedAuth: it hands
 // the authorization request to the server itself, with the client's
 // authentication, and gets a reference to it for the browser (pushed
 // authorization requests, RFC 9126). LoginRequest.URL then holds client_id and
@@ -24,7 +25,7 @@ const opPush = "push"
 // "authorize" for a mistake in the configuration. Safe for concurrent use.
 func (c *Client) PushAuthCode(ctx context.Context) (*LoginRequest, error) {
 	if c.cfg.RedirectURL == "" {
-		return nil, misconfigured(opAuthorize, errors.New("Config.RedirectURL is empty"))
+		return nil, misconfigured(opAuthorize, wire.Wrong("RedirectURL", "is empty"))
 	}
 	req, err := c.loginRequest(c.cfg.RedirectURL, c.resources(ctx))
 	if err != nil {
@@ -36,22 +37,20 @@ func (c *Client) PushAuthCode(ctx context.Context) (*LoginRequest, error) {
 	return req, nil
 }
 
-var errMustPush = errors.New("the server wants authorization requests pushed (RFC 9126)")
-
 // push hands the request in req.URL to the server, and replaces the URL by one
 // that refers to it.
 func (c *Client) push(ctx context.Context, req *LoginRequest) error {
-	if err := c.ready(opPush, "Config.PushedAuthURL", c.cfg.PushedAuthURL); err != nil {
+	if err := c.ready(opPush, "Endpoints.PushedAuth", c.cfg.Endpoints.PushedAuth); err != nil {
 		return err
 	}
 	u, err := url.Parse(req.URL)
 	if err != nil {
-		return misconfigured(opPush, errors.New("Config.AuthURL is not a URL"))
+		return misconfigured(opPush, wire.Wrong("AuthURL", "is not a URL"))
 	}
 	form := u.Query()
 	// RFC 9126 section 2.1 forbids to push a reference to another request.
 	form.Del("request_uri")
-	a, fail := c.post(ctx, opPush, c.cfg.PushedAuthURL, form)
+	a, fail := c.post(ctx, opPush, c.cfg.Endpoints.PushedAuth, form)
 	if fail != nil {
 		return fail
 	}
@@ -80,14 +79,14 @@ func (c *Client) pushedURL(u *url.URL, requestURI string) string {
 // judgePushed reads the answer to a pushed request: a reference with its end, or
 // an error. RFC 9126 section 2.2 wants 201; servers also say 200. A server that
 // does not tell when the reference ends leaves expiresAt zero.
-func judgePushed(a answer) (requestURI string, expiresAt time.Time, fail *Error) {
-	fields := a.fields()
-	requestURI = textField(fields, "request_uri")
-	if !isSuccess(a.status) || !usableToken(requestURI) {
-		return "", time.Time{}, a.failure(fields)
+func judgePushed(a *wire.Answer) (requestURI string, expiresAt time.Time, fail *Error) {
+	fields := a.Fields()
+	requestURI = fields.Text("request_uri")
+	if !wire.IsSuccess(a.Status) || !member.UsableToken(requestURI) {
+		return "", time.Time{}, (*Error)(a.Failure(fields))
 	}
-	if seconds, ok := secondsField(fields, "expires_in"); ok && believable(seconds) {
-		expiresAt = a.sentAt.Round(0).Add(time.Duration(seconds) * time.Second)
+	if seconds, ok := fields.Seconds("expires_in"); ok && lifetime.Believable(seconds) {
+		expiresAt = a.SentAt.Round(0).Add(time.Duration(seconds) * time.Second)
 	}
 	return requestURI, expiresAt, nil
 }

@@ -51,7 +51,7 @@ func TestPushedLoginShowsTheBrowserAReferenceOnly(t *testing.T) {
 func TestPushKeepsTheQueryOfTheEndpoint(t *testing.T) {
 	w := answering(201, `{"request_uri":"urn:x","expires_in":60}`)
 	c := over(w, func(cfg *oauth.Config) {
-		cfg.AuthURL, cfg.PushedAuthURL = "https://auth.test/auth?tenant=t", "https://auth.test/par"
+		cfg.AuthURL, cfg.Endpoints.PushedAuth = "https://auth.test/auth?tenant=t", "https://auth.test/par"
 		cfg.RedirectURL, cfg.ClientSecret = "https://app.test/cb", "s"
 		cfg.AuthParams = url.Values{"prompt": {"consent"}, "request_uri": {"urn:other"}}
 	})
@@ -187,11 +187,11 @@ func TestAuthenticateReportsARefusedPush(t *testing.T) {
 }
 
 func TestPushMistakesAreReportedBeforeAnythingIsSent(t *testing.T) {
-	whole := oauth.Config{ClientID: "id", AuthURL: "https://auth.test/auth", PushedAuthURL: "https://auth.test/par", RedirectURL: "https://app.test/cb"}
+	whole := oauth.Config{ClientID: "id", AuthURL: "https://auth.test/auth", Endpoints: oauth.Endpoints{PushedAuth: "https://auth.test/par"}, RedirectURL: "https://app.test/cb"}
 	for name, change := range map[string]func(*oauth.Config){
 		"no redirect":      func(cfg *oauth.Config) { cfg.RedirectURL = "" },
-		"no endpoint":      func(cfg *oauth.Config) { cfg.PushedAuthURL = "" },
-		"a plain endpoint": func(cfg *oauth.Config) { cfg.PushedAuthURL = "http://auth.test/par" },
+		"no endpoint":      func(cfg *oauth.Config) { cfg.Endpoints.PushedAuth = "" },
+		"a plain endpoint": func(cfg *oauth.Config) { cfg.Endpoints.PushedAuth = "http://auth.test/par" },
 		"no login page":    func(cfg *oauth.Config) { cfg.AuthURL = "" },
 		"no client":        func(cfg *oauth.Config) { cfg.ClientID = "" },
 	} {
@@ -224,8 +224,8 @@ func TestDiscoverFindsOutAboutPushedRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg := c.Config()
-		if cfg.RequirePushedAuth != required || cfg.PushedAuthURL != s.Endpoint(oauthtest.PushedAuthorizationEndpoint) {
-			t.Errorf("required %v: got %v at %s", required, cfg.RequirePushedAuth, cfg.PushedAuthURL)
+		if cfg.RequirePushedAuth != required || cfg.Endpoints.PushedAuth != s.Endpoint(oauthtest.PushedAuthorizationEndpoint) {
+			t.Errorf("required %v: got %v at %s", required, cfg.RequirePushedAuth, cfg.Endpoints.PushedAuth)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/evertoken/evertoken/oauth/internal/login"
 )
 
 const testIssuer = "https://auth.test"
@@ -29,11 +31,11 @@ var redirects = []struct {
 	{name: "unannounced iss", query: "code=c&state=the-state&iss=https%3A%2F%2Fauth.test", code: "c"},
 	{name: "unknown parameters", query: "code=c&state=the-state&session_state=x&scope=a&scope=b", code: "c"},
 
-	{name: "wrong state", query: "code=c&state=the-statf", kind: ErrLoginRequired, is: errState},
-	{name: "state in part", query: "code=c&state=the-stat", kind: ErrLoginRequired, is: errState},
-	{name: "no state", query: "code=c", kind: ErrLoginRequired, is: errState},
-	{name: "empty state", query: "code=c&state=", kind: ErrLoginRequired, is: errState},
-	{name: "nothing", query: "", kind: ErrLoginRequired, is: errState},
+	{name: "wrong state", query: "code=c&state=the-statf", kind: ErrLoginRequired, is: login.ErrState},
+	{name: "state in part", query: "code=c&state=the-stat", kind: ErrLoginRequired, is: login.ErrState},
+	{name: "no state", query: "code=c", kind: ErrLoginRequired, is: login.ErrState},
+	{name: "empty state", query: "code=c&state=", kind: ErrLoginRequired, is: login.ErrState},
+	{name: "nothing", query: "", kind: ErrLoginRequired, is: login.ErrState},
 	{name: "right state among others", query: "code=c&state=x&state=the-state", kind: ErrLoginRequired, is: errRepeated},
 	{name: "two codes", query: "code=c&code=d&state=the-state", kind: ErrLoginRequired, is: errRepeated},
 	{name: "two issuers", query: "code=c&state=the-state&iss=https://auth.test&iss=https://evil.test", kind: ErrLoginRequired, is: errRepeated},
@@ -47,10 +49,10 @@ var redirects = []struct {
 
 	{name: "refused", query: "error=access_denied&state=the-state&error_description=" + planted, kind: ErrLoginRequired, reason: ErrAccessDenied, errCd: "access_denied"},
 	{name: "refused without state", query: "error=access_denied", kind: ErrLoginRequired, reason: ErrAccessDenied, errCd: "access_denied"},
-	{name: "refused with a wrong state", query: "error=access_denied&state=x", kind: ErrLoginRequired, is: errState},
-	{name: "refused with an empty state", query: "error=access_denied&state=", kind: ErrLoginRequired, is: errState},
+	{name: "refused with a wrong state", query: "error=access_denied&state=x", kind: ErrLoginRequired, is: login.ErrState},
+	{name: "refused with an empty state", query: "error=access_denied&state=", kind: ErrLoginRequired, is: login.ErrState},
 	{name: "error and code", query: "error=access_denied&code=c&state=the-state", kind: ErrLoginRequired, reason: ErrAccessDenied, errCd: "access_denied"},
-	{name: "error and code without state", query: "error=access_denied&code=c", kind: ErrLoginRequired, is: errState},
+	{name: "error and code without state", query: "error=access_denied&code=c", kind: ErrLoginRequired, is: login.ErrState},
 	{name: "refused by another issuer", query: "error=access_denied&state=the-state&iss=https://evil.test", kind: ErrMisconfigured, errCd: "access_denied"},
 	{name: "refused without announced iss", query: "error=access_denied&state=the-state", requireIss: true, kind: ErrMisconfigured, is: errNoIss, errCd: "access_denied"},
 	{name: "login required", query: "error=login_required&state=the-state", kind: ErrLoginRequired, errCd: "login_required"},
@@ -129,56 +131,6 @@ func FuzzJudgeRedirect(f *testing.F) {
 		}
 		if iss := query["iss"]; (len(iss) == 0 && requireIss) || len(iss) > 1 || (len(iss) == 1 && iss[0] != testIssuer) {
 			t.Errorf("a code from issuer %q", iss)
-		}
-	})
-}
-
-const testRedirect = "http://127.0.0.1/callback"
-
-func TestPastedAddressIsRead(t *testing.T) {
-	for _, text := range []string{
-		"http://127.0.0.1:4321/callback?code=c%2F1&state=s",
-		"  http://127.0.0.1:4321/callback?code=c%2F1&state=s \r\n",
-		"<http://127.0.0.1:4321/callback?code=c%2F1&state=s>",
-		`"http://127.0.0.1:4321/callback?code=c%2F1&state=s"`,
-		"http://127.0.0.1:4321/callback?code=c%2F1\n   &state=s",
-		"http://127.0.0.1:4321/callback?code=c%2F1&state=s#",
-		"http://127.0.0.1:4321/callback?code=c%2F1&state=s#_=_",
-		"127.0.0.1:4321/callback?code=c%2F1&state=s",
-		"http://localhost/callback?code=c%2F1&state=s",
-		"?code=c%2F1&state=s",
-		"code=c%2F1&state=s",
-	} {
-		query, err := parsePasted(text, testRedirect)
-		if err != nil || query.Get("code") != "c/1" || query.Get("state") != "s" {
-			t.Errorf("%q gives %v, %v", text, query, err)
-		}
-	}
-	if query, err := parsePasted("http://127.0.0.1/callback?error=access_denied&state=s", testRedirect); err != nil || query.Get("error") != "access_denied" {
-		t.Errorf("a refusal gives %v, %v", query, err)
-	}
-	for _, text := range []string{"", "  \n", "hello", "http://127.0.0.1/callback", "http://127.0.0.1/callback?state=s", "code=", "?code=%zz", planted, "#code=c&state=s",
-		"http://127.0.0.1/callback/other?code=c&state=s", "http://127.0.0.1/?code=c&state=s", "127.0.0.1?code=c&state=s"} {
-		if query, err := parsePasted(text, testRedirect); err == nil || query != nil || strings.Contains(err.Error(), "PLANTED") {
-			t.Errorf("%q gives %v, %v; want an error", text, query, err)
-		}
-	}
-}
-
-func FuzzParsePasted(f *testing.F) {
-	for _, seed := range []string{"http://127.0.0.1:1/callback?code=c&state=s", "code=c", "?error=e&x=%00", "<\"'>", "a?b?code=c", "\x00\xff"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		query, err := parsePasted(text, testRedirect)
-		if (query == nil) == (err == nil) {
-			t.Fatalf("query %v and error %v; want exactly one", query, err)
-		}
-		if err == nil && query.Get("code") == "" && query.Get("error") == "" {
-			t.Errorf("%q holds no answer but was accepted", text)
-		}
-		if padded, _ := parsePasted(" \n"+text+"\t ", testRedirect); err == nil && padded.Encode() != query.Encode() {
-			t.Errorf("white space around changes the meaning: %v, %v", query, padded)
 		}
 	})
 }

@@ -3,13 +3,8 @@ package oauth
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"maps"
 	"net/url"
-	"time"
 )
-
-const opRefresh = "refresh"
 
 // RefreshToken trades a refresh token for a new pair (RFC 6749 section 6). Most
 // callers want [Client.Refresh], which keeps what the answer omits.
@@ -64,8 +59,8 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 	if t == nil || t.RefreshToken == "" {
 		return nil, &Error{Op: opRefresh, Kind: ErrLoginRequired, Err: ErrRefreshTokenRequired}
 	}
-	if until := c.waitUntil(); !until.IsZero() {
-		return nil, mustWait(opRefresh, until)
+	if fail := c.mustWait(opRefresh); fail != nil {
+		return nil, fail
 	}
 	key, fail := c.refreshKey(t)
 	if fail != nil {
@@ -94,82 +89,4 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 		return keepRefreshToken(t, next), fail
 	}
 	return next, nil
-}
-
-// Keeping returns t with what it lacks taken from old, the pair it succeeds:
-// refresh token and that token's end, grant type, scope, ID token, DPoP key and
-// extra fields. Neither is modified. Authors of a refresh.Refresher need it when their server omits
-// what has not changed.
-func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
-	next := t.Clone()
-	if old != nil {
-		next.keep(old)
-	}
-	return next
-}
-
-// keep is Keeping for a pair that nobody else has.
-func (t *TokenPair) keep(old *TokenPair) {
-	if t.RefreshToken == "" {
-		t.RefreshToken = old.RefreshToken
-	}
-	if t.RefreshExpiresAt.IsZero() && t.RefreshToken == old.RefreshToken {
-		t.RefreshExpiresAt = old.RefreshExpiresAt
-	}
-	if t.GrantType == "" && t.RefreshToken == "" {
-		t.GrantType = old.GrantType
-	}
-	if t.TokenType == "" {
-		t.TokenType = old.TokenType
-	}
-	if t.DPoPKey.IsZero() {
-		t.DPoPKey = old.DPoPKey
-	}
-	if t.Scope == "" {
-		t.Scope = old.Scope
-	}
-	if t.IDToken == "" {
-		t.IDToken = old.IDToken
-	}
-	if len(old.Extra) > 0 {
-		extra := make(map[string]json.RawMessage, len(old.Extra)+len(t.Extra))
-		maps.Copy(extra, old.Clone().Extra)
-		maps.Copy(extra, t.Extra)
-		t.Extra = extra
-	}
-}
-
-// mustWait is the error for a request that is not sent because the server has
-// asked for peace.
-func mustWait(op string, until time.Time) *Error {
-	return &Error{Op: op, Kind: ErrTransient, RetryAt: until, Hint: "the server asked to wait"}
-}
-
-// waitUntil returns until when the server wants no refreshes, or zero.
-func (c *Client) waitUntil() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.cfg.Now()
-	// Over when either clock says so: the wall clock goes on while a machine
-	// sleeps, and the monotonic one is not set back.
-	left := min(c.notBefore.Sub(now), c.notBefore.Round(0).Sub(now.Round(0)))
-	if left <= 0 {
-		return time.Time{}
-	}
-	return now.Round(0).Add(left)
-}
-
-// rememberWait keeps the server's wish to be left alone.
-func (c *Client) rememberWait(err error) {
-	fail, ok := err.(*Error)
-	if !ok || fail.RetryAt.IsZero() || fail.Kind != ErrTransient {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	// As a reading of the clock, so that setting it back does not prolong the wait.
-	now := c.cfg.Now()
-	if until := now.Add(fail.RetryAt.Sub(now.Round(0))); until.After(c.notBefore) {
-		c.notBefore = until
-	}
 }

@@ -231,7 +231,7 @@ func TestConfigIDNamesWhatTheServerSees(t *testing.T) {
 		"client":   func(c *oauth.Config) { c.ClientID = "other" },
 		"secret":   func(c *oauth.Config) { c.ClientSecret = "other" },
 		"endpoint": func(c *oauth.Config) { c.TokenURL += "2" },
-		"method":   func(c *oauth.Config) { c.ClientAuth = oauth.AuthPost },
+		"method":   func(c *oauth.Config) { c.ClientAuth = oauth.SecretPost(secret) },
 	} {
 		changed := base
 		change(&changed)

@@ -1,29 +1,28 @@
 package oauth_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/register"
 )
 
 func TestRegisteredClientsLogIn(t *testing.T) {
-	for name, m := range map[string]oauth.ClientMetadata{
+	for name, m := range map[string]register.Metadata{
 		"a program on a person's machine": {ClientName: "tool"},
 		"one with a fixed port":           {RedirectURIs: []string{"http://127.0.0.1:8085/login/return"}},
-		"a web application":               {RedirectURIs: []string{"https://app.test/cb"}, ClientAuth: oauth.AuthPost},
-		"one with the default secret":     {RedirectURIs: []string{"https://app.test/cb"}, ClientAuth: oauth.AuthBasic, Scopes: []string{"openid"}},
+		"a web application":               {RedirectURIs: []string{"https://app.test/cb"}, AuthMethod: "client_secret_post"},
+		"one with the default secret":     {RedirectURIs: []string{"https://app.test/cb"}, AuthMethod: "client_secret_basic", Scopes: []string{"openid"}},
 		"a scheme of its own":             {RedirectURIs: []string{"com.example.tool:/cb"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := oauthtest.New(oauthtest.Config{})
-			r, err := oauth.Register(t.Context(), s.Issuer(), m, oauth.Config{HTTPClient: s.Client()})
+			r, err := register.Client(t.Context(), s.Issuer(), m, oauth.Config{HTTPClient: s.Client()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,8 +30,8 @@ func TestRegisteredClientsLogIn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again := new(oauth.Registration)
-			if err := json.Unmarshal(kept, again); err != nil || again.ClientID != r.ClientID || again.AccessToken == "" || (again.ClientSecret != "") != (m.ClientAuth != "") {
+			again := new(register.Registration)
+			if err := json.Unmarshal(kept, again); err != nil || again.ClientID != r.ClientID || again.AccessToken == "" || (again.ClientSecret != "") != (m.AuthMethod != "") {
 				t.Fatalf("the registration does not survive JSON: %v, %v", again, err)
 			}
 			cfg := again.Config(oauth.Config{HTTPClient: s.Client(), Scopes: []string{"openid", "offline_access"}})
@@ -56,12 +55,12 @@ func TestRegisteredClientsLogIn(t *testing.T) {
 func TestRegistrationSaysWhatTheProgramIs(t *testing.T) {
 	const native = `{"redirect_uris":["http://127.0.0.1/callback","http://[::1]/callback"],"grant_types":["authorization_code","refresh_token"],` +
 		`"response_types":["code"],"token_endpoint_auth_method":"none","application_type":"native"}`
-	for want, m := range map[string]oauth.ClientMetadata{
+	for want, m := range map[string]register.Metadata{
 		native: {},
 		`{"redirect_uris":["https://app.test/cb"],"client_name":"n","client_uri":"https://app.test","scope":"a b","grant_types":["refresh_token"],` +
 			`"token_endpoint_auth_method":"client_secret_post","application_type":"web","software_id":"i","software_version":"v"}`: {
 			RedirectURIs: []string{"https://app.test/cb"}, ClientName: "n", ClientURI: "https://app.test", Scopes: []string{"a", "b"},
-			GrantTypes: []string{"refresh_token"}, ClientAuth: oauth.AuthPost, SoftwareID: "i", SoftwareVersion: "v",
+			GrantTypes: []string{"refresh_token"}, AuthMethod: "client_secret_post", SoftwareID: "i", SoftwareVersion: "v",
 		},
 	} {
 		var body string
@@ -75,7 +74,7 @@ func TestRegistrationSaysWhatTheProgramIs(t *testing.T) {
 			}
 			return w.RoundTrip(r)
 		})}
-		if _, err := oauth.Register(t.Context(), issuer, m, oauth.Config{RegistrationURL: issuer + "/register", HTTPClient: hc}); err != nil {
+		if _, err := register.Client(t.Context(), issuer, m, oauth.Config{Endpoints: oauth.Endpoints{Registration: issuer + "/register"}, HTTPClient: hc}); err != nil {
 			t.Fatal(err)
 		}
 		if body != want {
@@ -93,18 +92,17 @@ func TestRegisterReportsWhatCannotBe(t *testing.T) {
 	plain := map[string]*http.Response{rfc8414: response(200, strings.TrimSuffix(goodMeta, "}")+`,"registration_endpoint":"http://auth.test/register"}`)}
 	for name, tc := range map[string]struct {
 		documents map[string]*http.Response
-		m         oauth.ClientMetadata
+		m         register.Metadata
 		posts     int
 	}{
-		"no registration":      {noEndpoint, oauth.ClientMetadata{}, 0},
-		"a plain endpoint":     {plain, oauth.ClientMetadata{}, 0},
-		"no metadata":          {nil, oauth.ClientMetadata{}, 0},
-		"a relative redirect":  {nil, oauth.ClientMetadata{RedirectURIs: []string{"/cb"}}, 0},
-		"a redirect with hash": {nil, oauth.ClientMetadata{RedirectURIs: []string{"https://app.test/#cb"}}, 0},
-		"an encoding of Basic": {nil, oauth.ClientMetadata{ClientAuth: oauth.AuthBasicRaw}, 0},
+		"no registration":      {noEndpoint, register.Metadata{}, 0},
+		"a plain endpoint":     {plain, register.Metadata{}, 0},
+		"no metadata":          {nil, register.Metadata{}, 0},
+		"a relative redirect":  {nil, register.Metadata{RedirectURIs: []string{"/cb"}}, 0},
+		"a redirect with hash": {nil, register.Metadata{RedirectURIs: []string{"https://app.test/#cb"}}, 0},
 	} {
 		w := published(tc.documents)
-		r, err := oauth.Register(t.Context(), issuer, tc.m, oauth.Config{HTTPClient: &http.Client{Transport: w}})
+		r, err := register.Client(t.Context(), issuer, tc.m, oauth.Config{HTTPClient: &http.Client{Transport: w}})
 		if r != nil || !errors.Is(err, oauth.ErrMisconfigured) {
 			t.Errorf("%s: got %v, %v; want ErrMisconfigured", name, r, err)
 		}
@@ -121,30 +119,8 @@ func TestRegisterReportsWhatCannotBe(t *testing.T) {
 
 func TestServerRefusesToRegister(t *testing.T) {
 	s := oauthtest.New(oauthtest.Config{})
-	_, err := oauth.Register(t.Context(), s.Issuer(), oauth.ClientMetadata{RedirectURIs: []string{"tool:/cb"}}, oauth.Config{HTTPClient: s.Client()})
+	_, err := register.Client(t.Context(), s.Issuer(), register.Metadata{RedirectURIs: []string{"tool:/cb"}}, oauth.Config{HTTPClient: s.Client()})
 	if fail := failure(t, err); !errors.Is(err, oauth.ErrMisconfigured) || fail.Code != "invalid_redirect_uri" || fail.Op != "register" {
 		t.Errorf("got %v; want invalid_redirect_uri", err)
 	}
-}
-
-func ExampleRegister() {
-	ctx := context.Background()
-	server := oauthtest.New(oauthtest.Config{})
-
-	registration, err := oauth.Register(ctx, server.Issuer(), oauth.ClientMetadata{
-		ClientName: "My web application",
-		// http only for the example; a real one is https
-		RedirectURIs: []string{"http://127.0.0.1:8080/callback"},
-		ClientAuth:   oauth.AuthBasic,
-	}, oauth.Config{HTTPClient: server.Client()})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	registration.ClientID = "c-1" // the server's choice
-	fmt.Println(registration)
-	fmt.Println("returns to", registration.Config(oauth.Config{}).RedirectURL)
-	// Output:
-	// oauth.Registration{client:"c-1" secret:[redacted] auth:client_secret_basic access:[redacted]}
-	// returns to http://127.0.0.1:8080/callback
 }

@@ -12,17 +12,18 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/register"
 )
 
 // webApplication is a client with a secret.
-var webApplication = oauth.ClientMetadata{
-	RedirectURIs: []string{"https://app.test/cb"}, ClientAuth: oauth.AuthBasic, GrantTypes: []string{"client_credentials", "authorization_code"},
+var webApplication = register.Metadata{
+	RedirectURIs: []string{"https://app.test/cb"}, AuthMethod: "client_secret_basic", GrantTypes: []string{"client_credentials", "authorization_code"},
 }
 
-func mustRegister(t *testing.T, s *oauthtest.Server) (*oauth.Registration, oauth.Config) {
+func mustRegister(t *testing.T, s *oauthtest.Server) (*register.Registration, oauth.Config) {
 	t.Helper()
 	cfg := oauth.Config{HTTPClient: s.Client()}
-	r, err := oauth.Register(t.Context(), s.Issuer(), webApplication, cfg)
+	r, err := register.Client(t.Context(), s.Issuer(), webApplication, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,9 +39,9 @@ func TestRegistrationIsReadUpdatedAndDeleted(t *testing.T) {
 	}
 	changed := webApplication
 	changed.RedirectURIs = []string{"https://app.test/other"}
-	changed.ClientAuth = "" // as it was
+	changed.AuthMethod = "" // as it was
 	updated, err := r.Update(t.Context(), changed, cfg)
-	if err != nil || updated.ClientID != r.ClientID || updated.RedirectURIs[0] != changed.RedirectURIs[0] || updated.ClientAuth != oauth.AuthBasic ||
+	if err != nil || updated.ClientID != r.ClientID || updated.RedirectURIs[0] != changed.RedirectURIs[0] || updated.AuthMethod != "client_secret_basic" ||
 		updated.ClientSecret != r.ClientSecret || updated.AccessToken == r.AccessToken || r.RedirectURIs[0] != "https://app.test/cb" {
 		t.Fatalf("updated to %#v, %v", updated, err)
 	}
@@ -89,10 +90,10 @@ func TestExpiredSecretIsNamedAndRenewed(t *testing.T) {
 }
 
 func TestRegistrationIsManagedByOneRequestWithItsToken(t *testing.T) {
-	r := &oauth.Registration{ClientID: "c", ClientSecret: "s", ClientAuth: oauth.AuthPost, AccessToken: secret, ManagementURL: "https://auth.test/register/c"}
+	r := &register.Registration{ClientID: "c", ClientSecret: "s", AuthMethod: "client_secret_post", AccessToken: secret, ManagementURL: "https://auth.test/register/c"}
 	for method, call := range map[string]func(oauth.Config) error{
 		http.MethodGet:    func(cfg oauth.Config) error { return second(r.Read(t.Context(), cfg)) },
-		http.MethodPut:    func(cfg oauth.Config) error { return second(r.Update(t.Context(), oauth.ClientMetadata{}, cfg)) },
+		http.MethodPut:    func(cfg oauth.Config) error { return second(r.Update(t.Context(), register.Metadata{}, cfg)) },
 		http.MethodDelete: func(cfg oauth.Config) error { return r.Delete(t.Context(), cfg) },
 	} {
 		w := answering(503, "")
@@ -104,7 +105,7 @@ func TestRegistrationIsManagedByOneRequestWithItsToken(t *testing.T) {
 			t.Errorf("%s: sent %v; want one request with the registration access token", method, sent)
 		}
 		w = answering(200, "")
-		for _, unmanaged := range []oauth.Registration{{ClientID: "c"}, {AccessToken: "a"}, {AccessToken: "a", ManagementURL: "http://auth.test/c"}} {
+		for _, unmanaged := range []register.Registration{{ClientID: "c"}, {AccessToken: "a"}, {AccessToken: "a", ManagementURL: "http://auth.test/c"}} {
 			*r, unmanaged = unmanaged, *r
 			if err := call(oauth.Config{HTTPClient: &http.Client{Transport: w}}); !errors.Is(err, oauth.ErrMisconfigured) || failure(t, err).Sent {
 				t.Errorf("%s of %v: %v; want ErrMisconfigured", method, *r, err)
@@ -115,7 +116,7 @@ func TestRegistrationIsManagedByOneRequestWithItsToken(t *testing.T) {
 			t.Errorf("%s: %d requests that could not succeed", method, n)
 		}
 	}
-	_, err := r.Update(t.Context(), oauth.ClientMetadata{RedirectURIs: []string{"/cb"}}, oauth.Config{})
+	_, err := r.Update(t.Context(), register.Metadata{RedirectURIs: []string{"/cb"}}, oauth.Config{})
 	if !errors.Is(err, oauth.ErrMisconfigured) || failure(t, err).Op != "update_registration" {
 		t.Errorf("a relative redirect: %v; want ErrMisconfigured", err)
 	}
@@ -125,8 +126,8 @@ func ExampleRegistration_Update() {
 	ctx := context.Background()
 	server := oauthtest.New(oauthtest.Config{})
 	cfg := oauth.Config{HTTPClient: server.Client()}
-	metadata := oauth.ClientMetadata{RedirectURIs: []string{"https://app.example.com/callback"}, ClientAuth: oauth.AuthBasic}
-	registration, err := oauth.Register(ctx, server.Issuer(), metadata, cfg)
+	metadata := register.Metadata{RedirectURIs: []string{"https://app.example.com/callback"}, AuthMethod: "client_secret_basic"}
+	registration, err := register.Client(ctx, server.Issuer(), metadata, cfg)
 	if err != nil {
 		fmt.Println(err)
 		return

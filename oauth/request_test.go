@@ -118,19 +118,23 @@ func TestRefreshIsOnePOST(t *testing.T) {
 func TestClientAuthentication(t *testing.T) {
 	const id, pass = "a:b c", "p%w/=+ä"
 	for _, tt := range []struct {
+		name                   string
 		auth                   oauth.ClientAuth
-		secret                 string
+		secret                 string // as Config.ClientSecret
 		wantUser, wantPass     string
 		wantFormID, wantSecret string
 	}{
-		{auth: "", wantFormID: id},
-		{auth: oauth.AuthNone, secret: pass, wantFormID: id},
-		{auth: "", secret: pass, wantUser: "a%3Ab+c", wantPass: "p%25w%2F%3D%2B%C3%A4"},
-		{auth: oauth.AuthBasic, secret: pass, wantUser: "a%3Ab+c", wantPass: "p%25w%2F%3D%2B%C3%A4"},
-		{auth: oauth.AuthBasicRaw, secret: pass, wantUser: "a", wantPass: "b c:" + pass},
-		{auth: oauth.AuthPost, secret: pass, wantFormID: id, wantSecret: pass},
+		{name: "none", wantFormID: id},
+		{name: "none by name", auth: oauth.ClientAuthBy("none", pass), wantFormID: id},
+		{name: "a secret", secret: pass, wantUser: "a%3Ab+c", wantPass: "p%25w%2F%3D%2B%C3%A4"},
+		{name: "any way", auth: oauth.Secret(pass), wantUser: "a%3Ab+c", wantPass: "p%25w%2F%3D%2B%C3%A4"},
+		{name: "basic", auth: oauth.SecretBasic(pass), wantUser: "a%3Ab+c", wantPass: "p%25w%2F%3D%2B%C3%A4"},
+		{name: "raw", auth: oauth.SecretBasicRaw(pass), wantUser: "a", wantPass: "b c:" + pass},
+		{name: "post by name", auth: oauth.ClientAuthBy("client_secret_post", pass), wantFormID: id, wantSecret: pass},
+		{name: "said twice", auth: oauth.SecretPost(pass), secret: pass, wantFormID: id, wantSecret: pass},
+		{name: "post", auth: oauth.SecretPost(pass), wantFormID: id, wantSecret: pass},
 	} {
-		t.Run(fmt.Sprintf("%s with secret %v", tt.auth, tt.secret != ""), func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			w := answering(200, okBody)
 			c := over(w, func(cfg *oauth.Config) { cfg.ClientID, cfg.ClientSecret, cfg.ClientAuth = id, tt.secret, tt.auth })
 			if _, err := c.RefreshToken(t.Context(), "r"); err != nil {
@@ -153,9 +157,13 @@ func TestClientAuthentication(t *testing.T) {
 
 func TestMistakesInConfigAreReportedBeforeAnythingIsSent(t *testing.T) {
 	for name, change := range map[string]func(*oauth.Config){
-		"no client id":             func(c *oauth.Config) { c.ClientID = "" },
-		"basic without secret":     func(c *oauth.Config) { c.ClientAuth = oauth.AuthBasic },
-		"unknown ClientAuth":       func(c *oauth.Config) { c.ClientAuth, c.ClientSecret = "client_secret_jwt", secret },
+		"no client id":         func(c *oauth.Config) { c.ClientID = "" },
+		"basic without secret": func(c *oauth.Config) { c.ClientAuth = oauth.SecretBasic("") },
+		"another secret":       func(c *oauth.Config) { c.ClientAuth, c.ClientSecret = oauth.SecretBasic(secret), "s" },
+		"a secret beside a key": func(c *oauth.Config) {
+			c.ClientAuth, c.ClientSecret = oauth.PrivateKeyJWT(oauth.AssertionKey{}), secret
+		},
+		"unknown ClientAuth":       func(c *oauth.Config) { c.ClientAuth = oauth.ClientAuthBy("client_secret_jwt", secret) },
 		"no token endpoint":        func(c *oauth.Config) { c.TokenURL = "" },
 		"plain http":               func(c *oauth.Config) { c.TokenURL = "http://auth.example.com/token?key=" + secret },
 		"plain http, almost local": func(c *oauth.Config) { c.TokenURL = "http://127.0.0.1.example.com/token" },
@@ -168,8 +176,12 @@ func TestMistakesInConfigAreReportedBeforeAnythingIsSent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := answering(200, okBody)
 			_, err := over(w, change).RefreshToken(t.Context(), "r")
-			if fail := failure(t, err); !errors.Is(err, oauth.ErrMisconfigured) || fail.Sent {
+			fail := failure(t, err)
+			if !errors.Is(err, oauth.ErrMisconfigured) || fail.Sent {
 				t.Errorf("got %v (sent: %v); want ErrMisconfigured, not sent", err, fail.Sent)
+			}
+			if fail.Field == "" || !strings.Contains(err.Error(), "misconfigured: Config."+fail.Field+" ") {
+				t.Errorf("got %v with Field %q; want the field that is wrong", err, fail.Field)
 			}
 			if n := len(w.requests()); n != 0 {
 				t.Errorf("%d requests were sent", n)

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-)
 
-const opRevoke = "revoke"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
+)
 
 // Revoke asks the server to end what t gives access to (RFC 7009). It revokes
 // the refresh token, with which servers end the whole grant, or the access token
@@ -25,7 +25,7 @@ const opRevoke = "revoke"
 // to try again, after RetryAt if that is set; [ErrMisconfigured] also that there
 // is no Config.RevocationURL. t is not modified. Safe for concurrent use.
 func (c *Client) Revoke(ctx context.Context, t *TokenPair) error {
-	if err := c.ready(opRevoke, "Config.RevocationURL", c.cfg.RevocationURL); err != nil {
+	if err := c.ready(opRevoke, "RevocationURL", c.cfg.RevocationURL); err != nil {
 		return err
 	}
 	form, err := revocationForm(t)
@@ -57,13 +57,13 @@ func revocationForm(t *TokenPair) (url.Values, error) {
 }
 
 // judgeRevocation returns nil if the token is gone.
-func judgeRevocation(a answer) *Error {
-	if isSuccess(a.status) {
+func judgeRevocation(a *wire.Answer) *Error {
+	if wire.IsSuccess(a.Status) {
 		return nil
 	}
-	fail := a.failure(a.fields())
+	fail := (*Error)(a.Failure(a.Fields()))
 	switch {
-	case EndsSession(fail.Code), a.status == http.StatusBadRequest && fail.Code == "invalid_token":
+	case EndsSession(fail.Code), a.Status == http.StatusBadRequest && fail.Code == "invalid_token":
 		return nil // dead already
 	case fail.Code == "unsupported_token_type": // RFC 7009 section 2.2.1
 		fail.Kind, fail.Hint = ErrMisconfigured, "the server does not revoke this kind of token"

@@ -1,13 +1,13 @@
 package oauth
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
 )
 
 // Other programs save tokens under names of their own and tell the end in other words:
@@ -46,30 +46,30 @@ func namesIssue(letters string) bool {
 }
 
 // readForeign completes t with what another program has saved about it.
-func (t *TokenPair) readForeign(fields map[string]json.RawMessage) {
+func (t *TokenPair) readForeign(fields member.Fields) {
 	if t.IssuedAt.IsZero() {
 		t.IssuedAt = savedIssue(fields)
 	}
 	if t.ExpiresAt.IsZero() {
-		t.ExpiresAt = savedEnd(fields, accessOwners, t.IssuedAt)
+		t.ExpiresAt = lifetime.SavedEnd(fields, lifetime.AccessOwners, t.IssuedAt)
 	}
 	if t.RefreshExpiresAt.IsZero() {
-		t.RefreshExpiresAt = savedEnd(fields, refreshOwners, t.IssuedAt)
+		t.RefreshExpiresAt = lifetime.SavedEnd(fields, lifetime.RefreshOwners, t.IssuedAt)
 	}
 }
 
 // foreignNames gives the members that another program saved the names of RFC 6749, where
 // there is none of that name. token is an access token beside a refresh token only.
-func foreignNames(fields map[string]json.RawMessage) {
+func foreignNames(fields member.Fields) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		rename(fields, name, savedName(lettersOf(name)))
+		rename(fields, name, savedName(member.Letters(name)))
 	}
-	if textField(fields, "refresh_token") != "" && textField(fields, "token") != "" {
+	if fields.Text("refresh_token") != "" && fields.Text("token") != "" {
 		rename(fields, "token", "access_token")
 	}
 }
 
-func rename(fields map[string]json.RawMessage, name, ours string) {
+func rename(fields member.Fields, name, ours string) {
 	if _, taken := fields[ours]; ours == "" || taken {
 		return
 	}
@@ -79,50 +79,11 @@ func rename(fields map[string]json.RawMessage, name, ours string) {
 
 // savedIssue returns when a pair came. Where there are several times, the others are of
 // something older.
-func savedIssue(fields map[string]json.RawMessage) (issued time.Time) {
+func savedIssue(fields member.Fields) (issued time.Time) {
 	for name, raw := range fields {
-		if at := savedTime(raw); namesIssue(lettersOf(name)) && at.After(issued) {
+		if at := lifetime.SavedTime(raw); namesIssue(member.Letters(name)) && at.After(issued) {
 			issued = at
 		}
 	}
 	return issued
-}
-
-// savedEnd returns the earliest end that is told for a token of one of owners: as a
-// time, or as a life since issued if that is known.
-func savedEnd(fields map[string]json.RawMessage, owners []string, issued time.Time) (end time.Time) {
-	for name, raw := range fields {
-		u, isEnd := endWord(name, owners)
-		if !isEnd {
-			continue
-		}
-		at := savedTime(raw)
-		if life, known := (answer{received: issued}).toldLife(raw, u, false); at.IsZero() && known && !issued.IsZero() {
-			at = issued.Add(life)
-		}
-		if !at.IsZero() && (end.IsZero() || at.Before(end)) {
-			end = at
-		}
-	}
-	return end
-}
-
-// savedTime reads a time since 1970, in seconds or smaller units, or in words. It can be
-// over. Zero means that there is none.
-func savedTime(raw json.RawMessage) time.Time {
-	raw = timeInside(raw)
-	n, isNumber := secondsValue(raw)
-	switch {
-	case !isNumber:
-		return inRange(timeInWords(rawjson.Text(raw))).UTC()
-	case n <= int64(maxLifetime/time.Second): // a life
-		return time.Time{}
-	case n <= maxUnixSeconds:
-		return time.Unix(n, 0).UTC()
-	case n <= 1000*maxUnixSeconds:
-		return time.UnixMilli(n).UTC()
-	case n <= 1_000_000*maxUnixSeconds:
-		return time.UnixMicro(n).UTC()
-	}
-	return time.Unix(0, n).UTC()
 }

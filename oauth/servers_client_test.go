@@ -21,17 +21,17 @@ func TestBasicIsReadInTwoWays(t *testing.T) {
 		secret string
 		raw    bool
 		method string // that the server takes alone
-		auth   oauth.ClientAuth
+		auth   func(secret string) oauth.ClientAuth
 		good   bool
 	}{
-		{"form-encoded, as it should be", special, false, "", oauth.AuthBasic, true},
-		{"raw where it is read raw", special, true, "", oauth.AuthBasicRaw, true},
-		{"form-encoded where it is read raw", special, true, "", oauth.AuthBasic, false},
-		{"raw where it is form-decoded", special, false, "", oauth.AuthBasicRaw, false},
-		{"a plain secret, encoded or not", plain, true, "", oauth.AuthBasic, true},
-		{"neither works", special, false, "client_secret_post", oauth.AuthBasic, false},
-		{"nor raw", special, true, "client_secret_post", oauth.AuthBasicRaw, false},
-		{"but post", special, false, "client_secret_post", oauth.AuthPost, true},
+		{"form-encoded, as it should be", special, false, "", oauth.SecretBasic, true},
+		{"raw where it is read raw", special, true, "", oauth.SecretBasicRaw, true},
+		{"form-encoded where it is read raw", special, true, "", oauth.SecretBasic, false},
+		{"raw where it is form-decoded", special, false, "", oauth.SecretBasicRaw, false},
+		{"a plain secret, encoded or not", plain, true, "", oauth.SecretBasic, true},
+		{"neither works", special, false, "client_secret_post", oauth.SecretBasic, false},
+		{"nor raw", special, true, "client_secret_post", oauth.SecretBasicRaw, false},
+		{"but post", special, false, "client_secret_post", oauth.SecretPost, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := oauthtest.New(oauthtest.Config{
@@ -39,7 +39,7 @@ func TestBasicIsReadInTwoWays(t *testing.T) {
 				Quirks:  oauthtest.Quirks{RawBasic: tt.raw},
 			})
 			cfg := s.OAuthConfig()
-			cfg.ClientSecret, cfg.ClientAuth = tt.secret, tt.auth
+			cfg.ClientSecret, cfg.ClientAuth = "", tt.auth(tt.secret)
 			pair, err := oauth.NewClient(cfg).Refresh(t.Context(), mustLogin(t, s))
 			if n := s.Requests(oauthtest.TokenEndpoint); n != 1 {
 				t.Errorf("%d requests; want 1, since each can cost the refresh token", n)
@@ -79,8 +79,8 @@ func TestMetadataThatClaimsTooMuchIsOverruled(t *testing.T) {
 		fields["revocation_endpoint"] = "https://auth.test/nowhere"
 	})...)
 	cfg := oauth.Config{
-		ClientID: oauthtest.DefaultClientID, ClientSecret: "s3cret", HTTPClient: s.Client(),
-		ClientAuth: oauth.AuthPost, RevocationURL: s.Endpoint(oauthtest.RevocationEndpoint),
+		ClientID: oauthtest.DefaultClientID, HTTPClient: s.Client(),
+		ClientAuth: oauth.SecretPost("s3cret"), RevocationURL: s.Endpoint(oauthtest.RevocationEndpoint),
 	}
 	c, err := oauth.Discover(t.Context(), s.Issuer(), cfg)
 	if err != nil {

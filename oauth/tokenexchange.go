@@ -7,9 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-)
 
-const opTokenExchange = "token_exchange"
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
+)
 
 // Token types of token exchange (RFC 8693 section 3).
 const (
@@ -43,7 +44,7 @@ type TokenExchange struct {
 // String describes the exchange without its tokens.
 func (x TokenExchange) String() string {
 	return fmt.Sprintf("oauth.TokenExchange{subject:%s actor:%s audiences:%d resources:%d}",
-		presence(x.SubjectToken), presence(x.ActorToken), len(x.Audiences), len(x.Resources))
+		wire.Presence(x.SubjectToken), wire.Presence(x.ActorToken), len(x.Audiences), len(x.Resources))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
@@ -66,7 +67,7 @@ func (x TokenExchange) LogValue() slog.Value { return slog.StringValue(x.String(
 // RequestedTokenType is [ErrMisconfigured] and is dropped. Safe for concurrent
 // use.
 func (c *Client) ExchangeToken(ctx context.Context, x TokenExchange) (*TokenPair, error) {
-	if err := c.ready(opTokenExchange, "Config.TokenURL", c.cfg.TokenURL); err != nil {
+	if err := c.ready(opTokenExchange, "TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
 	}
 	form, err := c.exchangeForm(x)
@@ -130,14 +131,14 @@ func orAccessToken(tokenType string) string {
 // IssuedTokenType returns what kind of token a token exchange gave
 // (issued_token_type, RFC 8693 section 2.2.1): TokenTypeAccessToken and the like,
 // or "" for a pair of another origin and where the server did not say.
-func (t *TokenPair) IssuedTokenType() string { return textField(t.Extra, "issued_token_type") }
+func (t *TokenPair) IssuedTokenType() string { return member.Fields(t.Extra).Text("issued_token_type") }
 
 var errOtherTokenType = errors.New("the server issued a token of another type than requested")
 
 // judgeTokenExchange is judge for a token exchange: exactly one of pair and error.
 // A server that leaves out issued_token_type, which section 2.2.1 requires, is
 // taken to have issued what was requested.
-func judgeTokenExchange(a answer, requested string) (*TokenPair, *Error) {
+func judgeTokenExchange(a *wire.Answer, requested string) (*TokenPair, *Error) {
 	pair, fail := judge(a)
 	if fail != nil {
 		if fail.Code == "invalid_request" && fail.Kind == ErrMisconfigured {
@@ -146,54 +147,25 @@ func judgeTokenExchange(a answer, requested string) (*TokenPair, *Error) {
 		return nil, fail
 	}
 	if issued := pair.IssuedTokenType(); requested != "" && issued != "" && issued != requested {
-		return nil, &Error{Op: a.op, Kind: ErrMisconfigured, Status: a.status, Sent: true, Err: errOtherTokenType,
+		return nil, &Error{Op: a.Op, Kind: ErrMisconfigured, Status: a.Status, Sent: true, Err: errOtherTokenType,
 			Hint: "request a type that the server issues"}
 	}
 	return pair, nil
 }
 
-// A TokenExchangeRefresher renews a pair that came from a token exchange by
-// exchanging again. It is safe for concurrent use if its source is.
-type TokenExchangeRefresher struct {
-	client *Client
-	source func(context.Context) (TokenExchange, error)
-}
-
-// TokenExchangeRefresher returns a refresher for pairs that [Client.ExchangeToken]
-// obtained. Before each exchange it asks source for one, with a subject token
-// that lives, such as the current token of another session. An error of source is
-// returned as it is.
-func (c *Client) TokenExchangeRefresher(source func(context.Context) (TokenExchange, error)) *TokenExchangeRefresher {
-	return &TokenExchangeRefresher{client: c, source: source}
-}
-
-// Refresh exchanges for a new pair in place of t, which may be nil and is not
-// sent. A refusal is never [ErrLoginRequired]: invalid_grant is about the subject
-// token, of which source may have another one by the next time, and so
-// [ErrMisconfigured] here. After an answer with Retry-After it fails with [ErrTransient] until then,
-// without a request, like [Client.Refresh].
-func (r *TokenExchangeRefresher) Refresh(ctx context.Context, _ *TokenPair) (*TokenPair, error) {
-	if until := r.client.waitUntil(); !until.IsZero() {
-		return nil, mustWait(opTokenExchange, until)
+// exchangeAgain exchanges what source gives, unless the server has asked to wait.
+func (c *Client) exchangeAgain(ctx context.Context, source func(context.Context) (TokenExchange, error)) (*TokenPair, error) {
+	if fail := c.mustWait(opTokenExchange); fail != nil {
+		return nil, fail
 	}
-	x, err := r.source(ctx)
+	x, err := source(ctx)
 	if err != nil {
 		return nil, err
 	}
-	pair, err := r.client.ExchangeToken(ctx, x)
+	pair, err := c.ExchangeToken(ctx, x)
 	if err != nil {
-		r.client.rememberWait(err)
+		c.rememberWait(err)
 		return nil, withoutLogin(err, "the server does not accept the subject or actor token; check where it comes from")
 	}
 	return pair, nil
 }
-
-// RenewsWithoutRefreshToken tells a refresh.Manager that a pair needs no refresh
-// token to be renewed.
-func (r *TokenExchangeRefresher) RenewsWithoutRefreshToken() bool { return true }
-
-// ConfigID is that of the client: see [Client.ConfigID].
-func (r *TokenExchangeRefresher) ConfigID() string { return r.client.ConfigID() }
-
-// Server names the authorization server; see [Client.Server].
-func (r *TokenExchangeRefresher) Server() string { return r.client.Server() }

@@ -1,74 +1,102 @@
 package oauth
 
 import (
-	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
-	"math"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
 )
 
-// storedPair is the JSON form of a TokenPair: the field names of RFC 6749
-// section 5.1, and absolute times beside them.
-type storedPair struct {
-	AccessToken      string     `json:"access_token"`
-	RefreshToken     string     `json:"refresh_token,omitempty"`
-	TokenType        string     `json:"token_type,omitempty"`
-	ExpiresIn        int64      `json:"expires_in,omitempty"`
-	ExpiresAt        *time.Time `json:"expires_at,omitempty"`
-	IssuedAt         *time.Time `json:"issued_at,omitempty"`
-	RefreshAt        *time.Time `json:"refresh_at,omitempty"`
-	RefreshExpiresAt *time.Time `json:"refresh_expires_at,omitempty"`
-	Scope            string     `json:"scope,omitempty"`
-	IDToken          string     `json:"id_token,omitempty"`
-	GrantType        string     `json:"grant_type,omitempty"`
-	ClockSkew        int64      `json:"clock_skew,omitempty"` // seconds
-	DPoPKey          DPoPKey    `json:"dpop_key,omitzero"`
+// storedFields are what is stored of a TokenPair, by the names in JSON: those of RFC 6749
+// section 5.1, and absolute times beside them. Whatever is stored of a pair is here, and
+// listed nowhere else.
+var storedFields = []struct {
+	name string
+	of   func(*TokenPair) any // a pointer to the field
+}{
+	{"access_token", func(t *TokenPair) any { return &t.AccessToken }},
+	{"refresh_token", func(t *TokenPair) any { return &t.RefreshToken }},
+	{"token_type", func(t *TokenPair) any { return &t.TokenType }},
+	{"expires_in", func(t *TokenPair) any { return &t.ExpiresIn }},
+	{"expires_at", func(t *TokenPair) any { return &t.ExpiresAt }},
+	{"issued_at", func(t *TokenPair) any { return &t.IssuedAt }},
+	{"refresh_at", func(t *TokenPair) any { return &t.RefreshAt }},
+	{"refresh_expires_at", func(t *TokenPair) any { return &t.RefreshExpiresAt }},
+	{"scope", func(t *TokenPair) any { return &t.Scope }},
+	{"id_token", func(t *TokenPair) any { return &t.IDToken }},
+	{"grant_type", func(t *TokenPair) any { return &t.GrantType }},
+	{"clock_skew", func(t *TokenPair) any { return &t.Skew }},
+	{"dpop_key", func(t *TokenPair) any { return &t.DPoPKey }},
 }
 
-var storedNames = []string{
-	"access_token", "refresh_token", "token_type", "expires_in", "expires_at",
-	"issued_at", "refresh_at", "refresh_expires_at", "scope", "id_token", "grant_type", "clock_skew", "dpop_key",
-	"expiry", // x/oauth2's expires_at, which is read and not written
+// storedNames are the names of storedFields, and one that is read and not written: x/oauth2's
+// expires_at.
+var storedNames = func() []string {
+	names := []string{"expiry"}
+	for _, f := range storedFields {
+		names = append(names, f.name)
+	}
+	return names
+}()
+
+// stored returns what is written for the field that of points to, and false if that is
+// nothing.
+func stored(of any) (any, bool) {
+	switch f := of.(type) {
+	case *string:
+		return *f, *f != ""
+	case *int64:
+		return *f, *f != 0
+	case *time.Time:
+		return f.Round(0).UTC(), !f.IsZero()
+	case *time.Duration: // in seconds
+		return int64(*f / time.Second), *f/time.Second != 0
+	case *DPoPKey:
+		return *f, !f.IsZero()
+	}
+	panic("oauth: a stored field has no form") // never happens: see storedFields
+}
+
+// restore sets the field that of points to from the one of this name. Only a key that
+// cannot be read is an error.
+func restore(of any, fields member.Fields, name string) error {
+	switch f := of.(type) {
+	case *string:
+		*f = fields.Text(name)
+	case *int64:
+		*f, _ = fields.Seconds(name)
+	case *time.Time:
+		*f = fields.Time(name)
+	case *time.Duration:
+		if n, _ := fields.Seconds(name); lifetime.Believable(max(n, -n)) {
+			*f = time.Duration(n) * time.Second
+		}
+	case *DPoPKey:
+		if raw, found := fields[name]; found {
+			return f.UnmarshalJSON(raw)
+		}
+	}
+	return nil
 }
 
 // MarshalJSON writes the pair for storage, tokens included: one object with the
 // fields of RFC 6749, the absolute times in RFC 3339, and Extra beside them.
 func (t TokenPair) MarshalJSON() ([]byte, error) {
-	known, err := json.Marshal(storedPair{
-		AccessToken:      t.AccessToken,
-		RefreshToken:     t.RefreshToken,
-		TokenType:        t.TokenType,
-		ExpiresIn:        t.ExpiresIn,
-		ExpiresAt:        timeOrNil(t.ExpiresAt),
-		IssuedAt:         timeOrNil(t.IssuedAt),
-		RefreshAt:        timeOrNil(t.RefreshAt),
-		RefreshExpiresAt: timeOrNil(t.RefreshExpiresAt),
-		Scope:            t.Scope,
-		IDToken:          t.IDToken,
-		GrantType:        t.GrantType,
-		ClockSkew:        int64(t.Skew / time.Second),
-		DPoPKey:          t.DPoPKey,
-	})
-	if err != nil || len(t.Extra) == 0 {
-		return known, err
+	members := make(map[string]any, len(storedFields)+len(t.Extra))
+	for name, raw := range t.Extra {
+		if !slices.Contains(storedNames, name) { // none of ours can be shadowed by an extra one
+			members[name] = raw
+		}
 	}
-	fields := make(map[string]json.RawMessage, len(t.Extra)+len(storedNames))
-	for k, v := range t.Extra {
-		fields[k] = v
+	for _, f := range storedFields {
+		if value, written := stored(f.of(&t)); written || f.name == "access_token" {
+			members[f.name] = value
+		}
 	}
-	for _, k := range storedNames {
-		delete(fields, k) // a field of ours cannot be shadowed by an extra one
-	}
-	if err := json.Unmarshal(known, &fields); err != nil {
-		return nil, err
-	}
-	return json.Marshal(fields)
+	return json.Marshal(members)
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote, and pairs that another program saved: tokens
@@ -79,127 +107,28 @@ func (t TokenPair) MarshalJSON() ([]byte, error) {
 // fatal. Fields it does not know go to Extra. Without an access token it fails, naming no content, and so
 // it does with a DPoP key that it cannot read: to go on without would lose it.
 func (t *TokenPair) UnmarshalJSON(data []byte) error {
-	fields := rawjson.Object(data)
+	fields := member.Object(data)
 	if fields == nil {
 		return errors.New("oauth: stored token pair is not a JSON object")
 	}
-	foreign := timeField(fields, "issued_at").IsZero() // MarshalJSON writes what an answer was sent at
+	foreign := fields.Time("issued_at").IsZero() // MarshalJSON writes what an answer was sent at
 	if foreign {
 		foreignNames(fields)
 	}
-	p := TokenPair{
-		AccessToken:      textField(fields, "access_token"),
-		RefreshToken:     textField(fields, "refresh_token"),
-		TokenType:        textField(fields, "token_type"),
-		ExpiresAt:        timeField(fields, "expires_at"),
-		IssuedAt:         timeField(fields, "issued_at"),
-		RefreshAt:        timeField(fields, "refresh_at"),
-		RefreshExpiresAt: timeField(fields, "refresh_expires_at"),
-		Scope:            scopeField(fields),
-		IDToken:          textField(fields, "id_token"),
-		GrantType:        textField(fields, "grant_type"),
+	var p TokenPair
+	for _, f := range storedFields {
+		if err := restore(f.of(&p), fields, f.name); err != nil {
+			return err
+		}
 	}
+	p.Scope = fields.Scope() // a list, too
 	if foreign {
 		p.readForeign(fields)
-	}
-	p.ExpiresIn, _ = secondsField(fields, "expires_in")
-	if skew, _ := secondsField(fields, "clock_skew"); believable(max(skew, -skew)) {
-		p.Skew = time.Duration(skew) * time.Second
 	}
 	if p.AccessToken == "" && p.RefreshToken == "" {
 		return errors.New("oauth: stored token pair has no token")
 	}
-	if raw, found := fields["dpop_key"]; found {
-		if err := p.DPoPKey.UnmarshalJSON(raw); err != nil {
-			return err
-		}
-	}
-	p.Extra = without(fields, storedNames)
+	p.Extra = fields.Without(storedNames)
 	*t = p
 	return nil
-}
-
-func timeOrNil(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.Round(0).UTC()
-	return &t
-}
-
-// without returns the fields not named in known, or nil if there are none. They
-// have memory of their own: they are kept, and what they were read from is not.
-func without(fields map[string]json.RawMessage, known []string) map[string]json.RawMessage {
-	for _, k := range known {
-		delete(fields, k)
-	}
-	if len(fields) == 0 {
-		return nil
-	}
-	for k, v := range fields {
-		fields[k] = bytes.Clone(v)
-	}
-	return fields
-}
-
-// textField returns a string field, or "" if it is absent or of another type.
-func textField(fields map[string]json.RawMessage, name string) string {
-	return rawjson.Text(fields[name])
-}
-
-// scopeField reads scope as the space-separated string of RFC 6749 section 3.3
-// or as the array of strings that some servers send.
-func scopeField(fields map[string]json.RawMessage) string {
-	if s := textField(fields, "scope"); s != "" {
-		return s
-	}
-	raw, found := fields["scope"]
-	var list []string
-	if !found || json.Unmarshal(raw, &list) != nil {
-		return ""
-	}
-	return strings.Join(list, " ")
-}
-
-func timeField(fields map[string]json.RawMessage, name string) time.Time {
-	var t time.Time
-	if raw, found := fields[name]; !found || json.Unmarshal(raw, &t) != nil {
-		return time.Time{}
-	}
-	if year := t.UTC().Year(); year < 1 || year > 9999 {
-		return time.Time{} // an offset can lead where no time can be written
-	}
-	return t
-}
-
-// secondsField reads a number of seconds, as secondsValue does. It reports false
-// when the field is absent or not a number.
-func secondsField(fields map[string]json.RawMessage, name string) (int64, bool) {
-	raw, found := fields[name]
-	if !found {
-		return 0, false
-	}
-	return secondsValue(raw)
-}
-
-// secondsValue reads an integer, a float, either of them as a string, or a list of one
-// such. Fractions are dropped, values beyond int64 saturate. It reports false for
-// anything else.
-func secondsValue(raw json.RawMessage) (int64, bool) {
-	raw = onlyOne(raw)
-	text := strings.TrimSpace(cmp.Or(rawjson.Text(raw), string(raw)))
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return n, true
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if (err != nil && !errors.Is(err, strconv.ErrRange)) || math.IsNaN(f) {
-		return 0, false
-	}
-	switch {
-	case f >= math.MaxInt64:
-		return math.MaxInt64, true
-	case f <= math.MinInt64:
-		return math.MinInt64, true
-	}
-	return int64(f), true
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 	"golang.org/x/oauth2"
 )
 
@@ -85,14 +87,10 @@ func (t *TokenPair) Type() string {
 	switch {
 	case strings.EqualFold(kind, "DPoP"):
 		return "DPoP"
-	case strings.EqualFold(kind, "mac"), strings.EqualFold(kind, "hmac"), hasPrefixFold(kind, "mac-"), hasPrefixFold(kind, "hmac-"):
+	case strings.EqualFold(kind, "mac"), strings.EqualFold(kind, "hmac"), member.HasPrefixFold(kind, "mac-"), member.HasPrefixFold(kind, "hmac-"):
 		return t.TokenType
 	}
 	return "Bearer"
-}
-
-func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 // Lifetime returns how long the access token was good for when it was issued,
@@ -183,9 +181,9 @@ func endOf(tok *oauth2.Token) time.Time {
 func (t TokenPair) String() string {
 	var b strings.Builder
 	b.WriteString("oauth.TokenPair{access:")
-	b.WriteString(presence(t.AccessToken))
+	b.WriteString(wire.Presence(t.AccessToken))
 	b.WriteString(" refresh:")
-	b.WriteString(presence(t.RefreshToken))
+	b.WriteString(wire.Presence(t.RefreshToken))
 	if !t.ExpiresAt.IsZero() {
 		b.WriteString(" expires:")
 		b.WriteString(t.ExpiresAt.UTC().Format(time.RFC3339))
@@ -200,16 +198,8 @@ func (t TokenPair) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, t.Stri
 // LogValue implements slog.LogValuer: a group without the tokens.
 func (t TokenPair) LogValue() slog.Value {
 	return slog.GroupValue(
-		slog.String("access", presence(t.AccessToken)),
-		slog.String("refresh", presence(t.RefreshToken)),
+		slog.String("access", wire.Presence(t.AccessToken)),
+		slog.String("refresh", wire.Presence(t.RefreshToken)),
 		slog.Time("expires", t.ExpiresAt),
 	)
-}
-
-// presence says whether a secret is there, and nothing else about it.
-func presence(secret string) string {
-	if secret == "" {
-		return "none"
-	}
-	return "[redacted]"
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/register"
 )
 
 // secret is planted wherever a secret can be, and searched in whatever is
@@ -62,9 +63,12 @@ func secretPair() *oauth.TokenPair {
 func printables(t *testing.T) map[string]any {
 	t.Helper()
 	pair := secretPair()
-	cfg := oauth.Config{ClientID: "id", ClientSecret: secret, TokenURL: "https://auth.test/token?key=" + secret, AuthURL: "https://auth.test/auth", RedirectURL: "https://app.test/cb"}
+	cfg := oauth.Config{ClientID: "id", TokenURL: "https://auth.test/token?key=" + secret, AuthURL: "https://auth.test/auth", RedirectURL: "https://app.test/cb"}
 	key := ed25519.NewKeyFromSeed(fmt.Appendf(nil, "%-32.32s", secret)) // of which the seed is a part
-	cfg.ClientKey, cfg.ClientKeyID, cfg.ClientCertificate = key, secret, &tls.Certificate{Certificate: [][]byte{[]byte(secret)}, PrivateKey: key}
+	cert := &tls.Certificate{Certificate: [][]byte{[]byte(secret)}, PrivateKey: key}
+	cfg.ClientAuth = oauth.PrivateKeyJWT(oauth.AssertionKey{Signer: key, KeyID: secret}).Presenting(cert)
+	bySecret := cfg
+	bySecret.ClientAuth, bySecret.ClientSecret = oauth.SecretPost(secret), secret
 	client := oauth.NewClient(cfg)
 	login, err := client.AuthCodeURL()
 	if err != nil {
@@ -75,8 +79,9 @@ func printables(t *testing.T) map[string]any {
 	return map[string]any{
 		"pair": *pair, "pair pointer": pair,
 		"config": cfg, "config pointer": &cfg, "client": client,
+		"authentication": cfg.ClientAuth, "by secret": bySecret.ClientAuth, "config with a secret": bySecret,
 		"login": *login, "login pointer": login,
-		"registration":   oauth.Registration{ClientID: "id", ClientSecret: secret, AccessToken: secret},
+		"registration":   register.Registration{ClientID: "id", ClientSecret: secret, AccessToken: secret},
 		"logout":         oauth.LogoutRequest{URL: "https://auth.test/logout?id_token_hint=" + secret, State: secret},
 		"token exchange": oauth.TokenExchange{SubjectToken: secret, ActorToken: secret},
 		"device code":    *code, "device code pointer": code,

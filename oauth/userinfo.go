@@ -6,9 +6,9 @@ import (
 	"errors"
 	"mime"
 	"net/http"
-)
 
-const opUserinfo = "userinfo"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
+)
 
 // Userinfo is what the server tells about the person who logged in (OpenID
 // Connect Core section 5.3.2). All but Subject may be missing.
@@ -35,10 +35,10 @@ type Userinfo struct {
 // rejected access token is [ErrTransient] with Status 401. Signed answers are not
 // supported ([ErrMisconfigured]). t is not modified. Safe for concurrent use.
 func (c *Client) Userinfo(ctx context.Context, t *TokenPair) (*Userinfo, error) {
-	if err := c.ready(opUserinfo, "Config.UserinfoURL", c.cfg.UserinfoURL); err != nil {
+	if err := c.ready(opUserinfo, "Endpoints.Userinfo", c.cfg.Endpoints.Userinfo); err != nil {
 		return nil, err
 	}
-	a, fail := c.present(ctx, opUserinfo, c.cfg.UserinfoURL, t)
+	a, fail := c.present(ctx, opUserinfo, c.cfg.Endpoints.Userinfo, t)
 	if fail != nil {
 		return nil, fail
 	}
@@ -56,36 +56,29 @@ var (
 
 // judgeUserinfo reads the answer: exactly one of result and error. subject is the
 // one expected, or empty if any will do.
-func judgeUserinfo(a answer, subject string) (*Userinfo, *Error) {
-	fields := a.fields()
+func judgeUserinfo(a *wire.Answer, subject string) (*Userinfo, *Error) {
+	fields := a.Fields()
 	info := &Userinfo{
-		Subject:           textField(fields, "sub"),
-		Name:              textField(fields, "name"),
-		PreferredUsername: textField(fields, "preferred_username"),
-		Email:             textField(fields, "email"),
+		Subject:           fields.Text("sub"),
+		Name:              fields.Text("name"),
+		PreferredUsername: fields.Text("preferred_username"),
+		Email:             fields.Text("email"),
 		Claims:            fields,
 	}
 	_ = json.Unmarshal(fields["email_verified"], &info.EmailVerified) // anything but true is false
 	switch {
-	case isSuccess(a.status) && info.Subject != "" && (subject == "" || info.Subject == subject):
+	case wire.IsSuccess(a.Status) && info.Subject != "" && (subject == "" || info.Subject == subject):
 		return info, nil
-	case isSuccess(a.status) && info.Subject != "":
-		return nil, &Error{Op: a.op, Kind: ErrMisconfigured, Status: a.status, Sent: true, Err: errOtherSubject}
+	case wire.IsSuccess(a.Status) && info.Subject != "":
+		return nil, &Error{Op: a.Op, Kind: ErrMisconfigured, Status: a.Status, Sent: true, Err: errOtherSubject}
 	}
-	fail := a.inquiryFailure(fields)
-	if a.status == http.StatusUnauthorized {
-		a.explainRejection(fail)
+	fail := (*Error)(a.InquiryFailure(fields))
+	if a.Status == http.StatusUnauthorized {
+		explainRejection(a, fail)
 	}
-	if kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type")); isSuccess(a.status) && kind == "application/jwt" {
+	if kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); wire.IsSuccess(a.Status) && kind == "application/jwt" {
 		fail.Kind, fail.Err = ErrMisconfigured, errSignedUserinfo
 		fail.Hint = "register the client for plain JSON userinfo"
 	}
 	return nil, fail
-}
-
-// idTokenSubject returns the subject of an ID token, or "". The token came over
-// TLS from the token endpoint, which OpenID Connect Core section 3.1.3.7 accepts
-// in place of checking its signature.
-func idTokenSubject(idToken string) string {
-	return subjectOf(idToken).name
 }

@@ -1,6 +1,6 @@
 package oauth
 
-import "errors"
+import "github.com/evertoken/evertoken/oauth/internal/wire"
 
 // A Verdict is what an error says about the session whose tokens were in the
 // request. Only VerdictEnded ends one. See docs/verdicts.md for which answer is
@@ -44,43 +44,11 @@ func (v Verdict) String() string {
 
 // Verdict returns what e says about the session. It goes by e's fields alone, so
 // that it also serves for errors that another Refresher makes.
-func (e *Error) Verdict() Verdict {
-	m := meaningOf(e.Op, e.Code)
-	switch {
-	case e.Kind == ErrLoginRequired:
-		return VerdictEnded
-	case errors.Is(e.Err, ErrUnreadAnswer):
-		return VerdictUnread
-	case e.Kind == ErrMisconfigured && (m.verdict == VerdictClient || saysClient(e.Err)):
-		return VerdictClient
-	case e.Kind == ErrMisconfigured && (e.Status < 400 || !e.Sent || m.verdict == VerdictSettings):
-		return VerdictSettings
-	case !e.Sent, errors.Is(e.Err, errTrouble), m.kind == ErrTransient:
-		return VerdictTrouble
-	case e.Status == 0:
-		return VerdictUnknown
-	}
-	return e.answered()
-}
-
-// answered is Verdict for an answer that neither words nor kind have decided.
-func (e *Error) answered() Verdict {
-	switch {
-	case isSuccess(e.Status) && e.Code == "" && !errors.Is(e.Err, ErrNoToken):
-		return VerdictUnknown
-	case e.Page:
-		return VerdictTrouble
-	case isSuccess(e.Status), isRefusal(e.Status):
-		return VerdictUnclear
-	}
-	return VerdictTrouble
-}
-
-func saysClient(err error) bool {
-	return errors.Is(err, ErrClientRefused) || errors.Is(err, ErrClientSecretExpired)
-}
+func (e *Error) Verdict() Verdict { return Verdict((*wire.Failure)(e).Verdict()) }
 
 // EndsSession reports whether an error code is one of the closed list of words by
-// which servers end sessions, in whatever case it is spelled. A [Dialect] has a list
-// of its own.
-func EndsSession(code string) bool { return meaningOf(opRefresh, code).verdict == VerdictEnded }
+// which servers end sessions, in whatever case it is spelled. A dialect.Dialect has a
+// list of its own.
+func EndsSession(code string) bool {
+	return wire.MeaningOf(opRefresh, code).Verdict == wire.VerdictEnded
+}

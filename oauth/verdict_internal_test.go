@@ -44,7 +44,7 @@ func TestVerdictGoesByAnErrorsFields(t *testing.T) {
 func TestEndCodesAreHeardAtARefreshAlone(t *testing.T) {
 	for op, want := range map[string]error{opRefresh: ErrLoginRequired, opExchange: ErrTransient} {
 		a := answered(op, http.StatusBadRequest, oauthError("Session-Over"))
-		a.settings = &answerSettings{endCodes: []string{"session_over"}}
+		a.Settings.EndCodes = []string{"session_over"}
 		if _, fail := judge(a); fail.Kind != want {
 			t.Errorf("%s: %v; want %v", op, fail, want)
 		}

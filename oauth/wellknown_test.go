@@ -8,6 +8,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/register"
 )
 
 func TestDiscoverTakesAWellKnownAddressForItsIssuer(t *testing.T) {
@@ -61,14 +62,14 @@ func TestIssuerOfAWellKnownAddressMayEndInASlash(t *testing.T) {
 		t.Errorf("an issuer that was named without the slash: %v; want ErrMisconfigured", err)
 	}
 	other := strings.Replace(goodMeta, `"https://auth.test"`, `"https://other.test"`, 1)
-	if _, err := ask(openid, other); !errors.Is(err, oauth.ErrMisconfigured) || !strings.Contains(err.Error(), `asked was "https://auth.test"`) {
+	if _, err := ask(openid, other); !errors.Is(err, oauth.ErrMisconfigured) || !strings.Contains(err.Error(), `want "https://auth.test"`) {
 		t.Errorf("another issuer's document: %v; want ErrMisconfigured", err)
 	}
 }
 
 func TestRegistrationTakesAWellKnownAddressToo(t *testing.T) {
 	s := oauthtest.New(oauthtest.Config{IssuerPath: "/tenant"})
-	r, err := oauth.Register(t.Context(), s.Issuer()+"/.well-known/openid-configuration", oauth.ClientMetadata{}, oauth.Config{HTTPClient: s.Client()})
+	r, err := register.Client(t.Context(), s.Issuer()+"/.well-known/openid-configuration", register.Metadata{}, oauth.Config{HTTPClient: s.Client()})
 	if err != nil || r.Issuer != s.Issuer() {
 		t.Errorf("got %v, %v; want a client of %s", r, err, s.Issuer())
 	}

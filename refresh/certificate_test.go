@@ -67,7 +67,7 @@ func newBoundFixture(t *testing.T) *boundFixture {
 // client authenticates by a certificate.
 func (f *boundFixture) client(cert int) *oauth.Client {
 	cfg := f.server.OAuthConfig()
-	cfg.ClientAuth, cfg.ClientCertificate = oauth.AuthSelfSignedMTLS, f.certs[cert]
+	cfg.ClientAuth = oauth.SelfSignedTLSClientAuth(f.certs[cert])
 	return oauth.NewClient(cfg)
 }
 

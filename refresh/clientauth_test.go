@@ -48,7 +48,7 @@ func TestSessionOfAClientWithAKeyLives(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg := s.OAuthConfig()
-		cfg.ClientKey = key
+		cfg.ClientAuth = oauth.PrivateKeyJWT(oauth.AssertionKey{Signer: key})
 		m := refresh.NewManager(refresh.Config{
 			OAuthClient: oauth.NewClient(cfg), Store: new(tokenstore.Memory),
 			OnRefreshFail: func(err error) bool { t.Errorf("login asked for: %v", err); return false },
@@ -112,7 +112,7 @@ func TestExpiredClientSecretIsNoVerdictOnTheSession(t *testing.T) {
 			{ID: oauthtest.DefaultClientID, Secret: "s", SecretExpiresAt: end},
 		}}, told.use, func(cfg *refresh.Config) {
 			client := cfg.OAuthClient.(*oauth.Client).Config()
-			client.ClientSecret, client.ClientAuth, client.ClientSecretExpiresAt = "s", oauth.AuthBasic, end
+			client.ClientAuth = oauth.SecretBasic("s").Until(end)
 			cfg.OAuthClient = oauth.NewClient(client)
 		}).start(t)
 		time.Sleep(time.Hour - time.Second)

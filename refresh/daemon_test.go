@@ -320,7 +320,7 @@ func TestF88_NothingIsHandedOverBeforeTheFirstPair(t *testing.T) {
 
 // A revoker ends at the server what it has obtained.
 type revoker struct {
-	*oauth.ClientCredentialsRefresher
+	*oauth.GrantRefresher
 	client *oauth.Client
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/evertoken/evertoken/internal/authserver/refreshtokens"
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/dialect"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -19,7 +20,7 @@ import (
 type backendCase struct {
 	name    string
 	backend oauthtest.Backend
-	dialect oauth.Dialect
+	dialect dialect.Dialect
 	server  oauthtest.Config
 	// reason is what a session that was ended is refused with.
 	reason error
@@ -30,29 +31,29 @@ type backendCase struct {
 }
 
 func backendCases() []backendCase {
-	form := oauth.GinJWTDialect()
-	form.Refresh.Encoding = oauth.EncodeForm
+	form := dialect.GinJWT()
+	form.Refresh.Encoding = dialect.EncodeForm
 	noReuse := oauthtest.Config{NoReuseDetection: true}
 	return []backendCase{
-		{name: "kratos", backend: oauthtest.KratosBackend, dialect: oauth.KratosDialect(),
+		{name: "kratos", backend: oauthtest.KratosBackend, dialect: dialect.Kratos(),
 			server: oauthtest.Config{JWTRefreshTokens: true}, reason: oauth.ErrTokenInvalid},
-		{name: "sanic-jwt", backend: oauthtest.SanicJWTBackend, dialect: oauth.SanicJWTDialect(), reason: oauth.ErrTokenInvalid, keeps: true},
-		{name: "gin-jwt by JSON", backend: oauthtest.GinJWTBackend, dialect: oauth.GinJWTDialect(), server: noReuse, reason: oauth.ErrTokenInvalid, hesitates: true},
+		{name: "sanic-jwt", backend: oauthtest.SanicJWTBackend, dialect: dialect.SanicJWT(), reason: oauth.ErrTokenInvalid, keeps: true},
+		{name: "gin-jwt by JSON", backend: oauthtest.GinJWTBackend, dialect: dialect.GinJWT(), server: noReuse, reason: oauth.ErrTokenInvalid, hesitates: true},
 		{name: "gin-jwt by form", backend: oauthtest.GinJWTBackend, dialect: form, server: noReuse, reason: oauth.ErrTokenInvalid, hesitates: true},
-		{name: "gin-jwt by cookie", backend: oauthtest.GinJWTBackend, dialect: oauth.GinJWTDialect().InCookie("refresh_token"), server: noReuse,
+		{name: "gin-jwt by cookie", backend: oauthtest.GinJWTBackend, dialect: dialect.GinJWT().InCookie("refresh_token"), server: noReuse,
 			reason: oauth.ErrTokenInvalid, hesitates: true},
-		{name: "aspnet", backend: oauthtest.ASPNETBackend, dialect: oauth.ASPNETDialect(), reason: oauth.ErrTokenInvalid, hesitates: true},
-		{name: "aspnet without rotation", backend: oauthtest.ASPNETBackend, dialect: oauth.ASPNETDialect(),
+		{name: "aspnet", backend: oauthtest.ASPNETBackend, dialect: dialect.ASPNET(), reason: oauth.ErrTokenInvalid, hesitates: true},
+		{name: "aspnet without rotation", backend: oauthtest.ASPNETBackend, dialect: dialect.ASPNET(),
 			server: oauthtest.Config{NoRotation: true}, reason: oauth.ErrTokenInvalid, hesitates: true, keeps: true},
-		{name: "cookie", backend: oauthtest.CookieBackend, dialect: oauth.CookieDialect(), reason: oauth.ErrTokenInvalid, hesitates: true},
+		{name: "cookie", backend: oauthtest.CookieBackend, dialect: dialect.Cookie(), reason: oauth.ErrTokenInvalid, hesitates: true},
 	}
 }
 
 // newBackendFixture logs alice in at the backend and starts a manager.
-func newBackendFixture(t *testing.T, b backendCase, edits ...func(*refresh.Config)) (*fixture, *oauth.DialectClient) {
+func newBackendFixture(t *testing.T, b backendCase, edits ...func(*refresh.Config)) (*fixture, *dialect.Client) {
 	t.Helper()
 	f := &fixture{server: oauthtest.New(b.server), store: new(tokenstore.Memory), events: new(recorder)}
-	client := oauth.NewDialectClient(b.dialect, f.server.DialectConfig(b.backend))
+	client := dialect.NewClient(b.dialect, f.server.DialectConfig(b.backend))
 	var err error
 	if f.first, err = client.Login(t.Context(), "alice", "wonderland"); err != nil {
 		t.Fatal(err)

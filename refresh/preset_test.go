@@ -8,6 +8,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/preset"
 	"github.com/evertoken/evertoken/refresh"
 )
 
@@ -22,13 +23,13 @@ var presets = []struct {
 	server  oauthtest.Config
 	without error // what a client without the preset meets, in a year
 }{
-	{"Entra ID, scope", oauth.PresetEntraID(),
+	{"Entra ID, scope", preset.EntraID(),
 		oauthtest.Config{ScopeOnRefresh: true, AccessTokenLifetime: day, RefreshTokenLifetime: 90 * day}, refresh.ErrSuspected},
-	{"Entra ID, idle", oauth.PresetEntraID(),
+	{"Entra ID, idle", preset.EntraID(),
 		oauthtest.Config{AccessTokenLifetime: 120 * day, RefreshTokenLifetime: 90 * day, NoReuseDetection: true}, oauth.ErrLoginRequired},
-	{"Google", oauth.PresetGoogle(), oauthtest.Config{
+	{"Google", preset.Google(), oauthtest.Config{
 		AccessTokenLifetime: 200 * day, RefreshTokenLifetime: 180 * day, NoRotation: true, SlidingRefresh: true}, oauth.ErrLoginRequired},
-	{"Atlassian", oauth.PresetAtlassian(), oauthtest.Config{
+	{"Atlassian", preset.Atlassian(), oauthtest.Config{
 		AccessTokenLifetime: 100 * day, RefreshTokenLifetime: 90 * day, Grace: 10 * time.Minute}, oauth.ErrLoginRequired},
 }
 

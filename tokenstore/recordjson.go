@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/oauth"
 )
 
@@ -112,8 +113,8 @@ func (r *Record) checkTokens() error {
 // It fails with [ErrNewerFormat] for a format beyond this version's, and with
 // another error for what holds no record. Errors quote no content.
 func (r *Record) UnmarshalJSON(data []byte) error {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil || fields == nil {
+	fields := member.Object(data)
+	if fields == nil {
 		return errors.New("tokenstore: it is not a JSON object")
 	}
 	if err := checkFormat(fields["format"]); err != nil {
@@ -126,8 +127,8 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 		Dead:        markField(fields["dead"]),
 		NotBefore:   timeField(fields["not_before"]),
 		RefreshedAt: timeField(fields["refreshed_at"]),
-		RefreshedBy: field[string](fields["refreshed_by"]),
-		Ancestors:   field[[]string](fields["ancestors"]),
+		RefreshedBy: member.Text(fields["refreshed_by"]),
+		Ancestors:   member.Texts(fields["ancestors"]),
 	}
 	if err := rec.readTokens(fields); err != nil {
 		return err

@@ -173,7 +173,6 @@ func (c *loginCmd) known(old *profile.Profile) *profile.Profile {
 func (c *loginCmd) connect(ctx context.Context, a *app, p *profile.Profile, m profile.Manners) (*oauth.Client, string, error) {
 	cfg := oauth.Config{
 		ClientID:      cmp.Or(c.ClientID, p.ClientID),
-		ClientAuth:    cmp.Or(oauth.ClientAuth(c.ClientAuth), p.ClientAuth),
 		AuthURL:       c.AuthURL,
 		TokenURL:      c.TokenURL,
 		DeviceAuthURL: c.DeviceAuthURL,
@@ -185,10 +184,11 @@ func (c *loginCmd) connect(ctx context.Context, a *app, p *profile.Profile, m pr
 	}
 	m.Apply(&cfg)
 	secretFile := cmp.Or(c.SecretFile, p.SecretFile)
-	var err error
-	if cfg.ClientSecret, err = profile.ReadSecret(secretFile); err != nil {
+	secret, err := profile.ReadSecret(secretFile)
+	if err != nil {
 		return nil, "", err
 	}
+	profile.Authenticate(&cfg, cmp.Or(c.ClientAuth, p.ClientAuth), secret)
 	if c.NoBrowser {
 		cfg.OpenBrowser = func(context.Context, string) error { return nil }
 	}

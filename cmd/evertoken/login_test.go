@@ -14,7 +14,7 @@ import (
 
 func TestProfileRemembersAllOfItsClient(t *testing.T) {
 	want := &profile.Profile{
-		Format: profile.Format, Issuer: "https://x", ClientID: "id", ClientAuth: oauth.AuthNone,
+		Format: profile.Format, Issuer: "https://x", ClientID: "id", ClientAuth: "none",
 		AuthURL: "https://x/a", TokenURL: "https://x/t", DeviceAuthURL: "https://x/d", RevocationURL: "https://x/r",
 		RedirectURL: "http://127.0.0.1:1/", Scopes: []string{"openid"}, AuthParams: url.Values{"prompt": {"consent"}}, RequireIss: true,
 	}

@@ -188,7 +188,7 @@ func (a *app) endOld(ctx context.Context, old *profile.Profile, replaced *tokens
 // token instead would not do: at some servers that counts as reuse once it is
 // revoked.
 func rejected(ctx context.Context, client *oauth.Client, pair *oauth.TokenPair) bool {
-	if cfg := client.Config(); cfg.UserinfoURL == "" || !isOpenID(pair, cfg.Scopes) {
+	if cfg := client.Config(); cfg.Endpoints.Userinfo == "" || !isOpenID(pair, cfg.Scopes) {
 		return false
 	}
 	_, err := client.Userinfo(ctx, pair)

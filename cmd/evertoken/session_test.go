@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +109,7 @@ func TestProfileRoundTripsWithoutTheSecret(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("hush-hush\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg := oauth.Config{Issuer: "https://i", ClientID: "id", ClientSecret: "hush-hush", ClientAuth: oauth.AuthPost,
+	cfg := oauth.Config{Issuer: "https://i", ClientID: "id", ClientAuth: oauth.SecretPost("hush-hush"),
 		AuthURL: "https://i/a", TokenURL: "https://i/t", DeviceAuthURL: "https://i/d", RevocationURL: "https://i/r",
 		RedirectURL: "http://127.0.0.1:1/cb", Scopes: []string{"a", "b"}, RequireIss: true}
 	saved := profile.Of(cfg, secret)
@@ -136,8 +137,8 @@ func TestProfileRoundTripsWithoutTheSecret(t *testing.T) {
 	}
 	want, _ := json.Marshal(profile.Of(cfg, secret))
 	have, _ := json.Marshal(profile.Of(got, secret))
-	if string(want) != string(have) || got.ClientSecret != "hush-hush" {
-		t.Errorf("loaded %s (secret read: %v); want %s", have, got.ClientSecret == "hush-hush", want)
+	if read := reflect.DeepEqual(got.ClientAuth, cfg.ClientAuth); string(want) != string(have) || !read {
+		t.Errorf("loaded %s (secret read: %v); want %s", have, read, want)
 	}
 }
 

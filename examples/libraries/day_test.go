@@ -10,6 +10,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/preset"
 	"github.com/evertoken/evertoken/refresh"
 )
 
@@ -26,15 +27,15 @@ var lives = map[time.Duration]int{2 * time.Hour: 12, 15 * time.Minute: 140}
 // newDay starts a manager for a session with access tokens of that life.
 func newDay(t *testing.T, life time.Duration) day {
 	t.Helper()
-	cfg := oauthtest.Like(oauth.PresetGitLab())
-	cfg.AccessTokenLifetime = life
+	cfg := oauthtest.Like(preset.GitLab())
+	cfg.AccessTokenLifetime, cfg.RevokeOldAccess = life, true
 	d := day{server: oauthtest.New(cfg)}
 	pair, err := d.server.Login("alice")
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := d.server.OAuthConfig()
-	client.Preset = oauth.PresetGitLab()
+	client.Preset = preset.GitLab()
 	d.Manager = refresh.NewManager(refresh.Config{OAuthClient: oauth.NewClient(client)})
 	if err := d.Start(t.Context(), pair); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write api/*.txt instead of comparing")
 
 // public lists the packages whose exported names are a promise.
 var public = []string{
-	"oauth", "oauth/oauthtest", "oauth/oidc", "refresh",
+	"oauth", "oauth/dialect", "oauth/oauthtest", "oauth/oidc", "oauth/preset", "oauth/register", "refresh",
 	"tokenstore", "tokenstore/keyring", "tokenstore/redisstore", "tokenstore/refreshtoken", "tokenstore/sqlstore", "tokenstore/storetest",
 }
 

@@ -3,7 +3,7 @@
 // behind a notice of the server's interpreter, inside an array or a JSON string, in
 // base64, with more text behind it, cut off, or sent as a form.
 //
-// What strict JSON is, is read as rawjson reads it. The rest is left to decoders
+// What strict JSON is, is read as encoding/json reads it. The rest is left to decoders
 // that others keep: hujson, encoding/json and net/url. The package only finds where
 // they have to begin.
 package lenient
@@ -16,7 +16,7 @@ import (
 
 	"github.com/tailscale/hujson"
 
-	"github.com/evertoken/evertoken/internal/rawjson"
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 // An Object is what stands in an answer. The zero value is none.
@@ -24,7 +24,7 @@ type Object struct {
 	// Members are those that stand whole in the answer, nil without an object. Of
 	// members with one name the last counts, as in encoding/json. They may share
 	// memory with the answer.
-	Members map[string]json.RawMessage
+	Members member.Fields
 	// Closed says that the end of the object was seen. If not, members may be
 	// missing: those that stood behind the cut, or behind what cannot be read.
 	Closed bool
@@ -51,7 +51,7 @@ const (
 // has tokens too. A web page has none, whatever its scripts hold: what is
 // meant for a page may be another session's. It takes time in proportion to body.
 func Read(body []byte, contentType string, complete bool) Object {
-	if members := rawjson.Object(body); members != nil {
+	if members := member.Object(body); members != nil {
 		return Object{Members: members, Closed: true}
 	}
 	text := unwrap(decode(body))
@@ -68,7 +68,7 @@ func Read(body []byte, contentType string, complete bool) Object {
 // string with JSON in it, as far as it stands in the answer.
 func (o Object) Child(name string) Object {
 	raw, found := o.Members[name]
-	switch text := rawjson.Text(raw); {
+	switch text := member.Text(raw); {
 	case !found && o.cutName == name:
 		return find(unwrap(o.cut))
 	case text != "":
@@ -143,10 +143,10 @@ func parse(text []byte) (Object, int) {
 	if n := len(whole) - 1; !o.Closed && n >= 0 && isCut(whole[n].Value, text) {
 		whole = whole[:n]
 	}
-	o.Members = make(map[string]json.RawMessage, len(whole))
+	o.Members = make(member.Fields, len(whole))
 	for _, m := range whole {
 		name, _ := m.Name.Value.(hujson.Literal)
-		o.Members[rawjson.Text(json.RawMessage(name))] = standard(m.Value)
+		o.Members[member.Text(json.RawMessage(name))] = standard(m.Value)
 	}
 	if o.Closed {
 		return o, value.EndOffset

@@ -2,7 +2,7 @@ package oauthtest
 
 import (
 	"github.com/evertoken/evertoken/internal/authserver/backend"
-	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/dialect"
 )
 
 // A Backend is a home-grown JSON backend that the server plays beside its OAuth
@@ -12,25 +12,25 @@ import (
 type Backend string
 
 const (
-	// KratosBackend speaks oauth.KratosDialect. Its refresh tokens are JWTs with
+	// KratosBackend speaks dialect.Kratos. Its refresh tokens are JWTs with
 	// Config.JWTRefreshTokens.
 	KratosBackend Backend = backend.Kratos
-	// SanicJWTBackend speaks oauth.SanicJWTDialect. It never rotates.
+	// SanicJWTBackend speaks dialect.SanicJWT. It never rotates.
 	SanicJWTBackend Backend = backend.SanicJWT
-	// GinJWTBackend speaks oauth.GinJWTDialect, by JSON, form and cookie. The
+	// GinJWTBackend speaks dialect.GinJWT, by JSON, form and cookie. The
 	// original detects no reuse: see Config.NoReuseDetection. It answers every
 	// logout alike, and a token that is not live ends nothing.
 	GinJWTBackend Backend = backend.GinJWT
-	// ASPNETBackend speaks oauth.ASPNETDialect.
+	// ASPNETBackend speaks dialect.ASPNET.
 	ASPNETBackend Backend = backend.ASPNET
-	// CookieBackend speaks oauth.CookieDialect.
+	// CookieBackend speaks dialect.Cookie.
 	CookieBackend Backend = backend.Cookie
 )
 
-// DialectConfig returns a configuration for oauth.NewDialectClient to talk to b.
+// DialectConfig returns a configuration for dialect.NewClient to talk to b.
 // After New it has the in-process Client; after NewServer it uses sockets.
-func (s *Server) DialectConfig(b Backend) oauth.DialectConfig {
-	cfg := oauth.DialectConfig{BaseURL: s.Endpoint(Endpoint(b))}
+func (s *Server) DialectConfig(b Backend) dialect.Config {
+	cfg := dialect.Config{BaseURL: s.Endpoint(Endpoint(b))}
 	if s.http == nil {
 		cfg.HTTPClient = s.Client()
 	}

@@ -9,7 +9,8 @@ import "github.com/evertoken/evertoken/oauth"
 // A refresh token lives for p.RefreshIdleLimit from its last use, unannounced. What
 // p does not tell is as in a Config without it: strict, so that reuse after p.Grace
 // ends the user's sessions, and with a refresh token for every login that p has no
-// scope offline_access for. Change what the test needs in the result.
+// scope offline_access for. Change what the test needs in the result, such as
+// RevokeOldAccess, which GitHub's apps and GitLab do.
 func Like(p oauth.Preset) Config {
 	stays := p.Rotation == oauth.RotationNone
 	return Config{
@@ -18,7 +19,6 @@ func Like(p oauth.Preset) Config {
 		SlidingRefresh:       stays,
 		ScopeOnRefresh:       p.ScopeOnRefresh,
 		Grace:                p.Grace,
-		RevokeOldAccess:      p.RevokesOldAccess,
 		OfflineScope:         p.Offline.Scope == "offline_access",
 	}
 }

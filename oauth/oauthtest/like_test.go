@@ -9,6 +9,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/preset"
 )
 
 func TestLikeTakesOverWhatThePresetSays(t *testing.T) {
@@ -16,15 +17,14 @@ func TestLikeTakesOverWhatThePresetSays(t *testing.T) {
 		preset oauth.Preset
 		want   oauthtest.Config
 	}{
-		"nothing":  {oauth.Preset{}, oauthtest.Config{}},
-		"rotates":  {oauth.Preset{Rotation: oauth.RotationOnUse}, oauthtest.Config{}},
-		"stays":    {oauth.Preset{Rotation: oauth.RotationNone}, oauthtest.Config{NoRotation: true, SlidingRefresh: true}},
-		"grace":    {oauth.Preset{Grace: time.Minute}, oauthtest.Config{Grace: time.Minute}},
-		"old dies": {oauth.Preset{RevokesOldAccess: true}, oauthtest.Config{RevokeOldAccess: true}},
-		"idle":     {oauth.Preset{RefreshIdleLimit: time.Hour}, oauthtest.Config{RefreshTokenLifetime: time.Hour}},
-		"offline":  {oauth.Preset{Offline: oauth.OfflineAccess{Scope: "offline_access"}}, oauthtest.Config{OfflineScope: true}},
-		"params":   {oauth.Preset{Offline: oauth.OfflineAccess{Params: "access_type=offline"}}, oauthtest.Config{}},
-		"scope":    {oauth.Preset{ScopeOnRefresh: true}, oauthtest.Config{ScopeOnRefresh: true}},
+		"nothing": {oauth.Preset{}, oauthtest.Config{}},
+		"rotates": {oauth.Preset{Rotation: oauth.RotationOnUse}, oauthtest.Config{}},
+		"stays":   {oauth.Preset{Rotation: oauth.RotationNone}, oauthtest.Config{NoRotation: true, SlidingRefresh: true}},
+		"grace":   {oauth.Preset{Grace: time.Minute}, oauthtest.Config{Grace: time.Minute}},
+		"idle":    {oauth.Preset{RefreshIdleLimit: time.Hour}, oauthtest.Config{RefreshTokenLifetime: time.Hour}},
+		"offline": {oauth.Preset{Offline: oauth.OfflineAccess{Scope: "offline_access"}}, oauthtest.Config{OfflineScope: true}},
+		"params":  {oauth.Preset{Offline: oauth.OfflineAccess{Params: "access_type=offline"}}, oauthtest.Config{}},
+		"scope":   {oauth.Preset{ScopeOnRefresh: true}, oauthtest.Config{ScopeOnRefresh: true}},
 	} {
 		if got := oauthtest.Like(tt.preset); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v; want %+v", name, got, tt.want)
@@ -34,10 +34,10 @@ func TestLikeTakesOverWhatThePresetSays(t *testing.T) {
 
 // A program that will meet Google in production is tested against its manners.
 func ExampleLike() {
-	preset := oauth.PresetGoogle()
-	server := oauthtest.New(oauthtest.Like(preset))
+	google := preset.Google()
+	server := oauthtest.New(oauthtest.Like(google))
 	cfg := server.OAuthConfig()
-	cfg.Preset = preset
+	cfg.Preset = google
 
 	tokens, err := server.Login("alice")
 	if err != nil {

@@ -16,20 +16,22 @@ import (
 // trusts the server.
 func (s *Server) OAuthConfig() oauth.Config {
 	cfg := oauth.Config{
-		Issuer:           s.Issuer(),
-		ClientID:         s.cfg.ClientID,
-		ClientSecret:     s.engine.Clients.Own().Secret,
-		AuthURL:          s.Endpoint(AuthorizeEndpoint),
-		TokenURL:         s.Endpoint(TokenEndpoint),
-		DeviceAuthURL:    s.Endpoint(DeviceAuthorizationEndpoint),
-		RevocationURL:    s.Endpoint(RevocationEndpoint),
-		IntrospectionURL: s.Endpoint(IntrospectionEndpoint),
-		UserinfoURL:      s.Endpoint(UserinfoEndpoint),
-		PushedAuthURL:    s.Endpoint(PushedAuthorizationEndpoint),
-		EndSessionURL:    s.Endpoint(EndSessionEndpoint),
-		RegistrationURL:  s.Endpoint(RegistrationEndpoint),
-		JWKSURL:          s.Endpoint(JWKSEndpoint),
-		Scopes:           strings.Fields(s.cfg.DefaultScope),
+		Issuer:        s.Issuer(),
+		ClientID:      s.cfg.ClientID,
+		ClientSecret:  s.engine.Clients.Own().Secret,
+		AuthURL:       s.Endpoint(AuthorizeEndpoint),
+		TokenURL:      s.Endpoint(TokenEndpoint),
+		DeviceAuthURL: s.Endpoint(DeviceAuthorizationEndpoint),
+		RevocationURL: s.Endpoint(RevocationEndpoint),
+		Endpoints: oauth.Endpoints{
+			Introspection: s.Endpoint(IntrospectionEndpoint),
+			Userinfo:      s.Endpoint(UserinfoEndpoint),
+			PushedAuth:    s.Endpoint(PushedAuthorizationEndpoint),
+			EndSession:    s.Endpoint(EndSessionEndpoint),
+			Registration:  s.Endpoint(RegistrationEndpoint),
+			JWKS:          s.Endpoint(JWKSEndpoint),
+		},
+		Scopes: strings.Fields(s.cfg.DefaultScope),
 	}
 	cfg.RequirePushedAuth = s.cfg.RequirePushedAuth
 	switch {

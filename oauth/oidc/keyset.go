@@ -96,7 +96,7 @@ func since(t time.Time) time.Duration {
 func fetchKeys(ctx context.Context, check oauth.IDTokenCheck) ([]jose.JSONWebKey, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, check.JWKSURL, nil)
 	if err != nil {
-		return nil, errors.New("oidc: Config.JWKSURL is not a URL")
+		return nil, errors.New("oidc: Config.Endpoints.JWKS is not a URL")
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	hc := check.HTTPClient

@@ -14,7 +14,7 @@ import (
 var ErrSignature = errors.New("oidc: the signature is not one of the issuer's keys")
 
 // errNoKeys means that the program has not said where the keys are.
-var errNoKeys = errors.New("oidc: Config.JWKSURL is empty")
+var errNoKeys = errors.New("oidc: Config.Endpoints.JWKS is empty")
 
 // algorithms are those with a public key. None is left out for being asymmetric:
 // with "none" and HMAC, whoever has the token or the client secret could sign.

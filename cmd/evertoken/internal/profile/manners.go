@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/preset"
 )
 
 // Manners are what a server does or wants otherwise than most without saying so. A
@@ -23,16 +24,16 @@ type Manners struct {
 // presets are the services that can be named.
 var presets = map[string]func() oauth.Preset{
 	"":           func() oauth.Preset { return oauth.Preset{} },
-	"atlassian":  oauth.PresetAtlassian,
-	"dropbox":    oauth.PresetDropbox,
-	"entra":      oauth.PresetEntraID,
-	"github-app": oauth.PresetGitHubApp,
-	"gitlab":     oauth.PresetGitLab,
-	"google":     oauth.PresetGoogle,
-	"okta":       oauth.PresetOkta,
-	"reddit":     oauth.PresetReddit,
-	"x":          oauth.PresetX,
-	"xero":       oauth.PresetXero,
+	"atlassian":  preset.Atlassian,
+	"dropbox":    preset.Dropbox,
+	"entra":      preset.EntraID,
+	"github-app": preset.GitHubApp,
+	"gitlab":     preset.GitLab,
+	"google":     preset.Google,
+	"okta":       preset.Okta,
+	"reddit":     preset.Reddit,
+	"x":          preset.X,
+	"xero":       preset.Xero,
 }
 
 // PresetNames lists the services for people.

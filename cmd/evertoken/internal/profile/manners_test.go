@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/preset"
 )
 
 func TestMannersSurviveTheProfile(t *testing.T) {
@@ -26,7 +27,7 @@ func TestMannersSurviveTheProfile(t *testing.T) {
 		t.Errorf("got %+v, %v; want %+v", back.Manners, err, all)
 	}
 	cfg, err := back.Config()
-	if err != nil || cfg.Preset.RefreshIdleLimit != oauth.PresetGoogle().RefreshIdleLimit || cfg.DefaultLifetime != 90*time.Minute ||
+	if err != nil || cfg.Preset.RefreshIdleLimit != preset.Google().RefreshIdleLimit || cfg.DefaultLifetime != 90*time.Minute ||
 		cfg.ScopeSeparator != "," || !cfg.DisablePKCE || cfg.TokenPath != "a.b" {
 		t.Errorf("the client does not mind them: %+v, %v", cfg, err)
 	}

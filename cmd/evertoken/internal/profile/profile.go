@@ -31,9 +31,9 @@ type Profile struct {
 	Format int    `json:"format"`
 	Issuer string `json:"issuer,omitempty"`
 
-	ClientID   string           `json:"client_id"`
-	SecretFile string           `json:"client_secret_file,omitempty"`
-	ClientAuth oauth.ClientAuth `json:"client_auth,omitempty"`
+	ClientID   string `json:"client_id"`
+	SecretFile string `json:"client_secret_file,omitempty"`
+	ClientAuth string `json:"client_auth,omitempty"` // by its registered name
 
 	AuthURL       string `json:"auth_url,omitempty"`
 	TokenURL      string `json:"token_url"`
@@ -65,20 +65,29 @@ func (p *Profile) Config() (oauth.Config, error) {
 	cfg := oauth.Config{
 		Issuer:        p.Issuer,
 		ClientID:      p.ClientID,
-		ClientSecret:  secret,
-		ClientAuth:    p.ClientAuth,
 		AuthURL:       p.AuthURL,
 		TokenURL:      p.TokenURL,
 		DeviceAuthURL: p.DeviceAuthURL,
 		RevocationURL: p.RevocationURL,
-		UserinfoURL:   p.UserinfoURL,
+		Endpoints:     oauth.Endpoints{Userinfo: p.UserinfoURL},
 		RedirectURL:   p.RedirectURL,
 		Scopes:        p.Scopes,
 		AuthParams:    p.AuthParams,
 		RequireIss:    p.RequireIss,
 	}
+	Authenticate(&cfg, p.ClientAuth, secret)
 	p.Manners.Apply(&cfg)
 	return cfg, nil
+}
+
+// Authenticate says how the client authenticates: by the method of this name, or, if
+// that is empty, as the server wants it.
+func Authenticate(cfg *oauth.Config, method, secret string) {
+	if method == "" {
+		cfg.ClientSecret = secret
+		return
+	}
+	cfg.ClientAuth = oauth.ClientAuthBy(method, secret)
 }
 
 // Of returns what to remember of a configuration, but for the server's manners,
@@ -89,12 +98,12 @@ func Of(cfg oauth.Config, secretFile string) *Profile {
 		Issuer:        cfg.Issuer,
 		ClientID:      cfg.ClientID,
 		SecretFile:    secretFile,
-		ClientAuth:    cfg.ClientAuth,
+		ClientAuth:    cfg.ClientAuth.Method(),
 		AuthURL:       cfg.AuthURL,
 		TokenURL:      cfg.TokenURL,
 		DeviceAuthURL: cfg.DeviceAuthURL,
 		RevocationURL: cfg.RevocationURL,
-		UserinfoURL:   cfg.UserinfoURL,
+		UserinfoURL:   cfg.Endpoints.Userinfo,
 		RedirectURL:   cfg.RedirectURL,
 		Scopes:        cfg.Scopes,
 		AuthParams:    cfg.AuthParams,

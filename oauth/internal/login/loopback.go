@@ -1,0 +1,202 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/evertoken/evertoken/internal/thishost"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
+)
+
+// Op is the operation that errors name.
+const Op = "authorize"
+
+// callbackPath is where logins return to unless Config.RedirectURL says other.
+const callbackPath = "/callback"
+
+// A Loopback receives the browser when it returns from a login (RFC 8252 section
+// 7.3). It listens from Listen until Close.
+type Loopback struct {
+	// RedirectURL is where the browser is to return to.
+	RedirectURL string
+
+	path      string
+	listeners []net.Listener
+	server    *http.Server
+	serving   sync.WaitGroup
+
+	mu    sync.Mutex            // guards fresh; never held across I/O
+	fresh map[net.Conn]struct{} // connections that have not sent anything yet
+}
+
+// Listen opens the port that redirectURL names, or a free one.
+func Listen(ctx context.Context, redirectURL string) (*Loopback, *wire.Failure) {
+	hosts, u, err := loopbackTarget(redirectURL)
+	if err != nil {
+		fail := wire.Misconfigured(Op, err)
+		fail.Hint = "programs with a callback of their own use AuthCodeURL and Exchange"
+		return nil, fail
+	}
+	lb := &Loopback{path: u.Path, fresh: make(map[net.Conn]struct{})}
+	if lb.listeners, err = listenAll(ctx, hosts, u.Port(), u.Hostname() == "localhost"); err != nil {
+		return nil, listenError(u.Port(), err)
+	}
+	addr := lb.listeners[0].Addr().(*net.TCPAddr)
+	host := u.Hostname()
+	if redirectURL == "" {
+		host = addr.IP.String()
+	}
+	u.Host = net.JoinHostPort(host, strconv.Itoa(addr.Port))
+	lb.RedirectURL = u.String()
+	return lb, nil
+}
+
+// loopbackTarget returns the addresses to listen on, and the redirect URL with
+// defaults filled in.
+func loopbackTarget(redirectURL string) ([]string, *url.URL, error) {
+	if redirectURL == "" {
+		return []string{"127.0.0.1", "::1"}, &url.URL{Scheme: "http", Host: "127.0.0.1", Path: callbackPath}, nil
+	}
+	u, err := url.Parse(redirectURL)
+	if err != nil || u.Scheme != "http" || !thishost.Is(u.Hostname()) {
+		return nil, nil, wire.Wrong("RedirectURL", "must be http on a loopback address for Authenticate")
+	}
+	if u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, nil, wire.Wrong("RedirectURL", "must have neither query nor fragment nor user information for Authenticate")
+	}
+	if u.Hostname() == "localhost" {
+		return []string{"127.0.0.1", "::1"}, u, nil
+	}
+	return []string{u.Hostname()}, u, nil
+}
+
+// listenAll listens on the first host that works. The name localhost means both
+// address families to browsers, so there it takes the same port on every host
+// that exists: on one left out, another program could receive the code.
+func listenAll(ctx context.Context, hosts []string, port string, every bool) ([]net.Listener, error) {
+	if port == "" {
+		port = "0"
+	}
+	var (
+		lc        net.ListenConfig
+		listeners []net.Listener
+		firstErr  error
+	)
+	for _, host := range hosts {
+		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, port))
+		switch {
+		case err == nil:
+			listeners = append(listeners, l)
+			_, port, _ = net.SplitHostPort(l.Addr().String())
+		case every && isInUse(err):
+			closeAll(listeners)
+			return nil, err
+		case firstErr == nil:
+			firstErr = err
+		}
+		if len(listeners) > 0 && !every {
+			break
+		}
+	}
+	if len(listeners) == 0 {
+		return nil, firstErr
+	}
+	return listeners, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+}
+
+// isInUse reports whether a port is taken. Windows has a number of its own for
+// that, WSAEADDRINUSE, which does not match syscall.EADDRINUSE.
+func isInUse(err error) bool {
+	const wsaEADDRINUSE = syscall.Errno(10048)
+	return errors.Is(err, syscall.EADDRINUSE) || (runtime.GOOS == "windows" && errors.Is(err, wsaEADDRINUSE))
+}
+
+// listenError says what to do about a port that cannot be had.
+func listenError(port string, err error) *wire.Failure {
+	if isInUse(err) {
+		return &wire.Failure{
+			Op: Op, Kind: wire.ErrTransient,
+			Err:  fmt.Errorf("port %s for the login's return is in use: %w", port, syscall.EADDRINUSE),
+			Hint: "end the program that uses it (another login that waits?), configure another RedirectURL, or log in with a device code",
+		}
+	}
+	return &wire.Failure{
+		Op: Op, Kind: wire.ErrMisconfigured,
+		Err:  fmt.Errorf("cannot listen for the login's return: %w", wire.CleanCause(err)),
+		Hint: "configure another RedirectURL, or log in with a device code",
+	}
+}
+
+// serve answers browsers on behalf of l until Close.
+func (lb *Loopback) serve(l *Login) {
+	lb.server = &http.Server{
+		Handler:           &callback{path: lb.path, login: l},
+		ConnState:         lb.track,
+		ReadHeaderTimeout: 10 * time.Second, // a browser sends its request at once
+		MaxHeaderBytes:    64 << 10,         // codes can be long JWTs
+		ErrorLog:          silentLog(),
+	}
+	for _, listener := range lb.listeners {
+		lb.serving.Go(func() { _ = lb.server.Serve(listener) })
+	}
+}
+
+// track notes connections that a browser opened in advance.
+func (lb *Loopback) track(conn net.Conn, state http.ConnState) {
+	lb.mu.Lock()
+	defer lb.mu.Unlock()
+	if state == http.StateNew {
+		lb.fresh[conn] = struct{}{}
+		return
+	}
+	delete(lb.fresh, conn)
+}
+
+// shutdownTime is how long a page may take to reach the browser, which is on the
+// same machine.
+const shutdownTime = 3 * time.Second
+
+// Close frees the port and ends every connection, after the pages under way have
+// been delivered. The login must be over.
+func (lb *Loopback) Close() {
+	closeAll(lb.listeners)
+	if lb.server == nil {
+		return
+	}
+	// Shutdown would wait five seconds for each connection that a browser
+	// opened in advance and never used.
+	for _, conn := range lb.unused() {
+		_ = conn.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	if lb.server.Shutdown(ctx) != nil {
+		_ = lb.server.Close()
+	}
+	lb.serving.Wait()
+}
+
+func (lb *Loopback) unused() []net.Conn {
+	lb.mu.Lock()
+	defer lb.mu.Unlock()
+	conns := make([]net.Conn, 0, len(lb.fresh))
+	for conn := range lb.fresh {
+		conns = append(conns, conn)
+	}
+	return conns
+}
