@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/refresh/internal/session"
 	"github.com/evertoken/evertoken/refresh/internal/snapshot"
@@ -13,10 +14,18 @@ import (
 
 // Current returns the session's token if it lives, or else waits for one.
 func (m *Member) Current(ctx context.Context) (*snapshot.Snapshot, error) {
-	if s := m.cur.Load(); s.Alive(m.Now()) {
+	if s := m.Living(m.Now()); s != nil {
 		return s, nil
 	}
 	return m.await(ctx, "")
+}
+
+// Living returns the session's token if it lives now and the session is awake, or nil.
+func (m *Member) Living(now moment.Instant) *snapshot.Snapshot {
+	if s := m.cur.Load(); s.Alive(now) {
+		return s
+	}
+	return nil
 }
 
 // CurrentFor is Current for a resource indicator, whose token is shown in cell. A token
