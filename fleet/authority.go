@@ -31,7 +31,7 @@ import (
 )
 
 // Headers by which workers say who they are and when they began to send a request. What
-// a broken network delivers late, or who was stopped sends late, is not younger for that.
+// a broken network delivers late, or a stopped process sends late, is not younger for that.
 const (
 	processHeader = "Fleet-Process"
 	sentHeader    = "Fleet-Sent"
@@ -51,7 +51,7 @@ type authority struct {
 
 func newAuthority(cfg oauthtest.Config) *authority {
 	a := &authority{Server: oauthtest.New(cfg), ledger: newLedger(cfg.AccessTokenLifetime), awaiting: make(map[string]chan struct{})}
-	a.http = &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)} // clients that vanish are no news
+	a.http = &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)} // clients that vanish are expected
 	return a
 }
 
@@ -105,7 +105,7 @@ func (a *authority) awaitSpend(ctx context.Context, process string, atMost time.
 	defer cancel()
 	announced := make(chan struct{})
 	a.mu.Lock()
-	a.awaiting[process] = announced // nobody else waits for it
+	a.awaiting[process] = announced // nothing else waits for it
 	a.mu.Unlock()
 	select {
 	case <-announced:
@@ -124,7 +124,7 @@ func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // half a request
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	form, _ := url.ParseQuery(string(body)) // what is no form has no refresh token
+	form, _ := url.ParseQuery(string(body)) // a body that is not a form has no refresh token
 	sp := spend{token: hashOf(form.Get("refresh_token")), process: r.Header.Get(processHeader), arrived: time.Now()}
 	if ns, err := strconv.ParseInt(r.Header.Get(sentHeader), 10, 64); err == nil {
 		sp.sent = time.Unix(0, ns)
@@ -206,8 +206,8 @@ func users(n int) []string {
 	return names
 }
 
-// fill logs everybody in, one after the other in the given time, and saves the pairs
-// in the store.
+// fill logs in to each of the named sessions, one after the other in the given time, and
+// saves the pairs in the store.
 func (a *authority) fill(ctx context.Context, s tokenstore.Store, names []string, during time.Duration) error {
 	begun := time.Now()
 	for i, name := range names {

@@ -122,7 +122,7 @@ func initPostgres(ip, port, dir string) ([]string, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	// Hosts are not 127.0.0.1, and nobody else can reach the address.
+	// Hosts are not 127.0.0.1, and no other machine can reach the address.
 	hba, err := os.OpenFile(filepath.Join(data, "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ type tally struct {
 	// Early: the same, before that. No clock excuses it.
 	Early int
 	// Replays: a token that the server had exchanged before, sent again when its
-	// successor was not saved yet: an answer was lost, or whoever had it was stopped.
+	// successor was not saved yet: an answer was lost, or its process was stopped.
 	Replays int
 	// Reuses: the same, sent although its successor was saved, or while another
 	// request with it was under way.
@@ -74,7 +74,7 @@ type tally struct {
 }
 
 // replayPause is how much later than the one before a replay is sent, at least: half
-// of what refresh waits. In between nobody else has the lock.
+// of what refresh waits. In between no other process has the lock.
 const replayPause = 500 * time.Millisecond
 
 // judge counts the spends. It returns whose replays were in order, and what was not.

@@ -8,8 +8,8 @@ import (
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// countLost looks for sessions that the server has ended, and for those that nobody can
-// go on with: the engine holds a refresh token that was exchanged. If its successor was
+// countLost looks for sessions that the server has ended, and for those that no process
+// can go on with: the engine holds a refresh token that was exchanged. If its successor was
 // never saved, the last process to spend it has ended before it had an answer, and the
 // next one that starts must be able to ask for that again.
 func (f *run) countLost(ctx context.Context, r *row) error {
@@ -37,7 +37,7 @@ func (f *run) countLost(ctx context.Context, r *row) error {
 			lost("the engine holds a refresh token of session %s whose successor was saved", name)
 		} else if exchanged {
 			if err := f.goOn(ctx, s, name); err != nil {
-				lost("nobody can go on with session %s: %v", name, err)
+				lost("no process can go on with session %s: %v", name, err)
 			}
 		}
 	}

@@ -28,7 +28,7 @@
 //   - early: the same more than a second before that. That must not be, whatever the
 //     clocks say.
 //   - replays: sent again before the successor was saved: an answer was lost on the
-//     way, or whoever had it was stopped. The server's grace window is for that.
+//     way, or its process was stopped. The server's grace window is for that.
 //   - reuses: sent again after the successor was saved, or at the same time. That must
 //     not be.
 //

@@ -13,7 +13,7 @@ type row struct {
 	What                               string
 	Hosts, Processes, Sessions, Faults int
 	tally
-	Lost            int // sessions that nobody can renew any more
+	Lost            int // sessions that cannot be renewed any more
 	Living, Served  int // calls with a living token, and those of them that were served
 	Waited, GivenUp int // calls with a dead one: served in the end, or not in time
 	Problems        []string

@@ -112,7 +112,7 @@ func (f *run) logIn(ctx context.Context) error {
 			return err
 		}
 	}
-	// Who logs in at once is due at once, and that is not what is tried here.
+	// Sessions that log in together are due together, and that is not what is tried here.
 	return f.authority.fill(ctx, s, f.names, f.size.life/2)
 }
 

@@ -107,7 +107,7 @@ func (w *worker) say(what string, fields ...any) {
 	line := strings.ReplaceAll(fmt.Sprintln(append([]any{what}, fields...)...), "\n", " ")
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, _ = io.WriteString(w.out, line+"\n") // who does not listen need not know
+	_, _ = io.WriteString(w.out, line+"\n") // a reader that has gone need not know
 }
 
 func (w *worker) open(ctx context.Context) error {

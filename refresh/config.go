@@ -79,8 +79,8 @@ type Config struct {
 	// save a pair later, so the manager spends no refresh token when it cannot announce
 	// that in Store or has an older pair to save: a living token is served, and without
 	// one callers get the cause, while the session goes on when that is gone.
-	// LocalWhenUnavailable is then without effect. Since nobody knows when the next
-	// process comes, a refresh token whose end is known is renewed from half of its
+	// LocalWhenUnavailable is then without effect. Since it is not known when
+	// the next process comes, a refresh token whose end is known is renewed from half of its
 	// life on. By default the process is a daemon, which goes on with the pair in memory
 	// and saves it when it can.
 	ShortLived bool
@@ -147,11 +147,11 @@ type Config struct {
 type Renewal string
 
 const (
-	// RenewAlways keeps a session alive by the clock, whether or not somebody asks
+	// RenewAlways keeps a session alive by the clock, whether or not the program asks
 	// for its token. The default.
 	RenewAlways Renewal = "always"
 	// RenewOnUse renews a session that is due only if its token was asked for lately,
-	// or when it is. Sessions that nobody uses cost the server nothing, and end as
+	// or when it is. Sessions that are not used cost the server nothing, and end as
 	// the server ends idle ones.
 	RenewOnUse Renewal = "on_use"
 	// RenewNever pauses: tokens are served while they live, and after that a caller

@@ -1,6 +1,6 @@
 // Package refresh keeps API sessions alive: a [Manager] renews a session's
 // access token before it expires, saves what the server hands back before
-// anybody sees it, and asks for a login only when nothing else helps.
+// any caller sees it, and asks for a login only when nothing else helps.
 //
 //	client := oauth.NewClient(oauth.Config{ClientID: "my-cli", TokenURL: "https://login.example.com/token"})
 //	manager := refresh.NewManager(refresh.Config{OAuthClient: client, Store: store})
@@ -22,7 +22,7 @@
 // One of a closed list of words by which servers say that a grant is over; after a lost
 // answer, and within a minute of a renewal, only when it is said twice
 // ([StateLoginRequired]). Anything else is waited for ([StateRetrying]). A refusal
-// of the client, or a mistake in the configuration, is for whoever runs the program
+// of the client, or a mistake in the configuration, is for the person who runs the program
 // ([StateMisconfigured], [EventMisconfigured]). A refusal in no clear words that goes on
 // for long after the access token has died is a suspicion ([StateSuspected],
 // [ErrSuspected]): a login probably helps, and the session is tried ever more rarely for
@@ -54,7 +54,7 @@
 // number of workers. Each of them is a Manager with everything it promises, and has
 // no goroutine and no timer of its own while it rests. They share what their server
 // permits ([Limits]): crowds are spread, a Retry-After holds for all, and a server
-// that is down is tried now and then. [Renewal] says whether sessions that nobody uses
+// that is down is tried now and then. [Renewal] says whether sessions that are not used
 // are renewed.
 //
 // # Several processes
@@ -62,7 +62,7 @@
 // Processes that share a Store with locks share its session. One of them refreshes,
 // the others adopt; a login happens once; a logout ([Manager.Logout]) reaches all
 // of them within a check interval. A process keeps the account it started with: if
-// somebody logs in as someone else, it does not go on as that person. With
+// a person logs in to another account, it does not go on with that one. With
 // Config.Follower a manager only reads what another program keeps alive.
 //
 // # Commands

@@ -13,11 +13,11 @@ import (
 )
 
 // presentOther sends req with a token that is no Bearer token: bound to a key
-// (RFC 9449 section 7), or of a type that nobody here can present.
+// (RFC 9449 section 7), or of a type that the Transport cannot present.
 //
 // A proof that the API refuses for the lack of a nonce, or for a clock that turns
 // out to be wrong, is made anew and the request sent once more, if its body can be
-// rewound. The token is as good as before, so that is no reason to refresh.
+// rewound. The token is as good as before, so it is not refreshed.
 func (t *Transport) presentOther(req *http.Request, s *snapshot.Snapshot) (*http.Response, error) {
 	if s.Pair.Type() != "DPoP" || s.Pair.DPoPKey.IsZero() {
 		closeBody(req)
@@ -73,7 +73,7 @@ func (m *Manager) withProof(req *http.Request, s *snapshot.Snapshot, hints dpop.
 }
 
 // proofError returns the error code of a refusal that is about the proof, or "":
-// a nonce in an answer alone is no wish to be asked again.
+// a nonce alone in an answer does not ask for the request again.
 func proofError(resp *http.Response) string {
 	if resp.StatusCode != http.StatusUnauthorized {
 		return ""

@@ -14,11 +14,11 @@ var (
 	// ErrUnsaved means that the newest token pair is not saved: if the process
 	// ends now, the session may be lost.
 	ErrUnsaved = session.ErrUnsaved
-	// ErrLoggedOut means that somebody removed the session from the Store. It
-	// comes together with oauth.ErrLoginRequired.
+	// ErrLoggedOut means that the session was removed from the Store. It comes
+	// together with oauth.ErrLoginRequired.
 	ErrLoggedOut = session.ErrLoggedOut
-	// ErrOtherAccount means that somebody has logged in as someone else, and the
-	// Store no longer holds the account this manager works for. It comes together
+	// ErrOtherAccount means that a login with another account has replaced the session:
+	// the Store no longer holds the account this manager works for. It comes together
 	// with oauth.ErrLoginRequired.
 	ErrOtherAccount = session.ErrOtherAccount
 	// ErrFollower means that a follower would have to act: it only reads the

@@ -27,14 +27,14 @@ const (
 	EventUnlocked = EventKind(session.EventUnlocked)
 	// EventRefreshed: the server gave a new pair, and it is saved.
 	EventRefreshed = EventKind(session.EventRefreshed)
-	// EventAdopted: a pair that somebody else obtained was taken from the Store.
+	// EventAdopted: a pair that another process obtained was taken from the Store.
 	EventAdopted = EventKind(session.EventAdopted)
 	// EventUpdated: the program handed in a new login (UpdateTokens).
 	EventUpdated = EventKind(engine.EventUpdated)
 	// EventRefreshFailed: an attempt failed; Err says how, NextAttempt when the
 	// next one is. The session goes on.
 	EventRefreshFailed = EventKind(session.EventRefreshFailed)
-	// EventMisconfigured: like EventRefreshFailed, but somebody has to change something:
+	// EventMisconfigured: like EventRefreshFailed, but a person has to change something:
 	// the configuration, the client's registration, the server's address. Reported once
 	// until it is over; of a client that the server refuses, once for all sessions.
 	EventMisconfigured = EventKind(session.EventMisconfigured)
@@ -49,10 +49,10 @@ const (
 	EventRecovered = EventKind(session.EventRecovered)
 	// EventReauthenticateFailed: Config.Reauthenticate returned an error.
 	EventReauthenticateFailed = EventKind(engine.EventReauthenticateFailed)
-	// EventLoggedOut: somebody removed the session from the Store.
+	// EventLoggedOut: the session was removed from the Store.
 	EventLoggedOut = EventKind(session.EventLoggedOut)
-	// EventOtherAccount: somebody has logged in as someone else. The manager serves
-	// its token while that lives, and goes on when its account is back.
+	// EventOtherAccount: a login with another account has replaced the session. The
+	// manager serves its token while that lives, and goes on when its account is back.
 	EventOtherAccount = EventKind(session.EventOtherAccount)
 	// EventSaveFailed: a new pair is in use but could not be saved. Saving is
 	// tried again until it works.

@@ -82,7 +82,7 @@ func (m *Manager) Stop() { _ = m.m.Close(context.Background(), false) }
 
 // Close is Stop with a limit: it keeps trying to save until ctx ends, and then
 // returns an error that matches ErrUnsaved and names the session, while a refresh
-// still under way goes on in the background and is saved when it lands.
+// still under way goes on in the background and is saved when it ends.
 func (m *Manager) Close(ctx context.Context) error { return m.m.Close(ctx, true) }
 
 // IsRunning reports whether the manager keeps the session alive. It is false from
@@ -91,7 +91,7 @@ func (m *Manager) IsRunning() bool { return m.m.IsRunning() }
 
 // ForceRefresh renews the session now, although its token may still live, and
 // waits for the outcome or for the end of ctx, which ends only the wait. A
-// refresh under way is shared, and a pair that somebody else has renewed counts.
+// refresh under way is shared, and a pair that another process has renewed counts.
 // It does not wait for a backoff of the manager's own, but it does not ask a
 // server that wants to be left alone or has ended the session.
 func (m *Manager) ForceRefresh(ctx context.Context) error { return m.m.Force(ctx) }

@@ -29,7 +29,7 @@ type PoolConfig struct {
 	Configure func(session string, cfg *Config)
 
 	// IdleAfter is how long a session that is saved in Config.Store, and is not
-	// renewed unless somebody asks for its token (RenewOnUse, RenewNever), stays in
+	// renewed unless the program asks for its token (RenewOnUse, RenewNever), stays in
 	// memory without being asked for. After that it is dropped, as by Drop: get
 	// sessions from the pool each time they are needed. Zero or less: it stays.
 	IdleAfter time.Duration
@@ -117,7 +117,7 @@ func (p *Pool) Add(ctx context.Context, name string, tokens *oauth.TokenPair) (*
 }
 
 // Restore opens all sessions of Config.Store, which must be a tokenstore.Lister,
-// so that they are kept alive whether or not somebody asks for them. It returns
+// so that they are kept alive whether or not the program asks for them. It returns
 // how many it opened. One that cannot be opened does not keep the others; the
 // errors are joined.
 func (p *Pool) Restore(ctx context.Context) (int, error) {

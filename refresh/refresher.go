@@ -14,7 +14,7 @@ import (
 // Refresh must not modify t, must not repeat the spend by itself, and returns a
 // complete pair (see TokenPair.Keeping). Its errors should be *oauth.Error: any
 // other error counts as transient with an unknown outcome. Their texts are passed
-// on, so they must hold no secret. A pair beside an error is heeded only with
+// on, so they must hold no secret. A pair beside an error is used only with
 // oauth.ErrDowngraded, as of (*oauth.Client).Refresh.
 //
 // What else a Refresher can do is said by the interfaces below, each of which is

@@ -12,8 +12,8 @@ import (
 // PoolStats are a Pool's figures at one moment, for a metrics page. They hold no
 // secret.
 type PoolStats struct {
-	// Sessions counts the open sessions, Resting those of them that nobody works on
-	// or has asked for lately.
+	// Sessions counts the open sessions, Resting those of them that no worker works
+	// on and no caller has asked for lately.
 	Sessions, Resting int
 	// States counts the open sessions by how they fare.
 	States map[State]int
@@ -39,8 +39,8 @@ type ServerStats struct {
 	NotBefore time.Time
 }
 
-// Stats returns the pool's figures. It takes a microsecond per session and blocks
-// nobody; for how each session fares, see Statuses.
+// Stats returns the pool's figures. It takes a microsecond per session and does not
+// block other calls; for how each session fares, see Statuses.
 func (p *Pool) Stats() PoolStats {
 	stats := PoolStats{States: make(map[State]int)}
 	gates := map[*gate.Gate]bool{p.set.engine.Session.Gate: true}

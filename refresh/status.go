@@ -113,10 +113,10 @@ func statusOf(name string, s *snapshot.Snapshot, h *session.Health, now moment.I
 
 // Judge says how a saved session fares at the given time, as a manager with this
 // configuration would that starts with it: by the same rules, but for the jitter by
-// which each process renews a little earlier. It asks nobody, starts nothing, and
+// which each process renews a little earlier. It sends no request, starts nothing, and
 // leaves rec alone, so it suits a command that looks at a session and ends. Nothing
 // of cfg is required; its OAuthClient tells how long an unused refresh token lives.
-// A nil rec, or one without tokens, is no session ([StateNone]).
+// A nil rec, or one without tokens, counts as no session ([StateNone]).
 //
 // IsRunning, Failures, Unsaved and SaveError are about managers and stay zero. A
 // session whose tokens have both expired by what the server said of them counts as

@@ -147,7 +147,7 @@ func discard(resp *http.Response) {
 	}
 }
 
-// rejected reports whether a response says that the token is no good. It calls
+// rejected reports whether a response says that the token is not valid. It calls
 // the step-up hook when the API wants more scope instead.
 func (t *Transport) rejected(resp *http.Response, s *snapshot.Snapshot) bool {
 	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
@@ -159,10 +159,10 @@ func (t *Transport) rejected(resp *http.Response, s *snapshot.Snapshot) bool {
 		return false
 	}
 	if s.Pair.Type() == "DPoP" && proofError(resp) != "" {
-		return false // the proof was no good; the token may well be
+		return false // the proof was not valid; the token may be
 	}
 	if resp.StatusCode == http.StatusForbidden && !t.m.setup().Treat403AsExpired {
-		t.m.m.Wake() // some APIs mean 401; somebody else may have renewed
+		t.m.m.Wake() // some APIs mean 401; another process may have renewed
 		return false
 	}
 	return true

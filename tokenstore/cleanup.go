@@ -7,8 +7,8 @@ import (
 )
 
 // cleanup removes those of the named sessions that are spent, each under its
-// lock; tryLock returns nil for a session whose lock is held. What somebody
-// changes or removes meanwhile, and what cannot be read, is left alone.
+// lock; tryLock returns nil for a session whose lock is held. What another
+// writer changes or removes meanwhile, and what cannot be read, is left alone.
 func cleanup(ctx context.Context, s Store, names []string, tryLock func(name string) (Lease, error)) (removed int, err error) {
 	for _, name := range names {
 		spent, err := isSpent(ctx, s, name) // most are not: spare them the lock

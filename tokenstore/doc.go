@@ -15,17 +15,17 @@
 // A [Record] is a session's token pair and the evidence around it: that a spend
 // has begun, that the server refused it, which refresh tokens came before. It
 // is one JSON object in every store ([Record.MarshalJSON]) and holds the tokens
-// in the clear: where it lies decides who can read them. A File is as private
+// in the clear: the place where it lies decides who can read them. A File is as private
 // as the user's account. [Sealed] encrypts the records of any other store, for
 // programs that have a safe place for a [Key] and not for everything else.
 //
 // # Concurrency
 //
 // Every [Store] is safe for concurrent use. A write names the version it
-// replaces and fails with [ErrConflict] if somebody was faster, so an older
+// replaces and fails with [ErrConflict] if another writer was faster, so an older
 // pair never overwrites a newer one, not even without a lock. The lock of a
 // [Locker] is for something else: it is the right to spend the session's
-// refresh token. Whoever takes it reads the record again first; somebody else
+// refresh token. Its holder reads the record again first; another holder
 // may have done the work.
 //
 // # Compatibility

@@ -68,7 +68,7 @@ func ExampleMemory() {
 	fmt.Println(err)
 	// Output:
 	// <nil>
-	// tokenstore: save session "default": the session was changed by somebody else
+	// tokenstore: save session "default": the session was changed by another writer
 }
 
 // Whoever wants to spend a refresh token takes the session's lock first.

@@ -33,8 +33,8 @@ import (
 // holds them, however it ends. Both need a local file system; network file
 // systems may not keep either promise.
 //
-// The tokens are not encrypted: whoever can read the user's files can read
-// them. On Windows, the directory's inherited permissions protect them instead
+// The tokens are not encrypted: a program that can read the user's files can
+// read them. On Windows, the directory's inherited permissions protect them instead
 // of modes. A session file that is a symbolic link is refused, because saving
 // would replace the link and leave its target behind.
 //

@@ -17,8 +17,8 @@ import (
 var errMoved = errors.New("moved to")
 
 // movedAside returns the error for a session without a record: that there is none,
-// or that it was moved aside. To those who hold a good copy of it that is a great
-// difference: a deleted session must stay deleted, a damaged one can be saved anew.
+// or that it was moved aside. To a process that holds a good copy of it that is a
+// great difference: a deleted session must stay deleted, a damaged one can be saved anew.
 func movedAside(path string) error {
 	var aside []byte
 	err := retryBusy(func() (err error) {
@@ -41,7 +41,7 @@ func forgetMoved(path string) {
 }
 
 // getDamaged looks again at a file that was damaged a moment ago, this time
-// while nobody else changes it, and moves it aside if it still is. A good record
+// while no other writer changes it, and moves it aside if it still is. A good record
 // that took its place meanwhile must not be moved, and is returned.
 func (f *File) getDamaged(ctx context.Context, name string) (rec *Record, err error) {
 	err = f.change(ctx, name, func(path string) error {
@@ -63,7 +63,7 @@ func (f *File) getDamaged(ctx context.Context, name string) (rec *Record, err er
 // error that wraps ErrDamaged, says what was wrong; the result wraps it.
 func moveAside(path string, damage error) error {
 	aside := fmt.Sprintf("%s%s%s-%08x", path, damagedSuffix, time.Now().UTC().Format("20060102T150405Z"), rand.Uint32())
-	// The note comes first, or somebody who reads in between would take the session
+	// The note comes first, or a reader in between would take the session
 	// for deleted. Where it cannot be written, the rename will say why.
 	_ = retryBusy(func() error { return os.WriteFile(path+noteSuffix, []byte(filepath.Base(aside)+"\n"), 0o600) })
 	if err := renameFile(path, aside); err != nil {

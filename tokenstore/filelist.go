@@ -81,7 +81,7 @@ func (f *File) tryLease(name string) (Lease, error) {
 
 // sweep removes the temporary files of writers that were killed. A writer holds
 // its session's write lock from before it creates its file until after the
-// rename, so a temporary file found while nobody holds that lock is an orphan,
+// rename, so a temporary file found while no process holds that lock is an orphan,
 // whatever its age. Listing the directory at every save would be too slow with
 // many sessions; opening the store and Cleanup list it anyway.
 //

@@ -19,10 +19,10 @@ import (
 // The write lock (.write) is held by Set and Delete while they compare versions
 // and replace the file, a few milliseconds. They are two, because the holder of
 // the lease calls Set: with one lock it would wait for itself. They cannot
-// deadlock: nobody takes a lease while holding a write lock.
+// deadlock: no process takes a lease while holding a write lock.
 //
 // Lock files are never deleted. Another process may have opened one and be
-// about to lock it; it would hold the lock of a file that nobody else sees.
+// about to lock it; it would hold the lock of a file that no other process sees.
 
 // A polling process tries again after a delay between these two. Short enough
 // not to be noticed beside a token request, and random, so that processes that
@@ -69,7 +69,7 @@ func (l *fileLocks) tryLock(path string) (*fileLock, error) {
 
 func pollLock(ctx context.Context, path string, turns int) (*flock.Flock, error) {
 	if turns%maxTurns == maxTurns-1 {
-		// Longer than any delay between polls: everybody who waits tries once.
+		// Longer than any delay between polls: every waiting process tries once.
 		if err := sleep(ctx, maxPoll+minPoll); err != nil {
 			return nil, err
 		}
@@ -97,8 +97,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // tryFlock locks the file at path with a lock object of its own, because one
-// object takes a lock that it has again. It returns nil if somebody else has
-// the lock.
+// object takes a lock that it has again. It returns nil if another holder
+// has the lock.
 func tryFlock(path string) (*flock.Flock, error) {
 	if err := notFile(path); err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func tryFlock(path string) (*flock.Flock, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		// Somebody removed the directory; what is to be saved now must not be lost.
+		// The directory was removed; what is to be saved now must not be lost.
 		if err = makeDir(filepath.Dir(path)); err == nil {
 			ok, err = f.TryLock()
 		}
@@ -158,8 +158,8 @@ type fileLease struct {
 	name string
 }
 
-// Err implements [Lease]. The lock also counts as lost when somebody removed or
-// replaced the lock file, since another process can then take a new one.
+// Err implements [Lease]. The lock also counts as lost when the lock file was
+// removed or replaced, since another process can then take a new one.
 func (l *fileLease) Err() error {
 	switch f := l.lock.flock; {
 	case !f.Locked():

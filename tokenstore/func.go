@@ -8,9 +8,9 @@ import (
 	"github.com/evertoken/evertoken/oauth"
 )
 
-// maxSaves bounds how often a function of Func starts over because somebody
-// else changed the session. Each time, somebody else's save has succeeded; more
-// than a few in a row mean that writers do not heed the lock.
+// maxSaves bounds how often a function of Func starts over because another
+// writer changed the session. Each time, the other's save has succeeded; more than a
+// few in a row mean that writers ignore the lock.
 const maxSaves = 16
 
 // Func returns a function that saves token pairs under name in store. It is a
@@ -26,7 +26,7 @@ const maxSaves = 16
 //
 // An older pair never overwrites a newer one: the function fails with
 // [ErrConflict] if the stored pair is known to have been issued later, or to
-// descend from the given refresh token. If somebody else changes the session
+// descend from the given refresh token. If another writer changes the session
 // meanwhile, it judges anew. Other errors are the store's.
 //
 // The function is safe for concurrent use.

@@ -20,9 +20,9 @@ const (
 	keyIDLen = 16 // hex digits
 )
 
-// A Key seals the records of a [Sealed] store: 256 secret bits. Whoever has it
-// can read the sessions that it seals; without it they are lost. Get one from
-// [NewKey] or [ParseKey]; the zero Key is no key, and stores refuse it.
+// A Key seals the records of a [Sealed] store: 256 secret bits. A program that has
+// it can read the sessions that it seals; without it they are lost. Get one from
+// [NewKey] or [ParseKey]; the zero Key is not a key, and stores refuse it.
 //
 // It prints redacted under every verb and in slog, and refuses to be written as
 // JSON or text. Keys are not compared with ==: two are the same key if they have

@@ -15,7 +15,7 @@ import (
 // The store calls it when it first needs a key, and keeps the result. It calls
 // again when it meets a session whose key it does not have, since another
 // process may have changed to a new one. One call is under way at a time, on a
-// goroutine of its own, and all who need a key wait for it together. Its ctx has
+// goroutine of its own, and all callers that need a key wait for it together. Its ctx has
 // the values of the first of them, and ends when the last of them has left; the
 // call should then return.
 type KeyFunc func(ctx context.Context) ([]Key, error)
@@ -37,13 +37,13 @@ type keySource struct {
 	call  *keyCall   // the call under way, or nil
 }
 
-// A keyCall is a call of a KeyFunc, shared by those who wait for it.
+// A keyCall is a call of a KeyFunc, shared by the callers that wait for it.
 type keyCall struct {
 	number int
 	cancel context.CancelFunc
 
 	waiting   int  // guarded by the source's mu
-	abandoned bool // everybody who waited has left; guarded by the source's mu
+	abandoned bool // every waiting caller has left; guarded by the source's mu
 
 	done chan struct{} // closed when the call has returned
 	err  error         // written before done closes
@@ -128,7 +128,7 @@ func (s *keySource) waitLocked(ctx context.Context) error {
 	case left != nil:
 		return left
 	case call.abandoned:
-		return nil // its outcome was meant for nobody: the next call will tell
+		return nil // no caller was waiting for its outcome: the next call will tell
 	}
 	return call.err
 }

@@ -202,7 +202,7 @@ func TestErrorsNameTheSessionAndTheAct(t *testing.T) {
 		_, ctxErr := s.Get(ended, "default")
 		for err, want := range map[error]string{
 			getErr:                              `tokenstore: read session "work \"A\"": no such session`,
-			setErr:                              `tokenstore: save session "default": the session was changed by somebody else`,
+			setErr:                              `tokenstore: save session "default": the session was changed by another writer`,
 			ctxErr:                              `tokenstore: read session "default": context canceled`,
 			s.Delete(t.Context(), "default", 1): `tokenstore: delete session "default": no such session`,
 		} {

@@ -19,7 +19,7 @@ import (
 // each other. If from and to are one store, Move fails and the session stays.
 //
 // The error wraps [ErrNotFound] if from does not have the session, and ErrConflict
-// if somebody who takes no lock has changed it meanwhile: call Move again. A
+// if a writer that takes no lock has changed it meanwhile: call Move again. A
 // Manager that uses from must be stopped first, because it would take the session
 // for deleted.
 func Move(ctx context.Context, from, to Store, name string) error {
@@ -84,8 +84,8 @@ func obtained(r *Record) time.Time {
 const maxLockRounds = 32
 
 // lockBoth takes the locks of both stores. There is no order among stores, and so
-// it does not wait long for the second lock while it holds the first: somebody may
-// be doing the reverse. It gives the first back, and then waits for the other.
+// it does not wait long for the second lock while it holds the first: another
+// process may be doing the reverse. It gives the first back, and then waits for the other.
 func lockBoth(ctx context.Context, a, b Store, name string) (leases [2]Lease, err error) {
 	for range maxLockRounds {
 		first, err := lockIfAny(ctx, a, name)

@@ -16,8 +16,8 @@ type PlaceError struct {
 	Err error
 	// Advice is what a person can do about it, as a command: "free some space".
 	Advice string
-	// Passes tells that the trouble may end without anybody's doing, as that of a full
-	// disk does. All else stays until somebody follows the advice.
+	// Passes tells that the trouble may end by itself, as that of a full disk does. All
+	// else stays until a person follows the advice.
 	Passes bool
 }
 
@@ -72,7 +72,8 @@ func isErrno(err error) bool {
 }
 
 // notFile returns an error if something else than a file is at path: opening a named
-// pipe, for one, waits for a process at its other end. What is not there is no error.
+// pipe, for one, waits for a process at its other end. What is not there does not count
+// as an error.
 func notFile(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().IsRegular() {

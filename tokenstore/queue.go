@@ -52,7 +52,7 @@ func (q *queue) lock(ctx context.Context, key string) (turns int, err error) {
 	}
 }
 
-// tryLock takes the lock of key if nobody holds it.
+// tryLock takes the lock of key if it is free.
 func (q *queue) tryLock(key string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -140,14 +140,14 @@ func (r *Record) Descends(refreshToken string) bool {
 // that can be asked for again ([oauth.TokenPair.GrantType]) has as long, since its
 // program may be waiting for the server. A
 // record without tokens that has unknown fields is never spent: the session is in
-// those, for somebody else to judge, as in a record of [Sealed].
+// those, for another program to judge, as in a record of [Sealed].
 func (r *Record) Spent(now time.Time) bool {
 	at, ever := r.SpentAt()
 	return ever && !now.Before(at)
 }
 
-// SpentAt returns from when on the record is spent ([Record.Spent]) if nobody changes
-// it, and false if it never is. A store can keep it in an index for its Cleanup.
+// SpentAt returns from when on the record is spent ([Record.Spent]) unless it is
+// changed, and false if it never is. A store can keep it in an index for its Cleanup.
 func (r *Record) SpentAt() (at time.Time, ever bool) {
 	const quarantine = 30 * 24 * time.Hour
 	t := r.Tokens

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// busyLimit is how long an operation is tried again while somebody else has the
-// file open. Readers of ours have it open for microseconds; virus scanners and
+// busyLimit is how long an operation is tried again while another program has
+// the file open. Readers of ours have it open for microseconds; virus scanners and
 // indexers, which look at every new file, for up to a second or so.
 const busyLimit = 2 * time.Second
 
@@ -51,7 +51,7 @@ func isNoLocks(err error) bool {
 	return errors.Is(err, windows.ERROR_INVALID_FUNCTION) || errors.Is(err, windows.ERROR_NOT_SUPPORTED)
 }
 
-// isMountPoint does nothing: here files are no mounts.
+// isMountPoint does nothing: here files are not mount points.
 func isMountPoint(error) bool { return false }
 
 func isDiskFull(err error) bool {

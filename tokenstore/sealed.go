@@ -17,17 +17,17 @@ var (
 )
 
 // Sealed is a store that keeps its records encrypted in another one: AES-256-GCM
-// under keys that the other store never sees. Who reads the other store, or a
-// backup of it, learns the names of the sessions, their versions, the [Key.ID]
+// under keys that the other store never sees. A reader of the other store, or of
+// a backup, learns the names of the sessions, their versions, the [Key.ID]
 // of their key, about how long their records are, and when they change.
 //
-// Who writes to the other store can delete sessions or bring back an old state of
-// one. They cannot make up a session, change one, or pass one off as another:
+// A writer to the other store can delete sessions or bring back an old state of
+// one, and cannot make up a session, change one, or pass one off as another:
 // that fails with [ErrSealed], and destroys nothing.
 //
 // For that reason a session in the clear is refused too ([ErrNotSealed]);
-// otherwise whoever can write could plant one, and have the program work in
-// their account. A program that has used the other store directly switches to
+// otherwise a writer could plant one, and have the program work in the writer's
+// account. A program that has used the other store directly switches to
 // Sealed with one call of [Sealed.SealPlain].
 //
 // If the keys are lost, so are the sessions. To log in again under the same name,

@@ -38,7 +38,7 @@ func (s *Sealed) Reseal(ctx context.Context) (int, error) {
 // SealPlain seals the sessions that lie in the store in the clear, each under its
 // lock, and returns how many those were. Call it once, when a program that has
 // used the store directly begins to use it through Sealed: the sessions are then
-// believed as they are, whoever wrote them. A session in the clear that was saved
+// believed as they are, whichever program wrote them. A session in the clear that was saved
 // over a sealed one takes its place.
 //
 // Copies that were made before stay readable: backups, and what a disk keeps of
@@ -80,8 +80,8 @@ func (s *Sealed) sealAll(ctx context.Context, choose chooser) (sealed int, err e
 	return sealed, errors.Join(unreadable...)
 }
 
-// sealLocked seals a session under its lock, so that nobody who is about to save
-// a new pair finds another version.
+// sealLocked seals a session under its lock, so that a holder that is about to
+// save a new pair does not find another version.
 func (s *Sealed) sealLocked(ctx context.Context, name string, choose chooser) (done bool, err error) {
 	if rec, err := s.chosen(ctx, name, choose); rec == nil || err != nil {
 		return false, err // most need nothing: spare them the lock
@@ -99,7 +99,7 @@ func (s *Sealed) sealLocked(ctx context.Context, name string, choose chooser) (d
 		if _, err = s.Set(ctx, name, rec); !errors.Is(err, ErrConflict) {
 			return err == nil, err
 		}
-		// Somebody saves without the lock, perhaps with an old key.
+		// Another writer saves without the lock, perhaps with an old key.
 	}
 	return false, failed("seal", name, fmt.Errorf("%w, %d times in a row", ErrConflict, maxSaves))
 }

@@ -38,7 +38,7 @@ func (s *Sealed) Stamp(ctx context.Context, name string) (uint64, error) {
 
 // Watch implements [Watcher]. It needs no key. The store beneath cannot see what a
 // sealed record says, so the announcement of a spend is told like any other change
-// ([Change.Begun] is false): that is correct, and has everybody look at the session
+// ([Change.Begun] is false): that is correct, and has every process look at the session
 // twice per renewal instead of once.
 func (s *Sealed) Watch(ctx context.Context, changed func(Change)) error {
 	w, ok := s.store.(Watcher)

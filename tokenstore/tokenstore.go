@@ -9,12 +9,12 @@ var (
 	// ErrNotFound means that the store holds no record under that name.
 	ErrNotFound = errors.New("tokenstore: no such session")
 	// ErrConflict means that the record is not the version the caller read:
-	// somebody else was faster. Read again and decide anew.
-	ErrConflict = errors.New("tokenstore: the session was changed by somebody else")
+	// another writer was faster. Read again and decide anew.
+	ErrConflict = errors.New("tokenstore: the session was changed by another writer")
 	// ErrDamaged means that what is stored cannot be read. The store has moved
 	// it aside, so that nothing is lost and a new record can be written. Until one
-	// is, or the session is deleted, Get goes on to say so: who holds a good copy
-	// can save it, while a session that is not found was ended by somebody.
+	// is, or the session is deleted, Get goes on to say so: a process that holds a
+	// good copy can save it, while a session that is not found was ended on purpose.
 	ErrDamaged = errors.New("tokenstore: stored session is damaged")
 	// ErrLocked means that a lock could not be had before the context ended.
 	ErrLocked = errors.New("tokenstore: session is locked by another holder")
@@ -56,9 +56,9 @@ type Store interface {
 	Delete(ctx context.Context, name string, version uint64) error
 }
 
-// A Locker is a Store that processes or hosts share. Whoever wants to spend a
-// session's refresh token takes its lock first, and then reads the record again:
-// somebody else may have done the work.
+// A Locker is a Store that processes or hosts share. A process that is to
+// spend a session's refresh token takes its lock first, and then reads the record
+// again: another holder may have done the work.
 type Locker interface {
 	// Lock takes the lock of name, waiting for it until ctx ends; it then fails
 	// with an error that wraps both ErrLocked and the context's. A lock needs no
@@ -74,7 +74,7 @@ type Lease interface {
 	// ErrLeaseLost afterwards. Ask right before spending.
 	Err() error
 	// Unlock releases the lease. Further calls do nothing. It never releases a
-	// lock that somebody else has taken since.
+	// lock that another holder has taken since.
 	Unlock() error
 }
 
@@ -123,13 +123,12 @@ type Change struct {
 	Name string
 	// Begun says that the write did no more than announce a spend of the session's
 	// refresh token: it replaced a record by one that has a Pending mark, and no Dead
-	// one. There is nothing to adopt yet. Another write follows, unless whoever
+	// one. There is nothing to adopt yet. Another write follows, unless the process that
 	// announced the spend dies first. A store that cannot tell says false.
 	Begun bool
 }
 
-// A Watcher is a Store that says when somebody, in any process or on any host,
-// changes a session.
+// A Watcher is a Store that says when a process, on any host, changes a session.
 type Watcher interface {
 	// Watch calls changed after each write or deletion, until ctx ends or notices may
 	// be lost, and returns why. It does not connect again: while it goes on, its

@@ -115,7 +115,7 @@ func askAll(ctx context.Context, crowd []*process.Process, command string) []err
 
 func sendAll(crowd []*process.Process, command string) {
 	for _, p := range crowd {
-		_ = p.Say(command) // who has ended answers so
+		_ = p.Say(command) // replies tells which have ended
 	}
 }
 

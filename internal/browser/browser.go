@@ -26,7 +26,7 @@ import (
 //
 // Open does not wait for the browser to end. It returns an error when the program
 // cannot be started or fails at once, when there is no display, and in an SSH
-// session, where a browser would open on a screen that nobody looks at. The end of
+// session, where a browser would open on a screen that the person does not see. The end of
 // ctx ends the waiting, not the browser. Nothing the browser prints reaches the
 // program's own output. Safe for concurrent use.
 func Open(ctx context.Context, url string) error { return open(ctx, url, settleTime) }
@@ -124,7 +124,7 @@ func settle(ctx context.Context, limit time.Duration, f func() error) error {
 	return nil
 }
 
-// reachable returns an error when a browser would open where nobody sees it.
+// reachable returns an error when a browser would open where the person does not see it.
 func reachable(goos string, getenv func(string) string) error {
 	if getenv("SSH_CONNECTION") != "" || getenv("SSH_TTY") != "" {
 		return errors.New("this is an SSH session")

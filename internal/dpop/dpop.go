@@ -1,5 +1,5 @@
 // Package dpop remembers what servers say about DPoP proofs (RFC 9449) and the
-// time, for those who make proofs and assertions: package oauth at the
+// time, for the packages that make proofs and assertions: package oauth at the
 // authorization server, package refresh at APIs.
 package dpop
 
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Hints are what a proof for one server has to heed.
+// Hints are what a proof for one server has to follow.
 type Hints struct {
 	// Nonce is the newest that the server has given, or empty (sections 8, 9).
 	Nonce string
@@ -115,7 +115,7 @@ func Skew(h http.Header, now time.Time) (time.Duration, bool) {
 const noise = 2 * time.Second
 
 // Again reports whether a request whose proof was refused with an error code
-// should be sent once more: the proof heeded the hints sent, and with the answer
+// should be sent once more: the proof followed the hints sent, and with the answer
 // the hints became now. Both codes are about the proof alone; servers check it
 // before they look at what the request asks for.
 func Again(code string, sent, now Hints) bool {

@@ -7,7 +7,7 @@ import (
 
 // JWT returns header and claims of a signed JWT in compact form (RFC 7519), or
 // nil. Nothing is checked: neither the signature nor that its algorithm is known, nor
-// the types of claims that nobody asks for, which servers get wrong.
+// the types of claims that no caller reads, which servers get wrong.
 func JWT(token string) (header, claims Fields) {
 	if strings.Count(token, ".") != 2 {
 		return nil, nil

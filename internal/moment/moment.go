@@ -35,7 +35,7 @@ func Of(reading time.Time) Instant {
 	return Instant{reading.UnixNano(), int64(reading.Sub(epoch))}
 }
 
-// IsZero reports whether i is no point in time.
+// IsZero reports whether i is the zero Instant, which stands for no point in time.
 func (i Instant) IsZero() bool { return i == Instant{} }
 
 // Wall returns what the wall clock shows at i: zero if i is zero or [Never].

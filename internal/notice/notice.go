@@ -8,12 +8,13 @@ import "github.com/evertoken/evertoken/tokenstore"
 const (
 	Changed = "="
 	Begun   = "?"
-	// Heartbeat is a notice by itself: nothing has changed, and whoever hears it hears.
+	// Heartbeat is a notice by itself: nothing has changed, and a reader that
+	// gets it knows that its connection works.
 	Heartbeat = "!"
 )
 
 // Of returns what the notice of a write of rec, which replaces rec.Version, begins
-// with. A new record is no announcement, whatever its marks: its pair is news.
+// with. A new record does not count as an announcement, whatever its marks: its pair is news.
 func Of(rec *tokenstore.Record) string {
 	if rec.Version != 0 && rec.Pending != nil && rec.Dead == nil {
 		return Begun

@@ -110,8 +110,8 @@ func usesOf(path string, set *token.FileSet, files []*ast.File, imports types.Im
 	nameOf := func(pos token.Pos) string { return filepath.Base(set.Position(pos).Filename) }
 	uses := graph{}
 	for id, obj := range info.Uses {
-		// What another file declares is no local name: it is a name of the package, or
-		// a method or field of one.
+		// What another file declares is never a local name: it is a name of the package,
+		// or a method or field of one.
 		if obj.Pkg() == pkg && obj.Pos().IsValid() {
 			uses.add(nameOf(id.Pos()), nameOf(obj.Pos()))
 		}

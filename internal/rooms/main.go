@@ -1,6 +1,6 @@
 // Command rooms measures what the layout of this repository promises. A package whose
-// files all use each other's names is one room, whatever the files are called: who
-// wants to understand one of them has to understand all.
+// files all use each other's names is one room, whatever the files are called: a
+// reader who wants to understand one of them has to understand all.
 //
 //	go run ./internal/rooms           for each package of each module, the largest loop of files
 //	go run ./internal/rooms -v        the same, with the names of the files

@@ -73,7 +73,7 @@ func CountUp(ctx context.Context, s tokenstore.Store, name string) error {
 }
 
 // CountLocked does so n times, each under the session's lock. A conflict is an
-// error: under the lock nobody else may save.
+// error: under the lock no other writer may save.
 func CountLocked(ctx context.Context, s interface {
 	tokenstore.Store
 	tokenstore.Locker

@@ -72,7 +72,7 @@ func Start(cmd *exec.Cmd, cfg any, hear func(line string)) (*Process, error) {
 	return p, nil
 }
 
-// Say writes a line to the worker. That it did is no sign that the worker reads it.
+// Say writes a line to the worker. Success does not mean that the worker reads it.
 func (p *Process) Say(line string) error {
 	_, err := io.WriteString(p.stdin, line+"\n")
 	return err

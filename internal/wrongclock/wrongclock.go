@@ -1,4 +1,4 @@
-// Package wrongclock stands in for the clock of a host that nobody has set.
+// Package wrongclock stands in for the clock of a host that was never set.
 package wrongclock
 
 import (

@@ -76,8 +76,8 @@ func (c *client) do(ctx context.Context, op func() (string, error)) (string, err
 // and whether it may ask a person.
 //
 // The question goes with a call that only reads. If it went with a write, and was
-// answered after we had given up, the write would replace what somebody has saved
-// since.
+// answered after we had given up, the write would replace what another writer has
+// saved since.
 func (c *client) ready(ctx context.Context) (limit time.Duration, asking bool, err error) {
 	if c.wasOpen() {
 		return c.timeout, false, nil
@@ -95,7 +95,7 @@ func (c *client) ready(ctx context.Context) (limit time.Duration, asking bool, e
 		}
 		return c.timeout, false, nil
 	case !c.canAsk():
-		return 0, false, fmt.Errorf("%w (nobody can be asked here)", ErrKeyringLocked)
+		return 0, false, fmt.Errorf("%w (no person can be asked here)", ErrKeyringLocked)
 	}
 	_, err = run(ctx, c.guard, c.prompt, true, func(context.Context) (string, error) { return c.guard.ring.get(c.service, nothingItem) })
 	if err != nil && !errors.Is(err, errNoItem) {
@@ -104,9 +104,9 @@ func (c *client) ready(ctx context.Context) (limit time.Duration, asking bool, e
 	return c.timeout, false, nil
 }
 
-// state asks for the keyring's state. While somebody is being asked for the
-// password, it waits for that, whoever came first: so a person's time is waited for
-// in parts, since the question may begin while we wait for our turn.
+// state asks for the keyring's state. While a person is being asked for the
+// password, it waits for that, whichever call came first: so a person's time is waited
+// for in parts, since the question may begin while we wait for our turn.
 func (c *client) state(ctx context.Context) (state, error) {
 	deadline := time.Now().Add(max(c.timeout, c.prompt))
 	for {

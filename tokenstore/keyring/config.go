@@ -32,14 +32,14 @@ type Config struct {
 	// directory called Service in [tokenstore.DefaultDir]. [OpenDirect] ignores it.
 	Dir string
 
-	// Timeout is how long a call of the keyring may take while nobody has to be
-	// asked. One operation of a store makes several. Default: 3 seconds.
+	// Timeout is how long a call of the keyring may take while no person has to
+	// be asked. One operation of a store makes several. Default: 3 seconds.
 	Timeout time.Duration
 
 	// PromptTimeout is how long a person may take to unlock a locked keyring. It
 	// applies where one can be asked: there is a display, or on macOS no SSH
 	// session, and the variable CI is not set. Otherwise a locked keyring fails at
-	// once. Default: 60 seconds. Negative: nobody is ever asked.
+	// once. Default: 60 seconds. Negative: no person is ever asked.
 	PromptTimeout time.Duration
 }
 

@@ -12,8 +12,8 @@ import (
 // Direct is a store that keeps whole sessions in the OS keyring. Most programs
 // want [Open] instead; see the package documentation for why.
 //
-// Whoever may use the keyring is its audience, and so the locks are the user's as
-// well: they do not depend on any directory that the program was given, nor on
+// The sessions are for all programs that may use the keyring, and so the locks are the
+// user's as well: they do not depend on any directory that the program was given, nor on
 // $HOME or $XDG_STATE_HOME.
 //
 // A session that the keyring's limit does not let into one item lies in several,
@@ -86,7 +86,7 @@ func (d *Direct) Get(ctx context.Context, name string) (*tokenstore.Record, erro
 	}
 	rec, _, err := d.read(ctx, name)
 	if errors.Is(err, tokenstore.ErrDamaged) {
-		// Somebody may have been writing it: look again while nobody does.
+		// Another writer may have been at it: look again while none is.
 		err = d.change(ctx, name, func() (err error) {
 			rec, _, err = d.read(ctx, name)
 			return err
@@ -167,14 +167,14 @@ func (d *Direct) Lock(ctx context.Context, name string) (tokenstore.Lease, error
 	return d.locks.leases.Lock(ctx, name)
 }
 
-// change calls fn while nobody else changes the session.
+// change calls fn while no other writer changes the session.
 func (d *Direct) change(ctx context.Context, name string, fn func() error) error {
 	return exclusive(ctx, d.locks.writes, name, d.values.client.guard, fn)
 }
 
 // exclusive calls fn under a lock. A call of the keyring that did not return in
 // time goes on behind our back, and may be a write: the lock is held until then, or
-// it would replace what somebody else has saved since.
+// it would replace what another writer has saved since.
 func exclusive(ctx context.Context, locks *tokenstore.File, name string, g *guard, fn func() error) error {
 	lease, err := locks.Lock(ctx, name)
 	if err != nil {

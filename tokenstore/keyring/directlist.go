@@ -67,8 +67,8 @@ func (d *Direct) Cleanup(ctx context.Context) (removed int, err error) {
 	return removed, nil
 }
 
-// cleanUp removes the session called name if it is spent. What somebody changes
-// meanwhile, and what cannot be read, is left alone.
+// cleanUp removes the session called name if it is spent. What another
+// writer changes meanwhile, and what cannot be read, is left alone.
 func (d *Direct) cleanUp(ctx context.Context, name string) (gone bool, err error) {
 	rec, _, err := d.read(ctx, name)
 	if errors.Is(err, tokenstore.ErrNotFound) {
@@ -118,7 +118,7 @@ func ignoreMoved(err error) error {
 func (d *Direct) listed(ctx context.Context) ([]string, error) {
 	names, _, err := d.readList(ctx)
 	if errors.Is(err, tokenstore.ErrDamaged) {
-		// Somebody may have been writing it: look again while nobody does.
+		// Another writer may have been at it: look again while none is.
 		err = d.changeList(ctx, func() (err error) {
 			names, _, err = d.readList(ctx)
 			return err

@@ -15,7 +15,7 @@
 // their size does not matter, a save costs what a file costs, and a backup of the
 // directory is of no use without the keyring.
 //
-// [OpenDirect] puts the sessions themselves into the keyring, for those who may
+// [OpenDirect] puts the sessions themselves into the keyring, for users who may
 // have nothing on disk. It is slower: each save takes several calls of the keyring,
 // and on Linux every one of them rewrites all that the user has there.
 //
@@ -32,7 +32,7 @@
 //
 // # Who can read it
 //
-// A keyring protects what it has from other users and from whoever finds the disk.
+// A keyring protects what it has from other users and from a finder of the disk.
 // It does not protect it from other programs of the same user. On Linux each of
 // them may ask for every item while the keyring is open, and watch the session bus,
 // over which the values travel in the clear: with Open that is the key, and with
@@ -48,7 +48,7 @@
 // looks like a session that is absent. A program that wants a plain
 // [tokenstore.File] where there is no keyring has its user say so.
 //
-// Nobody is asked to unlock a keyring unless there is a display and no CI. Nothing
+// No person is asked to unlock a keyring unless there is a display and no CI. Nothing
 // here starts a session bus.
 //
 // # Limits

@@ -8,7 +8,7 @@ import (
 )
 
 // None of these matches [tokenstore.ErrNotFound]: a keyring that cannot be read
-// is no reason to log in again.
+// does not call for a new login.
 var (
 	// ErrNoKeyring means that there is no OS keyring that could be asked: no
 	// session bus, no Secret Service on it, or a system without one.

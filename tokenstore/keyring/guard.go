@@ -118,7 +118,7 @@ func (g *guard) late(ctx context.Context, limit time.Duration) error {
 	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return ctx.Err()
 	case g.isAsking():
-		err = fmt.Errorf("%w (it has asked for its password, and nobody answered)", ErrKeyringLocked)
+		err = fmt.Errorf("%w (it has asked for its password, and no answer came)", ErrKeyringLocked)
 	default:
 		err = fmt.Errorf("%w (no answer within %v)", ErrTimeout, limit)
 	}

@@ -2,8 +2,8 @@ package keyring
 
 import "os"
 
-// inCI reports whether this is an automated build, where a display may exist and
-// nobody sits before it.
+// inCI reports whether this is an automated build, where a display may exist
+// without a person in front of it.
 func inCI() bool {
 	ci := os.Getenv("CI")
 	return ci != "" && ci != "false"

@@ -72,8 +72,8 @@ func noKeyring(ctx context.Context, what string, err error) error {
 }
 
 // personHere reports whether a window could be shown. A display of the desktop
-// that this process does not see, as over SSH, does not count: nobody would
-// connect its question with the command that waits.
+// that this process does not see, as over SSH, does not count: a person there would
+// not connect its question with the command that waits.
 func personHere() bool { return os.Getenv("DISPLAY") != "" || os.Getenv("WAYLAND_DISPLAY") != "" }
 
 // needsPerson reports whether err by itself says that a person was needed. It is

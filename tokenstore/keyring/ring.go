@@ -17,7 +17,7 @@ type ring interface {
 	remove(service, item string) error
 	// state never asks a person. Without a keyring it fails with ErrNoKeyring.
 	state(ctx context.Context) (state, error)
-	// person reports whether somebody could answer if the keyring asks.
+	// person reports whether a person could answer if the keyring asks.
 	person() bool
 }
 

@@ -45,7 +45,7 @@ func (k *sealingKey) unreadable() error {
 		keyItem, k.client.service)
 }
 
-// create makes the first key, unless somebody else has done so meanwhile, or may
+// create makes the first key, unless another process has done so meanwhile, or may
 // fails.
 func (k *sealingKey) create(ctx context.Context, may func(context.Context) error) error {
 	return k.change(ctx, func() error {

@@ -33,7 +33,7 @@ var (
 // It reads the key at once, so that trouble shows at the start, and has the keyring
 // unlocked if need be. It fails with [ErrNoKeyring], [ErrKeyringLocked] or [ErrTimeout],
 // and never goes on without encryption. With [ErrKeyLost] there are sealed sessions
-// and no key, as after a keyring was reset: they cannot be opened by anybody, and
+// and no key, as after a keyring was reset: they cannot be opened any more, and
 // the error says how to start over.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	root, err := lockRoot()

@@ -10,15 +10,15 @@ import (
 )
 
 // A keyring belongs to a user, and it has no locks. The locks are files, and they
-// have to be the same ones for everybody who sees the same keyring: processes of
+// have to be the same ones for all processes that see the same keyring: those of
 // one user with other settings, another $HOME or another $XDG_STATE_HOME too.
 // Otherwise two of them would hold "the" lock and spend one refresh token twice.
 
 // locks are the locks on what a service has in the keyring of a user.
 type locks struct {
-	leases *tokenstore.File // by session: who may spend its refresh token
-	writes *tokenstore.File // by session: who is changing its items
-	items  *tokenstore.File // by item: who is changing one that sessions share
+	leases *tokenstore.File // by session: its holder may spend the refresh token
+	writes *tokenstore.File // by session: its holder may change the items
+	items  *tokenstore.File // by item: its holder may change one that sessions share
 }
 
 // openLocks opens the locks below root. No sessions are ever in these stores.

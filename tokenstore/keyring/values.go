@@ -21,18 +21,18 @@ import (
 //
 // Writing the first item is what commits. The rest is in place by then, in the
 // slot that the value before did not use; a crash before leaves the old value and
-// some parts that nobody refers to, a crash after it the new one. What is left
+// some parts that nothing refers to, a crash after it the new one. What is left
 // over is swept by the next write: parts are made in ascending order and removed
 // in descending order, so there is never a gap, and looking for the first absent
 // one finds all.
 //
-// Who writes or removes holds a lock; readers need none.
+// Writers and removers hold a lock; readers need none.
 
 // headerSpace is left in the first item for the header, which takes 125 bytes.
 const headerSpace = 160
 
-// valueFormat is the format of the header. Who does not know a greater one must
-// leave the value alone.
+// valueFormat is the format of the header. A reader that does not know a greater
+// one must leave the value alone.
 const valueFormat = 1
 
 // A header says where a value's other items are, and how to know that all of them
@@ -44,8 +44,8 @@ type header struct {
 	SHA256 string `json:"sha256"`
 }
 
-// errTorn means that a value's items do not belong together: somebody is writing
-// it at this moment, or it is damaged.
+// errTorn means that a value's items do not belong together: it is being written
+// at this moment, or it is damaged.
 var errTorn = errors.New("keyring: its items do not belong together")
 
 // values reads and writes values.

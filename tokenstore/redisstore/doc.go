@@ -11,7 +11,7 @@
 // # Who can read it
 //
 // The tokens lie in Redis in the clear, in its memory, files, replicas and slow log.
-// Whoever can read them there can use them. Wrap the store with [tokenstore.NewSealed]
+// A program that can read them there can use them. Wrap the store with [tokenstore.NewSealed]
 // to keep them encrypted, and use TLS and a password in any case.
 //
 // # What a lock can promise, and what not
@@ -36,11 +36,11 @@
 // write names the version it replaces, in one atomic script. So the version is the
 // fencing token. The number of a lease would be a worse one: it would refuse the pair
 // of a holder whose lease ended while the server's answer was on its way, which is the
-// only good one, even if nobody has written anything since.
+// only good one, even if no other holder has written anything since.
 //
 // # When Redis is down
 //
-// Three errors differ in what helps: [tokenstore.ErrLocked], somebody else is at it;
+// Three errors differ in what helps: [tokenstore.ErrLocked], another holder has the lock;
 // [tokenstore.ErrUnavailable], Redis cannot be asked; [tokenstore.ErrLeaseLost], the
 // lock was ours and may not be any more. A refresh.Manager serves the token it has as
 // long as that lives, and spends nothing without a lock. It tries again until Redis is

@@ -14,7 +14,7 @@ import (
 
 var errNoRecord = storeerr.ErrNoRecord
 
-// errLost means that a session has gone and nobody has deleted it.
+// errLost means that a session has gone without having been deleted.
 var errLost = fmt.Errorf("%w: Redis has lost it", tokenstore.ErrDamaged)
 
 // failed adds what was being done to err. A nil err stays nil.

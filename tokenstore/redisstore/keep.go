@@ -15,7 +15,7 @@ const graceTime = 30 * 24 * time.Hour
 const farAway = 100 * 365 * 24 * time.Hour
 
 // keepFor returns how long Redis is to keep a record from now on. Zero means for
-// ever: nobody knows when it ends.
+// ever: the record has no known end.
 func keepFor(rec *tokenstore.Record, now time.Time) time.Duration {
 	end, ever := rec.SpentAt()
 	left := max(end.Sub(now), 0)

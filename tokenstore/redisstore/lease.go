@@ -33,7 +33,7 @@ const drift = 100
 type lease struct {
 	store       *Store
 	name, owner string
-	local       tokenstore.Lease // nil for a lock that nobody waits for
+	local       tokenstore.Lease // nil for a lock that no caller waits for
 	stop        context.CancelFunc
 	stopped     chan struct{} // closed when it is no longer renewed
 	once        sync.Once     // Unlock
@@ -67,7 +67,7 @@ func (l *lease) Err() error {
 func lasts(lease time.Duration) time.Duration { return lease - lease/drift }
 
 // Unlock implements [tokenstore.Lease]. If the lock was lost, it says so; it never
-// releases that of somebody else.
+// releases that of another holder.
 func (l *lease) Unlock() (err error) {
 	l.once.Do(func() { err = l.unlock() })
 	return failed(about("unlock", l.name), err)

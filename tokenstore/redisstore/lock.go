@@ -11,7 +11,7 @@ import (
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// Who waits for a lock asks again after a delay between half of one of these and the
+// A caller that waits for a lock asks again after a delay between half of one of these and the
 // whole, which doubles each time: soon enough after a renewal, which takes a token
 // request, and seldom enough for a hundred processes that wait out a long one.
 const (
@@ -26,7 +26,7 @@ const releaseTime = 5 * time.Second
 // Unlock, so it lasts as long as the process lives and reaches Redis; how long it
 // outlasts both is Config.LeaseTime.
 //
-// A lock that somebody else holds until ctx ends is [tokenstore.ErrLocked]. A Redis
+// A lock that another holder has until ctx ends is [tokenstore.ErrLocked]. A Redis
 // that cannot be asked is [tokenstore.ErrUnavailable], at once, and never ErrLocked.
 func (s *Store) Lock(ctx context.Context, name string) (tokenstore.Lease, error) {
 	if err := tokenstore.CheckName(name); err != nil {
@@ -65,13 +65,13 @@ func (s *Store) waitForLock(ctx context.Context, name string) (*lease, error) {
 	}
 }
 
-// tryLock takes the lock, or returns nil if somebody else holds it.
+// tryLock takes the lock, or returns nil if another holder has it.
 func (s *Store) tryLock(ctx context.Context, name string) (*lease, error) {
 	owner, asked := rand.Text(), now()
 	got, err := call(ctx, func(ctx context.Context) (any, error) {
 		got, err := acquireScript.Run(ctx, s.client, []string{s.lockKey(name)}, owner, s.lease.Milliseconds()).Result()
 		if ctx.Err() != nil {
-			_, _ = s.release(name, owner) // nobody waits for it any more
+			_, _ = s.release(name, owner) // the caller has left
 		}
 		return got, err
 	})
@@ -111,6 +111,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 var (
 	errUnlocked = fmt.Errorf("%w: it was unlocked", tokenstore.ErrLeaseLost)
-	errTaken    = fmt.Errorf("%w: it ended in Redis, and somebody else may have had it since", tokenstore.ErrLeaseLost)
+	errTaken    = fmt.Errorf("%w: it ended in Redis, and another holder may have had it since", tokenstore.ErrLeaseLost)
 	errOver     = errors.New("it could not be renewed in time")
 )

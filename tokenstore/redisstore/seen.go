@@ -10,8 +10,8 @@ import (
 )
 
 // Redis loses data: it restarts without persistence, evicts keys, or a replica takes
-// over that was behind. To who asks, a lost session looks like one that somebody has
-// logged out of, and must not be taken for one: its holder would drop a good pair.
+// over that was behind. To a caller, a lost session looks like one that a person
+// has logged out of, and must not be taken for one: its holder would drop a good pair.
 // So every Delete leaves a tombstone, and a Store remembers which sessions it has
 // seen. A session that was seen, and is gone without a tombstone, is lost.
 

@@ -21,7 +21,7 @@ const (
 	// DefaultPrefix is what the keys of all sessions begin with.
 	DefaultPrefix = "evertoken:"
 	// DefaultLeaseTime is how long a lock lasts unless it is renewed. It is renewed when
-	// a third of it is over, so whoever holds one has 40 seconds left at least: more
+	// a third of it is over, so a holder has 40 seconds left at least: more
 	// than the 30 that a token request may take, should Redis be gone by then.
 	DefaultLeaseTime = time.Minute
 	// minLeaseTime is the least LeaseTime: a pause of a third of it must not be an event.
@@ -73,7 +73,7 @@ var (
 
 // New returns the store in the Redis that client talks to: one server, one that
 // Sentinel watches over (NewFailoverClient), or a Cluster. The client remains the
-// caller's, who closes it when the store is no longer used. New does not call it.
+// caller's, which closes it when the store is no longer used. New does not call it.
 //
 // It refuses clients that would break a promise: a Ring, whose members know nothing
 // of each other's locks, and a Cluster client that reads from replicas, which may
@@ -113,8 +113,8 @@ func checkClient(client redis.UniversalClient) error {
 }
 
 // Get implements [tokenstore.Store]. A session that this Store has seen, and that is
-// gone although nobody deleted it, is [tokenstore.ErrDamaged] and not ErrNotFound:
-// Redis has lost it, and whoever holds its tokens can save them again.
+// gone without having been deleted, is [tokenstore.ErrDamaged] and not ErrNotFound:
+// Redis has lost it, and a process that holds its tokens can save them again.
 func (s *Store) Get(ctx context.Context, name string) (*tokenstore.Record, error) {
 	const action = "read"
 	if err := check(ctx, action, name); err != nil {

@@ -14,7 +14,7 @@
 // # What is stored where
 //
 // Each token is one key: Config.Prefix and the SHA-256 of the token in base64url,
-// so that whoever can list keys, or reads the slow log, has no token. Its value is
+// so that a client that can list keys, or reads the slow log, has no token. Its value is
 // the user data as JSON. Redis itself removes it when it expires.
 //
 // # Compatibility
@@ -49,7 +49,7 @@ const scanCount = 1000
 
 // Config is what a [Store] needs.
 type Config struct {
-	// Client talks to Redis. Required. It stays the caller's, who closes it; its
+	// Client talks to Redis. Required. It stays the caller's, which closes it; its
 	// timeouts and retries are in force.
 	Client *redis.Client
 	// Prefix begins every key of the store. Stores with the same Prefix in one
@@ -118,12 +118,12 @@ func (s *Store) Get(ctx context.Context, token string) (any, error) {
 	}
 	var userData any
 	if json.Unmarshal(value, &userData) != nil {
-		return nil, failed("read", errors.New("the value is no JSON")) // an error of json would quote it
+		return nil, failed("read", errors.New("the value is not JSON")) // an error of json would quote it
 	}
 	return userData, nil
 }
 
-// Delete removes token. It is no error if there is none.
+// Delete removes token. If there is none, it succeeds.
 func (s *Store) Delete(ctx context.Context, token string) error {
 	return failed("delete", s.client.Del(ctx, s.key(token)).Err())
 }

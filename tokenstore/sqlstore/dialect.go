@@ -128,7 +128,7 @@ func dialect(cfg Config) func(string) string {
 	return strings.NewReplacer(words...).Replace
 }
 
-// notifying has a writing statement tell those who listen, in its own transaction
+// notifying has a writing statement tell the processes that listen, in its own transaction
 // and with the same number of affected rows. The notice begins with kind.
 func notifying(cfg Config, kind, statement string) string {
 	if cfg.Listen == nil {

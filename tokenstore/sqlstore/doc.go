@@ -29,7 +29,7 @@
 // A write is one statement, and so one transaction: it finds the row by name and
 // version, which takes the row's lock, and replaces it. Of two that replace the same
 // version one fails with [tokenstore.ErrConflict]. That is all the fencing there
-// needs to be. Whoever spends a refresh token announces it by such a write first, so
+// needs to be. The holder of the lock announces a spend by such a write first, so
 // a holder that lost its lock, and does not know it, can neither announce nor save
 // once another holder has announced.
 //
@@ -39,19 +39,19 @@
 // renews it in the background three times per Config.LeaseTime, and counts it as lost
 // ([tokenstore.ErrLeaseLost]) as soon as its own clock says that it may have ended.
 // A lock of a process that was killed ends after LeaseTime. It outlives a restart of
-// the database, and nobody takes it meanwhile.
+// the database, and no process takes it meanwhile.
 //
 // The alternatives were tried and dropped. A row lock in an open transaction, and an
 // advisory lock of the database session (pg_advisory_lock), end with the connection
 // and so at once with their holder. But each pins a connection while the
 // authorization server takes its time. A refresh.Pool has 64 workers, and a
-// PostgreSQL server by default 100 connections for everybody; a pool of connections
+// PostgreSQL server by default 100 connections for all its clients; a pool of connections
 // that is full of leases has none left to save what the leases are for. When a host
 // vanishes without a word the server notices after hours (tcp_keepalives_idle), and
 // when the database restarts, the lock is gone while the refresh token is on its way.
 // Behind PgBouncer with transaction pooling an advisory lock is worse than none: two
 // clients that share a server connection are both told that they hold it, and it
-// stays there when both have gone. A row is the same for everybody.
+// stays there when both have gone. A row is the same for all clients.
 //
 // What a lease cannot do is hold up a process that is stopped (SIGSTOP, a suspended
 // machine) for longer than LeaseTime after it sent the refresh token. The next holder
@@ -62,9 +62,9 @@
 // With Config.Listen every write notifies, in its own transaction, on the channel that
 // is called like Config.Table: "=name" for a session that changed, "?name" when the
 // write does no more than announce a spend ([tokenstore.Change]). A connection that
-// has died without a word is silent, and so is a table that nobody writes to. So after
-// 15 seconds of silence one of those who listen sends "!" on the channel by an ordinary
-// connection, which all hear; who does not hear it listens anew.
+// has died without a word is silent, and so is a table that no process writes to. So after
+// 15 seconds of silence one of the listening processes sends "!" on the channel by an
+// ordinary connection, which all hear; one that does not hear it listens anew.
 //
 // # PgBouncer
 //
@@ -76,8 +76,8 @@
 //
 // If the database cannot be asked, errors wrap [tokenstore.ErrUnavailable]: nothing
 // is known about the session, not even after a Set whether it was saved. A lock that
-// somebody else holds is [tokenstore.ErrLocked], and never unavailable. Errors hold
-// what the driver says, which is no content of the tables.
+// another holder has is [tokenstore.ErrLocked], and never unavailable. Errors hold
+// what the driver says, which does not include the content of the tables.
 //
 // # Limits
 //

@@ -70,7 +70,7 @@ func answered(err error) bool {
 	return false
 }
 
-// missingTable reports whether err is likely to mean that nobody called Migrate.
+// missingTable reports whether err is likely to mean that Migrate was not called.
 // SQLite has no code of its own for it.
 func missingTable(err error) bool {
 	var state sqlStater

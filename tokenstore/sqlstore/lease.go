@@ -11,7 +11,7 @@ import (
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// Who waits for a lock of another process asks again after delays between these two,
+// A caller that waits for a lock asks again after delays between these two,
 // each twice the one before: soon, since most spends take a fraction of a second, and
 // then not so often that a crowd keeps the database busy.
 const (
@@ -64,7 +64,7 @@ func (s *Store) poll(ctx context.Context, name string) (*lease, error) {
 
 // ask is acquire for a caller who may leave. The question is followed through then,
 // and a lock that it brings is given back: cut off in its middle, it might leave one
-// behind that nobody holds.
+// behind without a holder.
 func (s *Store) ask(ctx context.Context, name string) (*lease, error) {
 	type answer struct {
 		lease *lease
@@ -185,12 +185,12 @@ func (l *lease) renew() error {
 	case err != nil:
 		return err
 	case !held:
-		l.lose("it ended, and somebody else has taken the lock since")
+		l.lose("it ended, and another holder has taken the lock since")
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.lost == "" && !l.overLocked() { // who is lost stays lost: somebody may have been told
+	if l.lost == "" && !l.overLocked() { // a lost lease stays lost: a caller may have been told
 		l.since = since
 	}
 	return nil

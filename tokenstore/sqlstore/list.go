@@ -65,7 +65,7 @@ func (s *Store) Cleanup(ctx context.Context) (removed int, err error) {
 }
 
 // cleanUp removes a session if it is spent and its lock is free. It looks again
-// under the lock: somebody may have renewed the session meanwhile.
+// under the lock: another process may have renewed the session meanwhile.
 func (s *Store) cleanUp(ctx context.Context, name string, now time.Time) (gone bool, err error) {
 	l, err := s.acquire(ctx, name)
 	if l == nil || err != nil {
@@ -77,7 +77,7 @@ func (s *Store) cleanUp(ctx context.Context, name string, now time.Time) (gone b
 		err = s.delete(ctx, name, version)
 		gone = err == nil
 	}
-	// What somebody changes or removes meanwhile, and what cannot be read, stays.
+	// What another writer changes or removes meanwhile, and what cannot be read, stays.
 	for _, fine := range []error{tokenstore.ErrNotFound, tokenstore.ErrConflict, tokenstore.ErrDamaged, tokenstore.ErrNewerFormat} {
 		if errors.Is(err, fine) {
 			return false, nil

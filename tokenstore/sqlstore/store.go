@@ -29,14 +29,14 @@ type Config struct {
 	// that exists and a dot before it, of at most 48 bytes in all. Case matters.
 	// Empty means DefaultTable.
 	Table string
-	// LeaseTime is how long a lock outlives a holder that was killed. Those who wait
+	// LeaseTime is how long a lock outlives a holder that was killed. Callers that wait
 	// for the lock wait that much longer: keep it below refresh.Config.MaxWait. It
 	// is also how long the database may be away before a holder counts its lock as
 	// lost, and Watch doubts a silent connection, which it does after 15 seconds at
 	// most. Zero means DefaultLeaseTime; less than a second is refused.
 	LeaseTime time.Duration
 	// Listen makes the Store a [tokenstore.Watcher], and its writes notify
-	// (PostgreSQL only, since SQLite notifies nobody). It has a connection of its own
+	// (PostgreSQL only, since SQLite has no notifications). It has a connection of its own
 	// LISTEN on channel, then calls notify with an empty payload once and with each
 	// notification's payload as it comes, and returns why it cannot go on; if ctx has
 	// ended, that, and without waiting for a database that may be away. It need not

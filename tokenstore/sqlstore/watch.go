@@ -33,7 +33,7 @@ var (
 // Watch implements [tokenstore.Watcher], by Config.Listen; without one it fails at
 // once with an error that wraps [errors.ErrUnsupported], and the caller polls
 // ([Store.Stamp]). It returns when Listen does. If nothing is heard for a while, it
-// sends a notification itself, which everybody hears who listens; when that cannot be
+// sends a notification itself, which every listening process hears; when that cannot be
 // sent or is not heard, it ends Listen, and returns.
 func (s *Store) Watch(ctx context.Context, changed func(tokenstore.Change)) error {
 	const action = "watch sessions"

@@ -44,7 +44,7 @@ var lockTests = []test{
 	},
 	{
 		"UnlockLetsTheNextOneIn",
-		"who waits for a lock gets it when it is released",
+		"a caller that waits for a lock gets it when it is released",
 		func(c *check) {
 			l := c.locker()
 			lease := c.lock(l, "default")
@@ -75,7 +75,7 @@ var lockTests = []test{
 	},
 	{
 		"F18_UnlockTwice",
-		"further calls of Unlock do nothing; they never release a lock that somebody else has taken since",
+		"further calls of Unlock do nothing; they never release a lock that another holder has taken since",
 		func(c *check) {
 			l := c.locker()
 			first := c.lock(l, "default")

@@ -85,7 +85,7 @@ var pageTests = []test{
 	},
 	{
 		"PagesWhileSessionsComeAndGo",
-		"who reads page after page while others save and delete sessions finds each one that is there all the time once, in order",
+		"a caller that reads page after page while others save and delete sessions finds each one that is there all the time once, in order",
 		func(c *check) {
 			var stay []string
 			for i := range 10 {

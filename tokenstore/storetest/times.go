@@ -25,10 +25,10 @@ var timeTests = []test{
 	},
 	{
 		"TimeIsShared",
-		"Time returns to all who share the store the time of one clock",
+		"Time returns to all processes that share the store the time of one clock",
 		func(c *check) {
 			if c.reopen == nil {
-				return // nobody does
+				return // no other process shares the store
 			}
 			begun := time.Now()
 			first := c.time(c.store)

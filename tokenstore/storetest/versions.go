@@ -190,7 +190,7 @@ func contest(c *check, stores []tokenstore.Store, version uint64) {
 			}
 		}
 		if winner < 0 {
-			c.Fatalf("round %d: nobody could replace version %d: %v", round, version, errors.Join(errs[:]...))
+			c.Fatalf("round %d: no writer could replace version %d: %v", round, version, errors.Join(errs[:]...))
 		}
 		if got := c.get("default"); got.Version != won[winner] || got.Tokens.AccessToken != pair(strconv.Itoa(winner)).AccessToken {
 			c.Fatalf("round %d: the stored record is not the winner's", round)
@@ -229,7 +229,7 @@ func count(c *check, stores []tokenstore.Store) {
 }
 
 // countUp saves rec with its number counted up, and starts over with what is
-// stored when somebody else was faster.
+// stored when another writer was faster.
 func countUp(c *check, store tokenstore.Store, rec *tokenstore.Record) error {
 	for {
 		n, err := strconv.Atoi(rec.RefreshedBy)

@@ -187,7 +187,7 @@ func (w *watching) changed(change tokenstore.Change) {
 	w.inside.Add(-1)
 	select {
 	case w.told <- change:
-	default: // who says so much has said enough
+	default: // a watcher that has told so much has told enough
 	}
 }
 

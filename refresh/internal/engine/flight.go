@@ -18,8 +18,8 @@ type flight struct {
 }
 
 // join returns the flight in progress for w's resource. If there is none it returns a
-// new one with the run that it belongs to: the caller has to make it land, and then to
-// tell the run.
+// new one with the run that it belongs to: the caller has to end it with land, and then
+// to tell the run.
 func (m *Member) join(c *awake, w session.Want) (*flight, *run, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

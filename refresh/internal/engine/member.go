@@ -50,7 +50,7 @@ type awake struct {
 	leftOut atomic.Bool
 
 	// Guarded by Member.mu.
-	users   int                // who hold it; see hold
+	users   int                // how many callers hold it; see hold
 	warm    int                // looks that it stays for although no caller holds it
 	used    moment.Instant     // when a caller last asked for its token, as far as that is known
 	flights map[string]*flight // those in progress, by resource indicator

@@ -146,7 +146,7 @@ func (r *run) overLocked() bool {
 	return r.over || r.live != nil && r.live.Err() != nil || r.life.ctx.Err() != nil
 }
 
-// endLocked returns the run's end, for those who wait for it.
+// endLocked returns the run's end, for callers that wait for it.
 func (r *run) endLocked() *runEnd {
 	if r.end == nil {
 		r.end = &runEnd{finished: make(chan struct{})}
@@ -204,7 +204,7 @@ func (r *run) enterLocked() bool {
 	return true
 }
 
-// finish ends the run in order, once: flights land, what is unsaved is saved if
+// finish ends the run in order, once: flights end, what is unsaved is saved if
 // possible, locks are released.
 func (r *run) finish() {
 	m := r.m
@@ -235,7 +235,7 @@ func (r *run) saveLast() (err error) {
 	return err
 }
 
-// leave makes the session stopped, and tells those who wait for that.
+// leave makes the session stopped, and tells the callers that wait for that.
 func (r *run) leave(err error) {
 	m := r.m
 	m.mu.Lock()

@@ -53,7 +53,7 @@ type Queue[T Item] struct {
 	changes uint64         // of all items at once, which those in work have to follow
 }
 
-// New returns a queue that hands out nothing before Start. Zero workers are no limit.
+// New returns a queue that hands out nothing before Start. Zero workers mean no limit.
 // End it with Stop.
 func New[T Item](clk clock.Clock, workers int) *Queue[T] {
 	q := &Queue[T]{clk: clk, nudge: make(chan struct{}, 1), last: moment.Of(clk.Now())}
@@ -146,7 +146,7 @@ func (q *Queue[T]) pop() (T, uint64) {
 	return item, q.changes
 }
 
-// work lets a worker, who was acquired, do an item's work, and queues it for the next
+// work lets a worker, which was acquired, do an item's work, and queues it for the next
 // time: now, if what it has seen was overtaken by a change of all items.
 func (q *Queue[T]) work(item T, changes uint64) {
 	next, more := item.Work()

@@ -35,7 +35,7 @@ func (w Workers) Release() {
 }
 
 // Lend calls wait for a caller that has acquired a worker. If that takes longer than
-// a moment, the worker is free for others meanwhile: waiting is no work.
+// a moment, the worker is free for others meanwhile: waiting does not count as work.
 func (w Workers) Lend(wait func()) {
 	const moment = 100 * time.Millisecond
 	if w == nil {

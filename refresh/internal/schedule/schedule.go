@@ -23,7 +23,7 @@ type Timing struct {
 	Latency        time.Duration // how long a refresh takes
 	Crowd          time.Duration // how long it takes to refresh all sessions of the server
 	Pooled         bool          // the session is one of many
-	Seldom         bool          // nobody looks when it is due, but whenever a process happens to run
+	Seldom         bool          // processes look when they happen to run, not when it is due
 }
 
 // Lead is how long before expiry a refresh is due: the threshold, or a third of
@@ -97,8 +97,8 @@ func (t Timing) hinted() time.Time {
 // leastHint is the shortest time after which a server can have a token renewed.
 const leastHint = time.Minute
 
-// AskAgain is when those who keep a token should ask for it again: when a renewal
-// is due, whoever makes it. When another program does, its timing is not known
+// AskAgain is when callers that keep a token should ask for it again: when a renewal
+// is due, by whichever program. When another program makes it, its timing is not known
 // here; most have the defaults that we have, so the earliest moment counts at which
 // a manager with our threshold would renew the pair.
 func (t Timing) AskAgain() time.Time {
@@ -109,8 +109,8 @@ func (t Timing) AskAgain() time.Time {
 }
 
 // keepAlive is when to refresh for the refresh token's own sake: a tenth of its
-// life before its end, at most an hour. Who looks seldom may come only once in the
-// second half of its life, so that is when. Where a tenth is a matter of seconds,
+// life before its end, at most an hour. A process that looks seldom may come only
+// once in the second half of its life, so that is when. Where a tenth is a matter of seconds,
 // an end that does not move has come close, or there is no time to plan with; then
 // the answer is zero.
 func (t Timing) keepAlive(end time.Time) time.Time {

@@ -30,11 +30,11 @@ func (s *Session) lookIfChanged(ctx context.Context, seen *Stamp) error {
 	return err
 }
 
-// look reads the Store and takes over what somebody else has changed there: a
+// look reads the Store and takes over what other writers have changed there: a
 // newer pair, marks, a logout.
 func (s *Session) look(ctx context.Context) error {
 	if s.cfg.Store == nil {
-		return nil // nobody else knows the session
+		return nil // no other process knows the session
 	}
 	stored, err := s.get(ctx)
 	switch {
@@ -98,7 +98,7 @@ func (s *Session) take(stored *tokenstore.Record) {
 
 // outdated reports whether stored is to be replaced by what we hold: it is an
 // earlier state of our session, because we could not save the later one yet or
-// because somebody put an old copy back; or ours is a new login, not yet saved.
+// because an old copy was put back; or ours is a new login, not yet saved.
 func (s *Session) outdated(stored *tokenstore.Record) bool {
 	if s.unsaved.login {
 		return newLogin(stored, s.rec.Tokens, s.now().Wall())
@@ -119,7 +119,7 @@ func (s *Session) outdated(stored *tokenstore.Record) bool {
 
 // displace ends the session because the Store holds one of another account now,
 // which the manager was not asked to work for. The token it has lives on; its
-// refresh token is left alone, since others who have it cannot be asked any more.
+// refresh token is left alone, since other processes that have it cannot be asked any more.
 func (s *Session) displace() {
 	if s.displaced() {
 		return
@@ -134,7 +134,7 @@ func (s *Session) displace() {
 
 func (s *Session) displaced() bool { return errors.Is(s.state.Load().Err, ErrOtherAccount) }
 
-// loggedOut ends the session because somebody removed it from the Store. What we
+// loggedOut ends the session because it was removed from the Store. What we
 // hold is not written back: a logout must stay one.
 func (s *Session) loggedOut() {
 	s.rec = nil

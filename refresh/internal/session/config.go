@@ -81,7 +81,7 @@ func (c *Config) asksAnew(t *oauth.TokenPair) bool {
 
 // checkRenewable returns an error for a pair that can be asked for anew, but not by
 // OAuthClient. Without it such a session would die at its first renewal. A login
-// without a refresh token is another matter: nobody can renew that, and it is good
+// without a refresh token is another matter: it cannot be renewed, and it is good
 // until it ends.
 func (c *Config) checkRenewable(t *oauth.TokenPair) error {
 	if c.renews(t) || c.Follower || c.Paused {

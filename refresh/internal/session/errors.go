@@ -29,7 +29,7 @@ var (
 	// errUnspent is why a process that is about to end leaves the session as it is.
 	errUnspent = errors.New("the refresh token was not spent, because the next one could not be saved")
 	// errSuspected is ErrSuspected with advice for both possibilities.
-	errSuspected = fmt.Errorf("%w: it has probably ended, and a login helps; or a firewall, a gateway or a fault of the server refuses everybody, and it passes; the session is kept and tried again", ErrSuspected)
+	errSuspected = fmt.Errorf("%w: it has probably ended, and a login helps; or a firewall, a gateway or a fault of the server refuses every client, and it passes; the session is kept and tried again", ErrSuspected)
 	// errAnswerLost is the cause when a server with strict rotation ends a session
 	// because the answer to an earlier refresh did not arrive.
 	errAnswerLost = errors.New("the answer to an earlier refresh was lost")

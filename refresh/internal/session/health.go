@@ -67,7 +67,7 @@ func (h *Health) Ended() bool { return h.State == StateLoginRequired || h.State 
 // for the next attempt.
 func (h *Health) Told() bool { return h.State == StateMisconfigured || h.State == StateSuspected }
 
-// inDoubt reports whether the program may have been told that somebody has to do
+// inDoubt reports whether the program may have been told that a person has to do
 // something, which is not taken back yet.
 func (h *Health) inDoubt() bool { return h.doubted || h.Told() }
 

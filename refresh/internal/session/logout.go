@@ -52,7 +52,7 @@ func (s *Session) revoke(ctx context.Context, tokens *oauth.TokenPair) error {
 	return failure.Guard("OAuthClient.Revoke", func() error { return s.cfg.Revoke(ctx, tokens.Clone()) })
 }
 
-// erase removes rec from the Store, and what writers that do not heed the lock
+// erase removes rec from the Store, and what writers that ignore the lock
 // have made of it meanwhile; but not a new login, nor another account's session.
 func (s *Session) erase(ctx context.Context, rec *tokenstore.Record) error {
 	if s.cfg.Store == nil {

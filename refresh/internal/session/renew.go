@@ -41,7 +41,7 @@ func (s *Session) Renew(ctx context.Context, r Run, w Want) error {
 }
 
 func (s *Session) renew(ctx context.Context, r Run, w Want) error {
-	// First without the lock: most news comes from somebody who has just let go
+	// First without the lock: most news comes from a holder that has just let go
 	// of it, and a token that may not be spent needs no lock.
 	_ = s.look(ctx)
 	if s.satisfied(w) {
@@ -69,7 +69,7 @@ func (s *Session) renew(ctx context.Context, r Run, w Want) error {
 	}
 	defer func() { s.endLease(lease) }()
 
-	// A conflict means that somebody changed the record without the lock. Each
+	// A conflict means that another writer changed the record without the lock. Each
 	// round reads it again; three of them lost to others are a matter for later.
 	for range 3 {
 		if err = s.look(ctx); err != nil && !s.alone(err) {
@@ -195,7 +195,7 @@ func (s *Session) admit(ctx context.Context, r Run, w Want) error {
 // hearNotice takes over what other processes have left about the server.
 func (s *Session) hearNotice(ctx context.Context) {
 	if s.cfg.Locker == nil {
-		return // nobody shares the Store
+		return // no other process shares the Store
 	}
 	n, heard := s.cfg.Gate.Hear(ctx, s.cfg.Records, s.cfg.ConfigID, s.now)
 	if !heard {
@@ -222,7 +222,7 @@ func (s *Session) tellNotice(ctx context.Context, n gate.Notice) {
 	}
 }
 
-// heldBack notes that the server cannot be asked, for those who wait for it.
+// heldBack notes that the server cannot be asked, for the callers that wait for it.
 func (s *Session) heldBack(until moment.Instant, err error) {
 	epoch := s.cfg.Gate.Epoch()
 	s.setHealth(func(h *Health) {

@@ -78,7 +78,7 @@ func (s *Session) save(ctx context.Context) error {
 	return nil
 }
 
-// saveStore writes the record to the Store. If somebody else has written in the
+// saveStore writes the record to the Store. If another process has written in the
 // meantime, the newest of one session's pairs stays, and a new login or a logout
 // stays in any case.
 func (s *Session) saveStore(ctx context.Context) error {
@@ -147,7 +147,7 @@ func (s *Session) supersedes(stored *tokenstore.Record) bool {
 }
 
 // edit returns a copy of rec whose fields can be replaced. What they refer to is
-// shared, and modified by nobody.
+// shared, and never modified.
 func edit(rec *tokenstore.Record) *tokenstore.Record {
 	c := *rec
 	return &c

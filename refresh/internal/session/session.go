@@ -55,7 +55,7 @@ type Session struct {
 	// was rejected just before; nil means never.
 	distrust atomic.Pointer[moment.Instant]
 
-	// turn is held (by sending) by whoever changes the session: one at a time, and
+	// turn is held (by sending) by the goroutine that changes the session: one at a time, and
 	// a caller can leave the queue. It guards the fields below it.
 	turn       chan struct{}
 	rec        *tokenstore.Record // the session as last read or saved; nil: none. All there is without a Store

@@ -25,7 +25,7 @@ func (s *Session) spend(ctx context.Context, r Run, lease tokenstore.Lease, w Wa
 	if v := s.unchecked; v.err != nil && v.token == tokenstore.Fingerprint(pair.RefreshToken) {
 		return s.condemn(ctx, pair, v.err)
 	}
-	lost := s.rec.Pending.On(pair.RefreshToken) // whoever announced this has died
+	lost := s.rec.Pending.On(pair.RefreshToken) // the process that announced this has died
 	if err := s.announce(ctx, pair, w); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (s *Session) spend(ctx context.Context, r Run, lease tokenstore.Lease, w Wa
 			return ErrReplaced
 		}
 		last = r.Over()
-		// The pause was long enough for somebody without a lock to have renewed.
+		// The pause was long enough for a process without the lock to have renewed.
 		if err := s.look(ctx); err == nil && (s.rec == nil || differs(s.rec.Tokens, pair)) {
 			return tokenstore.ErrConflict
 		}
@@ -169,7 +169,7 @@ func (s *Session) pause(ctx context.Context, r Run, wait time.Duration) (over bo
 // succeed saves the new pair, then shows it.
 func (s *Session) succeed(ctx context.Context, pair, next *oauth.TokenPair, w Want) error {
 	rejected := next.IDTokenError
-	next.IDTokenError = nil // told here; whoever reads the pair later can do nothing about it
+	next.IDTokenError = nil // told here; a later reader of the pair can do nothing about it
 	session := next
 	if w.Resource != "" { // of another resource's pair the session takes the refresh token
 		session = pair.Clone()

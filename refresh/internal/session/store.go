@@ -83,7 +83,7 @@ func (s *Session) callTokenStore(ctx context.Context, pair *oauth.TokenPair) err
 	return failure.Guard("TokenStore", func() error { return s.cfg.TokenStore(ctx, pair.Clone()) })
 }
 
-// noLease stands in for stores that nobody shares.
+// noLease stands in for stores that processes do not share.
 type noLease struct{}
 
 func (noLease) Err() error    { return nil }
@@ -127,7 +127,7 @@ func (s *Session) lease(ctx context.Context, r Run) (lease tokenstore.Lease, err
 }
 
 // endLease releases a lease, or keeps it as long as the Store holds a refresh
-// token that is spent: nobody else may take that for good.
+// token that is spent: no other process may take that for good.
 func (s *Session) endLease(lease tokenstore.Lease) {
 	if s.unsaved.store {
 		s.kept = lease

@@ -21,7 +21,7 @@ import (
 // functions is called by the turn's holder.
 
 const (
-	// slowly is how many check intervals pass between attempts where somebody has to
+	// slowly is how many check intervals pass between attempts where a person has to
 	// do something first, and how many a refusal has to last before it is suspected to
 	// be about the session: deployments and throttling are over by then.
 	slowly = 10
@@ -102,8 +102,8 @@ func (s *Session) lasting() time.Duration {
 	return lasted
 }
 
-// suffer records a failure that is not over in a moment. Who waits for a token may
-// have it tried four times as often as the falling rate is.
+// suffer records a failure that is not over in a moment. A caller that waits for a
+// token may have it tried four times as often as the falling rate is.
 func (s *Session) suffer(state State, err error, lasted, limit time.Duration) {
 	wait := schedule.FallingWait(lasted, s.cfg.CheckInterval, limit)
 	wait -= time.Duration(float64(wait/10) * rand.Float64()) // sessions that fail together need not ask together
@@ -163,7 +163,7 @@ func (s *Session) suspect(err error) error {
 }
 
 // tellAlike reports, once, that all of a server's sessions are refused alike: that is
-// nobody's session's matter.
+// not the matter of any one session.
 func (s *Session) tellAlike(err error) {
 	if s.cfg.Gate.TellRefusals() {
 		s.setHealth(func(h *Health) { h.doubted = true })
@@ -238,8 +238,8 @@ func (s *Session) cleared(h *Health) bool {
 	return h.Err != nil && !h.firm && s.cfg.Gate.Epoch() != h.epoch
 }
 
-// lifted reports that a session which was in doubt is good again, whoever has renewed
-// it, and that it is to be reported anew should it be refused again.
+// lifted reports that a session which was in doubt is good again, whichever process has
+// renewed it, and that it is to be reported anew should it be refused again.
 func (s *Session) lifted(before *Health) {
 	if before.inDoubt() {
 		s.reported = ""
@@ -247,8 +247,8 @@ func (s *Session) lifted(before *Health) {
 	}
 }
 
-// asksElsewhere is when a refresh token that somebody else has just asked about may be
-// asked about again: those who share a session share the falling rate. Each may ask
+// asksElsewhere is when a refresh token that another process has just asked about may be
+// asked about again: processes that share a session share the falling rate. Each may ask
 // once by itself, so that a restart does, and when a success has shown that the server
 // is not what it was.
 func (s *Session) asksElsewhere() moment.Instant {

@@ -62,8 +62,8 @@ func (s *Session) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 	return s.failed(ctx, err)
 }
 
-// holds reports whether pair is still the session's. What became of one that is not is
-// no failure of its successor's, which would be spent to mend it.
+// holds reports whether pair is still the session's. What became of one that is not does
+// not count as a failure of its successor, which would be spent to mend it.
 func (s *Session) holds(pair *oauth.TokenPair) bool {
 	return s.rec != nil && !differs(s.rec.Tokens, pair)
 }
@@ -83,7 +83,7 @@ func opinion(pair *oauth.TokenPair) time.Duration {
 
 // doubted reports whether a word that ends the session is to be heard a second time:
 // after an answer that may be lost, whose replay this was, and soon after a renewal
-// by anybody, which lagging servers and caches do not know of yet. It costs nothing,
+// by any process, which lagging servers and caches do not know of yet. It costs nothing,
 // since a dead grant stays dead.
 func (s *Session) doubted(pair *oauth.TokenPair, lost bool) bool {
 	now, wait := s.now().Wall(), opinion(pair)
@@ -106,7 +106,7 @@ func (s *Session) awaitSecondOpinion(ctx context.Context, pair *oauth.TokenPair,
 }
 
 // misconfigured reports a mistake in the configuration once, and goes on slowly:
-// somebody may be correcting the server's side of it.
+// a person may be correcting the server's side of it.
 func (s *Session) misconfigured(err error) error {
 	first := s.state.Load().State != StateMisconfigured
 	s.suffer(StateMisconfigured, err, s.lasting(), slowly*s.cfg.CheckInterval)
@@ -117,7 +117,7 @@ func (s *Session) misconfigured(err error) error {
 }
 
 // condemn follows the server's word that the grant is dead, after checking it:
-// if the Store holds another pair by now, somebody else has renewed. While the
+// if the Store holds another pair by now, another process has renewed. While the
 // Store cannot be read, the word is remembered, and the token not spent again.
 func (s *Session) condemn(ctx context.Context, pair *oauth.TokenPair, err error) error {
 	switch lookErr := s.look(ctx); {
@@ -129,7 +129,7 @@ func (s *Session) condemn(ctx context.Context, pair *oauth.TokenPair, err error)
 	case s.rec == nil || s.rec.Tokens.RefreshToken != pair.RefreshToken:
 		return tokenstore.ErrConflict
 	}
-	// Quarantine: the pair stays, and nobody spends it again.
+	// Quarantine: the pair stays, and no process spends it again.
 	s.mark(ctx, func(rec *tokenstore.Record) {
 		rec.Pending, rec.Refused = nil, nil
 		rec.Dead = &tokenstore.Mark{
@@ -168,7 +168,7 @@ func (s *Session) report(e Event) {
 // failed records a failure after which the session goes on, and returns err.
 func (s *Session) failed(ctx context.Context, err error) error {
 	if s.displaced() {
-		return err // which matters more, and is no failure
+		return err // which matters more, and does not count as a failure
 	}
 	at, epoch := failure.RetryAt(err), s.cfg.Gate.Epoch()
 	s.setHealth(func(h *Health) {
