@@ -41,5 +41,5 @@
 // refresh of ours in a store announces and saves what it does) or less, the benchmark says so.
 //
 // The benchmarks open no socket. Those with a server call it in process, and its
-// time is part of everybody's numbers.
+// time is part of the numbers of every library measured.
 package bench

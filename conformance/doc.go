@@ -10,8 +10,8 @@
 //     in memory and in Redis, by its own stores and by Evertoken's (package oauthtest,
 //     and tokenstore/refreshtoken).
 //
-// It is a module of its own, so that nobody who uses Evertoken gets what only these
-// tests need; fosite and gin-jwt are two more, in the directories fosite and ginjwt.
+// It is a module of its own, so that programs that use Evertoken do not get what only
+// these tests need; fosite and gin-jwt are two more, in the directories fosite and ginjwt.
 //
 // [TestServers] plays the same scenarios with all of these servers, and prints a
 // table in Markdown: what came of them, and what a server does not offer. Where the

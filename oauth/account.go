@@ -9,8 +9,8 @@ import (
 // only if both of them tell whose they are, and tell different ones: by issuer and
 // subject of their ID tokens (OpenID Connect Core section 2), or else of access
 // tokens that are JWTs (RFC 9068 section 2.2). No signature is checked: it tells
-// whether somebody has logged in as someone else, and nothing about who may do
-// what. Pairs without a readable subject, and nil, may be anybody's.
+// whether a person has logged in to another account, and nothing about what the
+// account may do. Pairs without a readable subject, and nil, may be any account's.
 func (t *TokenPair) SameAccount(other *TokenPair) bool {
 	if t == nil || other == nil {
 		return true
@@ -25,7 +25,8 @@ func (t *TokenPair) SameAccount(other *TokenPair) bool {
 // A subject is an account at an issuer.
 type subject struct{ issuer, name string }
 
-// subjectOf returns whose an unverified JWT is; nobody's, if it does not say so.
+// subjectOf returns the account that an unverified JWT names; the zero value if it
+// names none.
 func subjectOf(token string) subject {
 	_, claims := member.JWT(token)
 	name := claims.Name("sub")

@@ -9,7 +9,7 @@ import (
 // Authenticate logs a person in with the system's browser: authorization code
 // with PKCE, returning to a port on the loopback interface (RFC 8252).
 //
-// It listens on 127.0.0.1 (on [::1] where there is no IPv4) at a free port, or at
+// It listens on 127.0.0.1 (on [::1] on a host without IPv4) at a free port, or at
 // the port of Config.RedirectURL, prints the login URL to Config.Output, shows it
 // with Config.OpenBrowser, and waits for the browser to come back or, with
 // Config.ReadRedirect, for the person to paste where it ended. A browser that

@@ -48,7 +48,7 @@ func NewClient(cfg Config) *Client {
 func (c *Client) Config() Config { return c.cfg.withDefaults() }
 
 // Server names the authorization server by the origin of its token endpoint, for
-// those who have to know which sessions are at the same one.
+// callers that have to know which sessions are at the same one.
 func (c *Client) Server() string { return wire.Origin(c.cfg.TokenURL) }
 
 // String describes the client without its secret.

@@ -30,8 +30,8 @@ func presenting(hc *http.Client, cert *tls.Certificate) (*http.Client, error) {
 	if err != nil {
 		return hc, err
 	}
-	// See DefaultTransport. Besides, nobody else could close idle connections of
-	// this transport.
+	// See DefaultTransport. Besides, callers cannot reach this transport to
+	// close its idle connections.
 	t.DisableKeepAlives = true
 	wire.TellProxyErrors(t)
 	c.Transport = t
@@ -61,7 +61,7 @@ func certificateTransport(base http.RoundTripper, cert *tls.Certificate) (*http.
 	return t, nil
 }
 
-// maxIdle is how long a connection to an API is kept that nobody uses, where
+// maxIdle is how long an unused connection to an API is kept, where
 // nothing else is configured: as long as http.DefaultTransport does.
 const maxIdle = 90 * time.Second
 

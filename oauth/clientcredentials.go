@@ -21,7 +21,7 @@ const (
 // they are good, and a refresh token would only add an end of its own.
 //
 // It sends one request. Errors are of type [*Error] and never [ErrLoginRequired],
-// since nobody can log in: a wrong secret is [ErrMisconfigured], and so is every
+// since no person can log in: a wrong secret is [ErrMisconfigured], and so is every
 // other refusal by an error code that is known. Safe for concurrent use.
 func (c *Client) ClientCredentials(ctx context.Context) (*TokenPair, error) {
 	form := c.scopeForm(c.cfg.Scopes)

@@ -76,10 +76,10 @@ type Config struct {
 	// server that refuses code_verifier from clients that authenticate. A server that
 	// merely does not know PKCE passes over it: leave this false.
 	//
-	// It is safe only for a client with a secret or key that nobody else has, since
-	// then nothing but that keeps somebody who gets hold of a code from redeeming it;
+	// It is safe only for a client with a secret or key that no other program has,
+	// since then nothing but that keeps an attacker from redeeming a stolen code;
 	// best with the scope openid, since then the nonce of the ID token keeps a code out
-	// of this program that belongs to somebody else's login (RFC 9700 sections 2.1.1
+	// of this program that belongs to another person's login (RFC 9700 sections 2.1.1
 	// and 4.5). For a public client it is [ErrMisconfigured] at login.
 	DisablePKCE bool
 	// RequirePushedAuth makes logins push their request to Endpoints.PushedAuth (RFC 9126)

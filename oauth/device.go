@@ -23,7 +23,7 @@ type DeviceCode struct {
 	// UserCode is what the person enters.
 	UserCode string `json:"user_code"`
 	// VerificationURI is where the person enters it. Show its host, so that a
-	// person who was sent a code by somebody else can notice (RFC 8628 section
+	// person who was sent a code by an attacker can notice (RFC 8628 section
 	// 5.4).
 	VerificationURI string `json:"verification_uri"`
 	// VerificationURIComplete includes the user code. It may be empty.
@@ -215,8 +215,8 @@ var errDeviceRefused = errors.New("the server refuses the device login")
 
 // deviceRefusal makes an error with a code that is not listed final, and returns
 // it. RFC 8628 section 3.5 has two codes that ask to poll on; another one is a
-// verdict even if nobody has heard of it, and its like would come until the code
-// ends. A refusal without a code is no word of the server's.
+// verdict even if this package does not know it, and its like would come until the
+// code ends. A refusal without a code does not count as the server's word.
 func deviceRefusal(fail *Error) *Error {
 	if fail.Kind == ErrTransient && fail.Code != "" && fail.Verdict() == VerdictUnclear {
 		fail.Kind, fail.Err = ErrMisconfigured, errDeviceRefused

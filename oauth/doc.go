@@ -19,9 +19,9 @@
 // [Client.ExchangeToken].
 //
 // A program that knows an API's address only begins with [DiscoverResource], and
-// where it is no client yet, with the package register.
+// where it is not registered yet, with the package register.
 //
-// Home-grown backends that hand out JWTs over JSON are no OAuth servers: the package
+// Home-grown backends that hand out JWTs over JSON do not speak OAuth: the package
 // dialect talks to them.
 //
 // # Requests

@@ -20,9 +20,9 @@ import (
 )
 
 // A DPoPKey is the private key that a session's tokens are bound to (RFC 9449):
-// whoever has the tokens without it cannot use them. A login with Config.DPoP
+// a thief who has the tokens without it cannot use them. A login with Config.DPoP
 // makes one, for ES256, and it stays with the session's [TokenPair]. The zero
-// value is no key.
+// value stands for the absence of a key.
 //
 // It prints redacted under every fmt verb and in slog. Its JSON form is the
 // private JWK (RFC 7517), since that is how it is stored. Copies are the same key;
@@ -67,11 +67,11 @@ func dpopKeyOf(private *ecdsa.PrivateKey) (DPoPKey, error) {
 	}}}, nil
 }
 
-// IsZero reports whether there is no key.
+// IsZero reports whether key is the zero value, which holds no private key.
 func (key DPoPKey) IsZero() bool { return key.k == nil }
 
 // Thumbprint is the SHA-256 thumbprint of the public key (RFC 7638) in base64url:
-// the jkt that servers bind tokens to. It is no secret, and empty without a key.
+// the jkt that servers bind tokens to. It is not secret, and empty without a key.
 func (key DPoPKey) Thumbprint() string {
 	if key.IsZero() {
 		return ""

@@ -38,7 +38,7 @@ func (r LogoutRequest) LogValue() slog.Value { return slog.StringValue(r.String(
 const maxURL = 8000
 
 // EndSessionURL returns where to send the person's browser to log out at the
-// server itself, so that the next login asks who they are (OpenID Connect
+// server itself, so that the next login asks for credentials (OpenID Connect
 // RP-Initiated Logout 1.0). It does not end the tokens: see [Client.Revoke]. Make
 // it before the pair is deleted, since it needs the ID token.
 //

@@ -25,7 +25,7 @@ var (
 
 // Finer reasons, each beside one of the three above.
 var (
-	// ErrRefreshTokenRequired: there is no refresh token to spend.
+	// ErrRefreshTokenRequired: a refresh needs a refresh token, and the pair has none.
 	ErrRefreshTokenRequired = wire.ErrRefreshTokenRequired
 	// ErrTokenExpired: the server says that the refresh token has expired.
 	ErrTokenExpired = wire.ErrTokenExpired
@@ -37,7 +37,7 @@ var (
 	ErrUserNotFound = wire.ErrUserNotFound
 	// ErrAccessDenied: the person, or a policy, refused the login.
 	ErrAccessDenied = wire.ErrAccessDenied
-	// ErrDowngraded: the server answered with a token that anybody can use though
+	// ErrDowngraded: the server answered with a token that every holder can use though
 	// Config.DPoP asked for one that is bound to a key (RFC 9449 section 5).
 	ErrDowngraded = errors.New("the token is not bound to the DPoP key")
 	// ErrClientSecretExpired: the server does not accept the client, and its secret
@@ -49,7 +49,7 @@ var (
 	// No session is lost by it: the first success, or a corrected configuration, goes
 	// on with all of them.
 	ErrClientRefused = wire.ErrClientRefused
-	// ErrNoToken: the server has answered as if all were well, and there is no token in
+	// ErrNoToken: the server has answered as if all were well, but without a token in
 	// the answer.
 	ErrNoToken = wire.ErrNoToken
 	// ErrUnreadAnswer: there are tokens in the answer, under names or in a place where
@@ -61,11 +61,11 @@ var (
 	ErrCodeExpired = wire.ErrCodeExpired
 	// ErrProxyAuth means that a proxy on the way to the server wants a user name and
 	// password, or other ones than it was given. It comes with ErrTransient, since nothing has
-	// reached the server and the session is as it was; but somebody has to set them.
+	// reached the server and the session is as it was; but a person has to set them.
 	ErrProxyAuth = wire.ErrProxyAuth
-	// ErrUntrustedCertificate means that the server's certificate, or that of whoever
-	// answers in its place, cannot be trusted, so nothing was sent. It comes with
-	// ErrTransient, since the session is as it was; but somebody has to set something:
+	// ErrUntrustedCertificate means that the server's certificate, or that of a host
+	// that answers in its place, cannot be trusted, so nothing was sent. It comes with
+	// ErrTransient, since the session is as it was; but a person has to set something:
 	// Error.Hint says what.
 	ErrUntrustedCertificate = wire.ErrUntrustedCertificate
 )

@@ -32,7 +32,8 @@ type idClaims struct {
 
 // readIDToken reads the claims without checking the signature: the token came
 // from the token endpoint over TLS, which OpenID Connect Core section 3.1.3.7
-// item 6 accepts in its place. So the algorithm may be one that nobody here knows.
+// item 6 accepts in its place. So the algorithm may be one that this package
+// does not know.
 func readIDToken(token string) (idClaims, bool) {
 	header, claims := member.JWT(token)
 	alg := header.Text("alg")
@@ -117,8 +118,8 @@ func idTokenTime(op string, cause error) *Error {
 
 // judgeSubject returns an error if token, which came with a refresh, is about
 // another person than before (OpenID Connect Core section 12.2). Then the whole
-// answer is somebody else's, mixed up by the server or by a cache in between. To
-// the session it is no usable answer, so that the refresh token is sent again as
+// answer is another person's, mixed up by the server or by a cache in between. The
+// session cannot use it, so that the refresh token is sent again as
 // after a lost one; using or saving what came would take over, and with the next
 // refresh disturb, a stranger's session.
 func judgeSubject(token, before string) *Error {

@@ -31,7 +31,7 @@ type Introspection struct {
 // a session, not for use before every request: that a token was good a moment ago
 // does not spare handling its rejection.
 //
-// It sends one request. An unknown token is no error but an inactive one. Errors
+// It sends one request. An unknown token does not count as an error: it is inactive. Errors
 // are of type [*Error], never ErrLoginRequired. Safe for concurrent use.
 func (c *Client) Introspect(ctx context.Context, token string) (*Introspection, error) {
 	if err := c.ready(opIntrospect, "Endpoints.Introspection", c.cfg.Endpoints.Introspection); err != nil {

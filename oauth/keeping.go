@@ -17,7 +17,7 @@ func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
 	return next
 }
 
-// keep is Keeping for a pair that nobody else has.
+// keep is Keeping for a pair that only its caller has.
 func (t *TokenPair) keep(old *TokenPair) {
 	if t.RefreshToken == "" {
 		t.RefreshToken = old.RefreshToken

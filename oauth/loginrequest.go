@@ -16,7 +16,7 @@ import (
 // URL, and hands it to [Client.Exchange] when the browser comes back. It serves
 // once.
 //
-// It prints redacted under every fmt verb and in slog: whoever knows the
+// It prints redacted under every fmt verb and in slog: a reader of the
 // verifier can redeem an intercepted code.
 type LoginRequest struct {
 	// URL is where to send the browser.

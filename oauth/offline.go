@@ -36,7 +36,7 @@ func (c *Client) addOffline(query url.Values) {
 // metadata lists the scope offline_access, for which prompt=consent may be needed too
 // (OpenID Connect Core section 11). The zero value means that
 // only the server's documentation can tell. It is for programs that tell a person
-// why there is no refresh token, as [Client.Authenticate] does.
+// why they have no refresh token, as [Client.Authenticate] does.
 func (c *Client) OfflineAdvice() OfflineAccess {
 	scopes := append(slices.Clone(c.loginScopes()), c.cfg.AuthParams["scope"]...)
 	var advice OfflineAccess

@@ -7,7 +7,7 @@ import "context"
 //
 // RFC 9700 section 2.4 forbids this grant, and OAuth 2.1 has dropped it: the
 // program gets to see the password, and the server can ask for no second factor.
-// It is here for legacy servers that offer nothing else. Everybody else wants
+// It is here for legacy servers that offer nothing else. Other callers want
 // [Client.Authenticate] or [Client.DeviceLogin].
 //
 // It sends one request; name and password are not kept. Errors are of type

@@ -6,12 +6,12 @@ import (
 	"github.com/evertoken/evertoken/oauth/internal/login"
 )
 
-// person is how to reach whoever logs in.
+// person is how to reach the person who logs in.
 func (c *Client) person() login.Person {
 	return login.Person{OpenBrowser: c.cfg.OpenBrowser, Output: c.cfg.Output, ReadRedirect: c.cfg.ReadRedirect}
 }
 
-// warnWithoutRefreshToken tells the person now what would surprise him when the
+// warnWithoutRefreshToken tells the person now what would be a surprise when the
 // access token ends.
 func (c *Client) warnWithoutRefreshToken(pair *TokenPair, advice OfflineAccess) {
 	switch {

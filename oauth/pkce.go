@@ -8,7 +8,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-var errNeedsPKCE = wire.Wrong("DisablePKCE", "is for clients that authenticate: without PKCE, whoever gets hold of a public client's code can redeem it")
+var errNeedsPKCE = wire.Wrong("DisablePKCE", "is for clients that authenticate: without PKCE, an attacker can redeem a public client's stolen code")
 
 // checkPKCE refuses to leave PKCE out of a public client's login (RFC 9700 section
 // 2.1.1).

@@ -13,7 +13,7 @@ import (
 type Preset struct {
 	// RefreshIdleLimit is how long a refresh token lives without being used. A
 	// refresh.Manager uses it earlier, unless its own configuration says otherwise.
-	// Zero means that it is announced, or that there is no limit.
+	// Zero means that the server announces it, or has none.
 	RefreshIdleLimit time.Duration
 	// ScopeOnRefresh sends Config.Scopes with every refresh, and Offline.Scope as
 	// logins do. They must not be more than what the person has agreed to (RFC 6749

@@ -14,8 +14,8 @@ import (
 // the authorization request to the server itself, with the client's
 // authentication, and gets a reference to it for the browser (pushed
 // authorization requests, RFC 9126). LoginRequest.URL then holds client_id and
-// request_uri and nothing else of the request, so nobody between can read or
-// change it.
+// request_uri and nothing else of the request, so the browser and what it passes
+// through can neither read nor change it.
 //
 // The reference serves once and soon ends: send the browser there before
 // LoginRequest.ExpiresAt. The resource indicators are those that ctx carries

@@ -10,9 +10,9 @@ import (
 )
 
 // ReadPair returns the pair that members of an answer hold, which it uses up, or nil
-// if there is no usable access token. A token that no header can carry is none. Nor is
-// there a pair with a refresh token that cannot be read: to keep the one that we have
-// in its place would end the session with the next refresh.
+// without a usable access token, which a header must be able to carry. It also returns
+// nil if the refresh token cannot be read: to keep the one that we have in its place
+// would end the session with the next refresh.
 //
 // It is for the packages beside this one: outside of them nothing has its arguments.
 func ReadPair(a *wire.Answer, members member.Fields) *TokenPair {
@@ -43,7 +43,7 @@ func ReadPair(a *wire.Answer, members member.Fields) *TokenPair {
 }
 
 // refreshHint reads Entra's refresh_in, the seconds after which a token should be
-// renewed. One outside of the token's life is no hint.
+// renewed. One outside of the token's life is ignored.
 func refreshHint(fields member.Fields, p *TokenPair) time.Time {
 	seconds, _ := fields.Seconds("refresh_in")
 	at := p.IssuedAt.Add(time.Duration(seconds) * time.Second)

@@ -38,7 +38,7 @@ func (c *Client) RefreshToken(ctx context.Context, refreshToken string) (*TokenP
 // of t's, which may be spent: save it. The unbound access token is dropped.
 //
 // An ID token in the answer is checked (OpenID Connect Core section 12.2). If one
-// fails, the result keeps t's, and its IDTokenError says why; that is no error of
+// fails, the result keeps t's, and its IDTokenError says why; that is not an error of
 // Refresh, whose caller must save the new refresh token. But an answer about
 // another subject than t's ID token is not the session's: it is dropped whole,
 // with an error that matches [ErrIDToken] and ErrTransient and is Unknown.

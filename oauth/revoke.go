@@ -11,7 +11,7 @@ import (
 
 // Revoke asks the server to end what t gives access to (RFC 7009). It revokes
 // the refresh token, with which servers end the whole grant, or the access token
-// if there is no refresh token.
+// of a pair without one.
 //
 // Revoke last: when a new login replaces an old one, save the new pair first, and
 // when logging out, delete the pair from the store whatever Revoke says. Do not
@@ -22,8 +22,8 @@ import (
 // by 200 (RFC 7009 section 2.2) or, against it, by invalid_grant, invalid_token
 // or another code for a dead token.
 // Errors are of type [*Error]: [ErrTransient] means that the token still lives and
-// to try again, after RetryAt if that is set; [ErrMisconfigured] also that there
-// is no Config.RevocationURL. t is not modified. Safe for concurrent use.
+// to try again, after RetryAt if that is set; [ErrMisconfigured] also that
+// Config.RevocationURL is empty. t is not modified. Safe for concurrent use.
 func (c *Client) Revoke(ctx context.Context, t *TokenPair) error {
 	if err := c.ready(opRevoke, "RevocationURL", c.cfg.RevocationURL); err != nil {
 		return err

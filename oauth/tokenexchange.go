@@ -28,7 +28,7 @@ type TokenExchange struct {
 	// SubjectToken is for whom the new token is to be. Required.
 	// SubjectTokenType defaults to TokenTypeAccessToken.
 	SubjectToken, SubjectTokenType string
-	// ActorToken is who acts for the subject; empty means the client alone.
+	// ActorToken is for the party that acts for the subject; empty means the client alone.
 	// ActorTokenType defaults to TokenTypeAccessToken.
 	ActorToken, ActorTokenType string
 	// RequestedTokenType is what is wanted; empty leaves it to the server.
@@ -54,14 +54,14 @@ func (x TokenExchange) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, x.
 func (x TokenExchange) LogValue() slog.Value { return slog.StringValue(x.String()) }
 
 // ExchangeToken trades a token for one to be used elsewhere, or on behalf of
-// somebody (RFC 8693). The result's AccessToken is the token issued, whatever its
+// another party (RFC 8693). The result's AccessToken is the token issued, whatever its
 // type: [TokenPair.IssuedTokenType] tells, and a TokenType of "N_A" means that it
-// is no access token. There is normally no refresh token in the answer; renew by
+// is not an access token. There is normally no refresh token in the answer; renew by
 // exchanging again. For an authorization code see [Client.Exchange].
 //
 // It sends one request and does not spend the tokens it sends. Errors are of type
 // [*Error]. RFC 8693 section 2.2.2 makes servers answer invalid_request when the
-// subject or actor token is no good, so that an expired one is
+// subject or actor token is invalid, so that an expired one is
 // [ErrMisconfigured] like a mistake in the request; servers that say
 // invalid_grant instead mean [ErrLoginRequired]. A token of another type than
 // RequestedTokenType is [ErrMisconfigured] and is dropped. Safe for concurrent

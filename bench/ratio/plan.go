@@ -18,7 +18,7 @@ type step struct {
 }
 
 // plan is what is measured. Rounds take turns, so that a machine that is busy for
-// a minute spoils one value of everybody's. Short work has more rounds, because
+// a minute spoils one value of each library's. Short work has more rounds, because
 // noise is larger beside it. What is weighed or counted in fake time has one: it
 // comes out the same, to the byte.
 var plan = []step{

@@ -94,7 +94,7 @@ func (r *results) ratio(at row, contender string) (float64, bool) {
 		case own[i] == their[i]:
 			ratios[i] = 1
 		case their[i] == 0:
-			ratios[i] = math.Inf(1) // there is no number of times nothing
+			ratios[i] = math.Inf(1) // the ratio of a cost to none
 		default:
 			ratios[i] = own[i] / their[i]
 		}

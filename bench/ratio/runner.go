@@ -44,8 +44,8 @@ func (r *runner) run(steps []step, rounds func(step) int) error {
 	return nil
 }
 
-// once runs a step. One with a limit of its own may fail to keep it: then there is
-// no result, and no error.
+// once runs a step. One with a limit of its own may fail to keep it: then it
+// returns neither a result nor an error.
 func (r *runner) once(s step, round, of int) error {
 	limit := s.limit
 	if limit == 0 {

@@ -2,7 +2,7 @@
 // package oidc-provider, with its development login pages.
 //
 // The test that starts it opens the socket and passes it as file descriptor 3, so
-// nobody has to guess a port. File descriptor 4 is a pipe that ends when the test
+// neither side has to guess a port. File descriptor 4 is a pipe that ends when the test
 // does, however that comes about; the server ends with it. The environment
 // variable OPTIONS holds a JSON object:
 //

@@ -29,7 +29,7 @@ import (
 
 // Register the program at your server as a native (public) client that returns to
 // http://127.0.0.1 on any port. It needs no secret: one that is shipped with a
-// program is none. Most servers give a refresh token only for offline_access, and
+// program is not secret. Most servers give a refresh token only for offline_access, and
 // that only to a person who agrees to it.
 const (
 	issuer   = "https://login.example.com"
@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, client *oauth.Client, store tokenst
 	})
 	switch {
 	case len(args) == 1 && args[0] == "login":
-		// The browser opens only if there is no session that can be renewed.
+		// The browser opens only without a session that can be renewed.
 		if err := session.StartOrLogin(ctx, client.Authenticate); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ const (
 	pace      = 500 * time.Millisecond // between two calls
 )
 
-// A story is a server, a session on it, and who uses it.
+// A story is a server, a session on it, and the client that uses it.
 type story struct {
 	begun   time.Time
 	backend *oauthtest.Server

@@ -28,7 +28,7 @@ type Config struct {
 	// http to a loopback address.
 	BaseURL string
 	// DeviceID tells the backend which of a person's devices this is, if the
-	// dialect has a field for it. It is no secret.
+	// dialect has a field for it. It is not secret.
 	DeviceID string
 	// DefaultLifetime is an access token's life when the backend does not tell.
 	// Zero: derived from the token if it is a JWT, otherwise unknown.

@@ -1,5 +1,5 @@
-// Package dialect talks to home-grown backends that hand out JWTs over JSON and are no
-// OAuth servers: a [Dialect] describes one, and [NewClient] makes a client of it, which
+// Package dialect talks to home-grown backends that hand out JWTs over JSON and do not
+// speak OAuth: a [Dialect] describes one, and [NewClient] makes a client of it, which
 // a refresh.Manager takes in the place of an oauth.Client.
 package dialect
 
@@ -35,8 +35,8 @@ type Request struct {
 	Path string
 	// Encoding is the form of the body. Empty means EncodeJSON.
 	Encoding Encoding
-	// Fields say what is sent, and where it travels. A value that there is none of
-	// is left out. Without a field in the body there is no body.
+	// Fields say what is sent, and where it travels. A value that is missing is
+	// left out. Without a field in the body the request has none.
 	Fields []Field
 	// Errors is the closed list of refusals that decide something. The first that
 	// fits counts; a refusal that fits none is oauth.ErrTransient and ends no session
@@ -223,7 +223,7 @@ func (e Error) check(refresh, hasCodes bool) error {
 	case e.Code == "" && e.Status == 0:
 		return errors.New("an error needs a Status or a Code")
 	case e.Code == "" && !wire.IsRefusal(e.Status):
-		return fmt.Errorf("HTTP %d without a Code is no refusal", e.Status)
+		return fmt.Errorf("HTTP %d without a Code is not a refusal", e.Status)
 	case e.Code != "" && !hasCodes:
 		return errors.New("an error has a Code, but Answer.ErrorCode is not set")
 	case e.Code == "" && refresh && e.Means != oauth.ErrTokenInvalid:

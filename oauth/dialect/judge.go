@@ -74,7 +74,7 @@ func (e Error) names(code string) bool {
 }
 
 // fits reports whether e is about an answer. A refusal in words of the table is not
-// also one without words, and a web page is somebody else's.
+// also one without words, and a web page is not the backend's word.
 func (e Error) fits(status int, code string, known, page bool) bool {
 	if e.Status != 0 && e.Status != status {
 		return false

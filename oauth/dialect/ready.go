@@ -35,7 +35,7 @@ func Kratos() Dialect {
 
 // SanicJWT is that of sanic-jwt: a refresh shows the old access token,
 // dead or alive, beside the refresh token, which stays the same. Access tokens
-// are JWTs whose exp and iat tell their life. There is no logout. Where
+// are JWTs whose exp and iat tell their life. It has no logout. Where
 // access_token_name, refresh_token_name, authorization_header_prefix, path_to_…
 // or url_prefix are set, edit the fields and paths.
 func SanicJWT() Dialect {

@@ -54,7 +54,7 @@ type Config struct {
 	// DefaultScope is granted when a client asks for none. Empty means "openid
 	// profile offline_access".
 	DefaultScope string
-	// OfflineScope makes the server give a refresh token only to those who ask
+	// OfflineScope makes the server give a refresh token only to clients that ask
 	// for offline_access (OpenID Connect Core section 11).
 	OfflineScope bool
 	// ReduceScope, if set, is the scope of every refreshed access token.
@@ -96,7 +96,7 @@ type Config struct {
 
 	// RequireDPoP makes the token endpoint refuse requests without a DPoP proof
 	// (RFC 9449). Without it, clients choose: tokens are bound to the key of those
-	// who send a proof.
+	// that send a proof.
 	RequireDPoP bool
 	// DPoPNonceLifetime, if set, makes proofs carry a nonce of the server's: the
 	// token endpoint and the resources have each their own, a new one after this

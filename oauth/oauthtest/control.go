@@ -26,7 +26,7 @@ func (s *Server) Sessions(user string) int { return s.engine.Sessions.Count(user
 
 // SetClientSecret gives a client of the configuration another secret. The one before
 // is refused from now on, as invalid_client; OAuthConfig has the new one. It does
-// nothing if there is no such client.
+// nothing without such a client.
 func (s *Server) SetClientSecret(clientID, secret string) {
 	s.engine.Clients.SetSecret(clientID, secret)
 }

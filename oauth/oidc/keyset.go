@@ -18,8 +18,8 @@ const (
 	// maxAge is how long keys are used before they are fetched anew, so that one
 	// that its issuer has withdrawn goes out of use.
 	maxAge = 24 * time.Hour
-	// minPause is between two requests for the same keys: tokens that name keys
-	// nobody knows must not become a flood at the issuer.
+	// minPause is between two requests for the same keys: tokens that name
+	// unknown keys must not become a flood at the issuer.
 	minPause = time.Minute
 	// maxBody bounds what is read. Sets with certificates reach some tens of
 	// kilobytes.
@@ -29,8 +29,8 @@ const (
 	maxKeys = 100
 )
 
-// A keySet is what one address publishes. Who holds turn (by sending) may read
-// and change the fields below it; leaving the queue is possible.
+// A keySet is what one address publishes. The holder of turn (by sending) may
+// read and change the fields below it; a caller that waits can leave.
 type keySet struct {
 	turn    chan struct{}
 	keys    []jose.JSONWebKey // replaced whole, never modified
@@ -54,8 +54,8 @@ func (s *keySet) newer(ctx context.Context, check oauth.IDTokenCheck) ([]jose.JS
 	return s.withTurn(ctx, func() error { return s.fetch(ctx, check) })
 }
 
-// withTurn calls renew while nobody else does. Its error matters only if there
-// are no keys to go on with.
+// withTurn calls renew while no other caller does. Its error matters only without
+// keys to go on with.
 func (s *keySet) withTurn(ctx context.Context, renew func() error) ([]jose.JSONWebKey, error) {
 	select {
 	case s.turn <- struct{}{}:

@@ -17,7 +17,7 @@ var ErrSignature = errors.New("oidc: the signature is not one of the issuer's ke
 var errNoKeys = errors.New("oidc: Config.Endpoints.JWKS is empty")
 
 // algorithms are those with a public key. None is left out for being asymmetric:
-// with "none" and HMAC, whoever has the token or the client secret could sign.
+// with "none" and HMAC, a holder of the token or of the client secret could sign.
 var algorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,

@@ -59,7 +59,7 @@ func Atlassian() oauth.Preset {
 // Source: docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens.
 func GitHubApp() oauth.Preset { return oauth.Preset{Rotation: oauth.RotationOnUse} }
 
-// GitLab is for GitLab, of whoever runs it. A refresh ends the refresh token
+// GitLab is for gitlab.com and for self-managed GitLab. A refresh ends the refresh token
 // and the access token before.
 //
 // Source: docs.gitlab.com/api/oauth2, "Authorization code flow".

@@ -17,8 +17,8 @@ const opRegister = "register"
 
 // Client makes this program a client of the server at issuer (dynamic client
 // registration, RFC 7591). It looks the endpoint up in the server's metadata, as
-// [oauth.Discover] does, unless cfg.Endpoints.Registration names it. Servers that register
-// nobody without an initial access token are not supported; register there by
+// [oauth.Discover] does, unless cfg.Endpoints.Registration names it. Servers that
+// register a client only with an initial access token are not supported; register there by
 // hand.
 //
 // Every call makes another client. So register once, keep the [Registration], and
@@ -108,8 +108,8 @@ func judgeRegistration(a *wire.Answer, asked string) (*Registration, *oauth.Erro
 
 // registerHints say what a refusal means whose code says nothing.
 var registerHints = map[int]string{
-	http.StatusUnauthorized: "the server does not register everybody; register the client by hand and set Config.ClientID",
-	http.StatusForbidden:    "the server does not register everybody; register the client by hand and set Config.ClientID",
+	http.StatusUnauthorized: "the server does not let every program register itself; register the client by hand and set Config.ClientID",
+	http.StatusForbidden:    "the server does not let every program register itself; register the client by hand and set Config.ClientID",
 }
 
 // refusal is InquiryFailure for requests about a client. hints are for

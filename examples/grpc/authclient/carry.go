@@ -138,14 +138,14 @@ func (c *callCreds) carried() (token string, err error) {
 	return c.token, c.err
 }
 
-// rejected reports whether err is the server's word that the token is no good.
+// rejected reports whether err is the server's word that the token is invalid.
 func (c *callCreds) rejected(err error) bool {
 	token, _ := c.carried()
 	return token != "" && status.Code(err) == codes.Unauthenticated
 }
 
-// explain returns err, or in its place why there was no token: gRPC keeps only
-// the text of that.
+// explain returns err, or in its place why the call got no token: gRPC keeps
+// only the text of that.
 func (c *callCreds) explain(err error) error {
 	if _, cause := c.carried(); cause != nil && err != nil {
 		return noToken{cause}

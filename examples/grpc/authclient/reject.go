@@ -14,8 +14,8 @@ import (
 // repeat means that the call cannot be made again.
 //
 // What a rejection leads to is the business of refresh.Transport: one refresh for
-// a token, however many calls it was rejected in; none if somebody has renewed it
-// already, while the server is left alone, or when the token turns out not to be
+// a token, however many calls it was rejected in; none if another caller has
+// renewed it already, while the server is left alone, or when the token turns out not to be
 // the reason. Manager.ForceRefresh would spend a refresh token in all these cases.
 // So the call is shown to a Transport, as a request that is answered with 401 as
 // long as it carries the rejected token.

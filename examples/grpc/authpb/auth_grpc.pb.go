@@ -225,7 +225,7 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // Account is a service of the application: each call needs an access token, as
-// "authorization: Bearer …". One that is no good is UNAUTHENTICATED.
+// "authorization: Bearer …". An invalid one is UNAUTHENTICATED.
 type AccountClient interface {
 	// Whoami tells whose access token it is.
 	Whoami(ctx context.Context, in *WhoamiRequest, opts ...grpc.CallOption) (*WhoamiReply, error)
@@ -290,7 +290,7 @@ type Account_UploadClient = grpc.ClientStreamingClient[UploadRequest, UploadRepl
 // for forward compatibility.
 //
 // Account is a service of the application: each call needs an access token, as
-// "authorization: Bearer …". One that is no good is UNAUTHENTICATED.
+// "authorization: Bearer …". An invalid one is UNAUTHENTICATED.
 type AccountServer interface {
 	// Whoami tells whose access token it is.
 	Whoami(context.Context, *WhoamiRequest) (*WhoamiReply, error)

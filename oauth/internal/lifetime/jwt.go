@@ -10,8 +10,8 @@ import (
 // of clock skew; or, without iat, from the time before which it is not good, or that
 // of its first issue as gin-jwt writes it; or else from now, which is the server's Date, and so with
 // one that was issued long before it was sent, as from a cache. It is a hint for
-// planning only: nobody may rely on reading a token that was not meant for him (RFC
-// 9068 section 6).
+// planning only: a client must not rely on reading a token that is meant for a resource
+// server (RFC 9068 section 6).
 func OfJWT(token string, now time.Time) (time.Duration, bool) {
 	_, claims := member.JWT(token)
 	end := claims.Unix("exp")

@@ -26,8 +26,8 @@ func OfAccess(fields member.Fields, token string, fallback time.Duration, now ti
 	if life, known := OfJWT(token, now); known {
 		return life, true
 	}
-	// Entra's extended life, for when the server is down: it is no end while there
-	// is another.
+	// Entra's extended life, for when the server is down: it counts only
+	// without another end.
 	return told(fields["ext_expires_in"], inSeconds, false, now)
 }
 

@@ -39,7 +39,7 @@ func InWords(text string) (time.Duration, bool) {
 	text = strings.ToLower(strings.TrimSpace(text))
 	if period, iso := strings.CutPrefix(text, "p"); iso {
 		days, clock, _ := strings.Cut(period, "t")
-		days = strings.Replace(days, "m", "month", 1) // in front of the T it is no minute
+		days = strings.Replace(days, "m", "month", 1) // before the T, M means month
 		return addUp(days + clock)
 	}
 	if strings.Contains(text, ":") {

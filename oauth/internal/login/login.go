@@ -19,7 +19,7 @@ import (
 // ErrState means that an answer carries the state of another login, or none.
 var ErrState = errors.New("the answer belongs to another login (state does not match)")
 
-// A Person is how to reach whoever logs in. The fields are those of oauth.Config.
+// A Person is how to reach the person who logs in. The fields are those of oauth.Config.
 type Person struct {
 	OpenBrowser  func(ctx context.Context, url string) error
 	Output       io.Writer
@@ -27,7 +27,7 @@ type Person struct {
 }
 
 // Say tells the person something. Output is where people look; if it cannot be
-// written to, there is nobody to tell.
+// written to, the person cannot be told.
 func (p Person) Say(format string, args ...any) {
 	out := p.Output
 	if out == nil {
@@ -36,7 +36,7 @@ func (p Person) Say(format string, args ...any) {
 	_, _ = fmt.Fprintf(out, format, args...)
 }
 
-// A Login is one login in the browser. Whoever hears an answer that carries its
+// A Login is one login in the browser. A listener that hears an answer with its
 // state offers it to answers; Await takes one and no more.
 type Login struct {
 	person      Person
@@ -106,7 +106,7 @@ func (l *Login) Finish(err error) {
 func (l *Login) offer(ctx context.Context, query url.Values) bool {
 	select {
 	case l.answers <- query:
-	case <-l.over: // somebody else's answer came first
+	case <-l.over: // another answer came first
 	case <-ctx.Done():
 		return false
 	}

@@ -60,7 +60,7 @@ func outcomePage(err error) page {
 }
 
 // write sends the page. It loads nothing, runs nothing and sends the browser
-// nowhere; the code in its address must reach nobody else.
+// nowhere; the code in its address must reach no other host.
 func (p page) write(w http.ResponseWriter) {
 	var b bytes.Buffer
 	if err := pageTemplate().Execute(&b, p); err != nil {

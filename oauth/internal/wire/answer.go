@@ -64,7 +64,7 @@ func (a *Answer) Fields() member.Fields {
 //
 // With a path they are those of the object at its end, and nothing from above is
 // mixed in: there can be another token, for another purpose. Where the path's first
-// member is missing in an answer that is whole, it is read as if there were no path:
+// member is missing in an answer that is whole, it is read as if without a path:
 // servers nest the tokens of a login and send those of a refresh plainly.
 func (a *Answer) TokenFields(fields member.Fields) (members member.Fields, closed bool) {
 	first, _, _ := strings.Cut(a.Settings.TokenPath, ".")

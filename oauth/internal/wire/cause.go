@@ -106,7 +106,7 @@ func cleanOp(op *net.OpError) error {
 	return clean
 }
 
-// tlsCause says why there is no TLS connection.
+// tlsCause says why a TLS connection could not be made.
 func tlsCause(err error) error {
 	var header tls.RecordHeaderError
 	if errors.As(err, &header) {

@@ -8,7 +8,7 @@ import (
 
 // A Failure says what became of a request. It has the fields of oauth.Error, which
 // documents them, so that the one converts to the other: this package cannot name that
-// type, and people who branch on errors find it whole in package oauth.
+// type, and callers that branch on errors find it whole in package oauth.
 type Failure struct {
 	Op      string
 	Kind    error

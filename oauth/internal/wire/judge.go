@@ -34,7 +34,7 @@ func (a *Answer) FailureBy(fields member.Fields, code string, m Meaning) *Failur
 	return fail
 }
 
-// excuse judges 408, 425, 429, 5xx and whatever is no HTTP status at all: the moment
+// excuse judges 408, 425, 429, 5xx and whatever is not an HTTP status at all: the moment
 // is bad. Of the body only a code we know is kept, since "error" fields of a 500 are
 // often not OAuth's; and only one that the provider lists decides.
 func (a *Answer) excuse(fail *Failure, code string, m Meaning) {
@@ -90,7 +90,7 @@ func (a *Answer) refusesClient(fields member.Fields) bool {
 }
 
 // InquiryFailure is Failure for requests that only look: whatever the server
-// says, it is no verdict on the session.
+// says, it decides nothing about the session.
 func (a *Answer) InquiryFailure(fields member.Fields) *Failure {
 	fail := a.Failure(fields)
 	if fail.Kind == ErrLoginRequired {

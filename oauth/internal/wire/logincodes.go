@@ -4,7 +4,7 @@ package wire
 const hintAgain = "start the login again"
 
 // loginCodes are codes that end an attempt to log in, and mean nothing when a
-// refresh is answered: there, they are no reason to end a session.
+// refresh is answered: there, they do not end a session.
 var loginCodes = map[string]Meaning{
 	// The person, or a policy, said no: RFC 6749 section 4.1.2.1 and RFC 8628
 	// section 3.5, then what device flows in use say for it.

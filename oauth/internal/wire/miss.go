@@ -9,7 +9,7 @@ import (
 )
 
 // Miss says what a success lacks that should hold tokens, if that is all that is known
-// of it. An answer that ended before it said anything is nobody's word: its outcome is
+// of it. An answer that ended before it said anything decides nothing: its outcome is
 // unknown.
 func (a *Answer) Miss(fail *Failure) {
 	if fail.Err != ErrNotUsable || fail.Page {
@@ -23,7 +23,7 @@ func (a *Answer) Miss(fail *Failure) {
 		fail.Kind, fail.Err = ErrMisconfigured, &MembersError{ErrUnreadAnswer, memberNames(o.Members)}
 		fail.Field, fail.Hint = "TokenPath", "name the place of the tokens: Config.TokenPath, or the names in a Dialect"
 		if o.Members == nil {
-			fail.Field, fail.Hint = "", "what the server sends is not JSON; whoever runs it has to mend that"
+			fail.Field, fail.Hint = "", "what the server sends is not JSON; its operator has to mend that"
 		}
 		return
 	case a.Op != OpRefresh && a.Op != OpDevice: // which is asked for until its code ends
@@ -43,12 +43,12 @@ func (a *Answer) cut(o lenient.Object) bool {
 	case !a.Whole, len(text) == 0:
 		return true
 	}
-	// What begins like JSON and ends like it is whole, though nobody can read it.
+	// What begins like JSON and ends like it is whole, though we cannot read it.
 	begins := o.Members != nil || text[0] == '{' || text[0] == '['
 	return begins && strings.IndexByte("}])>;", text[len(text)-1]) < 0
 }
 
-// mentionsToken reports whether there is an access token in an answer that nobody can
+// mentionsToken reports whether there is an access token in an answer that we cannot
 // read.
 func mentionsToken(body []byte) bool {
 	return strings.Contains(member.Letters(string(body)), "accesstoken")

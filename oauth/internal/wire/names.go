@@ -33,7 +33,7 @@ func memberNames(fields member.Fields) []string {
 }
 
 // holdsTokens reports whether an answer seems to hold tokens, under whatever names:
-// such an answer must not be asked for again, though nobody can read it.
+// such an answer must not be asked for again, though we cannot read it.
 func holdsTokens(fields member.Fields) bool {
 	found := false
 	walk(fields, "", maxNameDepth, func(_, name string, raw json.RawMessage) bool {

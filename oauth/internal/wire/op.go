@@ -6,7 +6,7 @@ const (
 	OpDevice  = "device"
 )
 
-// Error codes that are about a DPoP proof alone: it is no good (RFC 9449 section 5),
+// Error codes that are about a DPoP proof alone: it is invalid (RFC 9449 section 5),
 // or lacks the server's nonce (sections 8 and 9).
 const (
 	CodeDPoPProof = "invalid_dpop_proof"

@@ -63,7 +63,7 @@ func proxyAnswered(op string) *Failure {
 }
 
 // connectStatus finds a proxy's refusal in the error of a transport that is the
-// caller's, for a request of which nothing was sent. There is no other way than by
+// caller's, for a request of which nothing was sent. It can only be found by its
 // text: net/http returns what follows the status in the proxy's status line, which
 // is usually the status in words.
 func connectStatus(err error) (proxyStatus, bool) {

@@ -31,8 +31,8 @@ func (a *Answer) RetryAt(fields member.Fields) time.Time {
 	return a.Received.Round(0).Add(min(wait, maxRetryAfter))
 }
 
-// secretEnded reports whether the client authenticated by a secret that was no good
-// any more, by the server's clock, when the answer came.
+// secretEnded reports whether the client authenticated by a secret that had
+// expired, by the server's clock, when the answer came.
 func (a *Answer) secretEnded() bool {
 	return !a.Settings.SecretEnds.IsZero() && !a.ServerTime().Before(a.Settings.SecretEnds)
 }

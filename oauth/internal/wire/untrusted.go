@@ -8,7 +8,7 @@ import (
 )
 
 // An untrusted is a certificate that was turned down. It prints without what the
-// certificate says: anybody can have written that.
+// certificate says: an attacker may have written that.
 type untrusted struct {
 	why, hint string
 	err       error
