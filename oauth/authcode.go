@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/url"
 	"slices"
 
@@ -168,8 +167,12 @@ func (c *Client) judgeRedirect(req *LoginRequest, query url.Values) (string, *Er
 	// The issuer is checked on refusals too: RFC 9207 section 2.4 forbids to
 	// assume that an error came from the server that was asked.
 	if err := c.checkIss(query); err != nil {
-		fail.Kind, fail.Err, fail.Hint, fail.Field = ErrMisconfigured, err, "check Config.Issuer", ""
-		return "", fail
+		refused := misconfigured(opAuthorize, err)
+		refused.Code, refused.Hint = fail.Code, "check that the answer comes from this server"
+		if refused.Field != "" {
+			refused.Hint = "check Config." + refused.Field
+		}
+		return "", refused
 	}
 	code := query.Get("code")
 	switch {
@@ -192,7 +195,7 @@ func (c *Client) checkIss(query url.Values) error {
 	case !query.Has("iss"), c.cfg.Issuer == "":
 		return nil
 	case !metadata.SameIssuer(query.Get("iss"), c.cfg.Issuer) && metadata.TenantOf(c.cfg.IssuerTemplate, query.Get("iss")) == "":
-		return fmt.Errorf("the answer comes from another issuer than %q", c.cfg.Issuer)
+		return wire.Wrong("Issuer", "is %q, and the answer comes from another issuer", c.cfg.Issuer)
 	}
 	return nil
 }

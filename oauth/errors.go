@@ -94,9 +94,13 @@ type Error struct {
 	// Hint is what to do about it, for people. May be empty.
 	Hint string
 	// Field is the field of Config to look at, such as "TokenURL" or
-	// "Endpoints.Userinfo", if the error concerns one. Programs tell by it which of
-	// their own settings to change. Of a mistake that was found before anything was
-	// sent, Err says what is wrong with it in words that follow its name: "is empty".
+	// "Endpoints.Userinfo", if the error concerns one. A program that has settings of
+	// its own tells by it which of them to change, in its own words instead of Hint,
+	// which names fields of Config only if Field is set. If two fields are suspected,
+	// Field is the less obvious one: "DisablePKCE" after a server has refused the
+	// exchange of a code in words that can also be about the client or the redirect URL.
+	// If Kind is ErrMisconfigured and Sent is false, Err says what is wrong with the
+	// field in words that follow its name: "is empty".
 	Field string
 	// Err is the cause, if there is one besides the server's word.
 	Err error

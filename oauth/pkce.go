@@ -47,6 +47,7 @@ func (c *Client) suspectPKCE(err error, req *LoginRequest) error {
 	if fail.Hint == "" {
 		fail.Hint = "check Config.RedirectURL"
 	}
+	fail.Field = "DisablePKCE" // the one that a program would not look at by itself
 	fail.Hint += "; " + hintPKCE
 	return fail
 }

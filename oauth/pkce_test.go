@@ -51,7 +51,7 @@ func TestRefusedVerifierIsNamedAsAPossibility(t *testing.T) {
 	}
 	_, err = c.Exchange(t.Context(), req, newPerson(s, s.Client().Transport).callback(t, req.URL))
 	if fail := failure(t, err); fail.Code != "invalid_client" || !errors.Is(err, oauth.ErrMisconfigured) ||
-		!strings.Contains(fail.Hint, "client secret") || !strings.Contains(fail.Hint, "Config.DisablePKCE") {
+		fail.Field != "DisablePKCE" || !strings.Contains(fail.Hint, "client secret") || !strings.Contains(fail.Hint, "Config.DisablePKCE") {
 		t.Errorf("got %v; want the hint to name the client and PKCE", err)
 	}
 }

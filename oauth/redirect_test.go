@@ -84,6 +84,9 @@ func TestEveryRedirectHasItsMeaning(t *testing.T) {
 			if fail == nil || fail.Kind != tt.kind || fail.Code != tt.errCd || fail.Op != opAuthorize {
 				t.Fatalf("got error %v; want %v with code %q", fail, tt.kind, tt.errCd)
 			}
+			if wantField := fail.Err != nil && strings.Contains(fail.Err.Error(), "from another issuer"); wantField != (fail.Field == "Issuer") {
+				t.Errorf("got field %q in %v", fail.Field, fail)
+			}
 			if tt.is != nil && !errors.Is(fail, tt.is) {
 				t.Errorf("got %v; want %v", fail, tt.is)
 			}

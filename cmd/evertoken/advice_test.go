@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
 	"github.com/evertoken/evertoken/refresh"
@@ -103,6 +104,20 @@ func TestAFlagWithoutAValueTakesNoneAway(t *testing.T) {
 		name := "--" + cmp.Or(field.Tag.Get("name"), strings.ToLower(regexp.MustCompile(`(\w)([A-Z][a-z])`).ReplaceAllString(field.Name, "$1-$2")))
 		if isSwitch && !slices.Contains(switches, name) {
 			t.Errorf("%s has no value and is not listed", name)
+		}
+	}
+}
+
+func TestFlagsThatErrorsNameAreFlagsOfALogin(t *testing.T) {
+	a := testApp(t)
+	var help strings.Builder
+	a.stdout = &help
+	if _, _, err := a.parse([]string{"login", "--help"}); err != nil {
+		t.Fatal(err)
+	}
+	for field, flag := range explain.Flags {
+		if !regexp.MustCompile(`(?m)^ +(-\w, )?` + flag + `\b`).MatchString(strings.ReplaceAll(help.String(), "[no-]", "")) {
+			t.Errorf("%s: a login has no flag %s", field, flag)
 		}
 	}
 }

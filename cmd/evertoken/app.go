@@ -97,11 +97,18 @@ func (a *app) report(err error) int {
 	return p.Code
 }
 
-// explain finds the exit code of an error and the person's next step.
-func (a *app) explain(err error) *exit.Problem { return a.guide().Error(err) }
+// explain finds the exit code of an error and what the person can do next. The log has
+// the error's own text.
+func (a *app) explain(err error) *exit.Problem {
+	if _, ok := errors.AsType[*exit.Problem](err); !ok {
+		a.logger().Debug("the command has failed", "error", err)
+	}
+	return a.guide().Error(err)
+}
 
 func (a *app) guide() explain.Guide {
-	return explain.Guide{Profile: a.Profile, Command: a.command, Login: a.loginCommand}
+	dir, _ := a.directory() // "" if there is none, and then no session either
+	return explain.Guide{Profile: a.Profile, Dir: dir, Command: a.command, Login: a.loginCommand}
 }
 
 // directory returns where sessions are kept.
@@ -111,7 +118,7 @@ func (a *app) directory() (string, error) {
 	}
 	dir, err := tokenstore.DefaultDir()
 	if err != nil {
-		return "", exit.New(exit.Config, explain.Text(err), "set HOME, or name a directory with --dir or EVERTOKEN_DIR")
+		return "", exit.New(exit.Config, "there is no directory to keep sessions in", "set HOME, or name a directory with --dir or EVERTOKEN_DIR")
 	}
 	return dir, nil
 }

@@ -303,7 +303,7 @@ func (c *loginCmd) explain(a *app, err error) error {
 	case errors.Is(err, oauth.ErrUnreadAnswer), errors.Is(err, oauth.ErrNoToken):
 		return exit.New(exit.Config, explain.Text(err), "if the tokens are below one of its members, run the command again with --token-path NAME; otherwise see that --token-url is the token endpoint of this server")
 	case errors.Is(err, syscall.EADDRINUSE):
-		return exit.New(exit.Temporary, explain.Text(err), "then run the command again")
+		return exit.New(exit.Temporary, explain.Text(err), "end the program that uses it (another login that waits?), choose another --redirect-url or log in with --device; then run the command again")
 	case errors.Is(err, oauth.ErrTransient):
 		return exit.New(exit.Temporary, explain.Text(err), "check the network, then run the command again")
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -52,7 +51,7 @@ func (a *app) checkRoom(ctx context.Context, store *stores.Bound) error {
 		err = cmp.Or(store.Check(ctx, a.Profile), file.Check())
 	}
 	if err != nil {
-		return fmt.Errorf("no session can be saved here: %w", err)
+		return &explain.Doing{What: "no session can be saved here", Err: err}
 	}
 	return nil
 }
@@ -99,7 +98,7 @@ func (a *app) lockForLogin(ctx context.Context, store tokenstore.Locker) (unlock
 }
 
 func unsavedLogin(err error) error {
-	return fmt.Errorf("the login worked, but could not be saved: %w", err)
+	return &explain.Doing{What: "the login worked, but could not be saved", Err: err}
 }
 
 // announce says what the person has now, and until when. advice is what to ask for

@@ -48,7 +48,7 @@ func Listen(ctx context.Context, redirectURL string) (*Loopback, *wire.Failure) 
 	}
 	lb := &Loopback{path: u.Path, fresh: make(map[net.Conn]struct{})}
 	if lb.listeners, err = listenAll(ctx, hosts, u.Port(), u.Hostname() == "localhost"); err != nil {
-		return nil, listenError(u.Port(), err)
+		return nil, listenError(redirectURL, u.Port(), err)
 	}
 	addr := lb.listeners[0].Addr().(*net.TCPAddr)
 	host := u.Hostname()
@@ -126,20 +126,24 @@ func isInUse(err error) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || (runtime.GOOS == "windows" && errors.Is(err, wsaEADDRINUSE))
 }
 
-// listenError says what to do about a port that cannot be had.
-func listenError(port string, err error) *wire.Failure {
+// listenError says what to do about a port that cannot be had. A redirectURL that is
+// empty leaves its choice to the system.
+func listenError(redirectURL, port string, err error) *wire.Failure {
 	if isInUse(err) {
 		return &wire.Failure{
-			Op: Op, Kind: wire.ErrTransient,
+			Op: Op, Kind: wire.ErrTransient, Field: "RedirectURL",
 			Err:  fmt.Errorf("port %s for the login's return is in use: %w", port, syscall.EADDRINUSE),
 			Hint: "end the program that uses it (another login that waits?), configure another RedirectURL, or log in with a device code",
 		}
 	}
-	return &wire.Failure{
-		Op: Op, Kind: wire.ErrMisconfigured,
-		Err:  fmt.Errorf("cannot listen for the login's return: %w", wire.CleanCause(err)),
-		Hint: "configure another RedirectURL, or log in with a device code",
+	if redirectURL == "" {
+		fail := wire.Misconfigured(Op, fmt.Errorf("cannot listen for the login's return: %w", wire.CleanCause(err)))
+		fail.Hint = "log in with a device code"
+		return fail
 	}
+	fail := wire.Misconfigured(Op, wire.Wrong("RedirectURL", "names an address where the login's return cannot be received: %w", wire.CleanCause(err)))
+	fail.Hint = "configure another RedirectURL, or log in with a device code"
+	return fail
 }
 
 // serve answers browsers on behalf of l until Close.

@@ -54,9 +54,11 @@ func TestNextLoopbackIsTriedWhereTheFirstIsMissing(t *testing.T) {
 	closeAll(listeners)
 
 	_, err = listenAll(t.Context(), []string{nobodys}, "", false)
-	fail := listenError("", err)
-	if err == nil || fail.Kind != wire.ErrMisconfigured || fail.Hint == "" {
-		t.Errorf("without any loopback: %v; want ErrMisconfigured and a hint", fail)
+	for redirectURL, field := range map[string]string{"": "", "http://192.0.2.1:8080": "RedirectURL"} {
+		fail := listenError(redirectURL, "", err)
+		if err == nil || fail.Kind != wire.ErrMisconfigured || fail.Hint == "" || fail.Field != field {
+			t.Errorf("without any loopback, for %q: got %+v, want ErrMisconfigured, a hint and the field %q", redirectURL, fail, field)
+		}
 	}
 }
 

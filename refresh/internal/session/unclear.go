@@ -206,7 +206,7 @@ func (s *Session) stillUnread() error {
 	if h := s.state.Load(); h.Hopeless() {
 		return h.Err
 	}
-	return s.misconfigured(&oauth.Error{Op: "refresh", Kind: oauth.ErrMisconfigured, Err: oauth.ErrUnreadAnswer, Sent: true,
+	return s.misconfigured(&oauth.Error{Op: "refresh", Kind: oauth.ErrMisconfigured, Err: oauth.ErrUnreadAnswer, Sent: true, Field: "TokenPath",
 		Hint: "say in the configuration where the tokens are (Config.TokenPath, Dialect), or log in again"})
 }
 

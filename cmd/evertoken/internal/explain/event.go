@@ -76,7 +76,7 @@ func Short(err error) string {
 	case fail.Status >= 300:
 		return fmt.Sprintf("HTTP %d", fail.Status)
 	case fail.Err != nil:
-		return fail.Err.Error()
+		return Text(fail.Err)
 	}
 	return Text(err)
 }

@@ -1,5 +1,6 @@
 // Package explain finds for an error the exit code and the next step, and says in
-// the command's words what the library says in its own.
+// the command's words what has happened. It builds these texts from what errors hold;
+// it never edits the text of an error.
 package explain
 
 import (
@@ -7,14 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -24,6 +26,8 @@ import (
 // A Guide knows the commands that the person would type next.
 type Guide struct {
 	Profile string
+	// Dir is the directory of profiles, which is also that of the plain files of tokens.
+	Dir string
 	// Command returns a command about the profile, in quotes.
 	Command func(name string, flags ...string) string
 	// Login returns the command that logs in to the profile, in quotes. With full, it
@@ -31,10 +35,10 @@ type Guide struct {
 	Login func(full bool, flags ...string) string
 }
 
-// LoginAdvice is the next step of a person who has to log in.
+// LoginAdvice is the next step where a login is required.
 func (g Guide) LoginAdvice() string { return "run " + g.Login(false) }
 
-// Error finds the exit code of an error and the person's next step.
+// Error finds the exit code of an error and what the person can do next.
 func (g Guide) Error(err error) *exit.Problem {
 	if p, ok := errors.AsType[*exit.Problem](err); ok {
 		return p
@@ -52,9 +56,9 @@ func (g Guide) Error(err error) *exit.Problem {
 	case errors.Is(err, tokenstore.ErrNotFound), errors.Is(err, refresh.ErrLoggedOut):
 		return exit.New(exit.Login, "not logged in", g.LoginAdvice())
 	case errors.Is(err, tokenstore.ErrDamaged):
-		return exit.New(exit.Login, what, g.LoginAdvice())
+		return exit.New(exit.Login, g.damaged(err), g.LoginAdvice())
 	case errors.As(err, &at):
-		return place(at)
+		return unusable(at)
 	case errors.Is(err, tokenstore.ErrNewerFormat):
 		return exit.New(exit.Config, what, "update evertoken")
 	case Network(err) != nil:
@@ -62,7 +66,7 @@ func (g Guide) Error(err error) *exit.Problem {
 	case errors.Is(err, oauth.ErrLoginRequired):
 		return exit.New(exit.Login, what, g.LoginAdvice())
 	case errors.Is(err, oauth.ErrMisconfigured):
-		return exit.New(exit.Config, what, "correct the settings with "+g.Login(true))
+		return exit.New(exit.Config, what, g.settings(err))
 	case file(err) != nil:
 		return file(err)
 	case errors.Is(err, context.Canceled):
@@ -100,10 +104,46 @@ func IsAny(err error, kinds ...error) bool {
 	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }
 
-// place is Error for a place that does not let sessions be kept there.
-func place(err *tokenstore.PlaceError) *exit.Problem {
+// settings is the next step after a misconfiguration.
+func (g Guide) settings(err error) string {
+	next := "correct the settings with " + g.Login(true)
+	if fail, ok := errors.AsType[*oauth.Error](err); ok && advice(fail) != "" {
+		next = advice(fail) + "; " + next
+	}
+	return next
+}
+
+// damaged is Text for a damaged session, with what became of its file.
+func (g Guide) damaged(err error) string {
+	what := Text(err)
+	if trouble := place("", err); trouble != "" {
+		return what + ", and its file could not be moved out of the way: " + trouble
+	}
+	if aside := g.aside(); aside != "" {
+		return what + "; its file was moved to " + aside
+	}
+	return what
+}
+
+// aside returns the file that a damaged session of the profile was last moved to, or "".
+func (g Guide) aside() string {
+	var last string
+	for _, kind := range []string{profile.InFiles, profile.InKeyring} {
+		dir := stores.Dir(g.Dir, kind)
+		found, _ := fs.Glob(os.DirFS(dir), g.Profile+".json.damaged-*") // the rest of the name begins with the time
+		for _, name := range found {
+			if name > filepath.Base(last) {
+				last = filepath.Join(dir, name)
+			}
+		}
+	}
+	return last
+}
+
+// unusable is Error for a place that does not let sessions be kept there.
+func unusable(err *tokenstore.PlaceError) *exit.Problem {
 	const elsewhere = " with --dir or EVERTOKEN_DIR"
-	p := exit.New(exit.Config, "the session cannot be kept where it is: "+Text(err.Err), err.Advice)
+	p := exit.New(exit.Config, "the session cannot be kept where it is: "+place("", err), err.Advice)
 	switch {
 	case err.Passes:
 		p.Code = exit.Temporary
@@ -117,9 +157,9 @@ func place(err *tokenstore.PlaceError) *exit.Problem {
 	return p
 }
 
-// fromKeyring reports whether it is the keyring that fails, or a key that is
-// missing. These come first, because what they wrap may terminal.Look like something else:
-// the socket of a bus that is not there like a directory that is not.
+// fromKeyring reports whether the keyring fails, or a key is missing. These errors are
+// looked for first, because what they wrap may look like something else: the missing
+// socket of a bus like a missing directory.
 func fromKeyring(err error) bool {
 	return IsAny(err, keyring.ErrNoKeyring, keyring.ErrKeyringLocked, keyring.ErrTimeout, keyring.ErrKeyLost, tokenstore.ErrSealed)
 }
@@ -136,7 +176,8 @@ func (g Guide) keyring(err error) *exit.Problem {
 	case errors.Is(err, keyring.ErrTimeout):
 		return exit.New(exit.Temporary, what, "the same command may work in a moment")
 	case errors.Is(err, keyring.ErrKeyLost):
-		return exit.New(exit.Config, what, g.LoginAdvice())
+		return exit.New(exit.Config, what, "bring that keyring back; to start over without these sessions, remove the directory "+
+			stores.Dir(g.Dir, profile.InKeyring)+" and "+g.LoginAdvice())
 	case errors.Is(err, tokenstore.ErrNotSealed):
 		return exit.New(exit.Config, fmt.Sprintf("the session of profile %q is not sealed, so this program has not written it", g.Profile), "to replace it, "+g.LoginAdvice())
 	}
@@ -144,8 +185,8 @@ func (g Guide) keyring(err error) *exit.Problem {
 		"bring that keyring back; to start over without the session, "+g.LoginAdvice())
 }
 
-// Network explains an error of the way to the server that lasts until
-// a person sets something, or returns nil. The session is kept meanwhile.
+// Network is Error for trouble on the way to the server that lasts until a person
+// sets something, or returns nil. The session is kept meanwhile.
 func Network(err error) *exit.Problem {
 	fail, ok := errors.AsType[*oauth.Error](err)
 	if !ok || !errors.Is(fail, oauth.ErrProxyAuth) && !errors.Is(fail, oauth.ErrUntrustedCertificate) {
@@ -161,48 +202,4 @@ func tryAgain(err error) string {
 		return "the server wants to be left alone until " + fail.RetryAt.Local().Format(time.TimeOnly) + ", try again then"
 	}
 	return "try again in a moment; the session is kept"
-}
-
-// Text is an error's text without the package name that it begins with (and
-// "open", when that failed), and with our flags for what the library calls by its
-// fields.
-func Text(err error) string {
-	text := err.Error()
-	for _, prefix := range []string{"oauth: ", "tokenstore: ", "refresh: ", "keyring: ", "open: "} {
-		text = strings.TrimPrefix(text, prefix)
-	}
-	return flagNames().Replace(text)
-}
-
-func flagNames() *strings.Replacer {
-	return strings.NewReplacer(
-		"Config.ClientAuth", "--client-auth",
-		"Config.ClientID", "--client-id",
-		"Config.Scopes", "--scope",
-		"Config.AuthParams", "--auth-param",
-		"Config.AuthURL", "--auth-url",
-		"Config.TokenURL", "--token-url",
-		"Config.DeviceAuthURL", "--device-auth-url",
-		"Config.RevocationURL", "--revocation-url",
-		"Config.RedirectURL", "--redirect-url",
-		" and use NewClient", "",
-		"set Config.IssuerTemplate to what the metadata says, or ask", "ask",
-		"Config.TokenPath, or the names in a Dialect", "--token-path",
-		"Config.TokenPath", "--token-path",
-		"set Config.DisablePKCE", "log in with --no-pkce",
-		"Config.DisablePKCE", "--no-pkce",
-		"Config.ScopeSeparator", "--scope-separator",
-		"Config.DefaultLifetime", "--lifetime",
-		"Config.Preset", "--preset",
-		" a ClientSecret", " --client-secret-file",
-		"another RedirectURL", "another --redirect-url",
-	)
-}
-
-// Bare drops net/http's wrapping, which quotes the URL with its query.
-func Bare(err error) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		return wrapped.Err
-	}
-	return err
 }
