@@ -61,8 +61,8 @@ func TestTextsAreInTheWordsOfTheCommand(t *testing.T) {
 	missing := &fs.PathError{Op: "open", Path: "x", Err: errors.New("it is gone")}
 	for want, err := range map[string]error{
 		"the new tokens are not saved: open x: it is gone": fmt.Errorf("refresh: %w: %w", refresh.ErrUnsaved, missing),
-		"the new tokens are not saved":                                    fmt.Errorf("refresh: %w", refresh.ErrUnsaved),
-		"the saved session was written by a newer version":                fmt.Errorf("tokenstore: read: %w", tokenstore.ErrNewerFormat),
+		"the new tokens are not saved":                     fmt.Errorf("refresh: %w", refresh.ErrUnsaved),
+		"the saved session was written by a newer version": fmt.Errorf("tokenstore: read: %w", tokenstore.ErrNewerFormat),
 		"this file system has no locks: open x: it is gone": &tokenstore.PlaceError{
 			Err: fmt.Errorf("%w: %w", tokenstore.ErrNoLocks, missing)},
 		"nothing saved: the saved session is damaged": &Doing{"nothing saved", fmt.Errorf("tokenstore: %w", tokenstore.ErrDamaged)},
