@@ -114,9 +114,6 @@ type Config struct {
 	// MaxWait bounds how long a caller whose token is dead waits for a new one,
 	// and how long a refresh waits for the session's lock. Zero means 30 seconds.
 	MaxWait time.Duration
-	// Limits bound what the server of OAuthClient is asked. In a Pool, sessions with
-	// the same server share those of the session that was opened first.
-	Limits Limits
 	// RefreshIdleLimit is how long a refresh token lives without being used, for
 	// servers that end idle sessions without announcing it. Zero means what
 	// OAuthClient says by RefreshIdleLimit, negative means no limit.
@@ -159,19 +156,6 @@ const (
 	RenewNever Renewal = "never"
 )
 
-// Limits bound what one authorization server is asked. The sessions of a Pool that
-// have the same server share them.
-type Limits struct {
-	// Concurrent bounds the refreshes under way at a time. Zero or less: no bound,
-	// other than the pool's Workers.
-	Concurrent int
-	// Rate bounds the refreshes that begin in a second. Where it is too low to renew
-	// all sessions within their RefreshThreshold, renewing begins earlier. Zero or
-	// less: no bound, but a crowd that is due at once, as after a start or a sleep, is
-	// spread over half a check interval.
-	Rate float64
-}
-
 // A setup is what a configuration is for the packages below, with its defaults and what
 // follows from it. It is not modified, so that the sessions of a pool share one.
 type setup struct {
@@ -185,7 +169,7 @@ type setup struct {
 
 // newSetup completes a configuration, for one of many sessions or for one alone, whose
 // server has the given gate.
-func newSetup(cfg Config, pooled bool, gateOf func(name string, l Limits) *gate.Gate) *setup {
+func newSetup(cfg Config, pooled bool, gateOf func(name string) *gate.Gate) *setup {
 	s := &setup{Config: cfg.withDefaults()}
 	s.origins = allowOrigins(s.AllowedOrigins)
 	if c, ok := s.OAuthClient.(CertificateHolder); ok && c.ResourceTransport() != nil {
@@ -197,7 +181,7 @@ func newSetup(cfg Config, pooled bool, gateOf func(name string, l Limits) *gate.
 	if n, ok := s.OAuthClient.(ServerNamer); ok {
 		name = n.Server()
 	}
-	own.Gate = gateOf(name, s.Limits)
+	own.Gate = gateOf(name)
 	s.engine = &engine.Config{
 		Session: own,
 		Face:    s,

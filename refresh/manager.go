@@ -22,8 +22,8 @@ type Manager struct {
 // NewManager returns a manager for one session. cfg is copied; a missing
 // OAuthClient is reported by Start.
 func NewManager(cfg Config) *Manager {
-	set := newSetup(cfg, false, func(name string, l Limits) *gate.Gate {
-		return gate.New(name, gate.Limits(l), DefaultWorkers)
+	set := newSetup(cfg, false, func(name string) *gate.Gate {
+		return gate.New(name, gate.Limits{}, DefaultWorkers)
 	})
 	e := engine.New(engine.Options{
 		Clock: set.Clock, CheckInterval: set.CheckInterval, Store: set.Store, Logger: set.Logger, Alone: true,

@@ -34,10 +34,27 @@ type PoolConfig struct {
 	// sessions from the pool each time they are needed. Zero or less: it stays.
 	IdleAfter time.Duration
 
+	// Limits bound what each authorization server is asked. Sessions have a server in
+	// common if their OAuthClient names the same one (ServerNamer).
+	Limits Limits
+
 	// Workers bounds how many sessions are looked at and refreshed at a time, and
 	// so the requests that the pool makes at once. Zero or less means
 	// DefaultWorkers.
 	Workers int
+}
+
+// Limits bound what one authorization server is asked. The sessions of a Pool that
+// have the same server share them.
+type Limits struct {
+	// Concurrent bounds the refreshes under way at a time. Zero or less: no bound,
+	// other than the pool's Workers.
+	Concurrent int
+	// Rate bounds the refreshes that begin in a second. Where it is too low to renew
+	// all sessions within their RefreshThreshold, renewing begins earlier. Zero or
+	// less: no bound, but a crowd that is due at once, as after a start or a sleep, is
+	// spread over half a check interval.
+	Rate float64
 }
 
 // A Pool keeps many sessions alive: a daemon's users, or the tenants of a
@@ -54,6 +71,7 @@ type Pool struct {
 	configure func(session string, cfg *Config)
 	engine    *engine.Engine
 	workers   int
+	limits    Limits
 
 	mu    sync.Mutex // guards gates
 	gates map[string]*gate.Gate
@@ -65,7 +83,7 @@ func NewPool(cfg PoolConfig) *Pool {
 	if cfg.Workers <= 0 {
 		cfg.Workers = DefaultWorkers
 	}
-	p := &Pool{configure: cfg.Configure, workers: cfg.Workers, gates: make(map[string]*gate.Gate)}
+	p := &Pool{configure: cfg.Configure, workers: cfg.Workers, limits: cfg.Limits, gates: make(map[string]*gate.Gate)}
 	p.set = newSetup(cfg.Config, true, p.gateOf)
 	p.engine = engine.New(engine.Options{
 		Clock: p.set.Clock, CheckInterval: p.set.CheckInterval, Store: p.set.Store, Logger: p.set.Logger,
@@ -76,12 +94,12 @@ func NewPool(cfg PoolConfig) *Pool {
 
 // gateOf returns what the sessions of one server share. Servers without a name may be
 // the same or not, so their sessions have to be configured alike.
-func (p *Pool) gateOf(name string, l Limits) *gate.Gate {
+func (p *Pool) gateOf(name string) *gate.Gate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g := p.gates[name]
 	if g == nil {
-		g = gate.New(name, gate.Limits(l), p.workers)
+		g = gate.New(name, gate.Limits(p.limits), p.workers)
 	}
 	if name != "" {
 		p.gates[name] = g

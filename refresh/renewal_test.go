@@ -139,11 +139,11 @@ func TestStatsCountSessionsAndWhatServersAnswer(t *testing.T) {
 		time.Sleep(12 * minute)
 		synctest.Wait()
 		got := c.Stats()
-		if got.Sessions != 2 || got.Resting != 2 || got.States[refresh.StateValid] != 2 || len(got.Servers) != 1 {
+		if got.Sessions != 2 || got.Dormant != 2 || got.States[refresh.StateValid] != 2 || len(got.Servers) != 1 {
 			t.Fatalf("stats: %+v", got)
 		}
 		s := got.Servers[0]
-		if s.Server == "" || s.Sessions != 2 || s.Underway != 0 || s.Refreshed != uint64(c.server.Refreshes()) || s.Failed != 0 || s.Down {
+		if s.Server == "" || s.Sessions != 2 || s.InFlight != 0 || s.Refreshed != uint64(c.server.Refreshes()) || s.Failed != 0 || s.Down {
 			t.Errorf("stats of the server: %+v", s)
 		}
 		c.Stop()

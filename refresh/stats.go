@@ -12,9 +12,9 @@ import (
 // PoolStats are a Pool's figures at one moment, for a metrics page. They hold no
 // secret.
 type PoolStats struct {
-	// Sessions counts the open sessions, Resting those of them that no worker works
+	// Sessions counts the open sessions, Dormant those of them that no worker works
 	// on and no caller has asked for lately.
-	Sessions, Resting int
+	Sessions, Dormant int
 	// States counts the open sessions by how they fare.
 	States map[State]int
 	// Servers has the figures of each authorization server, sorted by name.
@@ -25,8 +25,8 @@ type PoolStats struct {
 type ServerStats struct {
 	// Server is its name as the Refresher says; empty for those that have none.
 	Server string
-	// Sessions counts the open sessions, Underway the refreshes at this moment.
-	Sessions, Underway int
+	// Sessions counts the open sessions, InFlight the refreshes at this moment.
+	Sessions, InFlight int
 	// Refreshed counts the refreshes since the pool was made, and Failed the attempts
 	// that ended without a pair.
 	Refreshed, Failed uint64
@@ -49,14 +49,14 @@ func (p *Pool) Stats() PoolStats {
 		gates[m.Config().Session.Gate] = true
 		state, dormant := m.State()
 		if dormant {
-			stats.Resting++
+			stats.Dormant++
 		}
 		stats.States[State(state)]++
 	}
 	for g := range gates {
 		s := g.Stats(moment.Of(p.set.Clock.Now()))
 		stats.Servers = append(stats.Servers, ServerStats{
-			Server: s.Name, Sessions: s.Sessions, Underway: s.InFlight, Refreshed: s.Done, Failed: s.Failed,
+			Server: s.Name, Sessions: s.Sessions, InFlight: s.InFlight, Refreshed: s.Done, Failed: s.Failed,
 			Latency: s.Latency, Down: s.Down, NotBefore: s.NotBefore,
 		})
 	}
