@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/internal/moment"
-	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/refresh/internal/snapshot"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -107,6 +106,3 @@ func Wake(cfg *Config, name string, host Host, cur *snapshot.Cell, d Dormant, st
 	shown.EndsBy(d.Ends)
 	return s, shown
 }
-
-// Pair returns the pair of a dormant session.
-func (d Dormant) Pair() *oauth.TokenPair { return d.Record.Tokens }
