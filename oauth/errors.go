@@ -96,8 +96,8 @@ type Error struct {
 	// Field is the field of Config to look at, such as "TokenURL" or
 	// "Endpoints.Userinfo", if the error concerns one. A program that has settings of
 	// its own tells by it which of them to change, in its own words instead of Hint,
-	// which names fields of Config only if Field is set. If two fields are suspected,
-	// Field is the less obvious one: "DisablePKCE" after a server has refused the
+	// which may name fields of Config. If two fields are suspected, Field is the less
+	// obvious one: "DisablePKCE" after a server has refused the
 	// exchange of a code in words that can also be about the client or the redirect URL.
 	// If Kind is ErrMisconfigured and Sent is false, Err says what is wrong with the
 	// field in words that follow its name: "is empty".

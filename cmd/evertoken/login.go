@@ -37,7 +37,7 @@ type loginCmd struct {
 	Device      bool          `help:"Log in with a code on another device, for machines without a browser."`
 	NoBrowser   bool          `help:"Only print the address to open."`
 	RedirectURL string        `placeholder:"URL" help:"Loopback address to return to, if the server wants a registered one (default: a free port)."`
-	Store       string        `placeholder:"WHERE" enum:",keyring,file" default:"" help:"Where to keep the tokens: keyring (files sealed with a key in the OS keyring) or file (readable by whoever can read your files). Default: $$EVERTOKEN_STORE, or what the profile remembers, or keyring."`
+	Store       string        `placeholder:"WHERE" enum:",keyring,file" default:"" help:"Where to keep the tokens: keyring (files sealed with a key in the OS keyring) or file (readable by any program that can read your files). Default: $$EVERTOKEN_STORE, or what the profile remembers, or keyring."`
 	KeepOld     bool          `help:"Do not end the old session of the profile at the server."`
 
 	mannersFlags
@@ -55,8 +55,8 @@ func (loginCmd) Help() string {
 ` + example("login --issuer https://login.example.com --client-id my-cli", "login --profile work --issuer https://login.example.com --client-id my-cli --device")
 }
 
-// Run logs in. Whatever can go wrong without the person goes wrong before the
-// person is bothered.
+// Run logs in. It looks for everything that can fail without the person before it asks
+// the person to log in.
 func (c *loginCmd) Run(ctx context.Context, a *app) error {
 	a.server, a.client = c.Issuer, c.ClientID
 	old, err := a.loadProfile()

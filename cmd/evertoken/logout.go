@@ -52,7 +52,7 @@ func (c *logoutCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	// Revoked is revoked: the tokens must go, whoever interrupts.
+	// The server has ended the session: the tokens must go, even after a signal.
 	if err := deleteSession(context.WithoutCancel(ctx), s.store, a.Profile, rec.Version); err != nil {
 		return err
 	}
@@ -116,8 +116,8 @@ func endOf(t *oauth.TokenPair) string {
 	return "ends " + text.When(end, time.Now())
 }
 
-// deleteSession removes the record. Writers that do not heed the lock may have
-// changed it meanwhile.
+// deleteSession removes the record. Programs that take no lock may have changed it
+// meanwhile.
 func deleteSession(ctx context.Context, store tokenstore.Store, name string, version uint64) error {
 	for {
 		err := store.Delete(ctx, name, version)

@@ -31,8 +31,8 @@
 //	            client secret, and the store of its tokens
 //	sealed/     --store keyring: a file of tokens for each profile, sealed with a
 //	            key that is in the OS keyring
-//	*.json      --store file: a file of tokens for each profile, readable by whoever
-//	            can read the user's files
+//	*.json      --store file: a file of tokens for each profile, readable by any
+//	            program that can read the user's files
 //
 // --profile or EVERTOKEN_PROFILE names another profile.
 //

@@ -13,8 +13,8 @@ import (
 )
 
 // setUpNetwork gives a script what can stand between it and a server: a server
-// whose certificate only those trust who name $CERTIFICATE in SSL_CERT_FILE, and a
-// proxy, $PROXY, that lets nobody through without a password.
+// whose certificate only programs trust that have $CERTIFICATE in SSL_CERT_FILE, and a
+// proxy, $PROXY, that lets no request through without a password.
 func setUpNetwork(env *testscript.Env) error {
 	s := oauthtest.NewTLSServer(oauthtest.Config{Users: map[string]string{"alice": "wonderland"}})
 	env.Defer(s.Close)

@@ -37,7 +37,7 @@ func (d *desk) mount(source, target, kind string, flags uintptr, data string) (u
 	return func() { d.must(syscall.Unmount(target, syscall.MNT_DETACH)) }
 }
 
-// readOnly makes the directory one that nobody can write to.
+// readOnly makes the directory one that no process can write to.
 func (d *desk) readOnly() (mend func()) {
 	d.t.Helper()
 	unmount := d.mount(d.Dir, d.Dir, "", syscall.MS_BIND, "")
@@ -78,7 +78,7 @@ func noLocks(errno syscall.Errno) error {
 	return &tokenstore.PlaceError{Err: fmt.Errorf("%w: %w", tokenstore.ErrNoLocks, errno), Advice: "choose a directory on a local disk"}
 }
 
-// spoiledPlaces is no variable: what a package makes before main is measured.
+// spoiledPlaces is a function, because what a package makes before main is measured.
 func spoiledPlaces() map[string]spoiledPlace {
 	return map[string]spoiledPlace{
 		"directory turned read-only": {store: profile.InFiles, code: exit.Config, next: "--dir or EVERTOKEN_DIR",

@@ -182,10 +182,9 @@ func (a *app) endOld(ctx context.Context, old *profile.Profile, replaced *tokens
 	return !before && rejected(ctx, client, pair)
 }
 
-// rejected reports whether the server rejects the pair's access token when asked
-// who has logged in; false also when it cannot be asked. To spend the refresh
-// token instead would not do: at some servers that counts as reuse once it is
-// revoked.
+// rejected reports whether the userinfo endpoint rejects the pair's access token; false
+// also when it cannot be asked. To spend the refresh token instead would not do: at some
+// servers that counts as reuse once it is revoked.
 func rejected(ctx context.Context, client *oauth.Client, pair *oauth.TokenPair) bool {
 	if cfg := client.Config(); cfg.Endpoints.Userinfo == "" || !isOpenID(pair, cfg.Scopes) {
 		return false
@@ -195,8 +194,8 @@ func rejected(ctx context.Context, client *oauth.Client, pair *oauth.TokenPair) 
 	return ok && fail.Status == http.StatusUnauthorized
 }
 
-// isOpenID reports whether a login that asked for scopes gave a pair that may ask
-// who has logged in.
+// isOpenID reports whether a login that asked for scopes gave a pair that the userinfo
+// endpoint accepts.
 func isOpenID(pair *oauth.TokenPair, asked []string) bool {
 	if pair.Scope != "" { // else it is what was asked for (RFC 6749 section 5.1)
 		asked = pair.Scopes()

@@ -107,7 +107,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("CLIENT", oauthtest.DefaultClientID)
 	env.Setenv("BROWSER", "browser")
 	env.Setenv("LOGIN_AS", "alice")
-	env.Setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:") // nobody's keyring is in reach
+	env.Setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:") // no keyring can be reached
 	env.Setenv("EVERTOKEN_STORE", profile.InFiles)
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector's second at the end of each process
 	return os.Mkdir(home, 0o700)

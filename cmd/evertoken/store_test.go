@@ -27,7 +27,7 @@ type fakeKeyring struct {
 	key    tokenstore.Key
 	err    error // of opening it
 	full   error // of saving a session
-	late   error // of saving one, which nobody can tell beforehand
+	late   error // of saving one, which no check can foresee
 	locked error // of locking one
 	opened int
 }

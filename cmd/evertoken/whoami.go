@@ -99,8 +99,8 @@ func hasStatus(err error, statuses ...int) bool {
 	return ok && slices.Contains(statuses, fail.Status)
 }
 
-// untold is the error for a session that does not tell who has logged in. pair is nil
-// if it is not known why.
+// untold returns the error for a session that does not tell the person's name. A nil
+// pair means that the reason is unknown.
 func (c *whoamiCmd) untold(s *session, pair *oauth.TokenPair) error {
 	p := exit.New(exit.Failed, "the server does not say who has logged in", "ask its administrator")
 	if pair != nil && !isOpenID(pair, s.profile.Scopes) {
@@ -119,7 +119,7 @@ func idTokenClaims(token string) (claims map[string]any) {
 	if err != nil {
 		return nil
 	}
-	_ = json.Unmarshal(payload, &claims) // nil if it is no object
+	_ = json.Unmarshal(payload, &claims) // stays nil unless it is an object
 	return claims
 }
 

@@ -48,7 +48,7 @@ func Run(ctx context.Context, o Options) error {
 	return cmp.Or(d.summary(o.Out), closing, stopped, d.verdict())
 }
 
-// A demo is a server, a session on it, and those who use it.
+// A demo is a server, a session on it, and the programs that use it.
 type demo struct {
 	Options
 	dir     string

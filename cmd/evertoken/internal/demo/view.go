@@ -58,7 +58,7 @@ func (m mood) ansi(text string, l terminal.Look) string {
 	return "\x1b[" + codes[m] + "m" + text + "\x1b[0m"
 }
 
-// sign marks a line for those who see no colours.
+// sign marks a line for a reader without colours.
 func (m mood) sign() string { return [...]string{plain: " ", good: "+", bad: "!", alarming: "X"}[m] }
 
 const (

@@ -9,7 +9,7 @@ import (
 	"github.com/evertoken/evertoken/refresh"
 )
 
-// Whoever watches hears of doubts about the session, what helps, and when they are over.
+// The output of watch tells of doubts about the session, what helps, and when they are over.
 func TestDoubtsAboutASessionAreToldWithWhatHelps(t *testing.T) {
 	now := time.Now()
 	refused := &oauth.Error{Op: "refresh", Kind: oauth.ErrLoginRequired, Status: 400, Code: "invalid_request", Sent: true, Err: refresh.ErrSuspected}

@@ -199,7 +199,7 @@ func Network(err error) *exit.Problem {
 func tryAgain(err error) string {
 	var fail *oauth.Error
 	if errors.As(err, &fail) && !fail.RetryAt.IsZero() {
-		return "the server wants to be left alone until " + fail.RetryAt.Local().Format(time.TimeOnly) + ", try again then"
+		return "the server asks to wait until " + fail.RetryAt.Local().Format(time.TimeOnly) + "; try again then"
 	}
 	return "try again in a moment; the session is kept"
 }

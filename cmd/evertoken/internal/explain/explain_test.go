@@ -17,7 +17,7 @@ import (
 	"github.com/evertoken/evertoken/tokenstore/keyring"
 )
 
-// guide is that of a person who works with the profile "work".
+// guide gives the advice for the profile "work".
 var guide = Guide{
 	Profile: "work",
 	Command: func(name string, flags ...string) string {
@@ -43,7 +43,7 @@ func TestEveryErrorHasItsExitCodeAndANextStep(t *testing.T) {
 		"dead grant":     {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrLoginRequired, Code: "invalid_grant"}), exit.Login, login},
 		"misconfigured":  {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrMisconfigured, Code: "invalid_client"}), exit.Config, "correct the settings"},
 		"outage":         {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 503}), exit.Temporary, "try again"},
-		"retry after":    {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 429, RetryAt: time.Now()}), exit.Temporary, "left alone until"},
+		"retry after":    {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 429, RetryAt: time.Now()}), exit.Temporary, "asks to wait until"},
 		"proxy":          {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Err: oauth.ErrProxyAuth, Hint: "set HTTPS_PROXY"}), exit.Config, "set HTTPS_PROXY"},
 		"certificate":    {wrap(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Err: oauth.ErrUntrustedCertificate, Hint: "set SSL_CERT_FILE"}), exit.Config, "set SSL_CERT_FILE"},
 		"locked":         {wrap(tokenstore.ErrLocked), exit.Temporary, "try again"},

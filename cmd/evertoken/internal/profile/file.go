@@ -19,7 +19,7 @@ type File struct {
 }
 
 var (
-	// ErrNone means that there is no such profile: no login has made it yet.
+	// ErrNone means that no login has made this profile yet.
 	ErrNone = errors.New("this profile is not set up")
 	// ErrDamaged means that the file is none that a login has written.
 	ErrDamaged = errors.New("is damaged")

@@ -11,7 +11,7 @@ import (
 	"github.com/evertoken/evertoken/oauth"
 )
 
-// Default is the profile of those who name none.
+// Default is the profile of a person that names none.
 const Default = "default"
 
 // Format is the version of a profile's file.

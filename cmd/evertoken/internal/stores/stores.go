@@ -52,8 +52,9 @@ func Other(kind string) string {
 const bindingField = "client"
 
 // A Bound is the store as seen by one client. A record that has come to
-// belong to another client, because of a new login to the same profile, is an error: its refresh token must not be sent to the wrong server,
-// not even by a process that started before. Records of other programs, which
+// belong to another client, because of a new login to the same profile, is an error: its
+// refresh token must not be sent to the wrong server, not even by a process that started
+// before. Records of other programs, which
 // do not say, are taken as ours.
 type Bound struct {
 	Backend
@@ -103,5 +104,5 @@ func (s *Bound) Place() string {
 	if s.Kind == profile.InKeyring {
 		return "OS keyring (sealed files in " + s.Dir() + ")"
 	}
-	return s.Dir() + ", readable by whoever can read your files"
+	return s.Dir() + ", readable by any program that can read your files"
 }

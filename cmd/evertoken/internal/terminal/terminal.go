@@ -73,7 +73,7 @@ func (s *Screen) Draw(picture func(Look) string) {
 // Close gives the terminal back as it was.
 func (s *Screen) Close() { s.write("\x1b[?25h\x1b[?1049l") }
 
-// write ignores errors: when the terminal is gone, so is the one who looks.
+// write ignores errors: when the terminal is gone, no person is looking at it.
 func (s *Screen) write(text string) { _, _ = s.file.WriteString(text) }
 
 // speaksUnicode reports whether the locale can show more than ASCII.
