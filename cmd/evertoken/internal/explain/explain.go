@@ -172,7 +172,7 @@ func (g Guide) keyring(err error) *exit.Problem {
 	case errors.Is(err, keyring.ErrNoKeyring):
 		return exit.New(exit.Config, what, "to keep the tokens in a file that is not encrypted, run "+g.Login(false, "--store file"))
 	case errors.Is(err, keyring.ErrKeyringLocked):
-		return exit.New(exit.Temporary, what, "the same command works once it is unlocked")
+		return exit.New(exit.Temporary, what, "unlock it; the same command works once it is unlocked")
 	case errors.Is(err, keyring.ErrTimeout):
 		return exit.New(exit.Temporary, what, "the same command may work in a moment")
 	case errors.Is(err, keyring.ErrKeyLost):

@@ -35,7 +35,7 @@ var words = []struct {
 	{tokenstore.ErrNewerFormat, "the saved session was written by a newer version"},
 	{tokenstore.ErrConflict, "another process keeps changing the saved session"},
 	{keyring.ErrNoKeyring, "there is no OS keyring here: log in to a desktop session, or start a Secret Service such as gnome-keyring"},
-	{keyring.ErrKeyringLocked, "the OS keyring is locked: unlock it"},
+	{keyring.ErrKeyringLocked, "the OS keyring is locked"},
 	{keyring.ErrTimeout, "the OS keyring does not answer: if that goes on, restart its service or log in to the desktop anew"},
 	{keyring.ErrKeyLost, "the key of the saved sessions is not in the OS keyring"},
 	{tokenstore.ErrSealed, "the saved session cannot be opened"},
