@@ -133,8 +133,8 @@ func (e *Engine) Members() []*Member {
 	return slices.Collect(maps.Values(e.members))
 }
 
-// Find returns the named session, or nil if it is not open.
-func (e *Engine) Find(name string) *Member {
+// find returns the named session, or nil if it is not open.
+func (e *Engine) find(name string) *Member {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.members[name]

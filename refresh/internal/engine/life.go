@@ -157,7 +157,7 @@ func (l *life) hear(c tokenstore.Change) {
 		l.queue.AddAll()
 		return
 	}
-	m := l.e.Find(c.Name)
+	m := l.e.find(c.Name)
 	switch {
 	case m == nil:
 	case c.Begun:

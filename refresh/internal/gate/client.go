@@ -8,10 +8,6 @@ import (
 	"github.com/evertoken/evertoken/refresh/internal/schedule"
 )
 
-// slowly is how many check intervals pass between attempts where the program's owner
-// has to do something first.
-const slowly = 10
-
 // A client is the breaker of one configuration, which is open while the server refuses
 // its client: then one session asks for all of them, now and then, until the client is
 // accepted again. Another configuration's client may be in order.
@@ -57,7 +53,7 @@ func (g *Gate) RefuseClient(r Refusal) (refused bool, n Notice) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.clientLocked(r.ConfigID)
-	again := c.first == r.Session && r.Now.Since(g.renewed) > max(r.Life, slowly*r.Interval)
+	again := c.first == r.Session && r.Now.Since(g.renewed) > max(r.Life, schedule.Slowly*r.Interval)
 	c.add(r.Session)
 	if !c.open && g.sessions > 1 && !c.many && !again {
 		return false, Notice{}
@@ -66,7 +62,7 @@ func (g *Gate) RefuseClient(r Refusal) (refused bool, n Notice) {
 		c.open, c.since = true, r.Now
 	}
 	c.err, c.failed = r.Err, r.Now
-	c.probeAt = r.Now.Add(schedule.FallingWait(r.Now.Since(c.since), r.Interval, slowly*r.Interval))
+	c.probeAt = r.Now.Add(schedule.FallingWait(r.Now.Since(c.since), r.Interval, schedule.Slowly*r.Interval))
 	return true, Notice{config: r.ConfigID, probe: c.probeAt.Wall()}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -36,8 +37,6 @@ const (
 	MaxAsked = time.Hour
 	// readEvery is how old what the Store says about a server may be.
 	readEvery = time.Second
-	// storeTimeout bounds a single call of a store.
-	storeTimeout = 10 * time.Second
 )
 
 func noticeOf(rec *tokenstore.Record) Notice {
@@ -106,7 +105,7 @@ func (g *Gate) heed(n Notice, configID string, now moment.Instant) {
 
 // record returns the server's record, an empty one if there is none.
 func (g *Gate) record(ctx context.Context, shared tokenstore.Store) (rec *tokenstore.Record, err error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, schedule.StoreTimeout)
 	defer cancel()
 	err = failure.Guard("Store.Get", func() (err error) {
 		rec, err = shared.Get(ctx, tokenstore.ServerRecord(g.name))
@@ -124,7 +123,7 @@ func (g *Gate) Tell(ctx context.Context, shared tokenstore.Store, configID strin
 	if g.name == "" || n == (Notice{}) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), schedule.StoreTimeout)
 	defer cancel()
 	for range 3 {
 		rec, err := g.record(ctx, shared)

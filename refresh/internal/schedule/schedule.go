@@ -204,3 +204,13 @@ func CallerPause(lasted, first time.Duration) time.Duration {
 	}
 	return lasted / 150
 }
+
+const (
+	// Slowly is how many check intervals pass between attempts where a person has to
+	// do something first, and how long a refusal has to last before it is suspected to
+	// be about the session: deployments and throttling are over by then.
+	Slowly = 10
+	// StoreTimeout bounds a single call of a Store. A disk that takes longer is not
+	// going to answer, and callers are waiting.
+	StoreTimeout = 10 * time.Second
+)

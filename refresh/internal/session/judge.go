@@ -8,6 +8,7 @@ import (
 	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/gate"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/refresh/internal/snapshot"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -37,7 +38,7 @@ func (c *Config) heed(h *Health, rec *tokenstore.Record, alive bool, now moment.
 		h.State, h.Err = StateLoginRequired, saidSo("the server has ended the session", rec.Dead)
 	case refused != nil && refused.Code == codeUnread:
 		h.State, h.Err = StateMisconfigured, oauth.ErrUnreadAnswer
-	case refused != nil && !alive && lasts(refused, slowly*c.CheckInterval):
+	case refused != nil && !alive && lasts(refused, schedule.Slowly*c.CheckInterval):
 		h.State, h.Err = StateSuspected, saidSo(ErrSuspected.Error(), refused)
 	case refused != nil:
 		h.State, h.Err = StateRetrying, saidSo("the server refuses the refresh token", refused)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/refresh/internal/snapshot"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -49,7 +50,7 @@ func (s *Session) Knows(tokens *oauth.TokenPair) bool {
 // PerhapsEnded reports whether the session is suspected to have ended, by this process
 // or by what the record says of those before it. The caller has the turn.
 func (s *Session) PerhapsEnded() bool {
-	return s.state.Load().State == StateSuspected || s.rec != nil && s.lastingBeyond(slowly*s.cfg.CheckInterval)
+	return s.state.Load().State == StateSuspected || s.rec != nil && s.lastingBeyond(schedule.Slowly*s.cfg.CheckInterval)
 }
 
 // CheckStore finds out whether the Store would take a session, if it can tell. Safe for
@@ -59,7 +60,7 @@ func (c *Config) CheckStore(ctx context.Context, name string) error {
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, schedule.StoreTimeout)
 	defer cancel()
 	return failure.Guard("Store.Check", func() error { return checker.Check(ctx, name) })
 }

@@ -3,16 +3,12 @@ package session
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
-
-// storeTimeout bounds a single call of a store. A disk that takes longer is not
-// going to answer, and callers are waiting.
-const storeTimeout = 10 * time.Second
 
 // get reads the session's record. A panic in the Store is an error. Without a
 // Store the record in memory is the one that is kept, and only the turn's holder
@@ -24,7 +20,7 @@ func (s *Session) get(ctx context.Context) (rec *tokenstore.Record, err error) {
 		}
 		return s.rec.Clone(), nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, schedule.StoreTimeout)
 	defer cancel()
 	err = failure.Guard("Store.Get", func() error {
 		rec, err = s.cfg.Records.Get(ctx, s.name)
@@ -42,7 +38,7 @@ func (c *Config) ReadStamp(ctx context.Context, name string) (stamp Stamp) {
 	if c.Stamper == nil {
 		return Stamp{}
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, schedule.StoreTimeout)
 	defer cancel()
 	err := failure.Guard("Store.Stamp", func() (err error) {
 		stamp.Value, err = c.Stamper.Stamp(ctx, name)
@@ -62,7 +58,7 @@ func (s *Session) set(ctx context.Context, rec *tokenstore.Record) error {
 	if isEmpty(rec) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), schedule.StoreTimeout)
 	defer cancel()
 	return failure.Guard("Store.Set", func() error {
 		version, err := s.cfg.Records.Set(ctx, s.name, rec)
@@ -78,7 +74,7 @@ func (s *Session) callTokenStore(ctx context.Context, pair *oauth.TokenPair) err
 	if s.cfg.TokenStore == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), schedule.StoreTimeout)
 	defer cancel()
 	return failure.Guard("TokenStore", func() error { return s.cfg.TokenStore(ctx, pair.Clone()) })
 }

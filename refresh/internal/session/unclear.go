@@ -21,13 +21,10 @@ import (
 // functions is called by the turn's holder.
 
 const (
-	// slowly is how many check intervals pass between attempts where a person has to
-	// do something first, and how many a refusal has to last before it is suspected to
-	// be about the session: deployments and throttling are over by then.
-	slowly = 10
-	// severalTimes is how often it has to be heard before that.
+	// severalTimes is how often a refusal has to be heard before it is suspected to be
+	// about the session.
 	severalTimes = 3
-	// lonely is the same as slowly for a session without others to compare with whose
+	// lonely is the same as schedule.Slowly for a session without others to compare with whose
 	// client is refused, which most likely says nothing about the session.
 	lonely = 60
 	// maxRefusalWait is how rarely a session is asked about in the end: some two dozen
@@ -122,7 +119,7 @@ func (s *Session) suffer(state State, err error, lasted, limit time.Duration) {
 func (s *Session) unclear(err error) error {
 	err = undecided(err)
 	alike := s.cfg.Gate.Refuse(s.name)
-	if s.lastingBeyond(slowly * s.cfg.CheckInterval) {
+	if s.lastingBeyond(schedule.Slowly * s.cfg.CheckInterval) {
 		if !alike {
 			return s.suspect(err)
 		}
@@ -193,7 +190,7 @@ func (s *Session) clientRefused(err error) error {
 	if s.cfg.Gate.Alone() && s.renewedBefore() && s.lastingBeyond(lonely*s.cfg.CheckInterval) && !errors.Is(err, oauth.ErrClientSecretExpired) {
 		return s.suspect(err)
 	}
-	s.suffer(StateMisconfigured, err, s.lasting(), slowly*s.cfg.CheckInterval)
+	s.suffer(StateMisconfigured, err, s.lasting(), schedule.Slowly*s.cfg.CheckInterval)
 	if s.cfg.Gate.TellClient(s.cfg.ConfigID) {
 		s.host.Emit(Event{Kind: EventMisconfigured, Err: err, Next: s.state.Load().Next})
 	}

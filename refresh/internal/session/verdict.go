@@ -109,7 +109,7 @@ func (s *Session) awaitSecondOpinion(ctx context.Context, pair *oauth.TokenPair,
 // a person may be correcting the server's side of it.
 func (s *Session) misconfigured(err error) error {
 	first := s.state.Load().State != StateMisconfigured
-	s.suffer(StateMisconfigured, err, s.lasting(), slowly*s.cfg.CheckInterval)
+	s.suffer(StateMisconfigured, err, s.lasting(), schedule.Slowly*s.cfg.CheckInterval)
 	if first {
 		s.host.Emit(Event{Kind: EventMisconfigured, Err: err, Next: s.state.Load().Next})
 	}
@@ -232,7 +232,7 @@ func (s *Session) storeFailed(ctx context.Context, cause error) error {
 	err := s.failed(ctx, failure.Transient(cause))
 	place, ok := errors.AsType[*tokenstore.PlaceError](cause)
 	if s.cfg.ShortLived && ok && !place.Passes {
-		s.setHealth(func(h *Health) { h.Next, h.firm = h.Next.And(h.failed.Add(slowly*s.cfg.CheckInterval)), true })
+		s.setHealth(func(h *Health) { h.Next, h.firm = h.Next.And(h.failed.Add(schedule.Slowly*s.cfg.CheckInterval)), true })
 	}
 	return err
 }
@@ -259,7 +259,7 @@ func (s *Session) notObtained(ctx context.Context, err error, v oauth.Verdict) e
 		return s.clientRefused(err)
 	case oauth.VerdictUnclear:
 		if !errors.Is(err, oauth.ErrMisconfigured) {
-			return s.refusedOnce(err, StateRetrying, slowly*s.cfg.CheckInterval)
+			return s.refusedOnce(err, StateRetrying, schedule.Slowly*s.cfg.CheckInterval)
 		}
 	}
 	return s.misconfigured(failure.WithKind(err, oauth.ErrMisconfigured, nil))
