@@ -12,6 +12,9 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"maps"
 	"math/big"
 	"net/url"
 	"slices"
@@ -36,7 +39,8 @@ var (
 	errSignature = errors.New("the client key made a malformed signature")
 )
 
-// An AssertionKey is what a client proves itself with by [PrivateKeyJWT].
+// An AssertionKey is what a client proves itself with by [PrivateKeyJWT]. It prints without
+// its key.
 type AssertionKey struct {
 	// Signer signs the assertions: RSA, ECDSA on P-256, P-384 or P-521, or Ed25519.
 	// Required. Sign is called for every request, by several goroutines at once; it may
@@ -59,6 +63,21 @@ type AssertionKey struct {
 	// take; those may want client-authentication+jwt.
 	Type string
 }
+
+// String names the algorithm, and tells whether there is a key.
+func (k AssertionKey) String() string {
+	key := "none"
+	if k.Signer != nil {
+		key = "[redacted]"
+	}
+	return fmt.Sprintf("oauth.AssertionKey{%q key:%s}", k.Algorithm, key)
+}
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (k AssertionKey) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, k.String()) }
+
+// LogValue implements slog.LogValuer.
+func (k AssertionKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // algorithms returns the JWS algorithms (RFC 7518, RFC 8037) that the key can sign
 // with, the most widely accepted first; none for keys of another kind.
@@ -125,29 +144,40 @@ func (k AssertionKey) seen() []string {
 // known: one that runs ahead would make every assertion "issued in the future", or
 // expired if it runs behind.
 func (k AssertionKey) addAssertion(form url.Values, clientID, audience string, now time.Time) error {
+	assertion, err := k.assertion(jwt.MapClaims{"iss": clientID, "sub": clientID}, audience, now)
+	if err != nil {
+		return err
+	}
+	form.Set("client_id", clientID)
+	form.Set("client_assertion_type", assertionKind)
+	form.Set("client_assertion", assertion)
+	return nil
+}
+
+// assertion signs claims, to which it adds those that make a new assertion for audience,
+// unless they are there.
+func (k AssertionKey) assertion(claims jwt.MapClaims, audience string, now time.Time) (string, error) {
 	k = k.withDefaults()
-	token := jwt.NewWithClaims(jwt.GetSigningMethod(k.Algorithm), jwt.MapClaims{
-		"iss": clientID, "sub": clientID,
+	all := jwt.MapClaims{
 		"aud": cmp.Or(k.Audience, audience), // a string: OpenID Connect Core section 9 wants no array
 		"jti": rand.Text(),
 		"iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
-	})
+	}
+	maps.Copy(all, claims)
+	token := jwt.NewWithClaims(jwt.GetSigningMethod(k.Algorithm), all)
 	token.Header["typ"] = k.Type
 	if k.KeyID != "" {
 		token.Header["kid"] = k.KeyID
 	}
 	text, err := token.SigningString()
 	if err != nil {
-		return err
+		return "", err
 	}
 	signature, err := sign(k.Signer, token.Method, text)
 	if err != nil {
-		return err
+		return "", err
 	}
-	form.Set("client_id", clientID)
-	form.Set("client_assertion_type", assertionKind)
-	form.Set("client_assertion", text+"."+token.EncodeSegment(signature))
-	return nil
+	return text + "." + token.EncodeSegment(signature), nil
 }
 
 // sign makes the signature of a JWS with any crypto.Signer, so that the key can

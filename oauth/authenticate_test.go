@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -222,15 +223,117 @@ func TestStrangersDoNotEndTheLogin(t *testing.T) {
 	}
 }
 
-func TestErrorWithoutStateEndsTheLogin(t *testing.T) {
+// Any web page, and any user of the machine, can send one.
+func TestF98_ErrorWithoutStateIsToldAndDoesNotEndTheLogin(t *testing.T) {
 	s := server(t, oauthtest.Config{})
 	a := authenticate(t, s)
-	shown := a.visit("error=access_denied")
-	if _, err := a.end(); !errors.Is(err, oauth.ErrAccessDenied) {
-		t.Errorf("got %v; want ErrAccessDenied", err)
+	for _, query := range []string{"error=access_denied", "error=%1b%5b31m", "error=server_error&error_description=" + secret} {
+		if shown := a.visit(query); shown.status != http.StatusBadRequest || !strings.Contains(shown.body, "The program goes on waiting") || leaks(shown.body) {
+			t.Errorf("%s: the page is HTTP %d: %s", query, shown.status, shown.body)
+		}
 	}
-	if !strings.Contains(shown.body, "Login refused") {
-		t.Errorf("the page: %s", shown.body)
+	a.logIn(newPerson(s, nil))
+	if _, err := a.end(); err != nil {
+		t.Errorf("the login itself: %v", err)
+	}
+	if text := a.out.String(); strings.Count(text, "Still waiting") != 1 || !strings.Contains(text, "the error access_denied") || leaks(text) {
+		t.Errorf("the screen shows\n%s", text)
+	}
+}
+
+// The first of these is told, and whoever sent it has not chosen the words.
+func TestF98_ErrorWithoutStateIsToldInNoWordsOfTheSenders(t *testing.T) {
+	for _, said := range []string{"Call 0900 123456 to go on", "\x1b[31m", "access_denied\nDone.", "\u202edeined", secret + strings.Repeat("x", 200)} {
+		s := server(t, oauthtest.Config{})
+		a := authenticate(t, s)
+		a.visit(url.Values{"error": {said}}.Encode())
+		a.logIn(newPerson(s, nil))
+		if _, err := a.end(); err != nil {
+			t.Errorf("the login itself: %v", err)
+		}
+		if text := a.out.String(); strings.Count(text, "Still waiting") != 1 || !strings.Contains(text, "came back with an error,") || strings.Contains(text, said) {
+			t.Errorf("%q: the screen shows\n%s", said, text)
+		}
+	}
+}
+
+// The code would stay in the browser's history.
+func TestBrowserEndsAtAnAddressWithoutTheCode(t *testing.T) {
+	for _, path := range []string{"/callback", "/", "", "/a/b/"} {
+		s := server(t, oauthtest.Config{})
+		a := authenticate(t, s, func(cfg *oauth.Config) { cfg.RedirectURL = "http://127.0.0.1" + path })
+		p := newPerson(s, nil)
+		var visited []*url.URL
+		follow := p.browser.CheckRedirect
+		p.browser.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+			visited = append(visited, r.URL)
+			return follow(r, via)
+		}
+		shown := a.logIn(p)
+		if _, err := a.end(); err != nil {
+			t.Fatal(err)
+		}
+		last := visited[len(visited)-1]
+		if last.RawQuery != "" || last.Path != strings.TrimSuffix(path, "/")+"/done" || !strings.Contains(shown.body, "You are logged in") {
+			t.Errorf("the browser ends at %s: %s", last, shown.body)
+		}
+	}
+}
+
+// A web site whose name leads to this machine must not talk to the login.
+func TestF98_LoginIsReachedByLoopbackNamesAlone(t *testing.T) {
+	s := server(t, oauthtest.Config{})
+	a := authenticate(t, s)
+	u, err := url.Parse(a.callback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{
+		"evil.example.com": 421, "evil.example.com:" + u.Port(): 421, "127.0.0.1.example.com:" + u.Port(): 421, "192.0.2.1:" + u.Port(): 421, "localhost.": 421,
+		"127.0.0.1:" + u.Port(): 400, "localhost:" + u.Port(): 400, "[::1]:" + u.Port(): 400, "localhost": 400, "[::1]": 400,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.callback+"?code="+secret+"&state=x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		shown, err := (&person{browser: &http.Client{}}).do(r)
+		if err != nil || shown.status != want || leaks(shown.body) {
+			t.Errorf("Host %s: HTTP %d, %v; want %d", host, shown.status, err, want)
+		}
+	}
+	a.logIn(newPerson(s, nil))
+	if _, err := a.end(); err != nil {
+		t.Errorf("the login itself: %v", err)
+	}
+}
+
+func TestEveryAnswerOfTheLoginIsKeptToItself(t *testing.T) {
+	s := server(t, oauthtest.Config{})
+	a := authenticate(t, s)
+	origin := strings.TrimSuffix(a.callback, "/callback")
+	var answers []page
+	for _, address := range []string{a.callback, a.callback + "?error=x", a.callback + "?code=c&state=x", a.callback + "/done", origin + "/", origin + "/favicon.ico"} {
+		answers = append(answers, a.do(http.MethodGet, address), a.do(http.MethodPost, address))
+	}
+	p := newPerson(s, nil)
+	answers = append(answers, a.logIn(p))
+	for i, answer := range answers {
+		for header, want := range map[string]string{"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"} {
+			if got := answer.header.Get(header); got != want {
+				t.Errorf("answer %d, HTTP %d: %s: %q; want %q", i, answer.status, header, got, want)
+			}
+		}
+		// What default-src does not cover has to be said (CSP 3 section 6.1.1), and nothing may
+		// be let in again but the page's own style and an empty icon.
+		csp := strings.Split(answer.header.Get("Content-Security-Policy"), "; ")
+		slices.Sort(csp)
+		if want := []string{"base-uri 'none'", "default-src 'none'", "form-action 'none'", "frame-ancestors 'none'", "img-src data:", "style-src 'unsafe-inline'"}; !slices.Equal(csp, want) {
+			t.Errorf("answer %d, HTTP %d: Content-Security-Policy: %q; want %q", i, answer.status, csp, want)
+		}
+	}
+	if _, err := a.end(); err != nil {
+		t.Errorf("the login itself: %v", err)
 	}
 }
 

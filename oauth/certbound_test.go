@@ -227,7 +227,7 @@ func FuzzCertificateThumbprint(f *testing.F) {
 		for _, token := range []string{b64([]byte(`{"alg":"ES256","typ":"at+jwt"}`)) + "." + b64(claims) + ".AA", string(claims)} {
 			got := (&oauth.TokenPair{AccessToken: token}).CertificateThumbprint()
 			if sum, err := base64.RawURLEncoding.DecodeString(got); got != "" && (err != nil || len(sum) != 32) {
-				t.Errorf("%q is no thumbprint", got)
+				t.Errorf("%q is not a thumbprint", got)
 			}
 		}
 	})

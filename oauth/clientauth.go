@@ -23,6 +23,7 @@ type ClientAuth struct {
 	open       bool   // Discover may choose another method for the same credential
 	secret     string
 	secretEnds time.Time
+	anonymous  bool // there is no client ID
 	key        AssertionKey
 	cert       *tls.Certificate // presented to servers that ask for one
 }
@@ -38,6 +39,11 @@ const (
 	authMTLS           = "tls_client_auth"
 	authSelfSignedMTLS = "self_signed_tls_client_auth"
 )
+
+// Anonymous is for a program that is not a client of the server, and has no Config.ClientID:
+// the assertion of a [Client.JWTBearer] or the subject token of a [Client.ExchangeToken]
+// says all (RFC 7521 section 4.1, RFC 8693 section 2.1). Other requests fail.
+func Anonymous() ClientAuth { return ClientAuth{anonymous: true} }
 
 // Secret authenticates by a client secret: by HTTP Basic, unless [Discover] finds that
 // the server lists no more than the body. Config.ClientSecret means the same.

@@ -1,10 +1,13 @@
 package oauth
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/base64"
 	"net/http"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
@@ -90,4 +93,46 @@ func certificateSeen(cert *tls.Certificate) []string {
 		return nil
 	}
 	return []string{"certificate", string(cert.Certificate[0])}
+}
+
+// ResourceTransport returns what to send requests to APIs by, with tokens that are
+// bound to the client certificate: it presents the certificate to servers that ask
+// for one (RFC 8705 section 3). It is Config.HTTPClient's transport otherwise, and
+// keeps connections.
+//
+// It returns nil without a certificate in Config.ClientAuth; where HTTPClient presents one, its own
+// transport will do for APIs, too. A refresh.Transport without a base uses it by
+// itself. It is the same one each time, and safe for concurrent use.
+func (c *Client) ResourceTransport() http.RoundTripper {
+	if c.resource == nil {
+		return nil // and not an interface that holds nil
+	}
+	return c.resource
+}
+
+// CertificateThumbprint returns the SHA-256 thumbprint of the client certificate,
+// as a token that is bound to it names it (x5t#S256, RFC 8705 section 3.1). It is
+// empty without one. See [TokenPair.CertificateThumbprint].
+func (c *Client) CertificateThumbprint() string {
+	cert := c.auth.cert
+	if cert == nil || len(cert.Certificate) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(cert.Certificate[0])
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// CertificateThumbprint returns which certificate the access token says that it is
+// bound to (cnf, RFC 8705 section 3.1), if it is a JWT that says so; otherwise it is
+// empty. Nothing of the token is verified, and clients are not to rely on reading it
+// (RFC 9068 section 6): use it to find out why an API rejects the token, and for
+// nothing else.
+func (t *TokenPair) CertificateThumbprint() string {
+	// Not by golang-jwt, which reads no token whose algorithm it does not know.
+	_, claims := member.JWT(t.AccessToken)
+	thumbprint := member.Object(claims["cnf"]).Text("x5t#S256")
+	if sum, err := base64.RawURLEncoding.DecodeString(thumbprint); err != nil || len(sum) != sha256.Size {
+		return ""
+	}
+	return thumbprint
 }

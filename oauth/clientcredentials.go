@@ -10,6 +10,7 @@ import (
 const (
 	GrantTypeClientCredentials = "client_credentials"                              // RFC 6749 section 4.4.2
 	GrantTypeTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693 section 2.1
+	GrantTypeJWTBearer         = "urn:ietf:params:oauth:grant-type:jwt-bearer"     // RFC 7523 section 2.1
 )
 
 // ClientCredentials obtains a token for the client itself, with no person behind
@@ -51,17 +52,3 @@ func withoutLogin(err error, hint string) error {
 // this grant gave, by its grant_type: those of client credentials. It is for
 // refresh.Manager.
 func (c *Client) RenewsGrant(grantType string) bool { return grantType == GrantTypeClientCredentials }
-
-// askAgain obtains a pair by client credentials, unless the server has asked to
-// wait.
-func (c *Client) askAgain(ctx context.Context) (*TokenPair, error) {
-	if fail := c.mustWait(opClientCredentials); fail != nil {
-		return nil, fail
-	}
-	pair, err := c.ClientCredentials(ctx)
-	if err != nil {
-		c.rememberWait(err)
-		return nil, err
-	}
-	return pair, nil
-}

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -25,9 +26,18 @@ type Config struct {
 	// Entra's common. Discover then takes metadata with this very pattern, and an ID
 	// token may be of the issuer that has the token's tid claim in the place of
 	// {tenantid}. Which tenants may log in is for the program to decide. Empty means
-	// that Issuer alone counts.
+	// that Issuer alone counts, which then may have {tenantid} itself.
 	IssuerTemplate string
-	// ClientID is the client's identifier. Required.
+	// AssumeEndpoints goes on where metadata is missing, as the Model Context Protocol had
+	// it before 2025-06-18: [DiscoverResource] takes the origin of an API that publishes
+	// nothing for its authorization server, and [Discover] and register.Client assume the
+	// endpoints /authorize, /token and /register at an origin that publishes nothing, and
+	// take metadata at an origin that names an issuer below it. It
+	// is for APIs that are known to be so old: nothing but the API's address then says
+	// where a person's password belongs. Metadata that cannot be read, or is about
+	// another server, is never replaced.
+	AssumeEndpoints bool
+	// ClientID is the client's identifier. Required, but for ClientAuth: Anonymous().
 	ClientID string
 	// ClientSecret is the secret of a client that has one, and empty for public clients,
 	// such as programs people install. It is short for ClientAuth: Secret(…).
@@ -58,6 +68,12 @@ type Config struct {
 	// Scopes are asked for at login. They are not sent on refresh, unless Preset
 	// says so: some servers end the session over a scope they do not like.
 	Scopes []string
+	// OfflineAccess asks for a refresh token at login where the server's metadata lists
+	// the scope offline_access, and nowhere else: by that scope, and by prompt=consent
+	// unless AuthParams names a prompt (OpenID Connect Core section 11). Servers that do
+	// not list the scope may refuse it; they give refresh tokens without it, or not at all.
+	// It is for programs that do not know the server: Preset has what known ones want.
+	OfflineAccess bool
 	// ScopeSeparator stands between scopes in requests. Empty means a space (RFC 6749
 	// section 3.3); some services want a comma. In answers both are understood, see
 	// [TokenPair.Scopes].
@@ -121,10 +137,17 @@ type Config struct {
 	// DefaultLifetime is an access token's life when the server does not tell.
 	// Zero: derived from the token if it is a JWT, otherwise unknown.
 	DefaultLifetime time.Duration
-	// Timeout bounds every single request. Zero means 30 seconds.
+	// Timeout bounds every single request but a refresh. Zero means 30 seconds.
+	//
+	// The answer to a refresh may be all that is left of the session. It is waited for
+	// until the context of the call ends, or for three minutes if that has no deadline
+	// (with a refresh.Manager, for its Config.RefreshTimeout).
 	Timeout time.Duration
-	// HTTPClient sends the requests; its redirect policy is not used. Nil means a
-	// client that opens one connection for each request.
+	// HTTPClient sends the requests; its redirect policy is not used, and its Timeout
+	// does not end a refresh. A limit in its Transport does, such as
+	// ResponseHeaderTimeout of http.Transport: leave it unset, or above
+	// refresh.Config.RefreshTimeout. Nil means a client that opens one connection for
+	// each request.
 	HTTPClient *http.Client
 
 	// OpenBrowser shows a URL to the person. Nil means the system's browser, or
@@ -160,6 +183,9 @@ type Endpoints struct {
 	// Config.VerifyIDToken, and used for nothing else.
 	JWKS string
 }
+
+// issuerPattern returns the pattern of the issuers that a server of many tenants has.
+func (cfg Config) issuerPattern() string { return cmp.Or(cfg.IssuerTemplate, cfg.Issuer) }
 
 // withDefaults returns a copy of cfg that shares nothing with it and has every
 // default filled in.
@@ -204,10 +230,13 @@ func (cfg Config) auth() ClientAuth {
 
 // check returns what makes cfg unusable for any request, or nil.
 func (cfg Config) check() error {
-	if cfg.ClientID == "" {
+	a := cfg.auth()
+	switch {
+	case a.anonymous && (cfg.ClientID != "" || !a.isPublic()):
+		return wire.Wrong("ClientAuth", "is Anonymous, and there is a client ID or a secret; set one of them")
+	case cfg.ClientID == "" && !a.anonymous:
 		return wire.Wrong("ClientID", "is empty")
 	}
-	a := cfg.auth()
 	if cfg.ClientSecret != "" && a.secret != cfg.ClientSecret {
 		return wire.Wrong("ClientAuth", "and ClientSecret contradict each other; set one of them")
 	}
@@ -225,3 +254,49 @@ func (cfg Config) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, cfg.Str
 
 // LogValue implements slog.LogValuer.
 func (cfg Config) LogValue() slog.Value { return slog.StringValue(cfg.String()) }
+
+type resourceKey struct{}
+
+// WithResource returns a context under which token requests ask for the given
+// resource indicators (RFC 8707 section 2.2) in place of Config.Resources.
+func WithResource(ctx context.Context, resources ...string) context.Context {
+	return context.WithValue(ctx, resourceKey{}, resources)
+}
+
+// ResourceFrom returns the resource indicators that WithResource put into ctx,
+// for authors of a refresh.Refresher. The result must not be modified.
+func ResourceFrom(ctx context.Context) []string {
+	resources, _ := ctx.Value(resourceKey{}).([]string)
+	return resources
+}
+
+func (c *Client) resources(ctx context.Context) []string {
+	if list := ResourceFrom(ctx); len(list) > 0 {
+		return list
+	}
+	return c.cfg.Resources
+}
+
+// An IDTokenCheck is what Config.VerifyIDToken is asked about. It prints without
+// the token.
+type IDTokenCheck struct {
+	// Token is the ID token, whose claims have been checked.
+	Token string
+	// Issuer, ClientID and JWKSURL are those of the Config; Issuer and JWKSURL
+	// may be empty. JWKSURL is https, or http to a loopback address.
+	Issuer, ClientID, JWKSURL string
+	// HTTPClient sends requests like the Client's own: by the same transport, and
+	// following no redirect. It is shared.
+	HTTPClient *http.Client
+}
+
+// String describes the check without the token.
+func (i IDTokenCheck) String() string {
+	return fmt.Sprintf("oauth.IDTokenCheck{issuer:%q client:%q token:%s}", i.Issuer, i.ClientID, wire.Presence(i.Token))
+}
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (i IDTokenCheck) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, i.String()) }
+
+// LogValue implements slog.LogValuer.
+func (i IDTokenCheck) LogValue() slog.Value { return slog.StringValue(i.String()) }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/internal/outside"
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/oauth/internal/lifetime"
 	"github.com/evertoken/evertoken/oauth/internal/login"
 	"github.com/evertoken/evertoken/oauth/internal/wire"
@@ -24,9 +26,10 @@ type DeviceCode struct {
 	UserCode string `json:"user_code"`
 	// VerificationURI is where the person enters it. Show its host, so that a
 	// person who was sent a code by an attacker can notice (RFC 8628 section
-	// 5.4).
+	// 5.4). It is in ASCII, with the host as DNS has it (xn--), so that no other
+	// script makes it look like another one.
 	VerificationURI string `json:"verification_uri"`
-	// VerificationURIComplete includes the user code. It may be empty.
+	// VerificationURIComplete includes the user code, in ASCII too. It may be empty.
 	VerificationURIComplete string `json:"verification_uri_complete,omitempty"`
 	// ExpiresAt is when the code ends, by the local clock.
 	ExpiresAt time.Time `json:"expires_at"`
@@ -75,7 +78,7 @@ func (c *Client) showDeviceCode(code *DeviceCode) {
 	}
 	host := code.VerificationURI
 	if u, err := url.Parse(code.VerificationURI); err == nil {
-		host = u.Host
+		host = u.Host // in ASCII, as openable has made it
 	}
 	c.person().Say("Enter it only on a page at %s. The code ends at %s. Waiting; stop with Ctrl-C.\n",
 		host, code.ExpiresAt.Local().Format(time.TimeOnly))
@@ -130,20 +133,32 @@ func judgeDeviceAuth(a *wire.Answer) (*DeviceCode, *Error) {
 	if code.VerificationURI == "" {
 		code.VerificationURI = fields.Text("verification_url") // an early draft's name, still in use
 	}
-	if !showable(code.VerificationURIComplete) {
-		code.VerificationURIComplete = ""
-	}
-	if wire.IsSuccess(a.Status) && member.UsableToken(code.DeviceCode) && member.UsableToken(code.UserCode) && showable(code.VerificationURI) {
+	code.VerificationURIComplete = openable(code.VerificationURIComplete)
+	code.VerificationURI = openable(code.VerificationURI)
+	enterable := member.UsableToken(code.UserCode) && len(code.UserCode) <= maxUserCode
+	if wire.IsSuccess(a.Status) && member.UsableToken(code.DeviceCode) && enterable && code.VerificationURI != "" {
 		return code, nil
 	}
 	return nil, (*Error)(a.Failure(fields))
 }
 
-// showable reports whether an address from a server may be printed on a terminal
-// for a person to open: http(s), and nothing that a terminal would obey.
-func showable(address string) bool {
-	u, err := url.Parse(address)
-	return err == nil && member.UsableToken(address) && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+const (
+	// maxUserCode is the longest code that a person is asked to enter. RFC 8628 section 6.1
+	// has eight characters; some are words.
+	maxUserCode = 100
+	// maxAddress is the longest address that a person is asked to open. Browsers take no
+	// more, and typing it is out of the question long before.
+	maxAddress = 2 << 10
+)
+
+// openable returns an address from a server as a person is told to open it, or "" for one
+// that cannot be told: see outside.Address.
+func openable(address string) string {
+	shown, ok := outside.Address(address)
+	if !ok || len(shown) > maxAddress {
+		return ""
+	}
+	return shown
 }
 
 func deviceCodeLife(fields member.Fields) time.Duration {
@@ -195,7 +210,7 @@ func (c *Client) DeviceToken(ctx context.Context, code *DeviceCode) (*TokenPair,
 		if !more {
 			return nil, p.expired()
 		}
-		if !sleep(ctx, wait) {
+		if sleep.For(ctx, wait) != nil {
 			return nil, (*Error)(login.Unfinished(ctx, opDevice))
 		}
 		pair, err := c.grantWith(ctx, opDevice, url.Values{
@@ -281,16 +296,4 @@ func (p *devicePoll) expired() *Error {
 		fail.Err = fmt.Errorf("%w (the last poll failed: %v)", ErrCodeExpired, p.last)
 	}
 	return fail
-}
-
-// sleep waits for d and reports true, or false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

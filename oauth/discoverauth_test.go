@@ -99,7 +99,7 @@ func TestAliasesAreForClientsWithACertificate(t *testing.T) {
 	}
 	m["mtls_endpoint_aliases"] = []byte(`"x"`)
 	if got := endpointsFor(m, TLSClientAuth(nil)); got.Text("token_endpoint") != "https://a.test/token" {
-		t.Error("aliases that are no object hide the endpoints")
+		t.Error("aliases that are not an object hide the endpoints")
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/evertoken/evertoken/internal/challenge"
 	"github.com/evertoken/evertoken/internal/dpop"
+	"github.com/evertoken/evertoken/oauth/challenge"
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 

@@ -194,7 +194,7 @@ func TestServerWithEverNewNoncesIsTransient(t *testing.T) {
 	}
 }
 
-// SERVERS.md: a nonce in an answer is no wish to be asked again.
+// SERVERS.md: a nonce in an answer is not a wish to be asked again.
 func TestOnlyItsCodeAsksForTheNonce(t *testing.T) {
 	for _, answer := range []*http.Response{
 		response(400, `{"error":"invalid_grant"}`, "DPoP-Nonce", "n"),

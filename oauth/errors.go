@@ -1,13 +1,19 @@
 package oauth
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/outside"
+	"github.com/evertoken/evertoken/oauth/internal/login"
+	"github.com/evertoken/evertoken/oauth/internal/metadata"
 	"github.com/evertoken/evertoken/oauth/internal/wire"
+	"golang.org/x/oauth2"
 )
 
 // The three answers to "what can the caller do now?". Every error of this
@@ -56,6 +62,11 @@ var (
 	// none are expected. It comes with ErrMisconfigured. A refresh token whose answer it
 	// was is spent.
 	ErrUnreadAnswer = wire.ErrUnreadAnswer
+	// ErrNotRevoked: the server has looked at a request to revoke a token and does not do
+	// what it asks for: it has no such endpoint, or not for this client, or for this kind of
+	// token. It comes with ErrMisconfigured. The token lives on at the server until it ends
+	// by itself.
+	ErrNotRevoked = wire.ErrNotRevoked
 	// ErrCodeExpired: the device code ended before the person entered it
 	// (RFC 8628 section 3.5).
 	ErrCodeExpired = wire.ErrCodeExpired
@@ -102,7 +113,9 @@ type Error struct {
 	// If Kind is ErrMisconfigured and Sent is false, Err says what is wrong with the
 	// field in words that follow its name: "is empty".
 	Field string
-	// Err is the cause, if there is one besides the server's word.
+	// Err is the cause, if there is one besides the server's word. Its text is shown, but
+	// for an *oauth2.RetrieveError in it, which quotes the server's answer, and an
+	// *url.Error, which quotes a query: so whoever makes an Error vouches for it.
 	Err error
 }
 
@@ -117,8 +130,11 @@ func (e *Error) Is(target error) bool {
 	if target == nil {
 		return false
 	}
-	if target == ErrClientRefused {
+	switch target {
+	case ErrClientRefused:
 		return e.Verdict() == VerdictClient
+	case ErrNotRevoked:
+		return e.Op == opRevoke && e.Kind == ErrMisconfigured && e.Sent
 	}
 	m := wire.MeaningOf(e.Op, e.Code)
 	return target == e.Kind || (target == m.Reason && e.Kind == m.Kind)
@@ -127,7 +143,8 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Error describes e as "oauth: refresh: invalid_grant (HTTP 400): login required".
+// Error describes e as "oauth: refresh: invalid_grant (HTTP 400): login required", on one
+// line and without anything that a terminal would obey.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("oauth: ")
@@ -148,14 +165,112 @@ func (e *Error) Error() string {
 		if e.Field != "" && e.Kind == ErrMisconfigured && !e.Sent {
 			b.WriteString("Config." + e.Field + " ")
 		}
-		b.WriteString(e.Err.Error())
+		b.WriteString(causeText(e.Err))
 	}
 	if e.Hint != "" {
 		b.WriteString("; ")
 		b.WriteString(e.Hint)
 	}
-	return b.String()
+	return outside.Show(b.String())
+}
+
+// causeText returns what may be shown of a cause.
+func causeText(err error) string {
+	var retrieve *oauth2.RetrieveError
+	var address *url.Error
+	switch {
+	case errors.As(err, &retrieve) && retrieve.Response != nil:
+		return fmt.Sprintf("HTTP %d (%T)", retrieve.Response.StatusCode, retrieve)
+	case errors.As(err, &retrieve):
+		return fmt.Sprintf("request failed (%T)", retrieve)
+	case errors.As(err, &address):
+		return wire.CleanCause(err).Error()
+	}
+	return err.Error()
 }
 
 // Format implements fmt.Formatter: every verb prints what Error returns.
 func (e *Error) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, e.Error()) }
+
+// MarshalJSON writes what Error returns, with the fields that programs decide by. The cause
+// has no form of its own there: the error of another client can hold a server's answer.
+func (e *Error) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Error   string    `json:"error"`
+		Op      string    `json:"op"`
+		Code    string    `json:"code,omitempty"`
+		Status  int       `json:"status,omitempty"`
+		RetryAt time.Time `json:"retry_at,omitzero"`
+		Sent    bool      `json:"sent"`
+	}{e.Error(), outside.Show(e.Op), outside.Show(e.Code), e.Status, e.RetryAt, e.Sent})
+}
+
+// A Verdict is what an error says about the session whose tokens were in the
+// request. Only VerdictEnded ends one. See docs/verdicts.md for which answer is
+// which.
+type Verdict uint8
+
+const (
+	// VerdictTrouble: the moment is bad, or the request did not arrive. Try again
+	// later, not before Error.RetryAt.
+	VerdictTrouble Verdict = iota
+	// VerdictUnknown: the server may have acted on the request, and its answer did
+	// not come through. Send it again within seconds: many servers keep a grace
+	// window for this case.
+	VerdictUnknown
+	// VerdictEnded: the server has said, by one of a closed list of words, that the
+	// grant is over. Only a login helps.
+	VerdictEnded
+	// VerdictClient: the server does not accept the client. That says nothing about
+	// the session.
+	VerdictClient
+	// VerdictUnclear: the server, or something in front of it, refuses in words that
+	// mean anything from a dead token to a wrong address.
+	VerdictUnclear
+	// VerdictUnread: the server has answered with tokens that stand where none are
+	// expected. The refresh token is spent; sending it again would count as reuse.
+	VerdictUnread
+	// VerdictSettings: something here has to be changed, and the server was not
+	// asked or did not look: a mistake in the configuration, a redirect, a DPoP proof
+	// that is refused.
+	VerdictSettings
+)
+
+// String names the verdict.
+func (v Verdict) String() string {
+	names := [...]string{"trouble", "unknown", "ended", "client refused", "unclear", "unread", "settings"}
+	if int(v) >= len(names) {
+		return "invalid"
+	}
+	return names[v]
+}
+
+// Verdict returns what e says about the session. It goes by e's fields alone, so
+// that it also serves for errors that another Refresher makes.
+func (e *Error) Verdict() Verdict { return Verdict((*wire.Failure)(e).Verdict()) }
+
+// EndsSession reports whether an error code is one of the closed list of words by
+// which servers end sessions, in whatever case it is spelled. A dialect.Dialect has a
+// list of its own.
+func EndsSession(code string) bool {
+	return wire.MeaningOf(opRefresh, code).Verdict == wire.VerdictEnded
+}
+
+// Operations, as errors name them.
+const (
+	opAuthorize         = login.Op
+	opClientCredentials = "client_credentials"
+	opDevice            = wire.OpDevice
+	opDiscover          = metadata.OpDiscover
+	opDiscoverResource  = "discover_resource"
+	opEndSession        = "end_session"
+	opExchange          = "exchange"
+	opIntrospect        = "introspect"
+	opJWTBearer         = "jwt_bearer"
+	opPassword          = "password"
+	opPush              = "push"
+	opRefresh           = wire.OpRefresh
+	opRevoke            = "revoke"
+	opTokenExchange     = "token_exchange"
+	opUserinfo          = "userinfo"
+)

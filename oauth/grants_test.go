@@ -76,22 +76,14 @@ func TestClientCredentialsRefresherAsksAgain(t *testing.T) {
 	}
 }
 
-func TestClientCredentialsRefresherHonoursRetryAfter(t *testing.T) {
+func TestClientCredentialsRefresherTellsRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := serviceClient()
 		r := c.ClientCredentialsRefresher()
 		s.Script(oauthtest.Fault{RetryAfter: time.Minute})
-		for range 3 {
-			if _, err := r.Refresh(t.Context(), nil); !errors.Is(err, oauth.ErrTransient) || failure(t, err).RetryAt.IsZero() {
-				t.Errorf("got %v; want ErrTransient with a time", err)
-			}
-		}
-		if n := s.Requests(oauthtest.TokenEndpoint); n != 1 {
-			t.Errorf("%d requests; want 1", n)
-		}
-		time.Sleep(time.Minute)
-		if _, err := r.Refresh(t.Context(), nil); err != nil {
-			t.Error(err)
+		_, err := r.Refresh(t.Context(), nil)
+		if !errors.Is(err, oauth.ErrTransient) || !failure(t, err).RetryAt.Equal(time.Now().Add(time.Minute)) {
+			t.Errorf("got %v; want ErrTransient with a time", err)
 		}
 	})
 }
@@ -183,14 +175,33 @@ func TestRevocationAnswers(t *testing.T) {
 		{"unknown token as 400 invalid_grant", 400, `{"error":"invalid_grant"}`, nil, nil},
 		{"unknown token as 400 invalid_token", 400, `{"error":"invalid_token"}`, nil, nil},
 		{"dead token in a dialect", 401, `{"error":"TOKEN_EXPIRED"}`, nil, nil},
-		{"the caller's own credentials", 401, `{"error":"invalid_token"}`, nil, oauth.ErrTransient},
-		{"400 with nothing", 400, "", nil, oauth.ErrTransient},
-		{"wrong client", 401, `{"error":"invalid_client"}`, nil, oauth.ErrMisconfigured},
-		{"bad request", 400, `{"error":"invalid_request"}`, nil, oauth.ErrMisconfigured},
-		{"not this kind of token", 400, `{"error":"unsupported_token_type"}`, nil, oauth.ErrMisconfigured},
-		{"policy", 403, `{"error":"access_denied"}`, nil, oauth.ErrTransient},
+		{"the caller's own credentials", 401, `{"error":"invalid_token"}`, nil, oauth.ErrNotRevoked},
+		{"wrong client", 401, `{"error":"invalid_client"}`, nil, oauth.ErrNotRevoked},
+		{"401 with nothing", 401, "", nil, oauth.ErrNotRevoked},
+		{"bad request", 400, `{"error":"invalid_request"}`, nil, oauth.ErrNotRevoked},
+		{"400 with nothing", 400, "", nil, oauth.ErrNotRevoked},
+		{"400 with a page", 400, webPage, nil, oauth.ErrNotRevoked},
+		{"not this kind of token", 400, `{"error":"unsupported_token_type"}`, nil, oauth.ErrNotRevoked},
+		{"not this client", 400, `{"error":"unauthorized_client"}`, nil, oauth.ErrNotRevoked},
+		{"policy", 403, `{"error":"access_denied"}`, nil, oauth.ErrNotRevoked},
+		{"policy of a page", 403, webPage, nil, oauth.ErrNotRevoked},
+		{"no such page", 404, webPage, nil, oauth.ErrNotRevoked},
+		{"no such page, in JSON", 404, `{"message":"Not Found"}`, nil, oauth.ErrNotRevoked},
+		{"not this method", 405, "", nil, oauth.ErrNotRevoked},
+		{"gone", 410, "", nil, oauth.ErrNotRevoked},
+		{"not this media type", 415, "", nil, oauth.ErrNotRevoked},
+		{"not implemented", 501, "", nil, oauth.ErrNotRevoked},
+		{"redirect", 302, "", nil, oauth.ErrNotRevoked},
+		{"moved", 308, "", nil, oauth.ErrNotRevoked},
 		{"overload", 503, webPage, []string{"Retry-After", "30"}, oauth.ErrTransient},
-		{"redirect", 302, "", nil, oauth.ErrMisconfigured},
+		{"a fault", 500, "", nil, oauth.ErrTransient},
+		{"gateway", 502, webPage, nil, oauth.ErrTransient},
+		{"slowly", 429, "", nil, oauth.ErrTransient},
+		{"timed out", 408, "", nil, oauth.ErrTransient},
+		{"403 for a while", 403, "", []string{"Retry-After", "30"}, oauth.ErrTransient},
+		{"trouble in words", 400, `{"error":"temporarily_unavailable"}`, nil, oauth.ErrTransient},
+		{"trouble under 403", 403, `{"error":"slow_down"}`, nil, oauth.ErrTransient},
+		{"a proxy's word", 407, "", nil, oauth.ErrTransient},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := over(answering(tt.status, tt.body, tt.headers...), func(cfg *oauth.Config) { cfg.RevocationURL = "https://auth.test/revoke" })
@@ -205,10 +216,20 @@ func TestRevocationAnswers(t *testing.T) {
 			if !errors.Is(err, tt.want) || errors.Is(err, oauth.ErrLoginRequired) || fail.Op != "revoke" {
 				t.Errorf("got %v; want %v", err, tt.want)
 			}
+			if refused := tt.want == oauth.ErrNotRevoked; errors.Is(err, oauth.ErrMisconfigured) != refused || errors.Is(err, oauth.ErrTransient) == refused {
+				t.Errorf("got %v of the kind %v", err, fail.Kind)
+			}
 			if (tt.headers != nil) == fail.RetryAt.IsZero() {
 				t.Errorf("retry at %v", fail.RetryAt)
 			}
 		})
+	}
+}
+
+func TestOtherRequestsAreNotRevocations(t *testing.T) {
+	_, err := over(answering(401, `{"error":"invalid_client"}`)).RefreshToken(t.Context(), secret)
+	if failure(t, err); errors.Is(err, oauth.ErrNotRevoked) || !errors.Is(err, oauth.ErrMisconfigured) {
+		t.Errorf("got %v; want a refusal of the client alone", err)
 	}
 }
 
@@ -220,8 +241,8 @@ func TestRevokeWithoutEndpointOrTokenIsMisconfigured(t *testing.T) {
 		"no pair":     over(w, func(c *oauth.Config) { c.RevocationURL = "https://auth.test/" }).Revoke(t.Context(), nil),
 		"no token":    over(w, func(c *oauth.Config) { c.RevocationURL = "https://auth.test/" }).Revoke(t.Context(), &oauth.TokenPair{}),
 	} {
-		if failure(t, err); !errors.Is(err, oauth.ErrMisconfigured) {
-			t.Errorf("%s: got %v; want ErrMisconfigured", name, err)
+		if failure(t, err); !errors.Is(err, oauth.ErrMisconfigured) || errors.Is(err, oauth.ErrNotRevoked) {
+			t.Errorf("%s: got %v; want ErrMisconfigured, and not the server's refusal", name, err)
 		}
 	}
 	if n := len(w.requests()); n != 0 {

@@ -58,7 +58,10 @@ func TestIDTokensInOddForms(t *testing.T) {
 		for id, ok := range map[string]bool{
 			good: true, good + "=": true, " " + good + "\n": true, header + "==." + rest: true, header + "." + base64.StdEncoding.EncodeToString(data) + ".c2ln": true,
 			header + "." + base64.RawURLEncoding.EncodeToString([]byte(" "+string(data)+"\r\n")) + ".c2ln": true,
-			idTokenWith(`{"alg":"none"}`, ""): true, strings.TrimSuffix(idTokenWith(`{"alg":"none"}`, ""), "c2ln"): true, idTokenWith(`{"alg":"FOO-1","crit":["x"]}`, ""): true,
+			idTokenWith(`{"alg":"FOO-1"}`, ""): true, idTokenWith(`{"alg":"ML-DSA-65"}`, ""): true,
+			idTokenWith(`{"alg":"none"}`, ""): false, idTokenWith(`{"alg":"nOnE"}`, ""): false, strings.TrimSuffix(idTokenWith(`{"alg":"none"}`, ""), "c2ln"): false, strings.TrimSuffix(good, "c2ln"): false,
+			strings.TrimSuffix(good, "c2ln") + "=\n": false, idTokenWith(`{"alg":"FOO-1","crit":["x"]}`, ""): false, idTokenWith(`{"alg":"RS256","crit":[]}`, ""): false, idTokenWith(`{"alg":"RS256","crit":"exp","exp":1}`, ""): false,
+			idTokenWith(`{"alg":"HS256"}`, ""): false, idTokenWith(`{"alg":"hs512"}`, ""): false,
 			idTokenWith(`{"typ":"JWT"}`, ""): false, idTokenWith(`{"alg":null}`, ""): false, good + ".x": false, "e30.a.b.c.d": false, "null": false, "a.b": false, "a.b.c": false, "..": false,
 			jwtOf(`{"alg":"RS256"}`, `[]`): false, jwtOf(`{"alg":"RS256"}`, `"{}"`): false,
 		} {
@@ -96,7 +99,7 @@ func TestOnlyTheTenantsIssuerIsAccepted(t *testing.T) {
 func TestTypeInWhateverFormIsBearer(t *testing.T) {
 	for _, kind := range []string{
 		"BEARER", "", "Bearer\r\n", "\tBearer", "urn:ietf:params:oauth:token-type:access_token", "Zoho-oauthtoken", "SSWS", "token", "Basic", "PoP", "Macaroon", "machine",
-		"Bearer, DPoP", "OAuth2", "access_token", "1", "n/a", "\ufeffBearer", "null",
+		"Bearer, DPoP", "OAuth2", "access_token", "1", "n/a", "\ufeffBearer", "null", "mac-x\r\nX-Other: y", "mac-\x1b[31m", "mac-\u009b", "hmac-a b",
 	} {
 		if got := (&oauth.TokenPair{TokenType: kind}).OAuth2().Type(); got != "Bearer" {
 			t.Errorf("%q: %q", kind, got)

@@ -254,3 +254,113 @@ func TestIDTokenCheckPrintsNoToken(t *testing.T) {
 		}
 	}
 }
+
+// Whether the program checks signatures or not.
+func TestIDTokensThatNoServerSignsAreRefusedAtLogin(t *testing.T) {
+	signed := func(header string) string { return idTokenWith(header, "") }
+	resigned := func(header, signature string) string {
+		id := signed(header)
+		return id[:strings.LastIndexByte(id, '.')+1] + signature
+	}
+	encrypted := func(header string) string { // RFC 7516 section 3.1
+		return strings.Join([]string{strings.Split(signed(header), ".")[0], "a", "b", "c", "d"}, ".")
+	}
+	for _, verify := range []func(context.Context, oauth.IDTokenCheck) error{
+		nil, func(context.Context, oauth.IDTokenCheck) error { return nil },
+	} {
+		for name, tt := range map[string]struct {
+			id     string
+			secret bool
+		}{
+			"none":                         {resigned(`{"alg":"none"}`, ""), true},
+			"none, and a signature":        {signed(`{"alg":"none"}`), true},
+			"None, and a signature":        {signed(`{"alg":"None"}`), true},
+			"NONE with spaces":             {signed(`{"alg":" NONE "}`), true},
+			"none with a hidden character": {signed(`{"alg":"none\u200b"}`), true},
+			"none in other letters":        {signed(`{"alg":"n\u043ene"}`), true},
+			"an algorithm alone":           {resigned(`{"alg":"RS256"}`, ""), true},
+			"an algorithm and padding":     {resigned(`{"alg":"ES256"}`, "=="), true},
+			"an algorithm and spaces":      {resigned(`{"alg":"EdDSA"}`, " "), true},
+			"an unknown one alone":         {resigned(`{"alg":"X1"}`, ""), true},
+			"HS256":                        {signed(`{"alg":"HS256"}`), false},
+			"HS512":                        {signed(`{"alg":"HS512"}`), false},
+			"hs256":                        {signed(`{"alg":"hs256"}`), false},
+			"HS256 with spaces":            {signed(`{"alg":" HS256"}`), false},
+			"an extension":                 {signed(`{"alg":"RS256","crit":["exp"]}`), true},
+			"an extension that is none":    {signed(`{"alg":"RS256","crit":[]}`), true},
+			"a word for an extension":      {signed(`{"alg":"RS256","crit":"b64","b64":false}`), true},
+			"no list of extensions":        {signed(`{"alg":"RS256","crit":null}`), true},
+			"no algorithm":                 {signed(`{"typ":"JWT"}`), true},
+			"a number for an algorithm":    {signed(`{"alg":256}`), true},
+			"a list for an algorithm":      {signed(`{"alg":["RS256"]}`), true},
+			"encrypted":                    {encrypted(`{"alg":"RSA-OAEP","enc":"A256GCM"}`), true},
+			"encrypted with a shared key":  {encrypted(`{"alg":"dir","enc":"A256GCM"}`), true},
+			"encrypted, in three parts":    {signed(`{"alg":"dir","enc":"A256GCM"}`), true},
+			"encrypted, called a signed":   {encrypted(`{"alg":"RS256"}`), true},
+			"more parts than there can be": {signed(`{"alg":"RS256"}`) + ".x", true},
+		} {
+			login, refresh := judgedIDToken(t, tt.id, func(cfg *oauth.Config) {
+				cfg.VerifyIDToken, cfg.Now = verify, nil
+				if tt.secret {
+					cfg.ClientSecret = "secret"
+				}
+			})
+			for _, err := range []error{login, refresh} {
+				if !errors.Is(err, oauth.ErrIDToken) || !errors.Is(err, oauth.ErrMisconfigured) {
+					t.Errorf("%s, with VerifyIDToken %t: %v; want ErrIDToken", name, verify != nil, err)
+				}
+			}
+		}
+	}
+}
+
+func TestIDTokenSignedWithTheClientsSecretIsAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		login, refresh := judgedIDToken(t, idTokenWith(`{"alg":"HS256"}`, ""), func(cfg *oauth.Config) { cfg.ClientSecret = "secret" })
+		if login != nil || refresh != nil {
+			t.Errorf("%v, on refresh %v; want it accepted", login, refresh)
+		}
+	})
+}
+
+func TestIssuerThatIsAPatternStandsForItsTenants(t *testing.T) {
+	for iss, ok := range map[string]bool{"https://as.test/t-1/v2.0": true, "https://as.test/t-2/v2.0": false, "https://as.test/{tenantid}/v2.0": false} {
+		synctest.Test(t, func(t *testing.T) {
+			login, refresh := judgedIDToken(t, idTokenWith(`{"alg":"RS256"}`, fmt.Sprintf(`"iss":%q,"tid":"t-1",`, iss)),
+				func(cfg *oauth.Config) { cfg.Issuer = "https://as.test/{tenantid}/v2.0" })
+			if (login == nil) != ok || (refresh == nil) != ok {
+				t.Errorf("%s: %v, on refresh %v; want accepted: %t", iss, login, refresh, ok)
+			}
+		})
+	}
+}
+
+// An answer about another person is another person's, mixed up by the server or by a cache: its
+// tokens would take over that session.
+func TestRefreshAnsweredWithAnotherPersonsTokensIsNoRefresh(t *testing.T) {
+	about := func(subject string) string {
+		return jwtOf(`{"alg":"RS256"}`, "{"+atNow(`"iss":"https://as.test","sub":`+subject+`,"aud":"c","iat":NOW,"exp":NOW+600`)+"}")
+	}
+	for name, tt := range map[string]struct {
+		had, got string
+		same     bool
+	}{
+		"the same person":            {about(`"alice"`), about(`"alice"`), true},
+		"another":                    {about(`"alice"`), about(`"bob"`), false},
+		"another case":               {about(`"alice"`), about(`"Alice"`), false},
+		"a name that begins so":      {about(`"alice"`), about(`"alice2"`), false},
+		"a number, and another":      {about("7"), about("8"), false},
+		"a number, and the same":     {about("7"), about(`"7"`), true},
+		"no ID token before":         {"", about(`"bob"`), true},
+		"no ID token now":            {about(`"alice"`), "", true},
+		"one that cannot be read":    {about(`"alice"`), "x.y.z", true}, // which is left out
+		"one that could not be read": {"x.y.z", about(`"bob"`), true},
+	} {
+		o := oddAnswer{Body: `{"access_token":"theirs","refresh_token":"their-refresh-token","id_token":` + inJSON(tt.got) + `}`, Ends: "clean"}
+		c := over(o.wire(), func(cfg *oauth.Config) { cfg.ClientID, cfg.Issuer, cfg.Now = "c", "https://as.test", nil })
+		pair, err := c.Refresh(t.Context(), &oauth.TokenPair{AccessToken: "a", RefreshToken: "r", IDToken: tt.had})
+		if (err == nil) != tt.same || (pair != nil) != tt.same || err != nil && (!errors.Is(err, oauth.ErrTransient) || !errors.Is(err, oauth.ErrIDToken)) {
+			t.Errorf("%s: %v, %v; want it taken over: %v", name, pair, err, tt.same)
+		}
+	}
+}

@@ -65,7 +65,7 @@ var outcomes = []struct {
 	{name: "200 cut", status: 200, body: `{"access_token":"` + planted, want: ErrTransient, bodyIsCut: true, verdict: VerdictUnknown},
 	{name: "200 whole JSON of a cut answer", status: 200, body: `{"access_token":"` + planted + `"}`, bodyIsCut: true},
 	{name: "200 tokens elsewhere", status: 200, body: `{"ok":true,"user":{"accessToken":"` + planted + `"}}`, want: ErrMisconfigured, verdict: VerdictUnread},
-	{name: "200 without token", status: 200, body: `{"token_type":"Bearer"}`, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "200 without token", status: 200, body: `{"token_type":"Bearer"}`, want: ErrMisconfigured, verdict: VerdictUnread},
 	{name: "200 null", status: 200, body: `null`, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "200 array", status: 200, body: `["` + planted + `"]`, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "200 token is null", status: 200, body: `{"access_token":null}`, want: ErrTransient, verdict: VerdictUnclear},
@@ -121,8 +121,8 @@ var outcomes = []struct {
 	{name: "401 code and message", status: 401, body: `{"code":"invalid_grant","message":"` + planted + `"}`, want: ErrLoginRequired, code: "invalid_grant", verdict: VerdictEnded},
 	{name: "401 another word that ends sessions as code", status: 401, body: `{"code":"token_expired","message":"` + planted + `"}`, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "401 another dialect's code", status: 401, body: `{"error":{"code":40}}`, want: ErrTransient, verdict: VerdictUnclear},
-	{name: "400 access_denied is no verdict on a session", status: 400, body: oauthError("access_denied"), want: ErrTransient, code: "access_denied", verdict: VerdictUnclear},
-	{name: "400 expired_token is no verdict on a session", status: 400, body: oauthError("expired_token"), want: ErrTransient, code: "expired_token", verdict: VerdictUnclear},
+	{name: "400 access_denied is not a verdict on a session", status: 400, body: oauthError("access_denied"), want: ErrTransient, code: "access_denied", verdict: VerdictUnclear},
+	{name: "400 expired_token is not a verdict on a session", status: 400, body: oauthError("expired_token"), want: ErrTransient, code: "expired_token", verdict: VerdictUnclear},
 	{name: "400 cut invalid_grant", status: 400, body: oauthError("invalid_grant"), want: ErrTransient, bodyIsCut: true, verdict: VerdictUnclear},
 	{name: "400 code with spaces", status: 400, body: oauthError("invalid_grant "), want: ErrLoginRequired, code: "invalid_grant", verdict: VerdictEnded},
 	{name: "400 code in mixed case", status: 400, body: oauthError("Invalid_Grant"), want: ErrLoginRequired, code: "Invalid_Grant", verdict: VerdictEnded},
@@ -220,6 +220,15 @@ func TestRetryAfterIsRead(t *testing.T) {
 		{name: "a year is cut to an hour", retryAfter: "31536000", status: 429, want: after(time.Hour)},
 		{name: "more than fits is cut", retryAfter: "9223372036854775807", status: 429, want: after(time.Hour)},
 		{name: "a date next year is cut to an hour", retryAfter: "Sat, 20 Nov 2027 10:00:00 GMT", status: 503, want: after(time.Hour)},
+		{name: "more than fits by far is cut", retryAfter: "99999999999999999999999", status: 503, want: after(time.Hour)},
+		{name: "the last date there is", retryAfter: "Fri, 31 Dec 9999 23:59:59 GMT", status: 503, want: after(time.Hour)},
+		{name: "the last date, by the first clock", retryAfter: "Fri, 31 Dec 9999 23:59:59 GMT", date: "Mon, 01 Jan 0001 00:00:00 GMT", status: 503, want: after(time.Hour)},
+		{name: "the first date, by the last clock", retryAfter: "Mon, 01 Jan 0001 00:00:00 GMT", date: "Fri, 31 Dec 9999 23:59:59 GMT", status: 503},
+		{name: "negative by far", retryAfter: "-99999999999999999999999", status: 503},
+		{name: "no number", retryAfter: "NaN", status: 503},
+		{name: "infinite", retryAfter: "Infinity", status: 503},
+		{name: "hexadecimal", retryAfter: "0x10", status: 503},
+		{name: "long", retryAfter: strings.Repeat("9", 200_000), status: 503, want: after(time.Hour)},
 		{name: "past date", retryAfter: "Fri, 20 Nov 2020 10:02:00 GMT", status: 503},
 		{name: "zero", retryAfter: "0", status: 503},
 		{name: "negative", retryAfter: "-5", status: 503},
@@ -232,6 +241,24 @@ func TestRetryAfterIsRead(t *testing.T) {
 				t.Errorf("retry at %v; want %v", fail.RetryAt, tt.want)
 			}
 		})
+	}
+}
+
+// What a body asks for has the limits of the header.
+func TestWaitInABodyIsRead(t *testing.T) {
+	for wait, want := range map[string]time.Duration{
+		`7`: 8 * time.Second, `"7"`: 8 * time.Second, `7.5`: 8 * time.Second, `0`: time.Second, `3599`: time.Hour, `3600`: time.Hour, `1e18`: time.Hour,
+		`9223372036854775807`: time.Hour, `99999999999999999999999`: time.Hour, `1e300`: time.Hour, `"Infinity"`: time.Hour,
+		`-1`: 0, `-1e300`: 0, `"NaN"`: 0, `"soon"`: 0, `null`: 0, `{}`: 0, `[[7]]`: 0,
+	} {
+		var at time.Time
+		if want > 0 {
+			at = receivedAt.Add(want)
+		}
+		_, fail := judge(answered(opRefresh, 429, `{"error":"slow_down","retry_after":`+wait+`}`, "Content-Type", "application/json"))
+		if !fail.RetryAt.Equal(at) {
+			t.Errorf("retry_after %s: retry at %v; want %v", wait, fail.RetryAt, at)
+		}
 	}
 }
 
@@ -316,8 +343,8 @@ func TestEvidenceOfLifetimeIsWeighed(t *testing.T) {
 		{"expires_in before all", body(`,"expires_in":60`), time.Hour, time.Minute},
 		{"a configured default before the token", body(``), time.Hour, time.Hour},
 		{"the token's own claims", body(``), 0, 10 * time.Minute},
-		{"an absurd expires_in is no evidence", body(`,"expires_in":5000000000`), 0, 10 * time.Minute},
-		{"zero is no evidence", body(`,"expires_in":0`), 0, 10 * time.Minute},
+		{"an absurd expires_in is not evidence", body(`,"expires_in":5000000000`), 0, 10 * time.Minute},
+		{"zero is not evidence", body(`,"expires_in":0`), 0, 10 * time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := answered(opRefresh, 200, tt.body)

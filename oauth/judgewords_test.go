@@ -1,8 +1,11 @@
 package oauth
 
 import (
+	"errors"
 	"strings"
 	"testing"
+
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 // What servers, and what stands in front of them, are known to say to a refresh, by
@@ -141,5 +144,106 @@ func TestSayingsOfServersComeToWhatTheyMean(t *testing.T) {
 func TestVerdictsHaveNames(t *testing.T) {
 	if names := VerdictTrouble.String() + ", " + VerdictSettings.String() + ", " + Verdict(99).String(); names != "trouble, settings, invalid" {
 		t.Errorf("verdicts are called %s", names)
+	}
+}
+
+// A server that sends its tokens as cookies, to a client that looks for none.
+func TestF64_AnAnswerWhoseTokensAreCookiesIsSpent(t *testing.T) {
+	const value = "0123456789abcdefABCDEF"
+	for _, tt := range []struct {
+		status       int
+		body, cookie string
+		want         Verdict
+	}{
+		{200, `{}`, "refresh_token=" + value + "; HttpOnly", VerdictUnread},
+		{204, ``, "refresh_token=" + value, VerdictUnread},
+		{200, `"ok"`, "rt=eyJhbGciOiJIUzI1NiJ9.e30.c2ln", VerdictUnread},
+		{200, `{"ok":true}`, "jwt=" + value, VerdictUnread},
+
+		{200, `{}`, "refresh_token=; Max-Age=0", VerdictUnclear},
+		{200, `{}`, "refresh_token=" + value + "; Max-Age=0", VerdictUnclear},
+		{200, `{"success":false}`, "refresh_token=" + value, VerdictUnclear},
+		{200, `{}`, "XSRF-TOKEN=" + value, VerdictUnclear},
+		{200, `{}`, "lang=de", VerdictUnclear},
+		{204, ``, "session=" + value, VerdictUnknown},
+		{401, `{}`, "refresh_token=" + value, VerdictUnclear},
+	} {
+		_, fail := judge(answered(opRefresh, tt.status, tt.body, "Set-Cookie", tt.cookie))
+		if fail == nil || fail.Verdict() != tt.want {
+			t.Errorf("HTTP %d %s with %s: %v; want verdict %q", tt.status, tt.body, tt.cookie, fail, tt.want)
+			continue
+		}
+		name, _, _ := strings.Cut(tt.cookie, "=")
+		if strings.Contains(fail.Error(), value) || tt.want == VerdictUnread && !strings.Contains(fail.Error(), "cookie "+name) {
+			t.Errorf("%q; want it to name the cookie and not its value", fail.Error())
+		}
+	}
+}
+
+// A whole answer in names that nothing here knows has spent the token all the same. What
+// a server says of a refusal under 200 is another matter.
+func TestF64_AWholeAnswerInOtherNamesIsSpent(t *testing.T) {
+	const opaque = "0123456789abcdefABCDEF"
+	for body, want := range map[string]Verdict{
+		`{"jwt":"` + opaque + `"}`:                                             VerdictUnread,
+		`{"key":"` + opaque + `","renewal":"` + opaque + `"}`:                  VerdictUnread,
+		`{"k":"` + opaque + `"}`:                                               VerdictUnread,
+		`{"data":{"session":"` + opaque + `"}}`:                                VerdictUnread,
+		`{"code":0,"msg":"success","data":{"sid":"` + opaque + `"}}`:           VerdictUnread,
+		`{"code":"200","message":"OK","result":{"sid":"` + opaque + `"}}`:      VerdictUnread,
+		`{"success":true,"error":null,"payload":"` + opaque + `"}`:             VerdictUnread,
+		`{"ok":true,"sid":"` + opaque + `","errors":[]}`:                       VerdictUnread,
+		`{"errcode":0,"errmsg":"ok","sid":"` + opaque + `"}`:                   VerdictUnread,
+		`{"user":{"id":7,"email":"a@example.com"},"session":"` + opaque + `"}`: VerdictUnread,
+		`{"expires_in":900,"scope":"a"}`:                                       VerdictUnread,
+		`{"message":"Token refreshed successfully.","sid":"` + opaque + `"}`:   VerdictUnread,
+		`{"code":0,"msg":"Success!","data":{"sid":"` + opaque + `"}}`:          VerdictUnread,
+		`{"status":"refreshed","sid":"` + opaque + `"}`:                        VerdictUnread,
+		`{"success":true,"message":"Renewed","sid":"` + opaque + `"}`:          VerdictUnread,
+
+		`{"message":"not refreshed","sid":"` + opaque + `"}`:                  VerdictUnclear,
+		`{"message":"Refresh unsuccessful","sid":"` + opaque + `"}`:           VerdictUnclear,
+		`{"message":"token already refreshed","sid":"` + opaque + `"}`:        VerdictUnclear,
+		`{"message":"the token could not be renewed","sid":"` + opaque + `"}`: VerdictUnclear,
+		`{"status":"issued token expired"}`:                                   VerdictUnclear,
+		`{"detail":"successfully logged out"}`:                                VerdictUnclear,
+		`{"message":"refresh token wasn't issued here"}`:                      VerdictUnclear,
+
+		`{}`:                VerdictUnclear,
+		`{"success":false}`: VerdictUnclear,
+		`{"success":"false","sid":"` + opaque + `"}`: VerdictUnclear,
+		`{"ok":0,"sid":"` + opaque + `"}`:            VerdictUnclear,
+		`{"errcode":42007}`:                          VerdictUnclear,
+		`{"errcode":42007,"errmsg":"expired"}`:       VerdictUnclear,
+		`{"code":1,"msg":"session expired"}`:         VerdictUnclear,
+		`{"code":401,"data":null}`:                   VerdictUnclear,
+		`{"status":"error","data":{}}`:               VerdictUnclear,
+		`{"message":"please log in"}`:                VerdictUnclear,
+		`{"error_text":"no such session"}`:           VerdictUnclear,
+		`{"result":{"errors":["expired"]}}`:          VerdictUnclear,
+		`{"reasons":["x"],"exception":"X"}`:          VerdictUnclear,
+		`{"access_token":"","refresh_token":""}`:     VerdictUnclear,
+		`{"data":{"accessToken":null}}`:              VerdictUnclear,
+	} {
+		_, fail := judge(answered(opRefresh, 200, body))
+		if fail == nil || fail.Verdict() != want {
+			t.Errorf("%s: %v; want verdict %q", body, fail, want)
+			continue
+		}
+		if unread := want == VerdictUnread; errors.Is(fail, ErrMisconfigured) != unread || errors.Is(fail, ErrUnreadAnswer) != unread {
+			t.Errorf("%s: %v", body, fail)
+		}
+		if strings.Contains(fail.Error(), opaque) || strings.Contains(fail.Error(), "example.com") {
+			t.Errorf("%q repeats what the server sent", fail.Error())
+		}
+		for name := range member.Object([]byte(body)) {
+			if want == VerdictUnread && !strings.Contains(fail.Error(), name) {
+				t.Errorf("%q does not name the member %q", fail.Error(), name)
+			}
+		}
+	}
+	// At a login nothing is spent that could be lost.
+	if _, fail := judge(answered(opPassword, 200, `{"sid":"x"}`)); errors.Is(fail, ErrUnreadAnswer) {
+		t.Errorf("at a login: %v", fail)
 	}
 }

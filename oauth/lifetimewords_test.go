@@ -109,10 +109,16 @@ func TestClaimsTellTheLifeInEveryNotation(t *testing.T) {
 			`"exp":END,"iat":NOW`: time.Hour, `"exp":END`: time.Hour, `"exp":"END"`: time.Hour, `"exp":END.5,"iat":NOW.5`: time.Hour, `"exp":END,"nbf":NOW`: time.Hour,
 			`"exp":END,"orig_iat":NOW`: time.Hour, `"exp":END000,"iat":NOW000`: time.Hour, `"exp":END000,"iat":NOW`: time.Hour, `"exp":END000`: time.Hour,
 			`"exp":"ISO"`: time.Hour, `"exp":END,"iat":0`: time.Hour, `"exp":END,"iat":"x"`: time.Hour, `"exp":END,"nbf":0`: time.Hour, `"exp":[END]`: time.Hour,
-			`"exp":END,"iat":946684800`:      time.Hour, // as from a cache
+			`"exp":END,"iat":946684800`:              time.Hour, // as from a cache
+			`"exp":END,"nbf":EARLY`:                  time.Hour, // for clocks that are behind
+			`"exp":END,"nbf":EARLY,"orig_iat":EARLY`: time.Hour,
+			`"exp":END,"orig_iat":EARLY`:             time.Hour,                 // renewed since
+			`"exp":END,"iat":EARLY`:                  time.Hour + 3*time.Minute, // our clocks differ, or its own do
+			`"exp":END,"nbf":LATE`:                   time.Hour - 3*time.Minute,
+			`"exp":END,"nbf":END`:                    time.Hour, `"exp":NOW`: -1,
 			`"exp":99999999999999,"iat":NOW`: -1, `"exp":-1`: -1, `"exp":true`: -1, `"iat":NOW`: -1, `"exp":NOW,"iat":END`: -1, `"exp":1e300`: -1,
 		} {
-			claims = strings.NewReplacer("END", fmt.Sprint(s+3600), "NOW", fmt.Sprint(s), "ISO", date.Add(time.Hour).Format(time.RFC3339)).Replace(claims)
+			claims = strings.NewReplacer("END", fmt.Sprint(s+3600), "NOW", fmt.Sprint(s), "EARLY", fmt.Sprint(s-180), "LATE", fmt.Sprint(s+180), "ISO", date.Add(time.Hour).Format(time.RFC3339)).Replace(claims)
 			access, refresh := judgedAt(date, fmt.Sprintf(`"access_token":%q,"refresh_token":%q`, jwt(claims), jwt(claims)))
 			if access != want || refresh != want {
 				t.Errorf("%s, clock %v ahead: %v and %v; want %v", claims, skew, access, refresh, want)
@@ -132,6 +138,29 @@ func TestEveryNameOfAnEndIsKnown(t *testing.T) {
 			if access != time.Hour || refresh != -1 {
 				t.Errorf("%s %s: %v and %v; want an hour, and nothing of the refresh token", name, value, access, refresh)
 			}
+		}
+	}
+}
+
+// Without a Date, a server whose clock is hours behind ours has given out tokens that have
+// ended by our clock.
+func TestClaimsTellTheLifeWithoutADateToo(t *testing.T) {
+	end := sentAt.Add(-time.Hour).Unix()
+	for claims, want := range map[string]time.Duration{
+		fmt.Sprintf(`{"exp":%d,"iat":%d}`, end, end-1800):      30 * time.Minute,
+		fmt.Sprintf(`{"exp":%d,"nbf":%d}`, end, end-1800):      30 * time.Minute,
+		fmt.Sprintf(`{"exp":%d,"orig_iat":%d}`, end, end-1800): 30 * time.Minute,
+		fmt.Sprintf(`{"exp":%d}`, end):                         -1,
+	} {
+		encode := base64.RawURLEncoding.EncodeToString
+		token := encode([]byte(`{"alg":"HS256"}`)) + "." + encode([]byte(claims)) + ".c2ln"
+		pair, _ := judge(answered(opRefresh, 200, fmt.Sprintf(`{"access_token":%q}`, token)))
+		got := time.Duration(-1)
+		if life, known := pair.Lifetime(); known {
+			got = life
+		}
+		if got != want {
+			t.Errorf("%s: %v; want %v", claims, got, want)
 		}
 	}
 }

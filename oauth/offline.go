@@ -13,17 +13,32 @@ import (
 const scopeOffline = "offline_access"
 
 // loginScopes returns what a person is asked to grant: Config.Scopes, and what
-// Config.Preset adds for a refresh token.
+// Config.Preset or Config.OfflineAccess adds for a refresh token.
 func (c *Client) loginScopes() []string {
 	scopes, offline := c.cfg.Scopes, c.cfg.Preset.Offline.Scope
-	if len(scopes) == 0 || offline == "" || hasScope(scopes, offline) {
+	switch {
+	case c.wantsOffline():
+		offline = scopeOffline
+	case len(scopes) == 0: // the preset's alone would take the place of the server's default
+		return scopes
+	}
+	if offline == "" || hasScope(scopes, offline) {
 		return scopes
 	}
 	return append(slices.Clone(scopes), offline)
 }
 
-// addOffline adds the preset's parameters to those of an authorization request.
+// wantsOffline reports whether Config.OfflineAccess asks this server for a refresh token.
+func (c *Client) wantsOffline() bool {
+	return c.cfg.OfflineAccess && c.cfg.Preset.Offline.Scope == "" && c.offlineScope() != "" && !c.cfg.AuthParams.Has("scope")
+}
+
+// addOffline adds to the parameters of an authorization request what asks for a refresh
+// token.
 func (c *Client) addOffline(query url.Values) {
+	if c.wantsOffline() && !query.Has("prompt") {
+		query.Set("prompt", "consent")
+	}
 	for name, values := range c.cfg.Preset.Offline.params() {
 		if !query.Has(name) {
 			query[name] = values
@@ -87,11 +102,30 @@ func (o OfflineAccess) advice() string {
 // refresh token lives without being used.
 func (c *Client) RefreshIdleLimit() time.Duration { return c.cfg.Preset.RefreshIdleLimit }
 
-// RefreshGrace is Preset.Grace of Config.Preset, if it is known and something
-// rotates. It tells a refresh.Manager how long to ask again for a lost answer.
-func (c *Client) RefreshGrace() (grace time.Duration, known bool) {
-	p := c.cfg.Preset
-	return p.Grace, p.Grace > 0 && p.Rotation != RotationNone
+// RefreshGrace is Preset.Grace of Config.Preset, and zero where nothing rotates. It
+// tells a refresh.Manager how long to ask again for a lost answer.
+func (c *Client) RefreshGrace() time.Duration {
+	if c.cfg.Preset.Rotation == RotationNone {
+		return 0
+	}
+	return c.cfg.Preset.Grace
+}
+
+// limitLife gives p, which came in an answer, the end that Config.Preset knows of, if the
+// server has not told an earlier one. before is the refresh token that was spent for it.
+func (c *Client) limitLife(p *TokenPair, before string) {
+	limit := func(from time.Time, life time.Duration) {
+		if end := from.Add(life); life > 0 && !from.IsZero() && (p.RefreshExpiresAt.IsZero() || end.Before(p.RefreshExpiresAt)) {
+			p.RefreshExpiresAt = end
+		}
+	}
+	if p.RefreshToken == "" {
+		return
+	}
+	if p.RefreshToken != before {
+		limit(p.IssuedAt, c.cfg.Preset.RefreshLifetime)
+	}
+	limit(p.GrantedAt, c.cfg.Preset.GrantLifetime)
 }
 
 // refreshScope is the scope that refreshes name, or empty.

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"math"
 	"net/url"
 	"time"
 )
@@ -15,16 +16,25 @@ type Preset struct {
 	// refresh.Manager uses it earlier, unless its own configuration says otherwise.
 	// Zero means that the server announces it, or has none.
 	RefreshIdleLimit time.Duration
+	// RefreshLifetime is how long a refresh token lives after it was issued, used or not.
+	// A refresh that gives another one begins anew. Zero: the server announces it, or
+	// there is no such end.
+	RefreshLifetime time.Duration
+	// GrantLifetime is how long the session lives after the person's consent, however
+	// often it is renewed. Like RefreshLifetime it becomes the pair's RefreshExpiresAt,
+	// unless the server announces an earlier one. Zero: the server announces it, or there
+	// is no such end.
+	GrantLifetime time.Duration
 	// ScopeOnRefresh sends Config.Scopes with every refresh, and Offline.Scope as
 	// logins do. They must not be more than what the person has agreed to (RFC 6749
 	// section 6).
 	ScopeOnRefresh bool
 	// Rotation is what a refresh makes of the refresh token.
 	Rotation Rotation
-	// Grace is how long a refresh token that was spent is taken again. It has no
-	// effect with RotationNone. A refresh.Manager whose answer got lost asks again
-	// until that is nearly over, for a minute at a time. Zero means that it is not
-	// known, or that there is none: then it asks again for fifteen seconds.
+	// Grace is how long a refresh token that was spent is taken again, or GraceNone, or
+	// GraceUntilUsed. It has no effect with RotationNone. A refresh.Manager whose answer
+	// got lost asks again until that is nearly over, for a minute at a time. Zero means
+	// that it is not known: then it asks again for fifteen seconds.
 	Grace time.Duration
 	// EndCodes are error codes by which the server ends a session at a refresh, beside
 	// those that are known of all (invalid_grant and the like), in whatever case and
@@ -35,6 +45,19 @@ type Preset struct {
 	// what.
 	Offline OfflineAccess
 }
+
+// What Preset.Grace can say beside a length of time.
+const (
+	// GraceNone: a spent refresh token is never taken again, and sending it again does
+	// harm, as where that ends the person's sessions on all devices. A refresh.Manager
+	// then never sends a token again whose answer got lost. It waits whether another
+	// process saves a newer one, and says that a login is needed when the access token
+	// is dead. Where a lost answer is rather to be asked for, leave Grace at zero.
+	GraceNone time.Duration = -1
+	// GraceUntilUsed: a spent refresh token is taken again until its successor, or the
+	// access token that came with that, is first used.
+	GraceUntilUsed time.Duration = math.MaxInt64
+)
 
 // A Rotation is what a refresh makes of the refresh token (RFC 6749 section 6).
 // Answers are judged by what they hold, whatever a preset says.

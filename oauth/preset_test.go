@@ -3,6 +3,8 @@ package oauth_test
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
@@ -66,4 +68,70 @@ func ExamplePreset() {
 	client := oauth.NewClient(cfg)
 	fmt.Println("an idle refresh token lives for", client.RefreshIdleLimit())
 	// Output: an idle refresh token lives for 4320h0m0s
+}
+
+// Neither of the two ends moves with use; that of the refresh token begins anew with
+// another one.
+func TestEndsThatAPresetKnowsAreHonoured(t *testing.T) {
+	const day = 24 * time.Hour
+	told := func(life time.Duration) oauthtest.Config {
+		return oauthtest.Config{RefreshTokenLifetime: life, AnnounceRefreshLifetime: true}
+	}
+	for name, tt := range map[string]struct {
+		since        bool // the preset is told after the login
+		server       oauthtest.Config
+		preset       oauth.Preset
+		login, later time.Duration // the end after the login, and after a refresh ten days later; 0: not known
+	}{
+		"nothing":                               {false, oauthtest.Config{}, oauth.Preset{}, 0, 0},
+		"from issue":                            {false, oauthtest.Config{}, oauth.Preset{RefreshLifetime: 30 * day}, 30 * day, 40 * day},
+		"from issue, the token stays":           {false, oauthtest.Config{NoRotation: true}, oauth.Preset{RefreshLifetime: 30 * day}, 30 * day, 30 * day},
+		"from consent":                          {false, oauthtest.Config{}, oauth.Preset{GrantLifetime: 30 * day}, 30 * day, 30 * day},
+		"from consent, the token stays":         {false, oauthtest.Config{NoRotation: true}, oauth.Preset{GrantLifetime: 30 * day}, 30 * day, 30 * day},
+		"both":                                  {false, oauthtest.Config{}, oauth.Preset{RefreshLifetime: 25 * day, GrantLifetime: 30 * day}, 25 * day, 30 * day},
+		"the server tells an earlier one":       {false, told(20 * day), oauth.Preset{RefreshLifetime: 25 * day, GrantLifetime: 40 * day}, 20 * day, 30 * day},
+		"the server tells a later one":          {false, told(90 * day), oauth.Preset{GrantLifetime: 30 * day}, 30 * day, 30 * day},
+		"from issue, told after the login":      {true, oauthtest.Config{}, oauth.Preset{RefreshLifetime: 30 * day}, 0, 40 * day},
+		"the token stays, told after the login": {true, oauthtest.Config{NoRotation: true}, oauth.Preset{RefreshLifetime: 30 * day}, 0, 0},
+		"from consent, told after the login":    {true, oauthtest.Config{}, oauth.Preset{GrantLifetime: 30 * day}, 0, 30 * day},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if tt.server.RefreshTokenLifetime == 0 {
+					tt.server.RefreshTokenLifetime = 90 * day
+				}
+				server := oauthtest.New(tt.server)
+				cfg := server.OAuthConfig()
+				cfg.Preset = tt.preset
+				client := oauth.NewClient(cfg)
+				atLogin := client
+				if tt.since {
+					atLogin = oauth.NewClient(server.OAuthConfig())
+				}
+				begun := time.Now()
+				pair, err := atLogin.Password(t.Context(), oauthtest.DefaultUser, oauthtest.DefaultPassword)
+				if err != nil {
+					t.Fatal(err)
+				}
+				after := func(end time.Time) time.Duration {
+					if end.IsZero() {
+						return 0
+					}
+					return end.Sub(begun)
+				}
+				if got := after(pair.RefreshExpiresAt); got != tt.login {
+					t.Errorf("after the login: %v; want %v", got, tt.login)
+				}
+				time.Sleep(10 * day)
+				for range 2 { // of which the second finds what the first has left
+					if pair, err = client.Refresh(t.Context(), pair); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := after(pair.RefreshExpiresAt); got != tt.later {
+					t.Errorf("after a refresh: %v; want %v", got, tt.later)
+				}
+			})
+		})
+	}
 }

@@ -22,7 +22,7 @@ func TestPushedAnswerIsRead(t *testing.T) {
 		{"without an end", 201, `{"request_uri":"` + uri + `"}`, 0, nil},
 		{"with an absurd end", 201, `{"request_uri":"` + uri + `","expires_in":-5}`, 0, nil},
 		{"no reference", 201, `{"expires_in":60}`, 0, ErrTransient},
-		{"a reference that is no text", 201, `{"request_uri":7}`, 0, ErrTransient},
+		{"a reference that is not text", 201, `{"request_uri":7}`, 0, ErrTransient},
 		{"a reference that controls a terminal", 201, `{"request_uri":"urn:\u001b[2J"}`, 0, ErrTransient},
 		{"a page", 200, html, 0, ErrTransient},
 		{"refused", 400, oauthError("invalid_request"), 0, ErrMisconfigured},

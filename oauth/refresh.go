@@ -3,7 +3,16 @@ package oauth
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
+	"maps"
 	"net/url"
+	"strings"
+	"time"
+
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
+	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 // RefreshToken trades a refresh token for a new pair (RFC 6749 section 6). Most
@@ -11,14 +20,19 @@ import (
 //
 // It sends one request and never repeats it, since the server may already have
 // consumed the refresh token. If the answer has no refresh token, the result
-// keeps the one given. Config.Timeout bounds the request within ctx.
+// keeps the one given.
+//
+// The end of ctx hangs up, and loses the answer with what may be the only valid refresh
+// token. So give it minutes; a caller that has less patience should wait elsewhere for
+// the outcome, as callers of a refresh.Manager do. A ctx without a deadline counts as one
+// of three minutes; Config.Timeout does not matter here.
 //
 // Errors are of type [*Error]. An empty refresh token is ErrRefreshTokenRequired
 // without a request; a refusal that means the session is over matches
 // ErrLoginRequired; [Error.Unknown] tells whether the token may have been spent.
-// After an answer with Retry-After, further refreshes by this Client fail with
-// ErrTransient until then, without a request: the wish concerns all sessions of
-// the server. Safe for concurrent use, but do not spend one token twice.
+// [Error.RetryAt] tells until when the server wants to be left alone; a refresh.Manager
+// heeds that, and this Client does not. Safe for concurrent use, but do not spend one
+// token twice.
 func (c *Client) RefreshToken(ctx context.Context, refreshToken string) (*TokenPair, error) {
 	return c.Refresh(ctx, &TokenPair{RefreshToken: refreshToken})
 }
@@ -49,7 +63,7 @@ func (c *Client) RefreshToken(ctx context.Context, refreshToken string) (*TokenP
 // [Client.TokenExchangeRefresher].
 func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) {
 	if t != nil && t.RefreshToken == "" && c.RenewsGrant(t.GrantType) {
-		return c.askAgain(ctx)
+		return c.ClientCredentials(ctx)
 	}
 	return c.refresh(ctx, t, "")
 }
@@ -58,9 +72,6 @@ func (c *Client) Refresh(ctx context.Context, t *TokenPair) (*TokenPair, error) 
 func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*TokenPair, error) {
 	if t == nil || t.RefreshToken == "" {
 		return nil, &Error{Op: opRefresh, Kind: ErrLoginRequired, Err: ErrRefreshTokenRequired}
-	}
-	if fail := c.mustWait(opRefresh); fail != nil {
-		return nil, fail
 	}
 	key, fail := c.refreshKey(t)
 	if fail != nil {
@@ -75,7 +86,6 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 	}
 	next, err := c.requestPair(ctx, opRefresh, form, key, t.Skew)
 	if err != nil {
-		c.rememberWait(err)
 		return nil, err
 	}
 	if err := c.checkRenewed(ctx, next, t); err != nil {
@@ -85,8 +95,139 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 		next.Scope = narrowed // RFC 6749 section 5.1: left out means as asked
 	}
 	next.keep(t)
+	c.limitLife(next, t.RefreshToken)
 	if fail := c.checkBound(opRefresh, next); fail != nil {
 		return keepRefreshToken(t, next), fail
 	}
 	return next, nil
+}
+
+// judge decides what an answer means: exactly one of pair and error is non-nil.
+// Only a closed list of codes means that a login is required.
+func judge(a *wire.Answer) (*TokenPair, *Error) {
+	fields := a.Fields()
+	if wire.IsSuccess(a.Status) {
+		members, closed := a.TokenFields(fields)
+		if pair := ReadPair(a, members); pair != nil && wire.Suffices(pair.RefreshToken, closed) {
+			return pair, nil
+		}
+	}
+	fail := a.Failure(fields)
+	a.Miss(fail)
+	return nil, (*Error)(fail)
+}
+
+// Keeping returns t with what it lacks taken from old, the pair it succeeds:
+// refresh token and that token's end, time of the login, grant type, scope, ID token, DPoP key and
+// extra fields. Neither is modified. Authors of a refresh.Refresher need it when their server omits
+// what has not changed.
+func (t *TokenPair) Keeping(old *TokenPair) *TokenPair {
+	next := t.Clone()
+	if old != nil {
+		next.keep(old)
+	}
+	return next
+}
+
+// keep is Keeping for a pair that only its caller has.
+func (t *TokenPair) keep(old *TokenPair) {
+	if t.RefreshToken == "" {
+		t.RefreshToken = old.RefreshToken
+	}
+	if t.RefreshExpiresAt.IsZero() && t.RefreshToken == old.RefreshToken {
+		t.RefreshExpiresAt = old.RefreshExpiresAt
+	}
+	if t.GrantedAt.IsZero() {
+		t.GrantedAt = old.GrantedAt
+	}
+	if t.GrantType == "" && t.RefreshToken == "" {
+		t.GrantType = old.GrantType
+	}
+	if t.TokenType == "" {
+		t.TokenType = old.TokenType
+	}
+	if t.DPoPKey.IsZero() {
+		t.DPoPKey = old.DPoPKey
+	}
+	if t.Scope == "" {
+		t.Scope = old.Scope
+	}
+	if t.IDToken == "" {
+		t.IDToken = old.IDToken
+	}
+	if len(old.Extra) > 0 {
+		extra := make(map[string]json.RawMessage, len(old.Extra)+len(t.Extra))
+		maps.Copy(extra, old.Clone().Extra)
+		maps.Copy(extra, t.Extra)
+		t.Extra = extra
+	}
+}
+
+// ReadPair returns the pair that members of an answer hold, which it uses up, or nil
+// without a usable access token, which a header must be able to carry. It also returns
+// nil if the refresh token cannot be read: to keep the one that we have in its place
+// would end the session with the next refresh.
+//
+// It is for the packages beside this one: outside of them nothing has its arguments.
+func ReadPair(a *wire.Answer, members member.Fields) *TokenPair {
+	access := member.BareToken(member.Token(members["access_token"]))
+	if !member.UsableToken(access) || member.Illegible(members["refresh_token"]) {
+		return nil
+	}
+	sentAt, now := a.SentAt.Round(0), a.ServerTime().Round(0)
+	p := &TokenPair{
+		AccessToken:  access,
+		RefreshToken: member.Token(members["refresh_token"]),
+		TokenType:    members.Text("token_type"),
+		IssuedAt:     sentAt,
+		Scope:        members.Scope(),
+		IDToken:      strings.TrimSpace(members.Text("id_token")),
+		Skew:         a.Skew(),
+	}
+	p.ExpiresIn, _ = members.Seconds("expires_in")
+	if life, known := lifetime.OfAccess(members, access, a.Settings.DefaultLifetime, now); known {
+		p.ExpiresAt = sentAt.Add(life)
+	}
+	if life, known := lifetime.OfRefresh(members, p.RefreshToken, now); known {
+		p.RefreshExpiresAt = sentAt.Add(life)
+	}
+	p.RefreshAt = refreshHint(members, p)
+	p.Extra = members.Without(member.ResponseNames)
+	return p
+}
+
+// refreshHint reads Entra's refresh_in, the seconds after which a token should be
+// renewed. One outside of the token's life is ignored.
+func refreshHint(fields member.Fields, p *TokenPair) time.Time {
+	seconds, _ := fields.Seconds("refresh_in")
+	at := p.IssuedAt.Add(time.Duration(seconds) * time.Second)
+	if !lifetime.Believable(seconds) || !p.ExpiresAt.IsZero() && !at.Before(p.ExpiresAt) {
+		return time.Time{}
+	}
+	return at
+}
+
+var errScopeNames = errors.New("name at least one scope, each without separators or quotes")
+
+// RefreshScope is [Client.Refresh] for an access token of less scope: only the
+// scopes named, which must be among those that the person has agreed to (RFC 6749
+// section 6). Use it to hand a token on to something that is to be trusted with
+// less. The refresh token keeps the scope that it has, so the next Refresh brings
+// all of it back.
+//
+// It spends t's refresh token, like Refresh: save the result. A session that a
+// refresh.Manager keeps alive is not to be refreshed beside it.
+//
+// Too much scope is ErrMisconfigured (invalid_scope), and spends nothing. No other
+// call narrows a scope, and none does so by itself. Safe for concurrent use.
+func (c *Client) RefreshScope(ctx context.Context, t *TokenPair, scopes ...string) (*TokenPair, error) {
+	for _, scope := range scopes {
+		if !member.UsableToken(scope) || strings.ContainsAny(scope, " \"\\") || strings.Contains(scope, c.scopeSeparator()) {
+			return nil, misconfigured(opRefresh, errScopeNames)
+		}
+	}
+	if len(scopes) == 0 {
+		return nil, misconfigured(opRefresh, errScopeNames)
+	}
+	return c.refresh(ctx, t, c.joinScopes(scopes))
 }

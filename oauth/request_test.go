@@ -1,7 +1,6 @@
 package oauth_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +11,6 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
-	"testing/synctest"
-	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
@@ -316,31 +313,6 @@ func (b *endlessBody) Read(p []byte) (int, error) {
 }
 
 func (b *endlessBody) Close() error { b.closed = true; return nil }
-
-func TestRequestHasATimeLimit(t *testing.T) {
-	const hour = time.Hour // of a caller who has time
-	for _, tt := range []struct{ configured, caller, want time.Duration }{
-		{0, hour, 30 * time.Second}, {4 * time.Second, hour, 4 * time.Second}, {4 * time.Second, 2 * time.Second, 2 * time.Second},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			s := oauthtest.New(oauthtest.Config{})
-			pair, _ := s.Login("alice")
-			s.Script(oauthtest.Fault{Hang: true})
-			cfg := s.OAuthConfig()
-			cfg.Timeout = tt.configured
-			ctx, cancel := context.WithTimeout(t.Context(), tt.caller)
-			defer cancel()
-			start := time.Now()
-			_, err := oauth.NewClient(cfg).Refresh(ctx, pair)
-			if took := time.Since(start); took != tt.want {
-				t.Errorf("gave up after %v; want %v", took, tt.want)
-			}
-			if fail := failure(t, err); !fail.Unknown() || !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("got %v (unknown: %v); want an unknown outcome after a deadline", err, fail.Unknown())
-			}
-		})
-	}
-}
 
 func TestResourceIndicatorsGoWithTheRequest(t *testing.T) {
 	w := answering(200, okBody)

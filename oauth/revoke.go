@@ -22,8 +22,9 @@ import (
 // by 200 (RFC 7009 section 2.2) or, against it, by invalid_grant, invalid_token
 // or another code for a dead token.
 // Errors are of type [*Error]: [ErrTransient] means that the token still lives and
-// to try again, after RetryAt if that is set; [ErrMisconfigured] also that
-// Config.RevocationURL is empty. t is not modified. Safe for concurrent use.
+// to try again, after RetryAt if that is set; [ErrNotRevoked] that the server will not
+// revoke it for this client; [ErrMisconfigured] otherwise that Config.RevocationURL cannot
+// be used. t is not modified. Safe for concurrent use.
 func (c *Client) Revoke(ctx context.Context, t *TokenPair) error {
 	if err := c.ready(opRevoke, "RevocationURL", c.cfg.RevocationURL); err != nil {
 		return err
@@ -61,14 +62,12 @@ func judgeRevocation(a *wire.Answer) *Error {
 	if wire.IsSuccess(a.Status) {
 		return nil
 	}
-	fail := (*Error)(a.Failure(a.Fields()))
+	fail := a.Failure(a.Fields())
 	switch {
 	case EndsSession(fail.Code), a.Status == http.StatusBadRequest && fail.Code == "invalid_token":
 		return nil // dead already
 	case fail.Code == "unsupported_token_type": // RFC 7009 section 2.2.1
 		fail.Kind, fail.Hint = ErrMisconfigured, "the server does not revoke this kind of token"
-	case fail.Kind == ErrLoginRequired:
-		fail.Kind = ErrTransient // no login helps to revoke
 	}
-	return fail
+	return (*Error)(a.RevocationFailure(fail))
 }

@@ -15,6 +15,24 @@ func scopeNames(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' })
 }
 
+// UnionScopes returns the names in all the sets, each once, in the order in which they
+// come first. A set may hold several names in one string. It serves a login that an API
+// wants more scope for: without what was granted before, the new token would lack that.
+// See [StepUp].
+func UnionScopes(sets ...[]string) []string {
+	var union []string
+	seen := make(map[string]bool)
+	for _, set := range sets {
+		for _, name := range scopeNames(strings.Join(set, " ")) {
+			if !seen[name] {
+				seen[name] = true
+				union = append(union, name)
+			}
+		}
+	}
+	return union
+}
+
 // hasScope reports whether scopes, each of which may hold several, have name.
 func hasScope(scopes []string, name string) bool {
 	return slices.Contains(scopeNames(strings.Join(scopes, " ")), name)

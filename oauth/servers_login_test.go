@@ -15,16 +15,21 @@ import (
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 )
 
-func TestErrorThatALoginGetsWithoutStateEndsIt(t *testing.T) {
+func TestErrorThatALoginGetsWithoutStateIsTold(t *testing.T) {
 	s := server(t, oauthtest.Config{Quirks: oauthtest.Quirks{ErrorsWithoutState: true}})
 	a := authenticate(t, s)
 	p := newPerson(s, nil)
 	p.denies = true
-	if shown := a.logIn(p); shown.status != http.StatusForbidden {
+	if shown := a.logIn(p); shown.status != http.StatusBadRequest || !strings.Contains(shown.body, "stop it there") {
 		t.Errorf("the last page is HTTP %d: %s", shown.status, shown.body)
 	}
-	if _, err := a.end(); !errors.Is(err, oauth.ErrAccessDenied) {
-		t.Errorf("got %v; want ErrAccessDenied", err)
+	p.denies = false
+	a.logIn(p)
+	if _, err := a.end(); err != nil {
+		t.Errorf("the login that the person then allows: %v", err)
+	}
+	if text := a.out.String(); !strings.Contains(text, "the error access_denied") || !strings.Contains(text, "stop with Ctrl-C") {
+		t.Errorf("the screen shows\n%s", text)
 	}
 }
 

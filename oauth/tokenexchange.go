@@ -12,11 +12,13 @@ import (
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
-// Token types of token exchange (RFC 8693 section 3).
+// Token types of token exchange (RFC 8693 section 3), and of the identity assertion
+// grant (draft-ietf-oauth-identity-assertion-authz-grant).
 const (
 	TokenTypeAccessToken  = "urn:ietf:params:oauth:token-type:access_token"
 	TokenTypeRefreshToken = "urn:ietf:params:oauth:token-type:refresh_token"
 	TokenTypeIDToken      = "urn:ietf:params:oauth:token-type:id_token"
+	TokenTypeIDJAG        = "urn:ietf:params:oauth:token-type:id-jag"
 	TokenTypeJWT          = "urn:ietf:params:oauth:token-type:jwt"
 	TokenTypeSAML1        = "urn:ietf:params:oauth:token-type:saml1"
 	TokenTypeSAML2        = "urn:ietf:params:oauth:token-type:saml2"
@@ -153,18 +155,14 @@ func judgeTokenExchange(a *wire.Answer, requested string) (*TokenPair, *Error) {
 	return pair, nil
 }
 
-// exchangeAgain exchanges what source gives, unless the server has asked to wait.
+// exchangeAgain exchanges what source gives.
 func (c *Client) exchangeAgain(ctx context.Context, source func(context.Context) (TokenExchange, error)) (*TokenPair, error) {
-	if fail := c.mustWait(opTokenExchange); fail != nil {
-		return nil, fail
-	}
 	x, err := source(ctx)
 	if err != nil {
 		return nil, err
 	}
 	pair, err := c.ExchangeToken(ctx, x)
 	if err != nil {
-		c.rememberWait(err)
 		return nil, withoutLogin(err, "the server does not accept the subject or actor token; check where it comes from")
 	}
 	return pair, nil

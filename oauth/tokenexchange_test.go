@@ -151,15 +151,9 @@ func TestExchangeRefresherExchangesAgain(t *testing.T) {
 			t.Errorf("got %v; want the error of the source", err)
 		}
 		broken = nil
-		before := s.Requests(oauthtest.TokenEndpoint)
 		s.Script(oauthtest.Fault{RetryAfter: time.Minute})
-		for range 3 {
-			if _, err := r.Refresh(t.Context(), second); !errors.Is(err, oauth.ErrTransient) || failure(t, err).RetryAt.IsZero() {
-				t.Errorf("got %v; want ErrTransient with a time", err)
-			}
-		}
-		if n := s.Requests(oauthtest.TokenEndpoint) - before; n != 1 {
-			t.Errorf("%d requests; want 1", n)
+		if _, err := r.Refresh(t.Context(), second); !errors.Is(err, oauth.ErrTransient) || failure(t, err).RetryAt.IsZero() {
+			t.Errorf("got %v; want ErrTransient with a time", err)
 		}
 		wantNoMistakes(t, s)
 	})

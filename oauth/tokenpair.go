@@ -2,14 +2,17 @@ package oauth
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 	"golang.org/x/oauth2"
 )
@@ -20,10 +23,11 @@ import (
 // It prints redacted: no fmt verb and no slog handler shows a token, and none of
 // %v, %+v and %#v when the pair sits in another struct, slice or map. Hold it by
 // pointer: fmt cannot ask a value in an unexported struct field how it wants to
-// be printed. Two things are beyond a type's reach: what fmt prints to complain
-// about a verb that does not fit, as in %!s(…), %p or a stray %w, which go vet
-// finds; and encoding to JSON, which writes the tokens, since that is how a pair
-// is stored. So log the pair itself and not a struct around it: slog's JSON
+// be printed. Two things are beyond a type's reach. One is what fmt prints to complain
+// about a verb that does not fit: %s, %q and the like on a struct with a pair in an
+// unexported field, %p, a stray %w. go vet finds them, and a String method of that struct
+// prevents it. The other is encoding to JSON, which writes the tokens, since that is how a
+// pair is stored. So log the pair itself and not a struct around it: slog's JSON
 // handler encodes those.
 type TokenPair struct {
 	// AccessToken is what API requests carry.
@@ -48,6 +52,9 @@ type TokenPair struct {
 	RefreshAt time.Time
 	// RefreshExpiresAt is when the refresh token dies. Zero: not known.
 	RefreshExpiresAt time.Time
+	// GrantedAt is when the login was completed that the session began with, by the local
+	// clock. Zero: not known.
+	GrantedAt time.Time
 
 	// Scope is the access token's scope, space-separated (RFC 6749 section 3.3).
 	Scope string
@@ -78,7 +85,7 @@ type TokenPair struct {
 }
 
 // Type returns how the access token is presented: "DPoP" for dpop in any case
-// (RFC 9449), a type of the MAC family unchanged, and "Bearer" for everything else.
+// (RFC 9449), a type of the MAC family as it is, and "Bearer" for everything else.
 // DPoP and MAC are the only types that need more than the token. Other words do not
 // say how to present it but whose it is, or what: "User Access Token", "bot", "JWT",
 // the N_A of RFC 8693. Their APIs want Bearer, in this spelling.
@@ -87,8 +94,9 @@ func (t *TokenPair) Type() string {
 	switch {
 	case strings.EqualFold(kind, "DPoP"):
 		return "DPoP"
+	case !wire.IsHeaderWord(kind): // it would be a header of its own, in a recipe for curl
 	case strings.EqualFold(kind, "mac"), strings.EqualFold(kind, "hmac"), member.HasPrefixFold(kind, "mac-"), member.HasPrefixFold(kind, "hmac-"):
-		return t.TokenType
+		return kind
 	}
 	return "Bearer"
 }
@@ -202,4 +210,128 @@ func (t TokenPair) LogValue() slog.Value {
 		slog.String("refresh", wire.Presence(t.RefreshToken)),
 		slog.Time("expires", t.ExpiresAt),
 	)
+}
+
+// storedFields are what is stored of a TokenPair, by the names in JSON: those of RFC 6749
+// section 5.1, and absolute times beside them. Whatever is stored of a pair is here, and
+// listed nowhere else.
+var storedFields = []struct {
+	name string
+	of   func(*TokenPair) any // a pointer to the field
+}{
+	{"access_token", func(t *TokenPair) any { return &t.AccessToken }},
+	{"refresh_token", func(t *TokenPair) any { return &t.RefreshToken }},
+	{"token_type", func(t *TokenPair) any { return &t.TokenType }},
+	{"expires_in", func(t *TokenPair) any { return &t.ExpiresIn }},
+	{"expires_at", func(t *TokenPair) any { return &t.ExpiresAt }},
+	{"issued_at", func(t *TokenPair) any { return &t.IssuedAt }},
+	{"refresh_at", func(t *TokenPair) any { return &t.RefreshAt }},
+	{"refresh_expires_at", func(t *TokenPair) any { return &t.RefreshExpiresAt }},
+	{"granted_at", func(t *TokenPair) any { return &t.GrantedAt }},
+	{"scope", func(t *TokenPair) any { return &t.Scope }},
+	{"id_token", func(t *TokenPair) any { return &t.IDToken }},
+	{"grant_type", func(t *TokenPair) any { return &t.GrantType }},
+	{"clock_skew", func(t *TokenPair) any { return &t.Skew }},
+	{"dpop_key", func(t *TokenPair) any { return &t.DPoPKey }},
+}
+
+// storedNames are the names of storedFields, and one that is read and not written: x/oauth2's
+// expires_at.
+var storedNames = func() []string {
+	names := []string{"expiry"}
+	for _, f := range storedFields {
+		names = append(names, f.name)
+	}
+	return names
+}()
+
+// stored returns what is written for the field that of points to, and false if that is
+// nothing.
+func stored(of any) (any, bool) {
+	switch f := of.(type) {
+	case *string:
+		return *f, *f != ""
+	case *int64:
+		return *f, *f != 0
+	case *time.Time:
+		return f.Round(0).UTC(), !f.IsZero()
+	case *time.Duration: // in seconds
+		return int64(*f / time.Second), *f/time.Second != 0
+	case *DPoPKey:
+		return *f, !f.IsZero()
+	}
+	panic("oauth: a stored field has no form") // never happens: see storedFields
+}
+
+// restore sets the field that of points to from the one of this name. Only a key that
+// cannot be read is an error.
+func restore(of any, fields member.Fields, name string) error {
+	switch f := of.(type) {
+	case *string:
+		*f = fields.Text(name)
+	case *int64:
+		*f, _ = fields.Seconds(name)
+	case *time.Time:
+		*f = fields.Time(name)
+	case *time.Duration:
+		if n, _ := fields.Seconds(name); lifetime.Believable(max(n, -n)) {
+			*f = time.Duration(n) * time.Second
+		}
+	case *DPoPKey:
+		if raw, found := fields[name]; found {
+			return f.UnmarshalJSON(raw)
+		}
+	}
+	return nil
+}
+
+// MarshalJSON writes the pair for storage, tokens included: one object with the
+// fields of RFC 6749, the absolute times in RFC 3339, and Extra beside them.
+func (t TokenPair) MarshalJSON() ([]byte, error) {
+	members := make(map[string]any, len(storedFields)+len(t.Extra))
+	for name, raw := range t.Extra {
+		if !slices.Contains(storedNames, name) { // none of ours can be shadowed by an extra one
+			members[name] = raw
+		}
+	}
+	for _, f := range storedFields {
+		if value, written := stored(f.of(&t)); written || f.name == "access_token" {
+			members[f.name] = value
+		}
+	}
+	return json.Marshal(members)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote, and pairs that another program saved: tokens
+// of x/oauth2 in JSON, token responses, and the like in other spellings, with the end in
+// whatever notation (expiry, expiresAt or expiry_date, seconds or milliseconds since 1970,
+// or words). A life such as expires_in tells the end only beside the time when the pair
+// came (created_at and the like). A field of an unexpected type is ignored rather than
+// fatal. Fields it does not know go to Extra. Without an access token it fails, naming no content, and so
+// it does with a DPoP key that it cannot read: to go on without would lose it.
+func (t *TokenPair) UnmarshalJSON(data []byte) error {
+	fields := member.Object(data)
+	if fields == nil {
+		return errors.New("oauth: stored token pair is not a JSON object")
+	}
+	foreign := fields.Time("issued_at").IsZero() // MarshalJSON writes what an answer was sent at
+	if foreign {
+		foreignNames(fields)
+	}
+	var p TokenPair
+	for _, f := range storedFields {
+		if err := restore(f.of(&p), fields, f.name); err != nil {
+			return err
+		}
+	}
+	p.Scope = fields.Scope() // a list, too
+	if foreign {
+		p.readForeign(fields)
+	}
+	if p.AccessToken == "" && p.RefreshToken == "" {
+		return errors.New("oauth: stored token pair has no token")
+	}
+	p.Extra = fields.Without(storedNames)
+	*t = p
+	return nil
 }

@@ -74,7 +74,7 @@ func printables(t *testing.T) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	login.State, login.Verifier, login.URL = secret, secret, "https://auth.test/auth?state="+secret
+	login.State, login.Verifier, login.Nonce, login.URL = secret, secret, secret, "https://auth.test/auth?state="+secret
 	code := &oauth.DeviceCode{DeviceCode: secret, UserCode: secret, VerificationURI: "https://auth.test/device", VerificationURIComplete: "https://auth.test/device?code=" + secret}
 	return map[string]any{
 		"pair": *pair, "pair pointer": pair,

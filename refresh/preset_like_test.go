@@ -64,29 +64,29 @@ func with(preset oauth.Preset) func(*refresh.Config) {
 
 func TestSessionLivesForAMonthOnServersLikeThePresets(t *testing.T) {
 	for name, preset := range allPresets {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				failed := new(failures)
-				f := newFixture(t, like(name, preset), with(preset), failed.use).start(t)
-				client, _ := f.wired()
-				for range 30 * 4 {
-					time.Sleep(6 * time.Hour)
-					if preset.Grace > 0 || preset.Rotation == oauth.RotationNone {
-						f.server.Script(lostAnswer)
-					}
-					if err := f.ForceRefresh(t.Context()); err != nil {
-						t.Fatalf("the session is lost: %v", err)
-					}
-					if status := get(t, client, f.server.Resource()); status != http.StatusOK {
-						t.Fatalf("the resource answers %d", status)
-					}
+		inBubble(t, name, func(t *testing.T) {
+			server, failed := like(name, preset), new(failures)
+			server.AccessTokenLifetime = 3 * time.Hour // shorter ones make the test longer, and say no more
+			seldom := func(cfg *refresh.Config) { cfg.CheckInterval = 10 * minute }
+			f := newFixture(t, server, with(preset), failed.use, seldom).start(t)
+			client, _ := f.wired()
+			for range 30 * 2 {
+				time.Sleep(12 * time.Hour)
+				if preset.Grace > 0 || preset.Rotation == oauth.RotationNone {
+					f.server.Script(lostAnswer)
 				}
-				if heard := failed.heard(); len(heard) != 0 {
-					t.Errorf("OnRefreshFail heard %v", heard)
+				if err := f.ForceRefresh(t.Context()); err != nil {
+					t.Fatalf("the session is lost: %v", err)
 				}
-				f.inState(t, refresh.StateValid)
-				f.clean(t)
-			})
+				if status := get(t, client, f.server.Resource()); status != http.StatusOK {
+					t.Fatalf("the resource answers %d", status)
+				}
+			}
+			if heard := failed.heard(); len(heard) != 0 {
+				t.Errorf("OnRefreshFail heard %v", heard)
+			}
+			f.inState(t, refresh.StateValid)
+			f.clean(t)
 		})
 	}
 }
@@ -134,13 +134,19 @@ func TestLostAnswerIsAskedForUntilTheKnownGraceIsNearlyOver(t *testing.T) {
 		"not believed, long":                {10 * minute, oauth.Preset{Rotation: oauth.RotationNone, Grace: 10 * minute}, 8, 5, oauth.ErrTransient},
 		"known, long":                       {10 * minute, known(10 * minute), 8, 9, nil},
 		"known, long, lost for ever":        {10 * minute, known(10 * minute), -1, 11, oauth.ErrTransient},
+		"until the successor is used":       {-1, known(oauth.GraceUntilUsed), 8, 9, nil},
+		"not known, until it is used":       {-1, known(0), 8, 5, oauth.ErrTransient},
 		"not known, short, and so too late": {5 * time.Second, known(0), 3, 4, oauth.ErrTransient}, // until the second opinion
 		"known, short":                      {5 * time.Second, known(5 * time.Second), 3, 4, nil},
 		"known, short, lost for ever":       {5 * time.Second, known(5 * time.Second), -1, 4, oauth.ErrTransient},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFixture(t, oauthtest.Config{Grace: tt.grace}, with(tt.preset)).start(t)
+				server := oauthtest.Config{Grace: tt.grace}
+				if tt.grace < 0 {
+					server = oauthtest.Like(oauth.Preset{Grace: oauth.GraceUntilUsed})
+				}
+				f := newFixture(t, server, with(tt.preset)).start(t)
 				fault := lostAnswer
 				fault.Times = tt.lost
 				f.server.Script(fault)
@@ -164,17 +170,19 @@ func TestLostAnswerIsAskedForUntilTheKnownGraceIsNearlyOver(t *testing.T) {
 func TestGraceOfATokenThatStaysIsNone(t *testing.T) {
 	for _, tt := range []struct {
 		preset oauth.Preset
-		known  bool
+		want   time.Duration
 	}{
-		{oauth.Preset{}, false},
-		{oauth.Preset{Rotation: oauth.RotationOnUse}, false},
-		{oauth.Preset{Rotation: oauth.RotationOnUse, Grace: minute}, true},
-		{oauth.Preset{Grace: minute}, true},
-		{oauth.Preset{Rotation: oauth.RotationNone, Grace: minute}, false},
+		{oauth.Preset{}, 0},
+		{oauth.Preset{Rotation: oauth.RotationOnUse}, 0},
+		{oauth.Preset{Rotation: oauth.RotationOnUse, Grace: minute}, minute},
+		{oauth.Preset{Grace: minute}, minute},
+		{oauth.Preset{Grace: oauth.GraceNone}, oauth.GraceNone},
+		{oauth.Preset{Rotation: oauth.RotationNone, Grace: minute}, 0},
+		{oauth.Preset{Rotation: oauth.RotationNone, Grace: oauth.GraceNone}, 0},
 	} {
 		client := oauth.NewClient(oauth.Config{ClientID: "c", TokenURL: "https://as.example/token", Preset: tt.preset})
-		if grace, known := client.RefreshGrace(); known != tt.known || (known && grace != minute) {
-			t.Errorf("%+v: grace %v, known: %v; want %v", tt.preset, grace, known, tt.known)
+		if grace := client.RefreshGrace(); grace != tt.want {
+			t.Errorf("%+v: grace %v; want %v", tt.preset, grace, tt.want)
 		}
 	}
 }

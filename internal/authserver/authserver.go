@@ -54,7 +54,9 @@ type Config struct {
 	SignIn   signin.Config
 	Grant    grant.Config
 	Resource resource.Config
+	Backends backend.Settings
 
+	FetchClient           client.Fetch
 	TokenEndpointAudience bool
 	ClientCAs             *x509.CertPool
 	RawBasic              bool
@@ -103,6 +105,7 @@ func New(cfg Config) *Server {
 		Audit:         audit.New(cfg.Now, cfg.Session.Grace, min(time.Minute, cfg.Session.AccessTokenLifetime/3)),
 		requirePushed: cfg.SignIn.RequirePushedAuth,
 	}
+	s.Clients.Fetch = cfg.FetchClient
 	key := secret.New(32)
 	s.Sessions = session.New(cfg.Session, session.Needs{
 		Now: cfg.Now, Keys: s.Keys, Secret: key, Issuer: cfg.Site.Issuer(), Resource: cfg.Site.URL(site.Resource),
@@ -123,16 +126,16 @@ func New(cfg Config) *Server {
 	}
 	s.grant = &grant.Endpoints{
 		Config: cfg.Grant, Issuer: cfg.Site.Issuer(), Auth: auth, Keys: s.Keys, Proofs: proofs, Users: s.Users, Sessions: s.Sessions,
-		Codes: codes, Devices: devices,
+		Codes: codes, Devices: devices, TokenURL: cfg.Site.URL(site.Token), OnReplay: s.noting(audit.AssertionReplayed),
 	}
 	s.Resource = &resource.Endpoints{Config: cfg.Resource, Site: cfg.Site, Proofs: proofs, Sessions: s.Sessions, Audit: s.Audit}
 	s.registration = &registration.Endpoint{
 		Site: cfg.Site, Clients: s.Clients, Now: cfg.Now, SecretLifetime: cfg.ClientSecretLifetime, OnDelete: s.Sessions.EndClient,
 	}
-	s.backends = &backend.Endpoints{
-		Now: cfg.Now, Keys: s.Keys, Users: s.Users, Clients: s.Clients, Sessions: s.Sessions,
+	s.backends = backend.New(backend.Needs{
+		Settings: cfg.Backends, Now: cfg.Now, Keys: s.Keys, Users: s.Users, Clients: s.Clients, Sessions: s.Sessions,
 		RefreshTokenLifetime: cfg.Session.RefreshTokenLifetime,
-	}
+	})
 	return s
 }
 
@@ -154,7 +157,7 @@ func assertionAudience(cfg Config) string {
 
 // EndpointOf returns the endpoint that path belongs to, or "".
 func (s *Server) EndpointOf(path string) string {
-	e := s.Site.EndpointOf(path)
+	e := s.backends.Unslashed(s.Site.EndpointOf(path))
 	if serve, _ := s.route(e); serve == nil {
 		return ""
 	}
@@ -213,13 +216,14 @@ func (s *Server) route(endpoint string) (serve func(*http.Request) *answer.Answe
 	case site.Style:
 		return s.pages.ServeStyle, get
 	}
-	return s.backends.Handler(endpoint), post
+	serve, method := s.backends.Handler(endpoint)
+	return serve, []string{method}
 }
 
 // SpentToken returns the refresh token that a request spends, or "".
 func (s *Server) SpentToken(endpoint string, r *http.Request, body []byte, form url.Values) string {
 	if endpoint != site.Token {
-		return backend.SpentToken(endpoint, r, body, form)
+		return s.backends.SpentToken(endpoint, r, body, form)
 	}
 	if form.Get("grant_type") != client.GrantRefresh {
 		return ""
@@ -227,8 +231,11 @@ func (s *Server) SpentToken(endpoint string, r *http.Request, body []byte, form 
 	return form.Get("refresh_token")
 }
 
+// BackendPaths returns the paths of a home-grown backend.
+func (s *Server) BackendPaths(b string) backend.Paths { return s.backends.Paths(b) }
+
 // SpenderOf returns whose refresh token raw is, or "" if that is not known.
 func (s *Server) SpenderOf(raw string) string {
-	k, _ := s.Sessions.Recall(raw)
+	k, _ := s.Sessions.Recall(s.backends.Known(raw))
 	return k.User
 }

@@ -28,8 +28,9 @@ func (s *Server) serveMetadata(*http.Request) *answer.Answer {
 		"response_types_supported":              []string{"code"},
 		"response_modes_supported":              []string{"query"},
 		"grant_types_supported": []string{
-			client.GrantCode, client.GrantRefresh, client.GrantDevice, client.GrantPassword, client.GrantClient, client.GrantExchange,
+			client.GrantCode, client.GrantRefresh, client.GrantDevice, client.GrantPassword, client.GrantClient, client.GrantExchange, client.GrantBearer,
 		},
+		"client_id_metadata_document_supported":          s.Clients.Fetch != nil,
 		"code_challenge_methods_supported":               []string{"S256"},
 		"token_endpoint_auth_methods_supported":          auth,
 		"revocation_endpoint_auth_methods_supported":     auth,

@@ -17,6 +17,14 @@ import (
 	"github.com/cli/browser"
 )
 
+// Check returns why Open would show nothing to the person, as far as the environment tells.
+func Check() error {
+	if os.Getenv("BROWSER") != "" {
+		return nil
+	}
+	return reachable(runtime.GOOS, os.Getenv)
+}
+
 // Open shows an http or https URL in a browser: with a program named by the
 // environment variable BROWSER, otherwise with the system's.
 //

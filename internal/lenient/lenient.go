@@ -37,6 +37,10 @@ const (
 	// maxBrackets bounds how deep an object can be, and with it the stack that
 	// hujson takes for it: it recurses. A token response has a handful.
 	maxBrackets = 10_000
+	// maxCommas bounds how many members and elements there can be, each of which hujson
+	// keeps as a value of a hundred bytes and more, however short it is. What is JSON is
+	// not bounded by it.
+	maxCommas = 10_000
 	// maxTries bounds how often something that looks like the beginning of an
 	// object may turn out not to be one. Each try reads the rest of the answer.
 	maxTries = 32
@@ -79,7 +83,7 @@ func (o Object) Child(name string) Object {
 
 // find returns the object in text that Read is to return.
 func find(text []byte) (first Object) {
-	if bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) > maxBrackets {
+	if bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) > maxBrackets || bytes.Count(text, []byte(",")) > maxCommas {
 		return Object{}
 	}
 	at := 0

@@ -240,7 +240,7 @@ func FuzzRead(f *testing.F) {
 		}
 		for name, raw := range o.Members {
 			if !json.Valid(raw) {
-				t.Errorf("%q is no JSON: %q", name, raw)
+				t.Errorf("%q is not JSON: %q", name, raw)
 			}
 			if text := member.Text(raw); plain(text) && !standsIn(body, text) {
 				t.Errorf("%q does not stand in the answer", text)

@@ -53,6 +53,9 @@ func (i Instant) Mono() int64 { return i.mono }
 // Add returns the Instant that is d later by both clocks.
 func (i Instant) Add(d time.Duration) Instant { return Instant{add(i.wall, d), add(i.mono, d)} }
 
+// AddMono returns i, d later by the monotonic clock alone.
+func (i Instant) AddMono(d time.Duration) Instant { return Instant{i.wall, add(i.mono, d)} }
+
 func add(t int64, d time.Duration) int64 {
 	switch sum := t + int64(d); {
 	case t == math.MaxInt64, d > 0 && sum < t:
@@ -202,4 +205,68 @@ func (i *Instant) UnmarshalBinary(form []byte) error {
 	}
 	*i = Instant{wall, mono}
 	return nil
+}
+
+// LongestWait is the longest wait that is believed when it is read: one that is longer
+// was written before the clock was set back, or is nonsense.
+const LongestWait = time.Hour
+
+// A Wait is a wait that was written down: until when by the wall clock, and when it was
+// written by the same clock, zero if that is not known. The zero Wait is none.
+type Wait struct{ Written, Until time.Time }
+
+// Left returns how much of the wait is left: no more than there was when it was written,
+// as a clock that was set back since would have it; zero if it is over or longer than
+// LongestWait.
+func (w Wait) Left(now time.Time) time.Duration {
+	left := w.Until.Sub(now)
+	if !w.Written.IsZero() {
+		left = min(left, w.Until.Sub(w.Written))
+	}
+	if w.Until.IsZero() || left > LongestWait {
+		return 0
+	}
+	return max(left, 0)
+}
+
+// Exceeds reports whether the wait, at the time it was written, ends later than other.
+func (w Wait) Exceeds(other Wait) bool {
+	return !w.Until.IsZero() && w.Until.Sub(w.Written) > other.Left(w.Written)
+}
+
+// A Kept remembers a [Wait] that is read again and again, so that it ends once, by
+// whichever clock: otherwise one that was written before the clock was set back would
+// begin anew with each look. The zero Kept has seen none.
+type Kept struct {
+	written, until int64
+	begun, end     Instant
+}
+
+// End returns when the wait is over, as it was when it was seen first; zero if there is none.
+func (k *Kept) End(w Wait, now Instant) Instant {
+	_, end := k.See(w, Instant{}, now)
+	return end
+}
+
+// See returns when the wait was written, and when it is over, as it was when it was seen
+// first; zero if there is none. looked is a time before at which it was not there yet, if
+// one is known: the clock of the host that has written it may be behind.
+func (k *Kept) See(w Wait, looked, now Instant) (begun, end Instant) {
+	if w.Until.IsZero() {
+		return Instant{}, Instant{}
+	}
+	written := int64(0)
+	if !w.Written.IsZero() {
+		written = w.Written.UnixNano()
+	}
+	if until := w.Until.UnixNano(); k.end.IsZero() || k.written != written || k.until != until {
+		*k = Kept{written: written, until: until, begun: now, end: now.Add(w.Left(now.Wall()))}
+		if written != 0 {
+			k.begun = now.At(w.Written).Or(now).And(looked)
+			if whole := w.Until.Sub(w.Written); whole > 0 && whole <= LongestWait && !looked.IsZero() {
+				k.end = k.end.And(looked.Add(whole))
+			}
+		}
+	}
+	return k.begun, k.end
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -36,7 +37,7 @@ func (f *failure) Error() string {
 	for _, prefix := range f.named {
 		cause = strings.TrimPrefix(cause, prefix)
 	}
-	return f.pkg + ": " + f.action + ": " + strings.TrimPrefix(cause, "tokenstore: ")
+	return f.pkg + ": " + f.action + ": " + outside.Show(strings.TrimPrefix(cause, "tokenstore: "))
 }
 
 func (f *failure) Unwrap() error { return f.err }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/dialect"
@@ -67,18 +68,18 @@ func TestDialectRequestsLookLikeTheBackendWantsThem(t *testing.T) {
 	}{
 		{name: "kratos", op: "login", dialect: dialect.Kratos(), path: "/api/v1/auth/login", kind: asJSON, body: `{"device_id":"laptop","password":"p\"w","username":"alice"}`},
 		{name: "kratos", op: "refresh", dialect: dialect.Kratos(), path: "/api/v1/auth/refresh", kind: asJSON, body: `{"device_id":"laptop","refresh_token":"r:+/=\"\u0026\u003c"}`},
-		{name: "kratos", op: "revoke", dialect: dialect.Kratos(), path: "/api/v1/auth/logout", kind: asJSON, body: `{"refresh_token":"r:+/=\"\u0026\u003c"}`},
+		{name: "kratos", op: "revoke", dialect: dialect.Kratos(), path: "/api/v1/auth/logout", kind: asJSON, body: `{"refresh_token":"r:+/=\"\u0026\u003c"}`, header: http.Header{"Authorization": {"Bearer old.access"}}},
 		{name: "sanic-jwt", op: "login", dialect: dialect.SanicJWT(), path: "/auth", kind: asJSON, body: `{"password":"p\"w","username":"alice"}`},
 		{name: "sanic-jwt", op: "refresh", dialect: dialect.SanicJWT(), path: "/auth/refresh", kind: asJSON, body: `{"refresh_token":"r:+/=\"\u0026\u003c"}`, header: http.Header{"Authorization": {"Bearer old.access"}}},
-		{name: "sanic-jwt edited", op: "refresh", dialect: sanicEdited, path: "/auth/refresh", header: http.Header{"Authorization": {"JWT old.access"}, "X-Refresh": {`r:+/="&<`}}},
+		{name: "sanic-jwt edited", op: "refresh", dialect: sanicEdited, path: "/auth/refresh", kind: asJSON, body: `{}`, header: http.Header{"Authorization": {"JWT old.access"}, "X-Refresh": {`r:+/="&<`}}},
 		{name: "gin-jwt", op: "refresh", dialect: dialect.GinJWT(), path: "/refresh", kind: asJSON, body: `{"refresh_token":"r:+/=\"\u0026\u003c"}`},
 		{name: "gin-jwt form", op: "refresh", dialect: ginForm, path: "/refresh", kind: asForm, body: "refresh_token=r%3A%2B%2F%3D%22%26%3C"},
-		{name: "gin-jwt cookie", op: "revoke", dialect: dialect.GinJWT().InCookie("rt"), path: "/logout", header: http.Header{"Authorization": {"Bearer old.access"}, "Cookie": {`rt=r:+/="&<`}}},
+		{name: "gin-jwt cookie", op: "revoke", dialect: dialect.GinJWT().InCookie("rt"), path: "/logout", kind: asJSON, body: `{}`, header: http.Header{"Authorization": {"Bearer old.access"}, "Cookie": {`rt=r:+/="&<`}}},
 		{name: "gin-jwt", op: "revoke", dialect: dialect.GinJWT(), path: "/logout", kind: asJSON, body: `{"refresh_token":"r:+/=\"\u0026\u003c"}`, header: http.Header{"Authorization": {"Bearer old.access"}}},
 		{name: "aspnet", op: "refresh", dialect: dialect.ASPNET(), path: "/refresh-token", kind: asJSON, body: `"r:+/=\"\u0026\u003c"`},
 		{name: "aspnet", op: "revoke", dialect: dialect.ASPNET(), path: "/logout", kind: asJSON, body: `"r:+/=\"\u0026\u003c"`},
 		{name: "aspnet in a cookie", op: "refresh", dialect: dialect.ASPNET().InCookie("rt"), path: "/refresh-token", header: http.Header{"Cookie": {`rt=r:+/="&<`}}},
-		{name: "cookie", op: "refresh", dialect: dialect.Cookie(), path: "/auth/refresh", header: http.Header{"Cookie": {`refresh_token=r:+/="&<`}}},
+		{name: "cookie", op: "refresh", dialect: dialect.Cookie(), path: "/auth/refresh", kind: asJSON, body: `{}`, header: http.Header{"Cookie": {`refresh_token=r:+/="&<`}}},
 	} {
 		t.Run(tt.name+" "+tt.op, func(t *testing.T) {
 			s := &scribe{status: 200, body: `{"access_token":"a","accessToken":"a"}`}
@@ -182,8 +183,14 @@ func TestMistakesInADialectAreReported(t *testing.T) {
 		"unknown place":           func(d *dialect.Dialect, _ *dialect.Config) { d.Refresh.Fields[0].Place = "query" },
 		"field without name":      func(d *dialect.Dialect, _ *dialect.Config) { d.Refresh.Fields[0].Name = "" },
 		"name that breaks a line": func(d *dialect.Dialect, _ *dialect.Config) { *d = d.InCookie("a\r\nb") },
-		"unknown encoding":        func(d *dialect.Dialect, _ *dialect.Config) { d.Refresh.Encoding = "xml" },
-		"two bare strings":        func(d *dialect.Dialect, _ *dialect.Config) { d.Login.Encoding = dialect.EncodeJSONString },
+		"unknown method":          func(d *dialect.Dialect, _ *dialect.Config) { d.Refresh.Method = "DELETE" },
+		"GET with a body":         func(d *dialect.Dialect, _ *dialect.Config) { d.Refresh.Method = "GET" },
+		"fixed and a value":       func(d *dialect.Dialect, _ *dialect.Config) { d.Login.Fields[0].Fixed = "x" },
+		"presentation that is two": func(d *dialect.Dialect, _ *dialect.Config) {
+			d.Presentation = oauth.Presentation{Header: "X", Cookie: "c"}
+		},
+		"unknown encoding": func(d *dialect.Dialect, _ *dialect.Config) { d.Refresh.Encoding = "xml" },
+		"two bare strings": func(d *dialect.Dialect, _ *dialect.Config) { d.Login.Encoding = dialect.EncodeJSONString },
 		"success as an error": func(d *dialect.Dialect, _ *dialect.Config) {
 			d.Refresh.Errors[1] = dialect.Error{Status: 200, Means: oauth.ErrTokenInvalid}
 		},
@@ -195,7 +202,7 @@ func TestMistakesInADialectAreReported(t *testing.T) {
 		"status that ends a session": func(d *dialect.Dialect, _ *dialect.Config) {
 			d.Refresh.Errors[1] = dialect.Error{Status: 401, Means: oauth.ErrLoginRequired}
 		},
-		"codes that cannot be found": func(d *dialect.Dialect, _ *dialect.Config) { d.Answer.ErrorCode = nil },
+		"codes that cannot be found": func(d *dialect.Dialect, _ *dialect.Config) { d.Answer.ErrorCodes = nil },
 		"no address":                 func(_ *dialect.Dialect, cfg *dialect.Config) { cfg.BaseURL = "" },
 		"plain HTTP":                 func(_ *dialect.Dialect, cfg *dialect.Config) { cfg.BaseURL = "http://api.example.com" },
 	} {
@@ -229,17 +236,12 @@ func TestDialectClientSharesNothingWithItsArguments(t *testing.T) {
 	}
 }
 
-func TestRetryAfterOfABackendIsHeeded(t *testing.T) {
+func TestRetryAfterOfABackendIsTold(t *testing.T) {
 	s := &scribe{status: 503, header: http.Header{"Retry-After": {"60"}}}
 	c := s.client(dialect.Kratos())
-	for range 2 {
-		var fail *oauth.Error
-		if _, err := c.Refresh(t.Context(), pairOf()); !errors.As(err, &fail) || fail.RetryAt.IsZero() {
-			t.Errorf("error %v; want one that says when to try again", err)
-		}
-	}
-	if len(s.requests) != 1 {
-		t.Errorf("%d requests; want one", len(s.requests))
+	var fail *oauth.Error
+	if _, err := c.Refresh(t.Context(), pairOf()); !errors.As(err, &fail) || fail.RetryAt.IsZero() {
+		t.Errorf("error %v; want one that says when to try again", err)
 	}
 }
 
@@ -249,20 +251,32 @@ func TestLogoutOfADeadSessionIsDone(t *testing.T) {
 		status  int
 		body    string
 		want    error
+		dead    bool // the access token
 	}{
-		{dialect.Kratos(), 200, ``, nil},
-		{dialect.Kratos(), 401, `{"error":{"reason":"TOKEN_EXPIRED"}}`, nil},
-		{dialect.Kratos(), 401, `{"error":{"reason":"OTHER"}}`, oauth.ErrTransient},
-		{dialect.Kratos(), 503, ``, oauth.ErrTransient},
-		{dialect.ASPNET(), 204, ``, nil},
-		{dialect.ASPNET(), 401, ``, nil},
-		{dialect.ASPNET(), 401, `<html>`, oauth.ErrTransient},
-		{dialect.GinJWT(), 200, `{"code":200}`, nil},
-		{dialect.GinJWT(), 401, `{"code":401,"message":"token is expired"}`, oauth.ErrTransient}, // the access token
-		{dialect.SanicJWT(), 200, ``, oauth.ErrMisconfigured},
+		{dialect.Kratos(), 200, ``, nil, false},
+		{dialect.Kratos(), 401, `{"error":{"reason":"TOKEN_EXPIRED"}}`, nil, false},
+		{dialect.Kratos(), 401, `{"error":{"reason":"OTHER"}}`, oauth.ErrNotRevoked, false},
+		{dialect.Kratos(), 401, `{"error":{"reason":"TOKEN_EXPIRED"}}`, oauth.ErrTransient, true},
+		{dialect.Kratos(), 401, `{"code":401,"reason":"TOKEN_MISSING"}`, oauth.ErrTransient, true},
+		{dialect.Kratos(), 200, ``, nil, true},
+		{dialect.ASPNET(), 401, ``, nil, true}, // where the logout carries the refresh token alone
+		{dialect.Kratos(), 503, ``, oauth.ErrTransient, false},
+		{dialect.ASPNET(), 204, ``, nil, false},
+		{dialect.ASPNET(), 401, ``, nil, false},
+		{dialect.ASPNET(), 401, `<html>`, oauth.ErrNotRevoked, false},
+		{dialect.ASPNET(), 404, `<html>`, oauth.ErrNotRevoked, false},
+		{dialect.Kratos(), 403, `{"error":{"reason":"OTHER"}}`, oauth.ErrNotRevoked, true},
+		{dialect.Kratos(), 501, ``, oauth.ErrNotRevoked, true},
+		{dialect.GinJWT(), 200, `{"code":200}`, nil, false},
+		{dialect.GinJWT(), 401, `{"code":401,"message":"token is expired"}`, oauth.ErrNotRevoked, false}, // the access token
+		{dialect.SanicJWT(), 200, ``, oauth.ErrMisconfigured, false},
 	} {
 		s := &scribe{status: tt.status, body: tt.body}
-		if err := s.client(tt.dialect).Revoke(t.Context(), pairOf()); !errors.Is(err, tt.want) {
+		pair := pairOf()
+		if pair.ExpiresAt = time.Now().Add(time.Minute); tt.dead {
+			pair.ExpiresAt = time.Now()
+		}
+		if err := s.client(tt.dialect).Revoke(t.Context(), pair); !errors.Is(err, tt.want) {
 			t.Errorf("%s: logout answered by %d %s is %v; want %v", tt.dialect.Name, tt.status, tt.body, err, tt.want)
 		}
 	}
@@ -305,5 +319,90 @@ func TestPathOfADialectIsInItsConfigID(t *testing.T) {
 	before := new(scribe).client(d).ConfigID()
 	if d.Answer.TokenPath = "data"; new(scribe).client(d).ConfigID() == before {
 		t.Error("another path has the same ConfigID")
+	}
+}
+
+// go-kratos writes camelCase and numbers as strings by default, and errors at the top.
+func TestKratosIsUnderstoodInBothSpellings(t *testing.T) {
+	for _, body := range []string{
+		`{"accessToken":"at-2","refreshToken":"rt-2","expiresIn":"900"}`,
+		`{"access_token":"at-2","refresh_token":"rt-2","expires_in":"900"}`,
+		`{"access_token":"at-2","refreshToken":"rt-2","expiresIn":900}`,
+		`{"AccessToken":"at-2","Refresh-Token":"rt-2","ExpiresIn":900}`,
+		`{"access_token":"at-2","accessToken":"other","refresh_token":"rt-2","refreshToken":"other","expires_in":900}`,
+	} {
+		s := &scribe{status: 200, body: body}
+		pair, err := s.client(dialect.Kratos()).Refresh(t.Context(), pairOf())
+		if err != nil || pair.AccessToken != "at-2" || pair.RefreshToken != "rt-2" || pair.ExpiresIn != 900 {
+			t.Errorf("%s: got %v, %v", body, pair, err)
+			continue
+		}
+		if life, known := pair.Lifetime(); !known || life != 15*time.Minute {
+			t.Errorf("%s: lifetime %v, %v", body, life, known)
+		}
+	}
+	for reason, want := range map[string]error{
+		"REFRESH_TOKEN_REQUIRED": oauth.ErrRefreshTokenRequired, "TOKEN_INVALID": oauth.ErrTokenInvalid,
+		"TOKEN_EXPIRED": oauth.ErrTokenExpired, "TOKEN_REUSED": oauth.ErrTokenReused, "USER_NOT_FOUND": oauth.ErrUserNotFound,
+	} {
+		status := map[string]int{"REFRESH_TOKEN_REQUIRED": 400, "USER_NOT_FOUND": 404}[reason]
+		if status == 0 {
+			status = 401
+		}
+		for _, form := range []string{`{"code":%d,"reason":%q,"message":"m","metadata":{}}`, `{"error":{"code":%d,"reason":%q,"message":"m"}}`} {
+			s := &scribe{status: status, body: fmt.Sprintf(form, status, reason)}
+			if _, err := s.client(dialect.Kratos()).Refresh(t.Context(), pairOf()); !errors.Is(err, want) {
+				t.Errorf("%s: %v; want %v", s.body, err, want)
+			}
+		}
+	}
+}
+
+func TestADialectCanRenewByTheAccessTokenAlone(t *testing.T) {
+	s := &scribe{status: 200, body: `{"code":200,"expire":"2026-11-20T12:00:00Z","token":"at-2"}`}
+	next, err := s.client(dialect.GinJWT2()).Refresh(t.Context(), &oauth.TokenPair{AccessToken: "at-1", RefreshToken: "at-1"})
+	if err != nil || next.AccessToken != "at-2" || next.RefreshToken != "at-2" || !next.RefreshExpiresAt.IsZero() {
+		t.Fatalf("got %v, %v; want the access token as refresh token too", next, err)
+	}
+	r := s.requests[0]
+	if r.Method != http.MethodGet || r.URL.Path != "/v2/auth/refresh_token" || s.bodies[0] != "" || r.Header.Get("Authorization") != "Bearer at-1" || r.Header.Get("Content-Type") != "" {
+		t.Errorf("sent %s %s with a body of %d, %v", r.Method, r.URL, len(s.bodies[0]), r.Header)
+	}
+}
+
+func TestALoginCarriesFurtherFields(t *testing.T) {
+	d := dialect.Kratos()
+	d.Login.Fields = append(d.Login.Fields,
+		dialect.Field{Value: dialect.Further("otp"), Place: dialect.InBody, Name: "totp_code"},
+		dialect.Field{Value: dialect.Further("captcha"), Place: dialect.InHeader, Name: "X-Captcha"},
+		dialect.Field{Fixed: "acme", Place: dialect.InHeader, Name: "X-Tenant"},
+		dialect.Field{Fixed: "password", Place: dialect.InBody, Name: "grant"})
+	s := &scribe{status: 200, body: `{"access_token":"a"}`}
+	for _, more := range []map[string]string{{"otp": "123456", "captcha": "c", "unknown": "x"}, nil} {
+		if _, err := s.client(d).LoginWith(t.Context(), "alice", "p", more); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, want := range []string{
+		`{"device_id":"laptop","grant":"password","password":"p","totp_code":"123456","username":"alice"}`,
+		`{"device_id":"laptop","grant":"password","password":"p","username":"alice"}`,
+	} {
+		if s.bodies[i] != want || s.requests[i].Header.Get("X-Tenant") != "acme" || s.requests[i].Header.Get("X-Captcha") != []string{"c", ""}[i] {
+			t.Errorf("sent %s, %v; want %s", s.bodies[i], s.requests[i].Header, want)
+		}
+	}
+}
+
+// A cookie that is too long to come back is none.
+func TestF93_CookieThatNoServerReadsIsNotKept(t *testing.T) {
+	for size, want := range map[int]bool{4 << 10: true, 16 << 10: true, 16<<10 + 1: false, 200 << 10: false} {
+		s := &scribe{status: 200, body: `{"access_token":"at-2"}`, header: http.Header{"Set-Cookie": {"refresh_token=" + strings.Repeat("r", size)}}}
+		pair, err := s.client(dialect.Cookie()).Login(t.Context(), "alice", "wonderland")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept := len(pair.RefreshToken) == size; kept != want {
+			t.Errorf("a cookie of %d bytes: %d are kept", size, len(pair.RefreshToken))
+		}
 	}
 }

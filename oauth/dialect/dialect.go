@@ -1,15 +1,17 @@
 // Package dialect talks to home-grown backends that hand out JWTs over JSON and do not
 // speak OAuth: a [Dialect] describes one, and [NewClient] makes a client of it, which
 // a refresh.Manager takes in the place of an oauth.Client.
+//
+// A dialect can also be written down in JSON or YAML. [Parse] reads it, and docs/dialects.md
+// describes the form; a Dialect implements the interfaces by which encoding/json and the
+// YAML packages write it. The members have the names of the Go fields in snake_case, as
+// OAuth's own documents do.
 package dialect
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/evertoken/evertoken/oauth"
-	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
 // A Dialect says how a home-grown JSON backend logs a person in, renews tokens
@@ -23,20 +25,40 @@ type Dialect struct {
 	// Name is how errors call a mistake in the dialect.
 	Name string
 	// Login, Refresh and Logout are the three requests. Refresh is required and
-	// must carry RefreshToken; without a Path the others are not offered.
+	// must carry RefreshToken, or AccessToken alone where the backend renews by that: then
+	// the access token is the pair's RefreshToken, too. Without a Path the others are not
+	// offered.
 	Login, Refresh, Logout Request
+	// Revocations are further requests of a logout, for backends that end each token, or each
+	// session by its identifier, by a request of its own. They are sent in this order, and
+	// Logout after them. Those that carry AccessToken belong first: that one dies soon, and
+	// without it the refresh token is still there to renew it.
+	Revocations []Request
 	// Answer names what comes back.
 	Answer Answer
+	// Presentation is how the backend's APIs want the access token, for refresh.Manager.
+	// Zero means "Authorization: Bearer". With a SignatureCookie, a field that carries the
+	// access token in the Cookie of that name travels in both, too.
+	Presentation oauth.Presentation
 }
 
-// A Request is one POST of a dialect.
+// A Request is one request of a dialect.
 type Request struct {
-	// Path is appended to Config.BaseURL. It begins with a slash.
+	// Method is POST, GET, PUT, PATCH or DELETE. Empty means POST. A GET has no body, and a
+	// DELETE one only if a field goes there.
+	Method string
+	// Path is appended to Config.BaseURL. It begins with a slash. What stands in braces is a
+	// value, as in /sessions/{answer.session_id}: DeviceID, or one of Member or Claim. Names,
+	// passwords and tokens cannot be there, since addresses end up in logs (RFC 6750 section
+	// 5.3). A request whose path lacks a value fails with oauth.ErrMisconfigured.
 	Path string
 	// Encoding is the form of the body. Empty means EncodeJSON.
 	Encoding Encoding
 	// Fields say what is sent, and where it travels. A value that is missing is
-	// left out. Without a field in the body the request has none.
+	// left out. Without a field in the body that is an empty object with EncodeJSON, since
+	// some frameworks refuse a request without a body or its media type, and none
+	// otherwise. The request for tokens of Login and Refresh is sent as it is; one that ends
+	// them is left out if all of its values are missing.
 	Fields []Field
 	// Errors is the closed list of refusals that decide something. The first that
 	// fits counts; a refusal that fits none is oauth.ErrTransient and ends no session
@@ -44,40 +66,41 @@ type Request struct {
 	Errors []Error
 }
 
-// A Encoding is the form of a request's body.
+// An Encoding is the form of a request's body.
 type Encoding string
 
 const (
-	// EncodeJSON sends an object with a string for each field.
+	// EncodeJSON sends an object with a string for each field, unless that is JSON itself. A dot in a field's name leads
+	// into an object: user.email is {"user":{"email":…}}.
 	EncodeJSON Encoding = "json"
 	// EncodeForm sends application/x-www-form-urlencoded.
 	EncodeForm Encoding = "form"
 	// EncodeJSONString sends the only field in the body as a bare JSON string. It
 	// needs no name.
-	EncodeJSONString Encoding = "json string"
+	EncodeJSONString Encoding = "json_string"
 )
 
 // A Field is one value of a request, and where it travels.
 type Field struct {
+	// Value is what is sent, unless Fixed or Template is set.
 	Value Value
 	Place Place
 	// Name is the field's name in the body, or the name of the header or cookie.
 	// With InAuthorization it is the scheme; empty means Bearer.
 	Name string
+	// Fixed is a text that is sent in place of a value, such as the name of a tenant. It
+	// is not a secret.
+	Fixed string
+	// Template is a text with values in braces that is sent in place of one, such as
+	// Token token="{access_token}" in the header Authorization. Two braces stand for one. If
+	// one of its values is missing, the field is left out. Where it has quotes, as headers
+	// do, a value with a quote or a backslash is refused (oauth.ErrMisconfigured).
+	Template string
+	// JSON says that the content is JSON and no text: a number, true, an object. It is for
+	// fields in the body with EncodeJSON, such as {Fixed: "true", JSON: true}. Content that is
+	// no JSON is refused (oauth.ErrMisconfigured).
+	JSON bool
 }
-
-// A Value is something that a request can carry.
-type Value string
-
-const (
-	Username     Value = "username"
-	Password     Value = "password"
-	RefreshToken Value = "refresh token"
-	// AccessToken is the pair's access token, dead or alive.
-	AccessToken Value = "access token"
-	// DeviceID is Config.DeviceID.
-	DeviceID Value = "device identifier"
-)
 
 // A Place is where in a request a value travels. It is never the URL,
 // which ends up in logs (RFC 6750 section 5.3).
@@ -91,28 +114,42 @@ const (
 )
 
 // Answer says under which names an answer holds what. An empty name means
-// the one of RFC 6749 section 5.1.
+// the one of RFC 6749 section 5.1. A name is found in any spelling: access_token is
+// also AccessToken and access-token, where there is none that is spelled alike.
+//
+// Where an answer can hold a member under several names, they are written with spaces
+// between them, "jwt token", and the first counts that holds something. A dot in a name leads
+// into an object: data.access_token. It is followed from where TokenPath leads, or else
+// from the top.
 type Answer struct {
 	AccessToken, RefreshToken, TokenType, ExpiresIn, Scope, IDToken string
 	// RefreshExpiresIn is the refresh token's life in seconds. Empty means
 	// refresh_token_expires_in.
 	RefreshExpiresIn string
-	// TokenPath is where in the answer the tokens are, like oauth.Config.TokenPath. The
-	// names above are those there.
+	// ExpiresAt and RefreshExpiresAt are the ends of the tokens as times, where a backend
+	// tells these: in RFC 3339 and other ways of writing a time, or since 1970 in seconds,
+	// milliseconds or smaller units. Many names are known without being told here, such as
+	// expire, expires_at and accessTokenExpiration.
+	ExpiresAt, RefreshExpiresAt string
+	// TokenPath is where in the answer the tokens are, like oauth.Config.TokenPath, but found
+	// in any spelling. The names above are those there.
 	TokenPath string
 	// RefreshCookie is the cookie that brings the refresh token, if one does. Its
 	// value becomes the pair's RefreshToken, its end RefreshExpiresAt.
 	RefreshCookie string
-	// ErrorCode is the path to the error code, a string: {"error", "reason"} finds
-	// TOKEN_EXPIRED in {"error":{"reason":"TOKEN_EXPIRED"}}. Nil means that the
-	// backend has no codes.
-	ErrorCode []string
+	// ErrorCodes are the paths to where an error code can be, a string: error.reason finds
+	// TOKEN_EXPIRED in {"error":{"reason":"TOKEN_EXPIRED"}}, and errors.code finds the first of
+	// {"errors":[{"code":…},…]}. The first path counts that leads
+	// to a string, or to a number that an Error has for its Code. Nil means that the backend
+	// has no codes.
+	ErrorCodes []string
 }
 
-// A Error says what an answer without tokens means.
+// An Error says what an answer without tokens means.
 type Error struct {
-	// Status is the HTTP status. Zero means any answer that has the Code. Without a
-	// Code it must be a refusal: 4xx other than 408, 425 and 429.
+	// Status is the HTTP status. Zero means any answer that has the Code, but a word about the
+	// session is not taken for one under 408, 425 and 429. Without a Code it must be a
+	// refusal: 4xx other than these.
 	Status int
 	// Code is compared without regard to case and separators. Empty means that the
 	// backend gives none. Such a refusal to refresh could as well come from a proxy,
@@ -121,18 +158,25 @@ type Error struct {
 	// refresh.Manager tells the program that a login probably helps when it goes on
 	// for long after the access token has died.
 	Code string
+	// Under a 5xx a word for a dead session can as well be the backend's trouble, whether Status
+	// is given or not: a switch that lacks a case answers so to both. It matches its reason
+	// beside oauth.ErrTransient; a refresh.Manager tries on as in any trouble, and tells the
+	// program that a login probably helps when it goes on for long while others are served.
+	//
 	// Means is oauth.ErrTokenExpired, oauth.ErrTokenReused, oauth.ErrTokenInvalid or oauth.ErrUserNotFound,
 	// which are oauth.ErrLoginRequired too; oauth.ErrRefreshTokenRequired, which is
-	// oauth.ErrMisconfigured too, since a token was sent; or one of oauth.ErrLoginRequired,
-	// oauth.ErrTransient and oauth.ErrMisconfigured by itself.
+	// oauth.ErrMisconfigured too, since a token was sent; oauth.ErrClientRefused, which is
+	// oauth.ErrMisconfigured too and is told once for all sessions (oauth.VerdictClient): the
+	// backend refuses the program, such as its key or its version; or one of
+	// oauth.ErrLoginRequired, oauth.ErrTransient and oauth.ErrMisconfigured by itself.
 	Means error
 }
 
 // InCookie returns the dialect with the refresh token in a cookie of this name,
 // both ways, instead of where it was. d is not modified.
 func (d Dialect) InCookie(name string) Dialect {
-	for _, r := range []*Request{&d.Refresh, &d.Logout} {
-		r.Fields = slices.Clone(r.Fields)
+	d = d.clone()
+	for _, r := range d.requests() {
 		for i := range r.Fields {
 			if f := &r.Fields[i]; f.Value == RefreshToken {
 				f.Place, f.Name = InCookie, name
@@ -143,105 +187,43 @@ func (d Dialect) InCookie(name string) Dialect {
 	return d
 }
 
+// FurtherNames lists the names of the values that the login has a field of [Further] for.
+func (d Dialect) FurtherNames() []string {
+	var names []string
+	for _, v := range d.Login.values() {
+		if name, is := v.further(); is && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// byAccessToken reports whether the backend renews by the access token alone.
+func (d Dialect) byAccessToken() bool { return !d.Refresh.Carries(RefreshToken) }
+
+// requests returns all requests of d.
+func (d *Dialect) requests() []*Request {
+	all := []*Request{&d.Login, &d.Refresh, &d.Logout}
+	for i := range d.Revocations {
+		all = append(all, &d.Revocations[i])
+	}
+	return all
+}
+
+// ends returns the requests of a logout.
+func (d Dialect) ends() []Request {
+	if d.Logout.Path == "" {
+		return d.Revocations
+	}
+	return append(slices.Clip(d.Revocations), d.Logout)
+}
+
 // clone returns a copy that shares no slice with d.
 func (d Dialect) clone() Dialect {
-	for _, r := range []*Request{&d.Login, &d.Refresh, &d.Logout} {
+	d.Revocations = slices.Clone(d.Revocations)
+	for _, r := range d.requests() {
 		r.Fields, r.Errors = slices.Clone(r.Fields), slices.Clone(r.Errors)
 	}
-	d.Answer.ErrorCode = slices.Clone(d.Answer.ErrorCode)
+	d.Answer.ErrorCodes = slices.Clone(d.Answer.ErrorCodes)
 	return d
-}
-
-// check returns what makes d unusable, or nil.
-func (d Dialect) check() error {
-	if d.Refresh.Path == "" || !slices.ContainsFunc(d.Refresh.Fields, func(f Field) bool { return f.Value == RefreshToken }) {
-		return fmt.Errorf("dialect %s: Refresh needs a Path and a field for DialectRefreshToken", d.Name)
-	}
-	hasCodes := len(d.Answer.ErrorCode) > 0
-	err := errors.Join(d.Login.check("Login", hasCodes), d.Refresh.check("Refresh", hasCodes), d.Logout.check("Logout", hasCodes))
-	if err != nil {
-		return fmt.Errorf("dialect %s: %w", d.Name, err)
-	}
-	return nil
-}
-
-// check returns what makes r, the request of this name, unusable, or nil.
-func (r Request) check(name string, hasCodes bool) error {
-	if r.Path != "" && r.Path[0] != '/' {
-		return fmt.Errorf("%s.Path must begin with a slash", name)
-	}
-	inBody := 0
-	for _, f := range r.Fields {
-		if f.Place == InBody {
-			inBody++
-		}
-		if err := f.check(r.Encoding); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	switch r.Encoding {
-	case "", EncodeJSON, EncodeForm:
-	case EncodeJSONString:
-		if inBody > 1 {
-			return fmt.Errorf("%s: EncodeJSONString has room for one field in the body", name)
-		}
-	default:
-		return fmt.Errorf("%s.Encoding %q is not known", name, r.Encoding)
-	}
-	for _, e := range r.Errors {
-		if err := e.check(name == "Refresh", hasCodes); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func (f Field) check(encoding Encoding) error {
-	switch f.Value {
-	case Username, Password, RefreshToken, AccessToken, DeviceID:
-	default:
-		return fmt.Errorf("the value %q of a field is not known", f.Value)
-	}
-	nameless := f.Place == InAuthorization || f.Place == InBody && encoding == EncodeJSONString
-	switch f.Place {
-	case InBody, InHeader, InAuthorization, InCookie:
-		if f.Name == "" && !nameless {
-			return fmt.Errorf("the field for the %s needs a Name", f.Value)
-		}
-		if f.Place != InBody && !wire.IsHeaderWord(f.Name) && f.Name != "" {
-			return fmt.Errorf("the Name of the field for the %s cannot stand in a header", f.Value)
-		}
-		return nil
-	}
-	return fmt.Errorf("the place %q of a field is not known", f.Place)
-}
-
-func (e Error) check(refresh, hasCodes bool) error {
-	switch {
-	case e.kind() == nil:
-		return fmt.Errorf("an error cannot mean %v", e.Means)
-	case e.Code == "" && e.Status == 0:
-		return errors.New("an error needs a Status or a Code")
-	case e.Code == "" && !wire.IsRefusal(e.Status):
-		return fmt.Errorf("HTTP %d without a Code is not a refusal", e.Status)
-	case e.Code != "" && !hasCodes:
-		return errors.New("an error has a Code, but Answer.ErrorCode is not set")
-	case e.Code == "" && refresh && e.Means != oauth.ErrTokenInvalid:
-		return errors.New("an error without a Code can only mean ErrTokenInvalid when refreshing")
-	}
-	return nil
-}
-
-// kind returns the one of the three kinds that the error is of, or nil if Means
-// is something else.
-func (e Error) kind() error {
-	switch e.Means {
-	case oauth.ErrTokenExpired, oauth.ErrTokenReused, oauth.ErrTokenInvalid, oauth.ErrUserNotFound:
-		return oauth.ErrLoginRequired
-	case oauth.ErrRefreshTokenRequired:
-		return oauth.ErrMisconfigured
-	case oauth.ErrLoginRequired, oauth.ErrTransient, oauth.ErrMisconfigured:
-		return e.Means
-	}
-	return nil
 }

@@ -39,7 +39,7 @@ func ExampleDialect() {
 	d.Refresh.Path = "/session/renew"
 	d.Refresh.Encoding = dialect.EncodeForm
 	d.Answer.AccessToken = "jwt"
-	d.Answer.ErrorCode = []string{"error_code"}
+	d.Answer.ErrorCodes = []string{"error_code"}
 	d.Refresh.Errors = []dialect.Error{
 		{Status: 401, Code: "E_REPLAY", Means: oauth.ErrTokenReused},
 		{Status: 401, Code: "E_GONE", Means: oauth.ErrTokenExpired},

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/lenient"
 	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/internal/lifetime"
@@ -17,10 +19,13 @@ import (
 // judge is judge for an answer in a dialect; errs is the table of the
 // request. Exactly one of pair and error is non-nil.
 func judge(n Answer, errs []Error, a *wire.Answer) (*oauth.TokenPair, *oauth.Error) {
-	a.Settings.TokenPath = n.TokenPath
+	a.Settings.TokenPath = n.tokenPath(a.Object())
 	fields := a.Fields()
 	if wire.IsSuccess(a.Status) {
 		if pair := n.pair(a, fields); pair != nil {
+			return pair, nil
+		}
+		if pair := bare(a); pair != nil {
 			return pair, nil
 		}
 	}
@@ -29,11 +34,25 @@ func judge(n Answer, errs []Error, a *wire.Answer) (*oauth.TokenPair, *oauth.Err
 	return nil, fail
 }
 
+// tokenPath returns TokenPath in the spelling that an answer has.
+func (n Answer) tokenPath(o lenient.Object) string {
+	if n.TokenPath == "" {
+		return ""
+	}
+	names := strings.Split(n.TokenPath, ".")
+	for i, name := range names {
+		if name = spelled(o.Members, name); !strings.Contains(name, ".") {
+			names[i] = name
+		}
+		o = o.Child(names[i])
+	}
+	return strings.Join(names, ".")
+}
+
 // failure judges like a standard answer whose code means what the table says. Words
 // of other dialects, invalid_grant among them, decide nothing.
 func (n Answer) failure(a *wire.Answer, errs []Error, fields member.Fields) *oauth.Error {
-	code := n.code(fields)
-	known := slices.ContainsFunc(errs, func(e Error) bool { return e.Code != "" && e.names(code) })
+	code, known := n.code(fields, errs)
 	if !known && !wire.PlausibleCode(code) {
 		code = ""
 	}
@@ -41,31 +60,32 @@ func (n Answer) failure(a *wire.Answer, errs []Error, fields member.Fields) *oau
 	var cause error
 	for _, e := range errs {
 		if e.fits(a.Status, code, known, a.Page()) {
-			m, cause = e.meaning(a.Op)
+			m, cause = e.meaning(a.Op, a.Status)
 			break
 		}
 	}
 	fail := (*oauth.Error)(a.FailureBy(fields, code, m))
+	if known && m.Kind == nil && cause != nil && !fail.Page {
+		fail.Code = code // under a 5xx
+	}
 	if (fail.Err == nil || fail.Err == wire.ErrNotUsable) && cause != nil && (m.Kind == nil || fail.Kind == m.Kind) {
 		fail.Err = cause
 	}
 	return fail
 }
 
-// code follows the path to the error code, or returns "".
-func (n Answer) code(fields member.Fields) string {
-	if len(n.ErrorCode) == 0 {
-		return ""
-	}
-	path, last := n.ErrorCode[:len(n.ErrorCode)-1], n.ErrorCode[len(n.ErrorCode)-1]
-	for _, name := range path {
-		var object map[string]json.RawMessage
-		if json.Unmarshal(fields[name], &object) != nil {
-			return ""
+// code returns the error code that the first path leads to, or "", and whether it is in the
+// table. A number that is not there is a status of the answer's own.
+func (n Answer) code(fields member.Fields, errs []Error) (code string, known bool) {
+	for _, path := range n.ErrorCodes {
+		object, last := at(fields, path)
+		code := object.Name(last)
+		known := slices.ContainsFunc(errs, func(e Error) bool { return e.Code != "" && e.names(code) })
+		if known || object.Text(last) != "" {
+			return code, known
 		}
-		fields = object
 	}
-	return fields.Text(last)
+	return "", false
 }
 
 // names reports whether code is e's, in whatever spelling.
@@ -85,20 +105,27 @@ func (e Error) fits(status int, code string, known, page bool) bool {
 	return e.names(code)
 }
 
-// meaning returns what e says, and the finer reason, which goes into the error. A
-// status alone ends no session: there the reason is all.
-func (e Error) meaning(op string) (m wire.Meaning, cause error) {
+// meaning returns what e says of an answer with a status, and the finer reason, which goes
+// into the error. A status alone ends no session, nor does a word under a status of the
+// backend's own trouble, whether e names that status or none: there the reason is all.
+func (e Error) meaning(op string, status int) (m wire.Meaning, cause error) {
 	kind := e.kind()
 	if e.Means != kind {
 		cause = e.Means
 	}
 	switch {
+	case status >= 500 && op == wire.OpRefresh && kind == oauth.ErrLoginRequired:
+		return wire.Meaning{}, cmp.Or(cause, oauth.ErrTokenInvalid)
+	case e.Status == 0 && kind == oauth.ErrLoginRequired && !wire.IsSuccess(status) && !wire.IsRefusal(status) && op == wire.OpRefresh:
+		return wire.Meaning{}, nil // 408, 425 and 429 speak of the moment
 	case e.Code == "" && op == wire.OpRefresh:
 		return wire.Meaning{}, cause
 	case kind == oauth.ErrLoginRequired:
 		return wire.Meaning{Kind: kind, Verdict: wire.VerdictEnded, Listed: true}, cause
 	case kind == oauth.ErrTransient:
-		return wire.Meaning{Kind: kind, Verdict: wire.VerdictTrouble}, cause
+		return wire.Meaning{Kind: kind, Verdict: wire.VerdictTrouble}, wire.ErrTrouble
+	case e.Means == oauth.ErrClientRefused:
+		return wire.Meaning{Kind: kind, Verdict: wire.VerdictClient}, cause
 	}
 	return wire.Meaning{Kind: kind, Verdict: wire.VerdictUnclear}, cause
 }
@@ -106,7 +133,12 @@ func (e Error) meaning(op string) (m wire.Meaning, cause error) {
 // pair reads a successful answer, or returns nil if it has no usable token.
 func (n Answer) pair(a *wire.Answer, fields member.Fields) *oauth.TokenPair {
 	members, closed := a.TokenFields(fields)
-	p := oauth.ReadPair(a, n.standard(members))
+	top := a.Object()
+	here := top
+	if n.TokenPath != "" {
+		here = lenient.Object{Members: members, Closed: closed}
+	}
+	p := oauth.ReadPair(a, n.standard(here, top, a.ServerTime().Round(0)))
 	if p == nil {
 		return nil
 	}
@@ -119,12 +151,17 @@ func (n Answer) pair(a *wire.Answer, fields member.Fields) *oauth.TokenPair {
 	return p
 }
 
+// maxCookie is how long a refresh token in a cookie may be. Node.js, the most generous of the
+// usual servers, reads 16 KiB of headers: it could not read such a cookie when it comes back,
+// and each save of the session would write it.
+const maxCookie = 16 << 10
+
 // readCookies gives p the refresh token that a cookie brings, if one does.
 func (n Answer) readCookies(a *wire.Answer, p *oauth.TokenPair) {
 	for _, c := range (&http.Response{Header: a.Header}).Cookies() {
 		life, known := cookieLifetime(a, c)
-		if c.Name != n.RefreshCookie || c.Value == "" || known && life <= 0 {
-			continue // another one, or one that deletes the cookie
+		if c.Name != n.RefreshCookie || c.Value == "" || len(c.Value) > maxCookie || known && life <= 0 {
+			continue // another one, one that cannot be sent back, or one that deletes the cookie
 		}
 		p.RefreshToken = verbatim(c)
 		if known {
@@ -133,41 +170,171 @@ func (n Answer) readCookies(a *wire.Answer, p *oauth.TokenPair) {
 	}
 }
 
-// standard returns the fields under the names of RFC 6749. What has another name
-// in this dialect is not also looked for under the standard one.
-func (n Answer) standard(fields member.Fields) map[string]json.RawMessage {
-	renamed := map[string]string{
+// renamed are the names of members in a dialect by those that oauth.ReadPair knows.
+func (n Answer) renamed() map[string]string {
+	return map[string]string{
 		"access_token": n.AccessToken, "refresh_token": n.RefreshToken, "token_type": n.TokenType,
 		"expires_in": n.ExpiresIn, "scope": n.Scope, "id_token": n.IDToken,
 		"refresh_token_expires_in": n.RefreshExpiresIn,
+		"expires_at":               n.ExpiresAt, "refresh_token_expires_at": n.RefreshExpiresAt,
 	}
-	out := maps.Clone(fields)
-	for standard, name := range renamed {
-		if name != "" {
-			delete(out, standard)
-			delete(out, spelled(fields, name))
+}
+
+// standard returns the fields under the names of RFC 6749. What has another name
+// in this dialect is not also looked for under the standard one. here is where the tokens
+// are, and top is all of the answer.
+func (n Answer) standard(here, top lenient.Object, now time.Time) map[string]json.RawMessage {
+	out, found := maps.Clone(here.Members), make(map[string]json.RawMessage)
+	for standard, names := range n.renamed() {
+		if names == "" && strings.HasSuffix(standard, "_at") {
+			continue // which ReadPair finds under many names
+		}
+		delete(out, standard)
+		taken := false
+		for name := range strings.FieldsSeq(cmp.Or(names, standard)) {
+			raw := follow(here, name)
+			if raw == nil && strings.Contains(name, ".") {
+				raw = follow(top, name)
+			}
+			out = without(out, name)
+			if !taken && holds(raw) {
+				taken, found[unitKept(standard, name, raw, now)] = true, raw
+			}
 		}
 	}
-	for standard, name := range renamed {
-		if raw, found := fields[spelled(fields, name)]; found && name != "" {
-			out[standard] = raw
-		}
-	}
+	maps.Copy(out, found)
 	return out
 }
 
-// spelled returns the name as fields have it: exactly, or else the first in byte
-// order that differs by case only.
-func spelled(fields member.Fields, name string) string {
-	if _, exact := fields[name]; exact {
-		return name
+// holds reports whether a member is there and holds something.
+func holds(raw json.RawMessage) bool {
+	return len(raw) > 0 && string(raw) != "null" && string(raw) != `""`
+}
+
+// unitKept returns the standard name for a member that this dialect calls name, or name
+// where that tells a unit of its own, as expires_in_minutes does, which the standard one
+// would hide.
+func unitKept(standard, name string, raw json.RawMessage, now time.Time) string {
+	own := name[strings.LastIndexByte(name, '.')+1:]
+	told := func(name string) (time.Duration, bool) {
+		if standard == "expires_in" {
+			return lifetime.OfAccess(member.Fields{name: raw}, "", 0, now)
+		}
+		return lifetime.OfRefresh(member.Fields{name: raw}, "", now)
 	}
-	for _, other := range slices.Sorted(maps.Keys(fields)) {
-		if strings.EqualFold(other, name) {
-			return other
+	if standard == "expires_in" || standard == "refresh_token_expires_in" {
+		byOwn, known := told(own)
+		if byStandard, _ := told(standard); known && byOwn != byStandard {
+			return own
+		}
+		word := wire.CodeWord(own)
+		if unit := lifetime.UnitWords[word[strings.LastIndexByte(word, '_')+1:]]; unit != "" && !known {
+			return standard + "_" + unit // as of session_minutes
 		}
 	}
-	return name
+	return standard
+}
+
+// at returns the object in which the last name of a path is, and how that is spelled there.
+// Of a list of objects on the way the first counts.
+func at(fields member.Fields, path string) (member.Fields, string) {
+	if name := spelled(fields, path); fields[name] != nil {
+		return fields, name
+	}
+	names := strings.Split(path, ".")
+	for _, name := range names[:len(names)-1] {
+		fields = objectIn(fields[spelled(fields, name)])
+	}
+	return fields, spelled(fields, names[len(names)-1])
+}
+
+// objectIn returns an object, or the first of a list of them.
+func objectIn(raw json.RawMessage) member.Fields {
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) == nil && len(list) > 0 {
+		raw = list[0]
+	}
+	return member.Object(raw)
+}
+
+// follow is at for an answer that can be cut: it returns what the path leads to, or nil.
+func follow(o lenient.Object, path string) json.RawMessage {
+	if raw := o.Members[spelled(o.Members, path)]; raw != nil {
+		return raw
+	}
+	names := strings.Split(path, ".")
+	for _, name := range names[:len(names)-1] {
+		o = o.Child(spelled(o.Members, name))
+	}
+	return o.Members[spelled(o.Members, names[len(names)-1])]
+}
+
+// without returns fields without the member that a path leads to, in any spelling: what is
+// left of an answer is kept with the pair, where its tokens would be kept a second time.
+// fields are used up.
+func without(fields member.Fields, path string) member.Fields {
+	if name := spelled(fields, path); fields[name] != nil {
+		delete(fields, name)
+		maps.DeleteFunc(fields, func(other string, _ json.RawMessage) bool { return sameName(other, path) })
+		return fields
+	}
+	first, rest, nested := strings.Cut(path, ".")
+	first = spelled(fields, first)
+	inner := member.Object(fields[first])
+	if !nested {
+		return fields
+	}
+	if inner == nil { // a text with JSON in it, or an object that is cut
+		if follow(lenient.Object{Members: fields}, path) != nil {
+			delete(fields, first)
+		}
+		return fields
+	}
+	raw, err := json.Marshal(without(inner, rest))
+	if err != nil {
+		delete(fields, first)
+		return fields
+	}
+	fields[first] = raw
+	return fields
+}
+
+// spelled returns the name as fields have it: exactly, or else in another case, or else
+// with other separators, and of several the first in byte order. Where an answer has a name
+// in several spellings, as encoders write that leave no field out, one that holds something
+// comes before those that do not.
+func spelled(fields member.Fields, name string) string {
+	if holds(fields[name]) {
+		return name
+	}
+	letters := member.Letters(name)
+	best, rank := name, 0
+	for _, other := range slices.Sorted(maps.Keys(fields)) {
+		likeness := 0
+		switch {
+		case other == name:
+			likeness = 3
+		case strings.EqualFold(other, name):
+			likeness = 2
+		case letters != "" && member.Letters(other) == letters:
+			likeness = 1
+		default:
+			continue
+		}
+		if holds(fields[other]) {
+			likeness += 3
+		}
+		if likeness > rank {
+			best, rank = other, likeness
+		}
+	}
+	return best
+}
+
+// sameName reports whether two names differ in case and separators alone.
+func sameName(a, b string) bool {
+	plain := strings.NewReplacer("_", "", "-", "", ".", "", " ", "").Replace
+	return strings.EqualFold(plain(a), plain(b))
 }
 
 // verbatim returns a cookie's value as it came: a user agent takes quotes for a

@@ -41,7 +41,8 @@ var dialectOutcomes = []struct {
 	code   string
 }{
 	{"kratos", 200, `{"access_token":"a","refresh_token":"r","expires_in":900}`, nil, nil, ""},
-	{"kratos", 200, `{"accessToken":"a"}`, oauth.ErrMisconfigured, nil, ""}, // spent: not to be sent again
+	{"kratos", 200, `{"accessToken":"a","refreshToken":"r","expiresIn":"900"}`, nil, nil, ""},
+	{"kratos", 200, `{"token":"a"}`, oauth.ErrMisconfigured, nil, ""}, // spent: not to be sent again
 	{"kratos", 400, kratosSays("REFRESH_TOKEN_REQUIRED"), oauth.ErrMisconfigured, oauth.ErrRefreshTokenRequired, "REFRESH_TOKEN_REQUIRED"},
 	{"kratos", 401, kratosSays("TOKEN_INVALID"), oauth.ErrLoginRequired, oauth.ErrTokenInvalid, "TOKEN_INVALID"},
 	{"kratos", 401, kratosSays("TOKEN_EXPIRED"), oauth.ErrLoginRequired, oauth.ErrTokenExpired, "TOKEN_EXPIRED"},
@@ -52,11 +53,17 @@ var dialectOutcomes = []struct {
 	{"kratos", 401, kratosSays("USER_NOT_FOUND"), oauth.ErrTransient, nil, "USER_NOT_FOUND"},
 	{"kratos", 429, kratosSays("TOKEN_EXPIRED"), oauth.ErrTransient, nil, ""},
 	{"kratos", 500, kratosSays("TOKEN_EXPIRED"), oauth.ErrTransient, nil, ""},
+	{"kratos", 500, kratosSays("REFRESH_ERROR"), oauth.ErrTransient, oauth.ErrTokenInvalid, "REFRESH_ERROR"},
+	{"kratos", 500, `{"code":500,"reason":"REFRESH_ERROR","message":"x"}`, oauth.ErrTransient, oauth.ErrTokenInvalid, "REFRESH_ERROR"},
+	{"kratos", 503, kratosSays("REFRESH_ERROR"), oauth.ErrTransient, nil, ""},
+	{"kratos", 401, kratosSays("REFRESH_ERROR"), oauth.ErrTransient, nil, "REFRESH_ERROR"},
+	{"sanic-jwt", 500, sanicSays("InvalidRetrieveUserObject"), oauth.ErrTransient, oauth.ErrUserNotFound, "InvalidRetrieveUserObject"},
+	{"sanic-jwt", 500, `{"description":"x","status":500,"message":"y"}`, oauth.ErrTransient, nil, ""},
 	{"kratos", 401, kratosSays("CLOCK_SKEW"), oauth.ErrTransient, nil, "CLOCK_SKEW"},
 	{"kratos", 401, kratosSays("token_expired"), oauth.ErrLoginRequired, oauth.ErrTokenExpired, "token_expired"},
 	{"kratos", 401, kratosSays(planted), oauth.ErrTransient, nil, ""},
 	{"kratos", 401, `{"error":"TOKEN_EXPIRED"}`, oauth.ErrTransient, nil, ""},
-	{"kratos", 401, `{"reason":"TOKEN_EXPIRED"}`, oauth.ErrTransient, nil, ""},
+	{"kratos", 401, `{"code":401,"reason":"TOKEN_EXPIRED","message":"` + planted + `","metadata":{}}`, oauth.ErrLoginRequired, oauth.ErrTokenExpired, "TOKEN_EXPIRED"},
 	{"kratos", 401, `{"error":{"code":"TOKEN_EXPIRED"}}`, oauth.ErrTransient, nil, ""},
 	{"kratos", 401, `{"error":{"reason":["TOKEN_EXPIRED"]}}`, oauth.ErrTransient, nil, ""},
 	{"kratos", 401, ``, oauth.ErrTransient, nil, ""},
@@ -77,7 +84,8 @@ var dialectOutcomes = []struct {
 
 	{"aspnet", 200, `{"accessToken":"a","refreshToken":"r"}`, nil, nil, ""},
 	{"aspnet", 200, `{"accessToken":"a"}`, nil, nil, ""},
-	{"aspnet", 200, `{"access_token":"a"}`, oauth.ErrMisconfigured, nil, ""},
+	{"aspnet", 200, `{"access_token":"a"}`, nil, nil, ""},
+	{"aspnet", 200, `{"jwt":"a"}`, oauth.ErrMisconfigured, nil, ""},
 	{"aspnet", 200, `"` + planted + `"`, oauth.ErrTransient, nil, ""},
 	{"aspnet", 401, ``, oauth.ErrTransient, oauth.ErrTokenInvalid, ""},
 	{"aspnet", 401, planted, oauth.ErrTransient, oauth.ErrTokenInvalid, ""},
@@ -138,9 +146,10 @@ func TestEveryAnswerInADialectHasItsMeaning(t *testing.T) {
 }
 
 func TestATableIsAboutWords(t *testing.T) {
-	n := Answer{ErrorCode: []string{"code"}}
+	n := Answer{ErrorCodes: []string{"code"}}
 	errs := []Error{
 		{Code: "GONE", Means: oauth.ErrTokenExpired},
+		{Code: "KICKED", Means: oauth.ErrLoginRequired},
 		{Status: 403, Code: "ODD", Means: oauth.ErrTransient},
 		{Status: 401, Means: oauth.ErrTokenInvalid},
 	}
@@ -151,8 +160,11 @@ func TestATableIsAboutWords(t *testing.T) {
 	}{
 		{400, "GONE", oauth.ErrLoginRequired, oauth.ErrTokenExpired}, // any refusal
 		{401, "GONE", oauth.ErrLoginRequired, oauth.ErrTokenExpired},
-		{200, "GONE", oauth.ErrLoginRequired, oauth.ErrTokenExpired}, // some say it under a success,
-		{503, "GONE", oauth.ErrLoginRequired, oauth.ErrTokenExpired}, // and some under trouble
+		{200, "GONE", oauth.ErrLoginRequired, oauth.ErrTokenExpired}, // some say it under a success
+		{500, "GONE", oauth.ErrTransient, oauth.ErrTokenExpired},     // what could be trouble is suspected at most,
+		{503, "GONE", oauth.ErrTransient, oauth.ErrTokenExpired},
+		{500, "KICKED", oauth.ErrTransient, oauth.ErrTokenInvalid}, // for whatever reason
+		{429, "GONE", oauth.ErrTransient, nil},                     // and throttling says nothing of the session
 		{400, "gone", oauth.ErrLoginRequired, oauth.ErrTokenExpired},
 		{503, "", oauth.ErrTransient, nil},
 		{401, "ODD", oauth.ErrTransient, nil}, // a word that means something else is not "no word"
@@ -161,6 +173,25 @@ func TestATableIsAboutWords(t *testing.T) {
 		_, fail := judge(n, errs, answered(opRefresh, tt.status, `{"code":"`+tt.code+`"}`))
 		if fail.Kind != tt.want || fail.Err != tt.reason {
 			t.Errorf("HTTP %d %q is %v; want %v, %v", tt.status, tt.code, fail, tt.want, tt.reason)
+		}
+	}
+}
+
+// A word that the table has for trouble, for the client or for a dead session is that,
+// under whatever refusal it comes.
+func TestAListedWordHasTheVerdictOfItsMeaning(t *testing.T) {
+	for _, status := range []int{200, 400, 401, 403, 409, 422} {
+		for means, want := range map[error]oauth.Verdict{
+			oauth.ErrTransient: oauth.VerdictTrouble, oauth.ErrClientRefused: oauth.VerdictClient,
+			oauth.ErrTokenExpired: oauth.VerdictEnded, oauth.ErrLoginRequired: oauth.VerdictEnded,
+		} {
+			for _, listed := range []int{0, status} {
+				errs := []Error{{Status: listed, Code: "WORD", Means: means}}
+				_, fail := judge(Answer{ErrorCodes: []string{"code"}}, errs, answered(opRefresh, status, `{"code":"WORD"}`))
+				if got := fail.Verdict(); got != want || fail.Code != "WORD" {
+					t.Errorf("HTTP %d, listed for %d as %q: %v, verdict %v; want %v", status, listed, means, fail, got, want)
+				}
+			}
 		}
 	}
 }

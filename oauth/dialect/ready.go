@@ -9,10 +9,13 @@ import (
 // The ready-made dialects. Each call returns a value of its own, for the caller
 // to edit where a backend differs: paths, field names, error codes.
 
-// Kratos is that of backends in the style of the Go framework Kratos: JSON
-// both ways below /api/v1/auth, errors as {"error":{"code","reason","message"}},
-// refresh tokens that rotate and whose reuse ends all of the user's sessions.
-// Config.DeviceID travels as device_id.
+// Kratos is that of backends that are built with the Go framework Kratos: JSON
+// both ways below /api/v1/auth, names in camelCase (the framework's default) or as in
+// the protocol buffers, errors as {"code","reason","message"} (its default) or as
+// {"error":{"code","reason","message"}}, refresh tokens that rotate and whose reuse ends
+// all of the user's sessions. Config.DeviceID travels as device_id.
+//
+// A logout carries both tokens, and needs an access token that lives: see Client.Revoke.
 func Kratos() Dialect {
 	refusals := []Error{
 		{http.StatusBadRequest, "REFRESH_TOKEN_REQUIRED", oauth.ErrRefreshTokenRequired},
@@ -20,22 +23,23 @@ func Kratos() Dialect {
 		{http.StatusUnauthorized, "TOKEN_EXPIRED", oauth.ErrTokenExpired},
 		{http.StatusUnauthorized, "TOKEN_REUSED", oauth.ErrTokenReused},
 		{http.StatusNotFound, "USER_NOT_FOUND", oauth.ErrUserNotFound},
+		{http.StatusInternalServerError, "REFRESH_ERROR", oauth.ErrTokenInvalid}, // where the backend tells none of them
 	}
-	device := Field{DeviceID, InBody, "device_id"}
-	token := Field{RefreshToken, InBody, "refresh_token"}
+	device := Field{Value: DeviceID, Place: InBody, Name: "device_id"}
+	token := Field{Value: RefreshToken, Place: InBody, Name: "refresh_token"}
 	return Dialect{
 		Name: "kratos",
 		Login: Request{Path: "/api/v1/auth/login", Fields: append(nameAndPassword(), device),
 			Errors: append(wrongPassword(), refusals[4])},
 		Refresh: Request{Path: "/api/v1/auth/refresh", Fields: []Field{token, device}, Errors: refusals},
-		Logout:  Request{Path: "/api/v1/auth/logout", Fields: []Field{token}, Errors: refusals},
-		Answer:  Answer{ErrorCode: []string{"error", "reason"}},
+		Logout:  Request{Path: "/api/v1/auth/logout", Fields: []Field{token, {Value: AccessToken, Place: InAuthorization, Name: "Bearer"}}, Errors: refusals},
+		Answer:  Answer{ErrorCodes: []string{"error.reason", "reason"}},
 	}
 }
 
 // SanicJWT is that of sanic-jwt: a refresh shows the old access token,
 // dead or alive, beside the refresh token, which stays the same. Access tokens
-// are JWTs whose exp and iat tell their life. It has no logout. Where
+// are JWTs whose exp tells their life. It has no logout. Where
 // access_token_name, refresh_token_name, authorization_header_prefix, path_to_…
 // or url_prefix are set, edit the fields and paths.
 func SanicJWT() Dialect {
@@ -45,13 +49,16 @@ func SanicJWT() Dialect {
 		Refresh: Request{
 			Path: "/auth/refresh",
 			Fields: []Field{
-				{AccessToken, InAuthorization, "Bearer"},
-				{RefreshToken, InBody, "refresh_token"},
+				{Value: AccessToken, Place: InAuthorization, Name: "Bearer"},
+				{Value: RefreshToken, Place: InBody, Name: "refresh_token"},
 			},
 			// Its other exceptions are about the access token or the server's setup.
-			Errors: []Error{{http.StatusUnauthorized, "AuthenticationFailed", oauth.ErrTokenInvalid}},
+			Errors: []Error{
+				{http.StatusUnauthorized, "AuthenticationFailed", oauth.ErrTokenInvalid},
+				{http.StatusInternalServerError, "InvalidRetrieveUserObject", oauth.ErrUserNotFound},
+			},
 		},
-		Answer: Answer{ErrorCode: []string{"exception"}},
+		Answer: Answer{ErrorCodes: []string{"exception"}},
 	}
 }
 
@@ -69,7 +76,20 @@ func GinJWT() Dialect {
 		Login:   Request{Path: "/login", Fields: nameAndPassword(), Errors: wrongPassword()},
 		Refresh: Request{Path: "/refresh", Fields: refreshTokenInBody(), Errors: unauthorized()},
 		// No Errors: of a dead refresh token it says nothing.
-		Logout: Request{Path: "/logout", Fields: append(refreshTokenInBody(), Field{AccessToken, InAuthorization, "Bearer"})},
+		Logout: Request{Path: "/logout", Fields: append(refreshTokenInBody(), Field{Value: AccessToken, Place: InAuthorization, Name: "Bearer"})},
+	}
+}
+
+// GinJWT2 is that of github.com/appleboy/gin-jwt/v2, which has no refresh tokens: the
+// access token renews itself, dead or alive, as long as the server's MaxRefresh says. The
+// answer tells its end as a time. The paths are those of its README.
+func GinJWT2() Dialect {
+	token := []Field{{Value: AccessToken, Place: InAuthorization, Name: "Bearer"}}
+	return Dialect{
+		Name:    "gin-jwt 2",
+		Login:   Request{Path: "/login", Fields: nameAndPassword(), Errors: wrongPassword()},
+		Refresh: Request{Method: http.MethodGet, Path: "/auth/refresh_token", Fields: token, Errors: unauthorized()},
+		Answer:  Answer{AccessToken: "token"},
 	}
 }
 
@@ -100,11 +120,11 @@ func Cookie() Dialect {
 }
 
 func nameAndPassword() []Field {
-	return []Field{{Username, InBody, "username"}, {Password, InBody, "password"}}
+	return []Field{{Value: Username, Place: InBody, Name: "username"}, {Value: Password, Place: InBody, Name: "password"}}
 }
 
 func refreshTokenInBody() []Field {
-	return []Field{{RefreshToken, InBody, "refresh_token"}}
+	return []Field{{Value: RefreshToken, Place: InBody, Name: "refresh_token"}}
 }
 
 // wrongPassword decides without an error code: at a login no session is at stake.

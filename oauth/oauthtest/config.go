@@ -1,6 +1,7 @@
 package oauthtest
 
 import (
+	"context"
 	"crypto/x509"
 	"maps"
 	"slices"
@@ -51,6 +52,19 @@ type Config struct {
 	// section 5) on a second port, and ask for certificates only there.
 	MTLSAliases bool
 
+	// FetchClient gets the document of a client whose ID is an https URL (Client ID Metadata
+	// Documents), from wherever the test has it. Nil: the server has no such clients, and
+	// its metadata says so.
+	FetchClient func(ctx context.Context, clientID string) ([]byte, error)
+	// TrustedIssuers are those whose assertions are taken for whom they speak for (JWT
+	// bearer grant, RFC 7523 section 2.1), also from a program that is not a client. An identity assertion
+	// (ID-JAG) must be for the client that shows it, and is good once.
+	TrustedIssuers []TrustedIssuer
+	// ClientsElsewhere are the IDs that this server's clients have at other servers, by
+	// issuer, for identity assertions in a token exchange. Clients have the same ID
+	// elsewhere by default.
+	ClientsElsewhere map[string]string
+
 	// DefaultScope is granted when a client asks for none. Empty means "openid
 	// profile offline_access".
 	DefaultScope string
@@ -63,12 +77,18 @@ type Config struct {
 	// it gets 403 insufficient_scope.
 	ResourceScope string
 
+	// API is how the protected resource describes itself.
+	API APIShape
+
 	// NoRotation makes refresh tokens usable until they expire. The answer to a
 	// refresh then has no refresh_token.
 	NoRotation bool
 	// SlidingRefresh prolongs refresh tokens that stay the same (NoRotation): each
 	// use gives one RefreshTokenLifetime from then on.
 	SlidingRefresh bool
+	// GrantLifetime is how long a session lives after its login, however often it is
+	// renewed. Zero means that it does not end so.
+	GrantLifetime time.Duration
 	// ScopeOnRefresh makes the server refuse a refresh that names no scope. The
 	// refresh token is not spent.
 	ScopeOnRefresh bool
@@ -132,6 +152,9 @@ type Config struct {
 	// below it. Empty means none.
 	IssuerPath string
 
+	// Backends are what the teams behind the home-grown backends have set.
+	Backends BackendSettings
+
 	// Quirks are what real servers do beside the specifications.
 	Quirks Quirks
 
@@ -154,6 +177,7 @@ func (cfg Config) withDefaults() Config {
 	}
 	cfg.Users = maps.Clone(cfg.Users)
 	cfg.Clients = slices.Clone(cfg.Clients)
+	cfg.ClientsElsewhere = maps.Clone(cfg.ClientsElsewhere)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

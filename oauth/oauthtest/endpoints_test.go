@@ -314,3 +314,54 @@ func TestResourceChallenges(t *testing.T) {
 		t.Errorf("served %d, rejected %d; want 1 and 7", s.Served(), s.Rejected())
 	}
 }
+
+func TestAPIDescribesItselfAsConfigured(t *testing.T) {
+	const root = "https://auth.test/.well-known/oauth-protected-resource"
+	const path = root + "/tenant/resource"
+	for name, tt := range map[string]struct {
+		shape     oauthtest.APIShape
+		at        string // empty: nowhere
+		challenge string
+		resource  string
+	}{
+		"path":            {oauthtest.APIShape{}, path, path, "https://auth.test/tenant/resource"},
+		"root":            {oauthtest.APIShape{MetadataAtRoot: true}, root, root, "https://auth.test/tenant/resource"},
+		"root of origin":  {oauthtest.APIShape{MetadataAtRoot: true, ResourceIsOrigin: true}, root, root, "https://auth.test"},
+		"not announced":   {oauthtest.APIShape{MetadataAtRoot: true, NoMetadataInChallenge: true}, root, "", "https://auth.test/tenant/resource"},
+		"nothing":         {oauthtest.APIShape{NoMetadata: true}, "", "", ""},
+		"nothing for GET": {oauthtest.APIShape{PostOnly: true}, path, path, "https://auth.test/tenant/resource"},
+	} {
+		s := oauthtest.New(oauthtest.Config{IssuerPath: "/tenant", API: tt.shape})
+		for _, address := range []string{root, path} {
+			resp, err := s.Client().Get(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var doc struct{ Resource string }
+			if found := resp.StatusCode == http.StatusOK; found != (address == tt.at) {
+				t.Errorf("%s: HTTP %d at %s", name, resp.StatusCode, address)
+			} else if found && (json.NewDecoder(resp.Body).Decode(&doc) != nil || doc.Resource != tt.resource) {
+				t.Errorf("%s: the resource is %q; want %q", name, doc.Resource, tt.resource)
+			}
+			resp.Body.Close()
+		}
+		for method, want := range map[string]int{http.MethodGet: 401, http.MethodPost: 401} {
+			if tt.shape.PostOnly && method == http.MethodGet {
+				want = 405
+			}
+			req, err := http.NewRequestWithContext(t.Context(), method, s.Resource(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := s.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			told := strings.Contains(resp.Header.Get("WWW-Authenticate"), `resource_metadata="`+tt.challenge+`"`)
+			if resp.StatusCode != want || want == 401 && told != (tt.challenge != "") {
+				t.Errorf("%s: HTTP %d to %s, challenge %q", name, resp.StatusCode, method, resp.Header.Get("WWW-Authenticate"))
+			}
+		}
+	}
+}

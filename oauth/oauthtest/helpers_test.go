@@ -24,7 +24,7 @@ func (r result) field(t *testing.T, name string) any {
 	t.Helper()
 	var fields map[string]any
 	if err := json.Unmarshal([]byte(r.body), &fields); err != nil {
-		t.Fatalf("HTTP %d (%v): the body is no JSON object: %q", r.status, r.err, r.body)
+		t.Fatalf("HTTP %d (%v): the body is not a JSON object: %q", r.status, r.err, r.body)
 	}
 	return fields[name]
 }

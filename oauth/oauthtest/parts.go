@@ -16,7 +16,7 @@ import (
 func (cfg Config) parts(url string) authserver.Config {
 	q := cfg.Quirks
 	parts := authserver.Config{
-		Site:  site.Site{Origin: url, Path: cfg.IssuerPath},
+		Site:  site.Site{Origin: url, Path: cfg.IssuerPath, AtRoot: cfg.API.MetadataAtRoot},
 		Now:   cfg.Now,
 		Users: cfg.Users,
 		Own:   client.Client{ID: cfg.ClientID, Secret: cfg.ClientSecret},
@@ -37,13 +37,21 @@ func (cfg Config) parts(url string) authserver.Config {
 			DeviceCodeTwiceEndsSession: q.DeviceCodeTwiceEndsSession,
 			UnknownRevocationFails:     q.UnknownRevocationFails,
 			DeadRefresh:                q.DeadRefresh.instead(),
+			Trusted:                    trusted(cfg.TrustedIssuers),
+			ClientsElsewhere:           cfg.ClientsElsewhere,
 		},
 		Resource: resource.Config{
 			ResourceScope: cfg.ResourceScope,
 			ExactScheme:   q.ExactScheme,
+			PostOnly:      cfg.API.PostOnly,
+			Silent:        cfg.API.NoMetadata,
+			Unannounced:   cfg.API.NoMetadataInChallenge,
+			ByOrigin:      cfg.API.ResourceIsOrigin,
 			DeadAccess:    q.DeadAccess.instead(),
 		},
+		Backends: cfg.Backends.parts(),
 
+		FetchClient:           cfg.FetchClient,
 		TokenEndpointAudience: cfg.TokenEndpointAudience,
 		ClientCAs:             cfg.ClientCAs,
 		RawBasic:              q.RawBasic,
@@ -79,6 +87,7 @@ func (cfg Config) sessions() session.Config {
 		ScopeOnRefresh:          cfg.ScopeOnRefresh,
 		NoReuseDetection:        cfg.NoReuseDetection,
 		Grace:                   cfg.Grace,
+		GrantLifetime:           cfg.GrantLifetime,
 		ForkSuccessors:          cfg.ForkSuccessors,
 		RevokeOldAccess:         cfg.RevokeOldAccess,
 		SingleSession:           cfg.SingleSession,

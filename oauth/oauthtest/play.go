@@ -8,9 +8,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/evertoken/evertoken/internal/authserver/answer"
+	"github.com/evertoken/evertoken/internal/sleep"
 )
 
 // A broken says how a connection ends instead of a whole answer.
@@ -35,13 +35,13 @@ func (f *Fault) apply(ctx context.Context, work func() *answer.Answer) (a *answe
 	}
 	before := !f.AfterCommit
 	if before {
-		pause(ctx, f.Delay)
+		_ = sleep.For(ctx, f.Delay)
 	}
 	if f.AfterCommit || !f.replaces() {
 		a = work()
 	}
 	if !before {
-		pause(ctx, f.Delay)
+		_ = sleep.For(ctx, f.Delay)
 	}
 	switch {
 	case f.Hang:
@@ -138,17 +138,4 @@ func (f *Fault) rewrite(a *answer.Answer) (informs bool) {
 		informs = informs && (bytes.Contains(a.Body, []byte(token)) || bytes.Contains(a.Body, []byte(url.QueryEscape(token))))
 	}
 	return informs
-}
-
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

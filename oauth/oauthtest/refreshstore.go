@@ -27,6 +27,7 @@ type RefreshTokenStore interface {
 	Delete(ctx context.Context, token string) error
 	// Cleanup removes expired tokens and returns how many there were.
 	Cleanup(ctx context.Context) (int, error)
-	// Count returns the number of tokens that have not expired.
+	// Count returns the number of tokens, and removes none. A store may count expired ones
+	// until Cleanup.
 	Count(ctx context.Context) (int, error)
 }

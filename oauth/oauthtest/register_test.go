@@ -155,7 +155,7 @@ func TestResourcePublishesItsMetadata(t *testing.T) {
 			t.Errorf("got %s", r.body)
 		}
 		if r := get(t.Context(), s.Client(), s.URL+"/.well-known/oauth-protected-resource", ""); r.status != 404 {
-			t.Errorf("the root is no resource: HTTP %d; want 404", r.status)
+			t.Errorf("the root is not a resource: HTTP %d; want 404", r.status)
 		}
 		wantMistakes(t, s)
 		access, _ := login(t, s)

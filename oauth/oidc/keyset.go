@@ -27,6 +27,8 @@ const (
 	// maxKeys bounds how many keys one token is tried against. Issuers publish
 	// two to ten.
 	maxKeys = 100
+	// fetchTimeout bounds one request for keys, within the caller's context.
+	fetchTimeout = 30 * time.Second
 )
 
 // A keySet is what one address publishes. The holder of turn (by sending) may
@@ -94,16 +96,14 @@ func since(t time.Time) time.Duration {
 
 // fetchKeys sends one request.
 func fetchKeys(ctx context.Context, check oauth.IDTokenCheck) ([]jose.JSONWebKey, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, check.JWKSURL, nil)
 	if err != nil {
 		return nil, errors.New("oidc: Config.Endpoints.JWKS is not a URL")
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
-	hc := check.HTTPClient
-	if hc == nil {
-		hc = http.DefaultClient
-	}
-	resp, err := hc.Do(req)
+	resp, err := keyClient(check.HTTPClient).Do(req)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("no answer (%T)", errors.Unwrap(err))) // texts of transports can quote anything
 	}
@@ -122,8 +122,21 @@ func fetchKeys(ctx context.Context, check oauth.IDTokenCheck) ([]jose.JSONWebKey
 	return keys, nil
 }
 
+// keyClient returns the client that fetches keys: hc's, or one of http.DefaultTransport. It
+// follows no redirect, since keys from elsewhere would be another party's.
+func keyClient(hc *http.Client) *http.Client {
+	var c http.Client
+	if hc != nil {
+		c = *hc
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &c
+}
+
 // parseKeys returns the public keys of a JWK set. Others are passed over, as RFC
-// 7517 section 5 asks, one by one: an issuer may publish kinds not known here.
+// 7517 section 5 asks, one by one: an issuer may publish kinds not known here. go-jose
+// takes no RSA key of more than 4096 bits: what a signature costs grows with the third power
+// of that, and one of 262,144 bits, which has room in 44 kilobytes, takes a minute.
 func parseKeys(body []byte) []jose.JSONWebKey {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`

@@ -20,7 +20,8 @@ const (
 // for one that asks for a token for the client itself, and is refused
 // (AADSTS90009). There is a refresh token only with the scope offline_access.
 //
-// Refresh tokens of single-page apps end a day after the login, whatever is done.
+// The refresh tokens of single-page apps end a day after the login, whatever is done:
+// for those set GrantLifetime to a day.
 //
 // Source: learn.microsoft.com/entra/identity-platform/refresh-tokens,
 // learn.microsoft.com/answers/questions/192699, and
@@ -31,7 +32,8 @@ func EntraID() oauth.Preset {
 
 // Google is for Google accounts. The refresh token stays the same, and ends
 // after six months without use. (Of a project that is in the state "testing" it
-// ends after a week, whatever is done.) A browser login gets one for
+// ends a week after the consent, whatever is done: for that set GrantLifetime to seven
+// days.) A browser login gets one for
 // access_type=offline, and after the first only if it asks for consent again.
 //
 // Source: developers.google.com/identity/protocols/oauth2, "Refresh token
@@ -42,14 +44,14 @@ func Google() oauth.Preset {
 }
 
 // Atlassian is for Atlassian's OAuth 2.0 (3LO). Refresh tokens rotate, end
-// after 90 days without use, and a year after the login in any case. One that was
+// after 90 days without use, and a year after the consent in any case. One that was
 // spent can be sent again for ten minutes. There is one only with the scope
 // offline_access.
 //
 // Source: community.developer.atlassian.com/t/54172, and
 // developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps, "refresh token".
 func Atlassian() oauth.Preset {
-	return oauth.Preset{RefreshIdleLimit: 90 * day, Rotation: oauth.RotationOnUse, Grace: 10 * time.Minute, Offline: oauth.OfflineAccess{Scope: offlineAccess}}
+	return oauth.Preset{RefreshIdleLimit: 90 * day, GrantLifetime: 365 * day, Rotation: oauth.RotationOnUse, Grace: 10 * time.Minute, Offline: oauth.OfflineAccess{Scope: offlineAccess}}
 }
 
 // GitHubApp is for the user access tokens of GitHub Apps that let them
@@ -70,20 +72,28 @@ func GitLab() oauth.Preset { return oauth.Preset{Rotation: oauth.RotationOnUse} 
 // seconds, unless the client is registered with another leeway: then change Grace.
 // There is one only with the scope offline_access.
 //
-// Source: developer.okta.com/docs/guides/refresh-tokens, and the property "leeway"
-// in github.com/okta/okta-sdk-dotnet, OpenIdConnectApplicationSettingsRefreshToken.
+// By the default policy of an authorization server a refresh token ends after seven
+// days without use. A policy of one's own can say something else (RefreshIdleLimit), and
+// how long tokens live at most, counted from the login (GrantLifetime). The org
+// authorization server has no idle limit, and ends sessions after 90 days.
+//
+// Source: developer.okta.com/docs/guides/refresh-tokens, the property "leeway"
+// in github.com/okta/okta-sdk-dotnet, OpenIdConnectApplicationSettingsRefreshToken,
+// help.okta.com, "Create rules for each access policy", and support.okta.com, "Refresh
+// Token Expiration Behavior".
 func Okta() oauth.Preset {
-	return oauth.Preset{Rotation: oauth.RotationOnUse, Grace: 30 * time.Second, Offline: oauth.OfflineAccess{Scope: offlineAccess}}
+	return oauth.Preset{RefreshIdleLimit: 7 * day, Rotation: oauth.RotationOnUse, Grace: 30 * time.Second, Offline: oauth.OfflineAccess{Scope: offlineAccess}}
 }
 
-// Xero is for Xero. Refresh tokens rotate, and end after 30 days without
+// Xero is for Xero. Refresh tokens rotate, and end after 60 days without
 // use. One that was spent can be sent again for half an hour. There is one only
 // with the scope offline_access.
 //
-// Source: community.xero.com/developer/discussion/105714701, the official reply,
-// and developer.xero.com/documentation/oauth2/auth-flow.
+// Source: developer.xero.com/faq/oauth2, "What is the expiration for a refresh
+// token?", which is newer than community.xero.com/developer/discussion/105714701, and
+// developer.xero.com/documentation/oauth2/auth-flow.
 func Xero() oauth.Preset {
-	return oauth.Preset{RefreshIdleLimit: 30 * day, Rotation: oauth.RotationOnUse, Grace: 30 * time.Minute, Offline: oauth.OfflineAccess{Scope: offlineAccess}}
+	return oauth.Preset{RefreshIdleLimit: 60 * day, Rotation: oauth.RotationOnUse, Grace: 30 * time.Minute, Offline: oauth.OfflineAccess{Scope: offlineAccess}}
 }
 
 // Dropbox is for Dropbox. The refresh token, which there is only for

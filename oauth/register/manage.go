@@ -84,6 +84,9 @@ func (r *Registration) manage(ctx context.Context, op string, cfg oauth.Config, 
 	if fail != nil {
 		return nil, fail
 	}
+	if wire.LeadsHere(next.ManagementURL, r.ManagementURL) {
+		next.ManagementURL = r.ManagementURL
+	}
 	return next, nil
 }
 

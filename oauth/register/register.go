@@ -1,6 +1,8 @@
 // Package register makes a program a client of an authorization server that it has
-// never met (dynamic client registration, RFC 7591), and manages what is registered
-// (RFC 7592).
+// never met, and manages what is registered (RFC 7592). [For] finds the way that server
+// and program have in common: a client registered by hand, a document that the program has
+// published (Client ID Metadata Documents, [Metadata.Document]), or dynamic client
+// registration (RFC 7591, [Client]).
 package register
 
 import (
@@ -9,7 +11,6 @@ import (
 
 	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/oauth"
-	"github.com/evertoken/evertoken/oauth/internal/metadata"
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
@@ -25,7 +26,7 @@ const opRegister = "register"
 // begin anew only after Registration.SecretExpiresAt, or when the server no longer
 // knows the client (invalid_client; [oauth.ErrClientSecretExpired] tells the two apart).
 //
-// Of cfg only Endpoints.Registration, HTTPClient, Timeout and Now are used; it needs no
+// Of cfg only Endpoints.Registration, AssumeEndpoints, HTTPClient, Timeout and Now are used; it needs no
 // ClientID. Errors are of type [*oauth.Error], never oauth.ErrLoginRequired:
 // [oauth.ErrMisconfigured] also that the server registers no clients, or not this one.
 // It sends one POST, never repeated, and before it at most two requests for
@@ -51,27 +52,39 @@ func Client(ctx context.Context, issuer string, m Metadata, cfg oauth.Config) (*
 		return nil, fail
 	}
 	r.Issuer = issuer
+	if wire.LeadsHere(r.ManagementURL, endpoint) {
+		r.AccessToken, r.ManagementURL = "", ""
+	}
 	return r, nil
 }
 
 // findEndpoint returns where to register, as configured or as published,
 // and the issuer.
 func findEndpoint(ctx context.Context, sender *wire.Sender, issuer string, cfg oauth.Config) (endpoint, _ string, _ *oauth.Error) {
-	endpoint, name := cfg.Endpoints.Registration, "Config.Endpoints.Registration"
+	endpoint = cfg.Endpoints.Registration
+	var err error
 	if endpoint == "" {
-		doc, found, fail := metadata.Find(ctx, sender, issuer, cfg.IssuerTemplate)
+		doc, found, fail := publishedBy(ctx, sender, issuer, cfg)
 		if fail != nil {
-			return "", "", (*oauth.Error)(fail)
+			return "", "", fail
 		}
-		issuer = found
-		endpoint, name = doc.Text("registration_endpoint"), "the server's registration_endpoint"
+		issuer, endpoint = found, doc.Text("registration_endpoint")
+		err = checkPublished(endpoint, issuer)
+	} else {
+		err = wire.CheckEndpoint("Config.Endpoints.Registration", endpoint)
 	}
-	if err := wire.CheckEndpoint(name, endpoint); err != nil {
+	if err != nil {
 		fail := misconfigured(opRegister, err)
 		fail.Hint = "register the client by hand and set Config.ClientID"
 		return "", "", fail
 	}
 	return endpoint, issuer, nil
+}
+
+// checkPublished returns an error unless a client may be registered at the endpoint that the
+// metadata of issuer names.
+func checkPublished(endpoint, issuer string) error {
+	return wire.CheckPublished("the server's registration_endpoint", endpoint, issuer)
 }
 
 // send sends the request that build makes.

@@ -16,6 +16,10 @@ type Answer struct {
 	Body   []byte
 	Fields map[string]any // a JSON object; encoded into Body last
 
+	// Access names the member with the access token, where that is neither access_token nor
+	// accessToken.
+	Access string
+
 	Committed bool // a refresh was carried out
 	Rotated   bool // it spent the refresh token
 	Refused   bool // the refresh token was called invalid
@@ -99,7 +103,9 @@ func Challenge(status int, code, description, scope, metadata string) *Answer {
 			fields[p.name] = p.value
 		}
 	}
-	value += `, resource_metadata="` + metadata + `"`
+	if metadata != "" {
+		value += `, resource_metadata="` + metadata + `"`
+	}
 	a := JSON(status, fields)
 	a.Header.Set("WWW-Authenticate", value)
 	return a
@@ -135,7 +141,7 @@ func String(fields map[string]any, name string) string {
 // Informs reports whether a client that reads the answer knows where it stands.
 // Success without an access token, which a script can make, tells it nothing.
 func (a *Answer) Informs() bool {
-	return a.Status != http.StatusOK || a.String("access_token")+a.String("accessToken") != ""
+	return a.Status != http.StatusOK || a.String("access_token")+a.String("accessToken")+a.String(a.Access) != ""
 }
 
 // Encode turns Fields into Body.

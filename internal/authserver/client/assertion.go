@@ -28,9 +28,9 @@ const (
 // AssertionAlgs are the algorithms that assertions may be signed with.
 var AssertionAlgs = []string{"RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"}
 
-// algsFor returns those of them that fit a key, so that no signature is checked
+// AlgsFor returns those of them that fit a key, so that no signature is checked
 // by other rules than its key is for (RFC 8725 section 3.1).
-func algsFor(key crypto.PublicKey) []string {
+func AlgsFor(key crypto.PublicKey) []string {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		return []string{"RS256", "PS256"}
@@ -93,7 +93,7 @@ func (c Client) assertionKey(kid, alg string) (crypto.PublicKey, error) {
 		kid = slices.Collect(maps.Keys(c.Keys))[0]
 	}
 	key := c.Keys[kid]
-	if !slices.Contains(algsFor(key), alg) {
+	if !slices.Contains(AlgsFor(key), alg) {
 		return nil, errNoKey
 	}
 	return key, nil

@@ -69,6 +69,13 @@ func (a *Authenticator) Authenticate(r *http.Request) (Client, *answer.Answer) {
 	return c, nil
 }
 
+// Anonymous reports whether r says nothing of who sent it.
+func Anonymous(r *http.Request) bool {
+	form := r.PostForm
+	return !form.Has("client_id") && !form.Has("client_secret") && !form.Has("client_assertion") && !form.Has("client_assertion_type") &&
+		r.Header.Get("Authorization") == ""
+}
+
 // basic reads Basic credentials.
 func (a *Authenticator) basic(r *http.Request) (id, password string, ok bool) {
 	if a.RawBasic {

@@ -29,6 +29,7 @@ const (
 	GrantClient   = "client_credentials"
 	GrantDevice   = "urn:ietf:params:oauth:grant-type:device_code"
 	GrantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+	GrantBearer   = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
 // A Client is a client that the server knows. Its fields are those of

@@ -1,10 +1,17 @@
 package client
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // A Registry knows clients by their IDs: those of the configuration, and those that
 // registered themselves. It is safe for concurrent use.
 type Registry struct {
+	// Fetch, if set, gets the documents of clients whose ID is the URL of one. It is set
+	// before the first request.
+	Fetch Fetch
+
 	own string
 
 	mu      sync.Mutex // guards what follows
@@ -24,6 +31,17 @@ func NewRegistry(own Client, more ...Client) *Registry {
 
 // Find returns the client with an ID.
 func (g *Registry) Find(id string) (Client, bool) {
+	if c, known := g.registered(id); known || g.Fetch == nil || !isDocument(id) {
+		return c, known
+	}
+	body, err := g.Fetch(context.Background(), id)
+	if err != nil {
+		return Client{}, false
+	}
+	return readDocument(id, body)
+}
+
+func (g *Registry) registered(id string) (Client, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c, known := g.fixed[id]; known {

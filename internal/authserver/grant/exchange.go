@@ -18,9 +18,12 @@ const (
 // byExchange is token exchange (RFC 8693). Subject and actor are shown by access
 // tokens or ID tokens of this server; the client itself must have been given them,
 // unless it has a secret. It issues access tokens, which are JWTs, and no refresh
-// token.
+// token; or an identity assertion, for another server.
 func (e *Endpoints) byExchange(q request) *answer.Answer {
 	requested := q.form.Get("requested_token_type")
+	if requested == typeIDJAG {
+		return e.exchangeForIDJAG(q)
+	}
 	if requested == "" {
 		requested = typeAccessToken
 	}

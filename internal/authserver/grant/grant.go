@@ -12,6 +12,7 @@ import (
 	"github.com/evertoken/evertoken/internal/authserver/client"
 	"github.com/evertoken/evertoken/internal/authserver/form"
 	"github.com/evertoken/evertoken/internal/authserver/keys"
+	"github.com/evertoken/evertoken/internal/authserver/once"
 	"github.com/evertoken/evertoken/internal/authserver/pending"
 	"github.com/evertoken/evertoken/internal/authserver/proof"
 	"github.com/evertoken/evertoken/internal/authserver/session"
@@ -27,6 +28,8 @@ type Config struct {
 	DeviceCodeTwiceEndsSession bool
 	UnknownRevocationFails     bool
 	DeadRefresh                answer.Instead
+	Trusted                    map[string]Issuer // of assertions, by iss
+	ClientsElsewhere           map[string]string // the IDs of clients at other servers, by issuer
 }
 
 // Endpoints are the endpoints. All fields but Config are required.
@@ -40,6 +43,10 @@ type Endpoints struct {
 	Sessions *session.Sessions
 	Codes    *pending.Codes
 	Devices  *pending.Devices
+	TokenURL string            // which assertions may be for, too
+	OnReplay func(hash string) // hears of identity assertions that come a second time
+
+	seen once.Set
 }
 
 // A request is a token request whose client is known.
@@ -74,7 +81,7 @@ func (e *Endpoints) serveToken(r *http.Request, jkt string) *answer.Answer {
 	if repeats(r.PostForm) {
 		return answer.Repeated()
 	}
-	c, refusal := e.Auth.Authenticate(r)
+	c, refusal := e.clientOf(r)
 	if refusal != nil {
 		e.Sessions.Punish(form.Detached(r), r.PostForm.Get("refresh_token"))
 		return refusal
@@ -92,6 +99,15 @@ func (e *Endpoints) serveToken(r *http.Request, jkt string) *answer.Answer {
 		return answer.BadRequest("unauthorized_client", "the client is not registered for this grant type")
 	}
 	return e.grant(q)
+}
+
+// clientOf returns the client that sent r. In a JWT bearer grant the assertion may say all
+// (RFC 7521 section 4.1).
+func (e *Endpoints) clientOf(r *http.Request) (client.Client, *answer.Answer) {
+	if r.PostForm.Get("grant_type") == client.GrantBearer && client.Anonymous(r) {
+		return client.Client{}, nil
+	}
+	return e.Auth.Authenticate(r)
 }
 
 // repeats reports whether a parameter was sent more than once. The audience of a
@@ -117,6 +133,8 @@ func (e *Endpoints) grant(q request) *answer.Answer {
 		return e.byClient(q)
 	case client.GrantExchange:
 		return e.byExchange(q)
+	case client.GrantBearer:
+		return e.byBearer(q)
 	case "":
 		return answer.BadRequest("invalid_request", "grant_type is missing, or the body is not application/x-www-form-urlencoded")
 	}

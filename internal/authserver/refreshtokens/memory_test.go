@@ -40,6 +40,9 @@ func TestMemory(t *testing.T) {
 			t.Errorf("Count = %d, %v; want the 1 that has not expired", n, err)
 		}
 		time.Sleep(time.Hour)
+		if n, err := m.Count(ctx); n != 1 || err != nil {
+			t.Errorf("Count = %d, %v; want the expired one, which nothing has swept", n, err)
+		}
 		if n, err := m.Cleanup(ctx); n != 1 || err != nil {
 			t.Errorf("Cleanup = %d, %v; want 1", n, err)
 		}

@@ -23,6 +23,10 @@ import (
 type Config struct {
 	ResourceScope string
 	ExactScheme   bool
+	PostOnly      bool
+	Silent        bool // no metadata
+	Unannounced   bool // no resource_metadata in challenges
+	ByOrigin      bool // the metadata names the origin
 	DeadAccess    answer.Instead
 }
 
@@ -47,7 +51,11 @@ func (e *Endpoints) Counts() (served, rejected int) {
 }
 
 func (e *Endpoints) challenge(status int, code, description, scope string) *answer.Answer {
-	return answer.Challenge(status, code, description, scope, e.Site.URL(site.ResourceMetadata))
+	metadata := e.Site.URL(site.ResourceMetadata)
+	if e.Silent || e.Unannounced {
+		metadata = ""
+	}
+	return answer.Challenge(status, code, description, scope, metadata)
 }
 
 // bearer returns the claims of the live access token that r carries, or the
@@ -146,6 +154,11 @@ func (e *Endpoints) told(r *http.Request, a *answer.Answer) *answer.Answer {
 func (e *Endpoints) ServeAPI(r *http.Request) *answer.Answer { return e.told(r, e.serveAPI(r)) }
 
 func (e *Endpoints) serveAPI(r *http.Request) *answer.Answer {
+	if e.PostOnly && r.Method != http.MethodPost {
+		a := answer.Text(http.StatusMethodNotAllowed, "oauthtest: the method is not allowed here")
+		a.Header.Set("Allow", http.MethodPost)
+		return a
+	}
 	claims, refusal := e.bearer(r)
 	if refusal == nil && e.ResourceScope != "" && !form.HasScope(claims.Scope, e.ResourceScope) {
 		refusal = e.challenge(http.StatusForbidden, "insufficient_scope", "The access token lacks a scope", e.ResourceScope)
@@ -203,8 +216,15 @@ func (e *Endpoints) ServeMetadata(r *http.Request) *answer.Answer {
 	if r.Header.Get("Authorization") != "" {
 		e.Audit.Note(audit.TokenAstray, site.ResourceMetadata)
 	}
+	if e.Silent {
+		return answer.Text(http.StatusNotFound, "oauthtest: there is no such page")
+	}
+	name := e.Site.URL(site.Resource)
+	if e.ByOrigin {
+		name = e.Site.Origin
+	}
 	return answer.JSON(http.StatusOK, map[string]any{
-		"resource":                 e.Site.URL(site.Resource),
+		"resource":                 name,
 		"authorization_servers":    []string{e.Site.Issuer()},
 		"bearer_methods_supported": []string{"header"},
 		"scopes_supported":         []string{"openid", "profile", "email", "offline_access"},

@@ -76,6 +76,29 @@ func (s *Sessions) RefreshKeeping(ctx context.Context, raw string) *answer.Answe
 	return s.refreshed(Refresh{}, se, se.Scope)
 }
 
+// RefreshOf is Refresh for backends whose access tokens renew themselves: it returns another
+// access token of a session, which lives on for one RefreshTokenLifetime.
+func (s *Sessions) RefreshOf(ctx context.Context, id string) *answer.Answer {
+	s.tidy(ctx)
+	s.mu.Lock()
+	se := s.sessions[id]
+	lives := se != nil && !se.ended
+	if lives {
+		se.expires = s.Now().Add(s.cfg.RefreshTokenLifetime)
+	}
+	s.mu.Unlock()
+	if !lives {
+		return unknownToken()
+	}
+	return s.refreshed(Refresh{}, se, se.Scope)
+}
+
+// StoreFails reports whether the Store cannot be asked for a refresh token.
+func (s *Sessions) StoreFails(ctx context.Context, raw string) bool {
+	_, err := s.lookUp(ctx, secret.Hash(raw))
+	return err != nil
+}
+
 func unknownToken() *answer.Answer {
 	return answer.InvalidGrant("the refresh token is unknown, expired or revoked")
 }
@@ -139,12 +162,12 @@ func (s *Sessions) prolong(ctx context.Context, se *session, raw string) error {
 	if !s.cfg.SlidingRefresh {
 		return nil
 	}
-	return s.keep(ctx, se, raw, s.Now().Add(s.cfg.RefreshTokenLifetime))
+	return s.keep(ctx, se, raw, s.refreshEnd(se.Grant))
 }
 
 // rotate spends raw for its successor number fork.
 func (s *Sessions) rotate(ctx context.Context, se *session, raw string, fork int) (successor, error) {
-	hash, expires := secret.Hash(raw), s.Now().Add(s.cfg.RefreshTokenLifetime)
+	hash, expires := secret.Hash(raw), s.refreshEnd(se.Grant)
 	next := successor{s.refreshToken(se.Grant, forkOf(raw, fork), expires), expires}
 	if err := s.keep(ctx, se, next.raw, expires); err != nil {
 		return next, err

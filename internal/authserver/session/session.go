@@ -32,7 +32,7 @@ type Config struct {
 	Missing      func(error) bool // reports whether an error of Store means that it has no such token
 	DefaultScope string
 
-	AccessTokenLifetime, RefreshTokenLifetime time.Duration
+	AccessTokenLifetime, RefreshTokenLifetime, GrantLifetime time.Duration
 
 	OfflineScope            bool
 	ReduceScope             string

@@ -19,9 +19,18 @@ import (
 	"github.com/evertoken/evertoken/internal/authserver/secret"
 )
 
+// refreshEnd is when a refresh token of a grant ends that is issued or used now.
+func (s *Sessions) refreshEnd(g Grant) time.Time {
+	end := s.Now().Add(s.cfg.RefreshTokenLifetime)
+	if last := time.Unix(g.LoginUnix, 0).Add(s.cfg.GrantLifetime); s.cfg.GrantLifetime > 0 && last.Before(end) {
+		return last
+	}
+	return end
+}
+
 // firstRefreshToken returns a login's refresh token.
 func (s *Sessions) firstRefreshToken(g Grant) (raw string, expires time.Time) {
-	expires = s.Now().Add(s.cfg.RefreshTokenLifetime)
+	expires = s.refreshEnd(g)
 	return s.refreshToken(g, "first", expires), expires
 }
 

@@ -31,6 +31,7 @@ const (
 type Site struct {
 	Origin string // with neither a path nor a final slash
 	Path   string // of the issuer, such as "/tenant"; or ""
+	AtRoot bool   // the resource's metadata is at the origin's well-known address
 }
 
 // Base is the issuer's path without a final slash.
@@ -44,10 +45,19 @@ func (s Site) URL(endpoint string) string {
 	switch endpoint {
 	case Metadata: // RFC 8414 section 3.1
 		return s.Origin + endpoint + s.Path
-	case ResourceMetadata: // RFC 9728 section 3.1
-		return s.Origin + endpoint + s.Base() + Resource
+	case ResourceMetadata:
+		return s.Origin + s.resourceMetadata()
 	}
 	return s.Origin + s.Base() + endpoint
+}
+
+// resourceMetadata is the path of the resource's metadata: that of RFC 9728 section 3.1, or
+// the origin's, where the Model Context Protocol has servers put it too.
+func (s Site) resourceMetadata() string {
+	if s.AtRoot {
+		return ResourceMetadata
+	}
+	return ResourceMetadata + s.Base() + Resource
 }
 
 // EndpointOf returns the endpoint that a path would be, or "". Every path below the
@@ -56,7 +66,7 @@ func (s Site) EndpointOf(path string) string {
 	switch path {
 	case Metadata + s.Path:
 		return Metadata
-	case ResourceMetadata + s.Base() + Resource:
+	case s.resourceMetadata():
 		return ResourceMetadata
 	}
 	below, ok := strings.CutPrefix(path, s.Base())

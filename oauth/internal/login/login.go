@@ -11,8 +11,11 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"sync"
+	"sync/atomic"
 
 	"github.com/evertoken/evertoken/internal/browser"
+	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
@@ -27,13 +30,14 @@ type Person struct {
 }
 
 // Say tells the person something. Output is where people look; if it cannot be
-// written to, the person cannot be told.
+// written to, the person cannot be told. Texts among args that others may choose have to
+// be outside.Text, which has no line breaks.
 func (p Person) Say(format string, args ...any) {
 	out := p.Output
 	if out == nil {
 		out = os.Stderr
 	}
-	_, _ = fmt.Fprintf(out, format, args...)
+	_, _ = io.WriteString(out, outside.Lines(fmt.Sprintf(format, args...)))
 }
 
 // A Login is one login in the browser. A listener that hears an answer with its
@@ -45,6 +49,9 @@ type Login struct {
 	answeredBy  func(url.Values) bool // whether a query carries its state
 	answers     chan url.Values
 	notices     chan string // what to tell the person, said by Await alone
+
+	answered atomic.Bool // an answer was taken
+	unclear  sync.Once   // tells of an error without state
 
 	over chan struct{} // closed when the login has ended
 	err  error         // how it ended; written before over closes
@@ -59,7 +66,7 @@ func (lb *Loopback) Begin(p Person, address string, answeredBy func(url.Values) 
 		redirectURL: lb.RedirectURL,
 		answeredBy:  answeredBy,
 		answers:     make(chan url.Values),
-		notices:     make(chan string),
+		notices:     make(chan string, 1), // so that who sends one need not wait for Await
 		over:        make(chan struct{}),
 	}
 	lb.serve(l)
@@ -71,7 +78,7 @@ func (lb *Loopback) Begin(p Person, address string, answeredBy func(url.Values) 
 func (l *Login) Await(ctx context.Context) (url.Values, *wire.Failure) {
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel() // once an answer is here: no more asking
-	l.person.Say("To log in, open this address in a browser, unless one opens by itself:\n\n  %s\n\n", l.url)
+	l.person.Say("To log in, open this address in a browser, unless one opens by itself:\n\n  %s\n\n", outside.ShowAddress(l.url))
 	go l.openBrowser(asking)
 	if l.person.ReadRedirect != nil {
 		l.person.Say("If the browser runs on another machine, paste here the address it ends on.\n")
@@ -81,11 +88,24 @@ func (l *Login) Await(ctx context.Context) (url.Values, *wire.Failure) {
 	for {
 		select {
 		case query := <-l.answers:
+			l.sayAll() // what came before it
 			return query, nil
 		case notice := <-l.notices:
 			l.person.Say("%s\n", notice)
 		case <-ctx.Done():
 			return nil, Unfinished(ctx, Op)
+		}
+	}
+}
+
+// sayAll tells the person what is still to be told.
+func (l *Login) sayAll() {
+	for {
+		select {
+		case notice := <-l.notices:
+			l.person.Say("%s\n", notice)
+		default:
+			return
 		}
 	}
 }
@@ -101,8 +121,8 @@ func (l *Login) Finish(err error) {
 	close(l.over)
 }
 
-// offer hands an answer to Await, and reports whether the login has ended
-// since, rather than ctx.
+// offer hands an answer to Await, and reports whether it was taken, or the login has
+// ended by another one, rather than ctx.
 func (l *Login) offer(ctx context.Context, query url.Values) bool {
 	select {
 	case l.answers <- query:
@@ -110,12 +130,30 @@ func (l *Login) offer(ctx context.Context, query url.Values) bool {
 	case <-ctx.Done():
 		return false
 	}
-	select {
-	case <-l.over:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	l.answered.Store(true)
+	return true
+}
+
+// hearUnclear tells the person of an error that came without a state. Some servers leave it
+// out; but any web page and any user of this machine can send the same, so it ends no login.
+func (l *Login) hearUnclear(code string) {
+	l.unclear.Do(func() {
+		what := "an error"
+		if wire.PlausibleCode(code) {
+			what = "the error " + code
+		}
+		notice := "The browser came back with " + what + ", which does not say which login it belongs to. Still waiting; if the server has refused the login, stop with Ctrl-C."
+		select {
+		case l.notices <- notice: // before the browser gets its page, and so before what the person does next
+		default:
+			go func() {
+				select {
+				case l.notices <- notice:
+				case <-l.over:
+				}
+			}()
+		}
+	})
 }
 
 // openBrowser shows the login page, or says why it cannot.
@@ -125,7 +163,7 @@ func (l *Login) openBrowser(ctx context.Context) {
 		open = browser.Open
 	}
 	if err := open(ctx, l.url); err != nil {
-		l.notify(ctx, fmt.Sprintf("The browser could not be opened (%v). Please open the address above yourself.", err))
+		l.notify(ctx, fmt.Sprintf("The browser could not be opened (%s). Please open the address above yourself.", outside.Text(err.Error())))
 	}
 }
 

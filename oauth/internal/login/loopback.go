@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,8 @@ type Loopback struct {
 	listeners []net.Listener
 	server    *http.Server
 	serving   sync.WaitGroup
+	sent      atomic.Bool   // a browser is being sent to the last page
+	shown     chan struct{} // closed when that was shown
 
 	mu    sync.Mutex            // guards fresh; never held across I/O
 	fresh map[net.Conn]struct{} // connections that have not sent anything yet
@@ -148,8 +151,13 @@ func listenError(redirectURL, port string, err error) *wire.Failure {
 
 // serve answers browsers on behalf of l until Close.
 func (lb *Loopback) serve(l *Login) {
+	lb.shown = make(chan struct{})
 	lb.server = &http.Server{
-		Handler:           &callback{path: lb.path, login: l},
+		Handler: &callback{
+			path: lb.path, login: l,
+			sent:  func() { lb.sent.Store(true) },
+			shown: sync.OnceFunc(func() { close(lb.shown) }),
+		},
 		ConnState:         lb.track,
 		ReadHeaderTimeout: 10 * time.Second, // a browser sends its request at once
 		MaxHeaderBytes:    64 << 10,         // codes can be long JWTs
@@ -178,6 +186,7 @@ const shutdownTime = 3 * time.Second
 // Close frees the port and ends every connection, after the pages under way have
 // been delivered. The login must be over.
 func (lb *Loopback) Close() {
+	lb.awaitLastPage()
 	closeAll(lb.listeners)
 	if lb.server == nil {
 		return
@@ -193,6 +202,22 @@ func (lb *Loopback) Close() {
 		_ = lb.server.Close()
 	}
 	lb.serving.Wait()
+}
+
+// lastPageTime is how long the port is kept for a browser that was sent to the last page. It
+// comes at once, unless it was closed meanwhile.
+const lastPageTime = 2 * time.Second
+
+func (lb *Loopback) awaitLastPage() {
+	if !lb.sent.Load() {
+		return
+	}
+	timer := time.NewTimer(lastPageTime)
+	defer timer.Stop()
+	select {
+	case <-lb.shown:
+	case <-timer.C:
+	}
 }
 
 func (lb *Loopback) unused() []net.Conn {

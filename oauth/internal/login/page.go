@@ -36,6 +36,18 @@ var pageForeign = page{
 	Text:   "This answer does not belong to the login that is waiting. Go back to the page that the program opened, or start the login again.",
 }
 
+var pageElsewhere = page{
+	status: http.StatusMisdirectedRequest,
+	Title:  "Not this address",
+	Text:   "A login waits here, and it is not reached by this name.",
+}
+
+var pageUnclear = page{
+	status: http.StatusBadRequest,
+	Title:  "Login not finished",
+	Text:   "The browser came back with an error that does not say which login it belongs to. The program goes on waiting; if the server has refused the login, stop it there.",
+}
+
 // outcomePage tells how a login ended.
 func outcomePage(err error) page {
 	switch {
@@ -67,13 +79,18 @@ func (p page) write(w http.ResponseWriter) {
 		http.Error(w, p.Title, p.status)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
+	protect(w.Header())
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Connection", "close")
+	w.WriteHeader(p.status)
+	_, _ = w.Write(b.Bytes())
+}
+
+// protect sets what every answer has, whatever it is: it runs nothing, is kept nowhere, is
+// shown in no frame, and its address reaches no other host.
+func protect(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Connection", "close")
-	w.WriteHeader(p.status)
-	_, _ = w.Write(b.Bytes())
 }

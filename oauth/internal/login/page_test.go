@@ -42,6 +42,9 @@ func TestPageTellsSuccessFromFailure(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		outcomePage(err).write(w)
+		if w.Header().Get("Cache-Control") != "no-store" || !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%v: the page is written with %v", err, w.Header())
+		}
 		if w.Code != want.status || !strings.Contains(w.Body.String(), "<title>"+want.title+"</title>") {
 			t.Errorf("%v: HTTP %d: %s", err, w.Code, w.Body)
 		}

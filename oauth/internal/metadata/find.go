@@ -104,9 +104,9 @@ func judge(a *wire.Answer, issuers []string, template string) (member.Fields, *w
 	doc := a.Fields()
 	found := doc.Text("issuer")
 	switch {
-	case wire.IsSuccess(a.Status) && (slices.Contains(issuers, found) || strings.Contains(found, tenantMark) && found == template):
+	case wire.IsSuccess(a.Status) && (slices.Contains(issuers, found) || IsPattern(found) && found == template):
 		return doc, nil
-	case wire.IsSuccess(a.Status) && strings.Contains(found, tenantMark):
+	case wire.IsSuccess(a.Status) && IsPattern(found):
 		fail.Err = fmt.Errorf("%w: got %q, want %q", errOtherIssuer, PrintableIssuer(found), issuers[0])
 		fail.Field, fail.Hint = "IssuerTemplate", "set Config.IssuerTemplate to what the metadata says, or ask for the issuer of one tenant"
 	case wire.IsSuccess(a.Status) && found != "":

@@ -10,6 +10,9 @@ import (
 // tenantMark stands for the tenant in Config.IssuerTemplate, as in Entra's metadata.
 const tenantMark = "{tenantid}"
 
+// IsPattern reports whether an issuer stands for those of many tenants.
+func IsPattern(issuer string) bool { return strings.Contains(issuer, tenantMark) }
+
 // SameIssuer compares issuers as strings, but for the exception that OpenID Connect
 // Core section 15.6.2 makes: Google's is accounts.google.com with and without
 // https://. Nothing else has that spelling.

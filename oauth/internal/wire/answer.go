@@ -1,10 +1,18 @@
 package wire
 
 import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/dpop"
 	"github.com/evertoken/evertoken/internal/lenient"
 	"github.com/evertoken/evertoken/internal/member"
 )
@@ -111,3 +119,104 @@ func (a *Answer) beginning(n int) string {
 // with the next refresh, long after the server's grace. Sent again at once, it is
 // still inside of that; and where nothing rotates, that costs a request.
 func Suffices(refresh string, closed bool) bool { return closed || refresh != "" }
+
+// IsSuccess reports whether a status is 2xx.
+func IsSuccess(status int) bool { return status >= 200 && status <= 299 }
+
+// IsRefusal reports whether a status says that the server looked at the request
+// and did not want it. 408, 425 and 429 speak of the moment, not of the request.
+func IsRefusal(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return status >= 400 && status <= 499
+}
+
+// maxRetryAfter caps what a server can ask for, so that a typing mistake on its
+// side does not end a session for a year.
+const maxRetryAfter = time.Hour
+
+// RetryAt reads Retry-After in both forms (RFC 9110 section 10.2.3), or what the
+// answer's members say instead. A date is taken relative to the server's own Date, so
+// that clock skew cancels out.
+func (a *Answer) RetryAt(fields member.Fields) time.Time {
+	text := strings.TrimSpace(a.Header.Get("Retry-After"))
+	wait := waitInBody(fields)
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) { // n is the nearest that fits
+		wait = time.Duration(max(0, min(n, int64(maxRetryAfter/time.Second)))) * time.Second
+	} else if when, err := http.ParseTime(text); err == nil {
+		wait = when.Sub(a.ServerTime())
+	}
+	if wait <= 0 {
+		return time.Time{}
+	}
+	return a.Received.Round(0).Add(min(wait, maxRetryAfter))
+}
+
+// secretEnded reports whether the client authenticated by a secret that had
+// expired, by the server's clock, when the answer came.
+func (a *Answer) secretEnded() bool {
+	return !a.Settings.SecretEnds.IsZero() && !a.ServerTime().Before(a.Settings.SecretEnds)
+}
+
+// ServerTime is the server's clock when it answered, or ours if it did not say.
+func (a *Answer) ServerTime() time.Time {
+	if date, err := http.ParseTime(a.Header.Get("Date")); err == nil {
+		return date
+	}
+	return a.Received
+}
+
+// Skew is how far our clock is ahead of the server's, zero if that is not known.
+func (a *Answer) Skew() time.Duration {
+	skew, _ := dpop.Skew(a.Header, a.Received)
+	return skew
+}
+
+// waitInBody returns how long an answer's own members ask to wait, zero if they do
+// not.
+func waitInBody(fields member.Fields) time.Duration {
+	for _, object := range errorObjects(fields) {
+		for _, name := range waitMembers {
+			if n, ok := object.Seconds(name); ok && n >= 0 {
+				return time.Duration(min(n, int64(maxRetryAfter/time.Second)-1)+1) * time.Second // fractions were dropped
+			}
+		}
+	}
+	return 0
+}
+
+// inflate undoes what net/http does not if it has not asked for it: a transport with
+// DisableCompression, or a request with an Accept-Encoding that a proxy adds. What is
+// compressed with gzip is known by its first bytes, whatever the header says. Of an
+// answer that is cut it gives what there is.
+func (a *Answer) inflate() {
+	r := inflater(a.Body, a.Header)
+	if r == nil {
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(r, maxBody+1))
+	a.Body, a.Whole = body, a.Whole && err == nil && len(body) <= maxBody
+}
+
+// inflater returns a reader of what body is when it is inflated, or nil if it is not
+// compressed in a way that is known here.
+func inflater(body []byte, header http.Header) io.Reader {
+	if bytes.HasPrefix(body, []byte{0x1f, 0x8b}) {
+		if r, err := gzip.NewReader(bytes.NewReader(body)); err == nil {
+			return r
+		}
+	}
+	if !strings.EqualFold(strings.TrimSpace(header.Get("Content-Encoding")), "deflate") {
+		return nil
+	}
+	// RFC 9110 section 8.4.1.2 means zlib; some servers send what is inside of it alone.
+	if r, err := zlib.NewReader(bytes.NewReader(body)); err == nil {
+		return r
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+		return nil // the header is wrong
+	}
+	return flate.NewReader(bytes.NewReader(body))
+}

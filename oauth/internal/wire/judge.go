@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"net/http"
 
-	"github.com/evertoken/evertoken/internal/challenge"
 	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/challenge"
 )
 
 // Failure says what an answer means that does not hold what was asked for.
@@ -69,7 +69,6 @@ func (a *Answer) refuseClient(fail *Failure, m Meaning) {
 	if m.Verdict != VerdictClient {
 		m.Hint, fail.Err = HintClient, ErrClientRefused
 	}
-	fail.Field = m.Field
 	if fail.Hint = m.Hint; m.Hint == HintClient {
 		fail.Field = "ClientAuth"
 		fail.Hint = cmp.Or(a.Settings.ClientHint, HintClient)
@@ -95,6 +94,24 @@ func (a *Answer) InquiryFailure(fields member.Fields) *Failure {
 	fail := a.Failure(fields)
 	if fail.Kind == ErrLoginRequired {
 		fail.Kind = ErrTransient
+	}
+	return fail
+}
+
+// RevocationFailure makes fail, the answer to a request to revoke a token, one against
+// which neither waiting nor a login helps, if the server has looked at the request and does
+// not do what it asks for, by any status and as a page too: it has no such endpoint, or not
+// for this client.
+func (a *Answer) RevocationFailure(fail *Failure) *Failure {
+	passes := !fail.RetryAt.IsZero() || fail.Verdict() == VerdictTrouble && !fail.Page
+	switch {
+	case a.Status == http.StatusNotImplemented, IsRefusal(a.Status) && !passes:
+		fail.Kind = ErrMisconfigured
+		if fail.Err == nil {
+			fail.Err = ErrNotRevoked
+		}
+	case fail.Kind == ErrLoginRequired:
+		fail.Kind = ErrTransient // no login helps to revoke
 	}
 	return fail
 }

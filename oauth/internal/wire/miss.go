@@ -2,6 +2,9 @@ package wire
 
 import (
 	"bytes"
+	"encoding/json"
+	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/evertoken/evertoken/internal/lenient"
@@ -16,10 +19,15 @@ func (a *Answer) Miss(fail *Failure) {
 		return
 	}
 	o := a.Object()
+	cookies := a.tokenCookies()
 	switch {
+	case a.Op == OpRefresh && a.Whole && len(cookies) > 0 && !saysNo(o.Members):
+		fail.Kind, fail.Err = ErrMisconfigured, &MembersError{ErrUnreadAnswer, append(memberNames(o.Members), cookies...)}
+		fail.Field, fail.Hint = "RefreshCookie", "the server sends tokens as cookies: name the one of the refresh token in a Dialect (Answer.RefreshCookie)"
+		return
 	case a.cut(o):
 		return
-	case holdsTokens(o.Members), !o.Closed && mentionsToken(a.Body):
+	case holdsTokens(o.Members), !o.Closed && mentionsToken(a.Body), a.Op == OpRefresh && len(o.Members) > 0 && o.Closed && !saysNo(o.Members):
 		fail.Kind, fail.Err = ErrMisconfigured, &MembersError{ErrUnreadAnswer, memberNames(o.Members)}
 		fail.Field, fail.Hint = "TokenPath", "name the place of the tokens: Config.TokenPath, or the names in a Dialect"
 		if o.Members == nil {
@@ -30,6 +38,20 @@ func (a *Answer) Miss(fail *Failure) {
 		fail.Kind = ErrMisconfigured // nothing passes by itself here, and no session is at stake
 	}
 	fail.Err = &MembersError{ErrNoToken, memberNames(o.Members)}
+}
+
+// tokenCookies returns the names of the cookies that seem to bring tokens, sorted, each behind
+// the word cookie.
+func (a *Answer) tokenCookies() []string {
+	var names []string
+	for _, c := range (&http.Response{Header: a.Header}).Cookies() {
+		brings := namesToken(c.Name) && member.UsableToken(c.Value) || looksLikeJWT(c.Value)
+		if brings && c.MaxAge >= 0 && isPlainName(c.Name) && len(names) < maxNames {
+			names = append(names, "cookie "+c.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // cut reports whether the answer ended before it was complete. o is what could be
@@ -47,6 +69,58 @@ func (a *Answer) cut(o lenient.Object) bool {
 	begins := o.Members != nil || text[0] == '{' || text[0] == '['
 	return begins && strings.IndexByte("}])>;", text[len(text)-1]) < 0
 }
+
+// saysNo reports whether an object speaks of a refusal in words of the server's own:
+// {"success":false}, {"errcode":42007}, {"code":1,"msg":"…"}, or a token that is empty.
+// One that does not, and that came as a success, holds the tokens under names that say
+// nothing to us.
+func saysNo(fields member.Fields) (no bool) {
+	walk(fields, "", 2, func(_, name string, raw json.RawMessage) bool {
+		text := strings.ToLower(strings.Trim(string(raw), `" `))
+		empty := slices.Contains(emptyValues, text)
+		switch letters := member.Letters(name); {
+		case slices.Contains(tokenNames, letters):
+			no = empty || raw[0] != '{' // a usable one is found before
+		case slices.Contains(successFlags, letters):
+			no = empty
+		case slices.Contains(resultNames, letters):
+			no = text != "" && raw[0] != '{' && raw[0] != '[' && !slices.Contains(successWords, text) && !saysDone(text)
+		case strings.HasPrefix(letters, "err"), strings.Contains(letters, "error"), slices.Contains(refusalNames, letters):
+			no = !empty && !slices.Contains(successWords, text)
+		}
+		return !no
+	})
+	return no
+}
+
+var (
+	emptyValues  = []string{"", "null", "false", "0", "[]", "{}"}
+	tokenNames   = []string{"accesstoken", "refreshtoken", "idtoken", "token"}
+	successFlags = []string{"success", "succeeded", "succeed", "successful", "issuccess", "ok"}
+	resultNames  = []string{"code", "status", "statuscode", "httpstatus", "retcode", "resultcode", "returncode", "ret", "message", "msg", "retmsg", "detail", "title", "result"}
+	refusalNames = []string{"fault", "exception", "reason", "reasons", "failure", "failed", "fail", "denied"}
+	successWords = []string{"0", "00000", "200", "201", "ok", "success", "succeeded", "successful", "true", "null", "none", "done"}
+)
+
+// saysDone reports whether a text for people says that something was done: "Token refreshed
+// successfully". One that also has a word of refusal does not.
+func saysDone(text string) bool {
+	done := false
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return (r < 'a' || r > 'z') && r != '\'' && r < 0x80 }) {
+		has := func(prefix string) bool { return strings.HasPrefix(word, prefix) }
+		if slices.Contains(denyingWords, word) || strings.HasSuffix(word, "n't") || slices.ContainsFunc(denyingPrefixes, has) {
+			return false
+		}
+		done = done || slices.Contains(successWords, word) || slices.ContainsFunc(doneWords, has)
+	}
+	return done
+}
+
+var (
+	doneWords       = []string{"success", "refreshed", "renewed", "issued", "generated", "created", "updated", "granted", "completed", "logged"}
+	denyingWords    = []string{"not", "no", "never", "cannot", "must", "please", "already", "before", "again", "out", "required", "bad", "wrong", "without", "unable"}
+	denyingPrefixes = []string{"fail", "unsuccess", "invalid", "expir", "error", "den", "missing", "revok", "reject", "reus", "unauth", "disabl", "block", "forbid", "unknown"}
+)
 
 // mentionsToken reports whether there is an access token in an answer that we cannot
 // read.

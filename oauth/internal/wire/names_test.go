@@ -36,6 +36,8 @@ func TestAnswersThatHoldTokensAreRecognized(t *testing.T) {
 		`{"data":[{"accessToken":"at-2"}]}`:                 true,
 		`{"body":"{\"access_token\":\"at-2\"}"}`:            true,
 		`{"body":"eyJhY2Nlc3NfdG9rZW4iOiJhdC0yIn0="}`:       true,
+		`{"a":{"access_token":"at-2"},"b":1}`:               true,
+		`{"a":{"x":{"access_token":"at-2"}},"b":1}`:         true,
 		`{"jwt":"x"}`:                                true,
 		`{"session":"` + jwt + `"}`:                  true,
 		`{"session":"eyJhbGciOiJSUzI1NiJ9.a.b.c.d"}`: true,
