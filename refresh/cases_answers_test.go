@@ -41,7 +41,7 @@ func TestF63_TokensInAnOddAnswerAreTaken(t *testing.T) {
 			if life := saved.ExpiresAt.Sub(saved.IssuedAt); life != 15*minute {
 				t.Errorf("the access token is said to live %v", life)
 			}
-			pass(24 * 60 * minute) // the refresh token in it is the right one
+			pass(allDue) // the refresh token in it is the right one
 			f.inState(t, refresh.StateValid)
 			f.mustCall(t)
 			if n := len(told.heard()); n != 0 {

@@ -117,7 +117,7 @@ func TestF67_CertainWordThatPassesHarmsNothing(t *testing.T) {
 				}
 				h.passServing(t, 3*minute)
 				h.renewedSince(t, begun)
-				pass(24 * time.Hour)
+				pass(2 * time.Hour)
 				h.allIn(t, refresh.StateValid)
 				h.heard(t, 0, "of what has passed")
 				h.clean(t)
@@ -176,7 +176,7 @@ func TestGrantThatTheServerHasEndedIsToldWithinOneRefresh(t *testing.T) {
 	}
 }
 
-// What was refused without a clear word a moment ago is no reason for a second opinion.
+// What was refused without a clear word a moment ago is not a reason for a second opinion.
 func TestCertainWordAfterAnUnclearOneIsTakenAtOnce(t *testing.T) {
 	inBubble(t, "404", func(t *testing.T) {
 		h := newHousehold(t, 1)

@@ -1,6 +1,7 @@
 package refresh_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 func TestF66_ClientIsRefusedForTenMinutes(t *testing.T) {
 	for _, r := range oauthtest.Cases().ClientRefusals {
 		inBubble(t, r.Name, func(t *testing.T) {
-			h := newHousehold(t, 200)
+			h := newHousehold(t, 60)
 			h.renewAll(t)
 			pass(beforeDue)
 			h.refuseClient(t, r)
@@ -27,17 +28,45 @@ func TestF66_ClientIsRefusedForTenMinutes(t *testing.T) {
 // As above, and the process is another one by the time that the client is accepted.
 func TestF66_ProgramIsRestartedWhileItsClientIsRefused(t *testing.T) {
 	for _, r := range oauthtest.Cases().ClientRefusals {
-		inBubble(t, r.Name, func(t *testing.T) {
-			h := newHousehold(t, 200)
+		for _, later := range []time.Duration{0, 5 * time.Hour} {
+			inBubble(t, fmt.Sprintf("%s/%v later", r.Name, later), func(t *testing.T) {
+				h := newHousehold(t, 60)
+				h.renewAll(t)
+				pass(beforeDue)
+				h.refuseClient(t, r)
+				pass(later)
+				h.restart(t)
+				pass(minute)
+				if n := h.events.count(refresh.EventMisconfigured); n > 1 {
+					t.Errorf("the next process has told %d times that the client is refused; want once at most", n)
+				}
+				h.heard(t, 0, "by the next process")
+				h.isOver(t, tenMinutes)
+			})
+		}
+	}
+}
+
+// The server goes down while it refuses the client: what comes of a probe then, whichever
+// it is, ends no probing.
+func TestF66_ServerIsInTroubleWhileItsClientIsRefused(t *testing.T) {
+	for name, trouble := range map[string]oauthtest.Fault{
+		"down":                {Status: 503},
+		"unreachable":         {Down: true},
+		"it breaks requests":  {Reset: true},
+		"it wants to be left": {Status: 503, RetryAfter: 30 * time.Second},
+		"busy":                {Status: 429},
+		"behind a firewall":   {Status: 403, HTML: true},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			h := newHousehold(t, 8)
 			h.renewAll(t)
 			pass(beforeDue)
-			h.refuseClient(t, r)
-			h.restart(t)
-			pass(minute)
-			if n := h.events.count(refresh.EventMisconfigured); n > 1 {
-				t.Errorf("the next process has told %d times that the client is refused; want once at most", n)
-			}
-			h.heard(t, 0, "by the next process")
+			h.refuseClient(t, oauthtest.Cases().ClientRefusals[0])
+			h.server.ClearScript()
+			h.refuse(t, trouble)
+			pass(20 * minute)
+			h.heard(t, 0, "in ten minutes and twenty more")
 			h.isOver(t, tenMinutes)
 		})
 	}
@@ -46,9 +75,9 @@ func TestF66_ProgramIsRestartedWhileItsClientIsRefused(t *testing.T) {
 // The client's secret ends, and with the new one in its configuration all sessions
 // live.
 func TestF66_ClientSecretEndsAndIsReplaced(t *testing.T) {
-	for _, after := range []time.Duration{10 * minute, 24 * time.Hour} {
+	for after, n := range map[time.Duration]int{10 * minute: 200, 24 * time.Hour: 20} {
 		inBubble(t, after.String(), func(t *testing.T) {
-			h := newHousehold(t, 200)
+			h := newHousehold(t, n)
 			h.renewAll(t)
 			pass(beforeDue)
 			h.before = h.tokens(t)

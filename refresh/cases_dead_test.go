@@ -10,7 +10,7 @@ import (
 	"github.com/evertoken/evertoken/refresh"
 )
 
-// A grant is over, and the server says so in a 200 that is no OAuth error. The person
+// A grant is over, and the server says so in a 200 that is not an OAuth error. The person
 // is told within hours, the server is asked at a falling rate, and the pair is kept:
 // if the server takes it again, all is well.
 func TestF69_DeadGrantInNoOAuthWords(t *testing.T) {
@@ -55,8 +55,63 @@ func TestF69_OneDeadGrantOfManyInNoOAuthWords(t *testing.T) {
 					t.Errorf("%s is %s; want %s", h.names[i], st.State, want)
 				}
 			}
+			h.restart(t) // which finds out from their records how the others fare
+			pass(minute)
+			h.heard(t, 1, "by the next process")
 			h.comesBack(t)
 		})
+	}
+}
+
+// All are refused for an hour, in which one of the grants ends. The next process is told of
+// that one as soon as it knows that the others are well, whichever it asks first.
+func TestF69_DeadGrantIsToldFromThoseThatRecover(t *testing.T) {
+	for _, r := range oauthtest.Cases().DeadAnswers {
+		inBubble(t, r.Name, func(t *testing.T) {
+			h := newHousehold(t, 4)
+			h.renewAll(t)
+			h.refuse(t, r.Fault())
+			pass(time.Hour)
+			h.heard(t, 0, "while all were refused")
+			h.server.ClearScript()
+			dead := r.Fault()
+			dead.User = h.names[2]
+			faults := []oauthtest.Fault{forEver(dead)}
+			for _, i := range []int{0, 1, 3} { // whose answers come later
+				faults = append(faults, forEver(oauthtest.Fault{User: h.names[i], Delay: 5 * time.Second}))
+			}
+			h.server.Script(faults...)
+			h.restart(t)
+			pass(3 * minute)
+			h.heard(t, 1, "by the next process")
+			h.allIn(t, refresh.StateValid, stateSuspected)
+			h.comesBack(t)
+		})
+	}
+}
+
+// In a pool with one session nothing shows that others are well. Whoever opened it is told
+// after the time that a suspicion takes, and at once if the process ends before that.
+func TestF69_DeadGrantAloneInAPool(t *testing.T) {
+	for _, r := range oauthtest.Cases().DeadAnswers {
+		for short, within := range map[bool]time.Duration{false: 30 * minute, true: minute} {
+			inBubble(t, fmt.Sprintf("%s/short-lived %v", r.Name, short), func(t *testing.T) {
+				h := newHousehold(t, 1)
+				h.renewAll(t)
+				h.refuse(t, r.Fault())
+				pass(6 * time.Hour)
+				h.stop()
+				h.edit = func(cfg *refresh.Config) { cfg.ShortLived = short }
+				h.beginPool(t)
+				for end := time.Now().Add(within); time.Now().Before(end); pass(minute) {
+					if _, err := h.managers[0].TokenContext(t.Context()); err == nil {
+						t.Fatal("a dead token is served")
+					}
+				}
+				h.heard(t, 1, "by a pool")
+				h.kept(t)
+			})
+		}
 	}
 }
 

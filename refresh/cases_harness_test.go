@@ -28,8 +28,10 @@ type household struct {
 	store    tokenstore.Store
 	names    []string
 	managers []*refresh.Manager // of the process that runs
+	pool     *refresh.Pool      // unless it is a Manager's
 	stop     func()
-	before   map[string]string // the refresh tokens in the store when the trouble began, by name
+	edit     func(*refresh.Config) // of the next process; nil: none
+	before   map[string]string     // the refresh tokens in the store when the trouble began, by name
 
 	events *recorder // of the process that runs
 	told   *failures // by the process that runs
@@ -67,10 +69,8 @@ func newHousehold(t *testing.T, n int, edits ...func(*oauthtest.Config)) *househ
 // begin starts a process with the configuration that the server wants now.
 func (h *household) begin(t *testing.T) {
 	t.Helper()
-	h.events, h.told, h.managers = new(recorder), new(failures), nil
-	cfg := refresh.Config{OAuthClient: oauth.NewClient(h.server.OAuthConfig()), Store: h.store, OnEvent: h.events.add}
-	h.told.use(&cfg)
 	if len(h.names) == 1 {
+		cfg := h.config()
 		cfg.Session = h.names[0]
 		m := refresh.NewManager(cfg)
 		h.stop = m.Stop
@@ -80,18 +80,42 @@ func (h *household) begin(t *testing.T) {
 		h.managers = append(h.managers, m)
 		return
 	}
-	pool := refresh.NewPool(refresh.PoolConfig{Config: cfg})
-	h.stop = pool.Stop
-	if err := pool.Start(t.Context()); err != nil {
+	h.beginPool(t)
+}
+
+// beginPool is begin with a Pool, however many sessions there are.
+func (h *household) beginPool(t *testing.T) {
+	t.Helper()
+	cfg := h.config()
+	h.pool = refresh.NewPool(refresh.PoolConfig{Config: cfg})
+	h.stop = h.pool.Stop
+	if err := h.pool.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range h.names {
-		m, err := pool.Session(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.managers = append(h.managers, m)
+		h.open(t, name)
 	}
+}
+
+// open opens one more session in the Pool.
+func (h *household) open(t *testing.T, name string) {
+	t.Helper()
+	m, err := h.pool.Session(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.managers = append(h.managers, m)
+}
+
+// config returns what a new process is given.
+func (h *household) config() refresh.Config {
+	h.events, h.told, h.managers = new(recorder), new(failures), nil
+	cfg := refresh.Config{OAuthClient: oauth.NewClient(h.server.OAuthConfig()), Store: h.store, OnEvent: h.events.add}
+	h.told.use(&cfg)
+	if h.edit != nil {
+		h.edit(&cfg)
+	}
+	return cfg
 }
 
 // restart ends the process and starts another one.
@@ -145,14 +169,7 @@ func (h *household) passServing(t *testing.T, d time.Duration) {
 // are well.
 func (h *household) renewedSince(t *testing.T, since time.Time) {
 	t.Helper()
-	lost := 0
-	var example *refresh.RefreshStatus
-	for _, m := range h.managers {
-		st := m.GetRefreshStatus()
-		if st.State != refresh.StateValid || st.LastRefreshAt.Before(since) || !st.ExpiresAt.After(time.Now()) {
-			lost, example = lost+1, st
-		}
-	}
+	lost, example := h.notRenewed(since)
 	if lost > 0 {
 		t.Errorf("%d of %d sessions are not renewed; one is %s: %s", lost, len(h.names), example.State, example.LastError)
 	}
@@ -161,6 +178,34 @@ func (h *household) renewedSince(t *testing.T, since time.Time) {
 			t.Errorf("the server has ended %s's session", name)
 		}
 	}
+}
+
+// notRenewed counts the sessions that have not been renewed since then or are not well,
+// and returns the status of one of them.
+func (h *household) notRenewed(since time.Time) (n int, example *refresh.RefreshStatus) {
+	for _, m := range h.managers {
+		st := m.GetRefreshStatus()
+		if st.State != refresh.StateValid || st.LastRefreshAt.Before(since) || !st.ExpiresAt.After(time.Now()) {
+			n, example = n+1, st
+		}
+	}
+	return n, example
+}
+
+// heals lets time pass, and fails the test unless all sessions are renewed within it,
+// and once more when the tokens that they have then are due.
+func (h *household) heals(t *testing.T, within time.Duration) {
+	t.Helper()
+	begun := time.Now()
+	for end := begun.Add(within); time.Now().Before(end); pass(min(minute, time.Until(end))) {
+		if n, _ := h.notRenewed(begun); n == 0 {
+			break
+		}
+	}
+	h.renewedSince(t, begun)
+	again := time.Now()
+	pass(allDue)
+	h.renewedSince(t, again)
 }
 
 // heard fails the test unless OnRefreshFail was called so many times in this process.
@@ -228,9 +273,14 @@ func (h *household) clean(t *testing.T) {
 const (
 	beforeDue = 7 * minute
 	fromThere = 15*minute - beforeDue - time.Second // an access token is still alive
+	allDue    = 12 * minute                         // and the two minutes are for the crowd
 )
 
-// inBubble runs a test in a bubble, under a name.
+// inBubble runs a test in a bubble, under a name, beside the others of its parent: what
+// happens in a bubble depends on nothing outside of it.
 func inBubble(t *testing.T, name string, test func(t *testing.T)) {
-	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, test)
+	})
 }

@@ -62,7 +62,7 @@ func TestF66_FirstSuccessBringsAllSessionsBack(t *testing.T) {
 		for _, lasts := range []time.Duration{10 * minute, time.Hour, 6 * time.Hour} {
 			for _, callers := range []bool{false, true} {
 				inBubble(t, fmt.Sprintf("%s/%v/callers %v", name, lasts, callers), func(t *testing.T) {
-					h := newHousehold(t, 20)
+					h := newHousehold(t, 8)
 					h.renewAll(t)
 					other := h.another(t)
 					pass(beforeDue)
@@ -79,8 +79,8 @@ func TestF66_FirstSuccessBringsAllSessionsBack(t *testing.T) {
 						}
 					}
 					pass(2 * minute)
-					if n := h.well() + other.well(); n != 40 {
-						t.Errorf("%d of 20 sessions in two processes are well two minutes after the first was renewed", n)
+					if n := h.well() + other.well(); n != 16 {
+						t.Errorf("%d of 8 sessions in two processes are well two minutes after the first was renewed", n)
 					}
 					h.heard(t, 0, "while all were refused alike")
 					for _, process := range []*household{h, other} {
@@ -150,7 +150,7 @@ func (s *noticeless) Set(ctx context.Context, name string, rec *tokenstore.Recor
 
 func (s *noticeless) ofServer(name string) bool { return !strings.HasPrefix(name, "user") }
 
-// What a store cannot tell or take is no sign that the client is accepted again.
+// What a store cannot tell or take is not a sign that the client is accepted again.
 func TestF66_StoreThatFailsSaysNothingOfTheClient(t *testing.T) {
 	for what, fail := range map[string]func(s *noticeless){
 		"reads":  func(s *noticeless) { s.get.Store(true) },

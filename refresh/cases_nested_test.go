@@ -104,3 +104,54 @@ func namesMembers(t *testing.T, text, path, sent string) {
 		}
 	}
 }
+
+// So is an answer in other names altogether, at OAuth servers and at home-grown backends:
+// where reuse ends all of the person's sessions, a second sending would do so.
+func TestF64_AnswerInOtherNamesIsNotSentAgain(t *testing.T) {
+	renamed := func(fields map[string]any) {
+		for _, name := range []string{"access_token", "refresh_token", "accessToken", "refreshToken"} {
+			if value, found := fields[name]; found {
+				fields["k"+strings.Repeat("x", len(name))] = value
+				delete(fields, name)
+			}
+		}
+	}
+	check := func(t *testing.T, f *fixture, endpoint oauthtest.Endpoint, told *failures) {
+		t.Helper()
+		if _, err := f.server.Login("alice"); err != nil {
+			t.Fatal(err)
+		}
+		f.server.Script(oauthtest.Fault{Endpoint: endpoint, Edit: renamed, Times: -1})
+		err := f.ForceRefresh(t.Context())
+		is(t, err, oauth.ErrMisconfigured)
+		pass(60 * minute)
+		if n := f.server.Requests(endpoint); n != 1 {
+			t.Errorf("%d requests; want 1", n)
+		}
+		if n := f.server.Sessions("alice"); n != 2 {
+			t.Errorf("%d of the person's two sessions are left", n)
+		}
+		f.inState(t, refresh.StateMisconfigured)
+		if text := err.Error(); !strings.Contains(text, "kxxx") || strings.Contains(text, f.first.RefreshToken) {
+			t.Errorf("error %q; want the names of the members alone", text)
+		}
+		if n := len(told.heard()); n != 0 {
+			t.Errorf("OnRefreshFail was called %d times", n)
+		}
+		f.clean(t)
+	}
+	inBubble(t, "OAuth", func(t *testing.T) {
+		var told failures
+		check(t, newFixture(t, oauthtest.Config{}, told.use).start(t), oauthtest.TokenEndpoint, &told)
+	})
+	for _, b := range backendCases() {
+		if b.keeps || b.name == "cookie" || b.name == "gin-jwt by cookie" { // whose answer has no refresh token
+			continue
+		}
+		inBubble(t, b.name, func(t *testing.T) {
+			var told failures
+			f, _ := newBackendFixture(t, b, told.use)
+			check(t, f, b.backend.RefreshEndpoint(), &told)
+		})
+	}
+}

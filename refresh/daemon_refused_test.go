@@ -131,6 +131,7 @@ func TestF88_ARefusedDaemonIsMisconfiguredAndNeverLoggedOut(t *testing.T) {
 	for _, word := range words {
 		for _, when := range []string{"at start", "after a day"} {
 			t.Run(word+" "+when, func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					d := newService(t, byCredentials)
 					if when != "at start" {
@@ -228,7 +229,7 @@ func TestF88_AnExchangedSessionOutlivesItsSubject(t *testing.T) {
 	})
 }
 
-// What a person's login left under the session's name is no verdict on a service.
+// What a person's login left under the session's name is not a verdict on a service.
 func TestF88_ADaemonTakesOverTheNameOfASessionThatHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newService(t, byCredentials)

@@ -159,7 +159,7 @@ func TestF88_ADaemonWaitsForAServerThatIsDownAtStart(t *testing.T) {
 					}
 				}()
 				time.Sleep(10*minute + 700*time.Millisecond)
-				if n := attempts() - before; n > 400 {
+				if n := attempts() - before; n > 600 {
 					t.Errorf("%d attempts in ten minutes in which a caller waited", n)
 				}
 				d.server.ClearScript()

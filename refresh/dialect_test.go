@@ -3,12 +3,16 @@ package refresh_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/authserver/refreshtokens"
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/internal/wrongclock"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/dialect"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
@@ -154,7 +158,7 @@ func TestSessionEndedByAHomeGrownBackendIsReportedOnce(t *testing.T) {
 					t.Errorf("OnRefreshFail heard %v; want one error that is %q", heard, b.reason)
 				}
 				want, most := refresh.StateLoginRequired, 0
-				if b.hesitates { // a status alone is no verdict
+				if b.hesitates { // a status alone is not a verdict
 					want, most = refresh.StateSuspected, 2
 				}
 				f.inState(t, want)
@@ -236,4 +240,168 @@ func (b *brokenTokens) Get(ctx context.Context, token string) (any, error) {
 		return nil, errDiskFull
 	}
 	return b.RefreshTokenStore.Get(ctx, token)
+}
+
+// Many backends tell the end of a token by its exp alone. Our clock may be wrong by more
+// than a token's life.
+func TestF70_ATokenThatTellsExpAloneIsRenewedAheadOfItsEnd(t *testing.T) {
+	for _, b := range backendCases() {
+		if b.name != "sanic-jwt" && b.name != "aspnet" {
+			continue
+		}
+		for _, off := range []time.Duration{0, 10 * minute, -10 * minute, 2 * time.Hour, -2 * time.Hour} {
+			t.Run(fmt.Sprint(b.name, off), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := &fixture{server: oauthtest.New(b.server), store: new(tokenstore.Memory), events: new(recorder)}
+					host := wrongclock.By(off)
+					cfg := f.server.DialectConfig(b.backend)
+					cfg.Now = host.Now
+					client := dialect.NewClient(b.dialect, cfg)
+					var err error
+					if f.first, err = client.Login(t.Context(), "alice", "wonderland"); err != nil {
+						t.Fatal(err)
+					}
+					if _, claims := member.JWT(f.first.AccessToken); claims["iat"] != nil || claims["exp"] == nil {
+						t.Errorf("the twin's tokens tell %v; want exp alone", claims)
+					}
+					f.Manager = refresh.NewManager(refresh.Config{OAuthClient: client, Store: f.store, Clock: host})
+					t.Cleanup(f.Stop)
+					f.start(t)
+					api, _ := f.wired()
+					for range 24 * 4 {
+						time.Sleep(15*minute - 10*time.Second)
+						if status := get(t, api, f.server.Resource()); status != http.StatusOK {
+							t.Fatalf("the API answers %d", status)
+						}
+					}
+					f.served(t)
+					f.clean(t)
+				})
+			})
+		}
+	}
+}
+
+// A documented backend says 500 REFRESH_ERROR to spent, revoked and unknown tokens and to
+// users who are gone, as well as when its database is away.
+var refreshErrors = map[string]struct {
+	backend int // of backendCases
+	status  int
+	body    string
+	reason  error
+	listed  *dialect.Error // besides
+}{
+	"kratos":    {0, 500, `{"code":500,"reason":"REFRESH_ERROR","message":"refresh failed","metadata":{}}`, oauth.ErrTokenInvalid, nil},
+	"sanic-jwt": {1, 500, `{"reasons":["x"],"exception":"InvalidRetrieveUserObject"}`, oauth.ErrUserNotFound, nil},
+	"a word that is listed without a status": {
+		1, 503, `{"exception":"SessionGone"}`, oauth.ErrTokenExpired, &dialect.Error{Code: "SessionGone", Means: oauth.ErrTokenExpired},
+	},
+}
+
+func TestF69_AListedWordUnderA500IsTroubleFirstAndThenSuspected(t *testing.T) {
+	for name, tt := range refreshErrors {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var told failures
+				b := backendCases()[tt.backend]
+				if tt.listed != nil {
+					b.dialect.Refresh.Errors = append(b.dialect.Refresh.Errors, *tt.listed)
+				}
+				f, _ := newBackendFixture(t, b, told.use)
+				fault := oauthtest.Fault{Endpoint: b.backend.RefreshEndpoint(), Status: tt.status, Body: tt.body, Times: -1}
+				f.server.Script(fault)
+				time.Sleep(18 * minute) // its token has just died
+				f.inState(t, refresh.StateRetrying)
+				waiting := make(chan error, 1)
+				go func() { _, err := f.TokenContext(t.Context()); waiting <- err }()
+				time.Sleep(10 * time.Second)
+				f.server.ClearScript()
+				back := time.Now()
+				if err := <-waiting; err != nil || time.Since(back) > 3*time.Second {
+					t.Errorf("after trouble of some minutes a caller gets %v after %v; want the token within three seconds", err, time.Since(back))
+				}
+				if heard := told.heard(); len(heard) != 0 {
+					t.Errorf("OnRefreshFail heard %v of passing trouble", heard)
+				}
+
+				f.server.Script(fault)
+				time.Sleep(2 * time.Hour)
+				heard := told.heard()
+				if len(heard) != 1 || !errors.Is(heard[0], refresh.ErrSuspected) || !errors.Is(heard[0], tt.reason) {
+					t.Errorf("OnRefreshFail heard %v; want one suspicion", heard)
+				}
+				f.inState(t, refresh.StateSuspected)
+				sent := f.server.Requests(b.backend.RefreshEndpoint())
+				time.Sleep(6 * time.Hour)
+				if n := f.server.Requests(b.backend.RefreshEndpoint()) - sent; n < 4 || n > 12 {
+					t.Errorf("%d requests in six more hours; want a falling rate", n)
+				}
+				f.server.ClearScript()
+				time.Sleep(time.Hour)
+				f.inState(t, refresh.StateValid)
+				f.clean(t)
+			})
+		})
+	}
+}
+
+// What a dialect lists as trouble is that, however long it lasts and under any status.
+func TestLaw6_AWordThatADialectListsAsTroubleIsNeverSuspected(t *testing.T) {
+	for _, status := range []int{200, 401, 500} {
+		synctest.Test(t, func(t *testing.T) {
+			var told failures
+			b := backendCases()[1]
+			b.dialect.Refresh.Errors = append(b.dialect.Refresh.Errors, dialect.Error{Code: "StoreAway", Means: oauth.ErrTransient})
+			f, _ := newBackendFixture(t, b, told.use)
+			f.server.Script(oauthtest.Fault{Endpoint: b.backend.RefreshEndpoint(), Status: status, Body: `{"exception":"StoreAway"}`, Times: -1})
+			time.Sleep(6 * time.Hour)
+			if heard := told.heard(); len(heard) != 0 {
+				t.Errorf("HTTP %d: OnRefreshFail heard %v", status, heard)
+			}
+			f.inState(t, refresh.StateRetrying)
+			f.server.ClearScript()
+			time.Sleep(time.Hour)
+			f.inState(t, refresh.StateValid)
+			f.clean(t)
+		})
+	}
+}
+
+// When all sessions of the backend get that word, it is the backend's database.
+func TestF69_AListedWordUnderA500ToEverySessionIsSuspectedOfNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told failures
+		b := backendCases()[0]
+		server := oauthtest.New(b.server)
+		client := dialect.NewClient(b.dialect, server.DialectConfig(b.backend))
+		cfg := refresh.PoolConfig{Config: refresh.Config{OAuthClient: client, Store: new(tokenstore.Memory)}}
+		told.use(&cfg.Config)
+		pool := refresh.NewPool(cfg)
+		defer pool.Stop()
+		if err := pool.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			pair, err := client.Login(t.Context(), "alice", "wonderland")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := pool.Add(t.Context(), name, pair); err != nil {
+				t.Fatal(err)
+			}
+		}
+		server.Script(oauthtest.Fault{Endpoint: b.backend.RefreshEndpoint(), Status: 500, Body: refreshErrors["kratos"].body, Times: -1})
+		time.Sleep(3 * time.Hour)
+		if heard := told.heard(); len(heard) != 0 {
+			t.Errorf("OnRefreshFail heard %v", heard)
+		}
+		server.ClearScript()
+		time.Sleep(time.Hour)
+		if n := server.Sessions("alice"); n != 3 {
+			t.Errorf("%d sessions are left", n)
+		}
+		for _, mistake := range server.Audit() {
+			t.Errorf("the server saw a mistake: %v", mistake)
+		}
+	})
 }

@@ -35,6 +35,13 @@
 // manager an oauth2.TokenSource, and [Manager.GetRequestMetadata] a gRPC
 // credentials.PerRPCCredentials.
 //
+// # Where tokens go
+//
+// A session knows its APIs. Its tokens go to Config.AllowedOrigins, or, if there are none, to
+// the first origin that they were used for; [AnyOrigin] lifts that. A request that the program
+// makes for another origin is an error; a redirect that leads to one is followed without
+// the token, and so is whatever comes after it. Tokens of a [Resource] go to its own origin.
+//
 // # Daemons
 //
 // A service with an account of its own needs no login and no first pair:
@@ -44,7 +51,9 @@
 //
 // The manager obtains the first pair in the background, for as long as that takes, and
 // every other one like it; so it does with a token exchange
-// (oauth.TokenExchangeRefresher). Such a session never needs a login: a server that
+// (oauth.TokenExchangeRefresher), with assertions of a platform for its workloads or of the
+// service itself (JWTBearerRefresher), and with those of a company's identity provider for
+// a person (IdentityAssertionRefresher). Such a session never needs a login: a server that
 // refuses it is reported once ([EventMisconfigured]) and asked again more and more
 // rarely, down to every ten check intervals.
 //
@@ -53,9 +62,9 @@
 // A [Pool] keeps the sessions of many users alive with one scheduler and a bounded
 // number of workers. Each of them is a Manager with everything it promises, and has
 // no goroutine and no timer of its own while it rests. They share what their server
-// permits ([Limits]): crowds are spread, a Retry-After holds for all, and a server
-// that is down is tried now and then. [Renewal] says whether sessions that are not used
-// are renewed.
+// permits ([Limits]): crowds are spread, a server that is down is tried by one of them
+// for all, and a Retry-After that several have got, or that comes with a 503, holds for
+// all. [Renewal] says whether sessions that are not used are renewed.
 //
 // # Several processes
 //

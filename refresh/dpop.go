@@ -6,13 +6,15 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/evertoken/evertoken/internal/challenge"
 	"github.com/evertoken/evertoken/internal/dpop"
+	"github.com/evertoken/evertoken/internal/drain"
+	"github.com/evertoken/evertoken/internal/origin"
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/challenge"
 	"github.com/evertoken/evertoken/refresh/internal/snapshot"
 )
 
-// presentOther sends req with a token that is no Bearer token: bound to a key
+// presentOther sends req with a token that is not a Bearer token: bound to a key
 // (RFC 9449 section 7), or of a type that the Transport cannot present.
 //
 // A proof that the API refuses for the lack of a nonce, or for a clock that turns
@@ -23,7 +25,7 @@ func (t *Transport) presentOther(req *http.Request, s *snapshot.Snapshot) (*http
 		closeBody(req)
 		return nil, cannotPresent(s.Pair)
 	}
-	server := originOf(req.URL).String()
+	server := origin.Of(req.URL).String()
 	hints := t.m.setup().proofs.Recall(server)
 	if !hints.Clocked {
 		hints.Skew = s.Pair.Skew
@@ -47,23 +49,20 @@ func (t *Transport) presentOther(req *http.Request, s *snapshot.Snapshot) (*http
 		if !ok {
 			return resp, nil
 		}
-		discard(resp)
+		drain.Response(resp)
 		req = rewound
 	}
 }
 
 // withProof returns a copy of req that carries the token and a proof. It counts
-// time from the wall clock, by the server's if that is known.
+// time from the wall clock, by the server's if that is known. The proof is for the URL that
+// the token is allowed for: a Host header must not make it good at another server.
 func (m *Manager) withProof(req *http.Request, s *snapshot.Snapshot, hints dpop.Hints) (*http.Request, error) {
-	target := *req.URL
-	if req.Host != "" {
-		target.Host = req.Host // what the server knows itself by
-	}
 	method := req.Method
 	if method == "" {
 		method = http.MethodGet
 	}
-	proof, err := s.Pair.DPoPKey.Proof(method, &target, s.Pair.AccessToken, hints.Nonce, m.setup().Clock.Now().Add(-hints.Skew))
+	proof, err := s.Pair.DPoPKey.Proof(method, req.URL, s.Pair.AccessToken, hints.Nonce, m.setup().Clock.Now().Add(-hints.Skew))
 	if err != nil {
 		return nil, fmt.Errorf("refresh: making a DPoP proof: %w: %w", oauth.ErrMisconfigured, err)
 	}

@@ -164,7 +164,7 @@ func TestWhatAnAPISaysOfAProof(t *testing.T) {
 
 func TestNoncesStayWithTheirOrigin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newDPoPFixture(t, oauthtest.Config{}).start(t)
+		f := newDPoPFixture(t, oauthtest.Config{}, withOrigins("https://a.test", "https://b.test")).start(t)
 		var nonces []string
 		noting := func(nonce string) roundTripFunc {
 			return func(r *http.Request) (*http.Response, error) {
@@ -205,9 +205,11 @@ func claim(t *testing.T, r *http.Request, name string) string {
 	return value
 }
 
-func TestProofNamesTheHostThatTheServerSees(t *testing.T) {
+// The origin check has seen the URL. A proof for whatever Host says could be shown to a
+// server to which no token may go.
+func TestProofIsForTheURLWhateverHostSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newDPoPFixture(t, oauthtest.Config{}).start(t)
+		f := newDPoPFixture(t, oauthtest.Config{}, withOrigins("https://10.0.0.1")).start(t)
 		_, w := f.wired()
 		var htu, htm string
 		w.hosts["10.0.0.1"] = func(r *http.Request) (*http.Response, error) {
@@ -224,7 +226,7 @@ func TestProofNamesTheHostThatTheServerSees(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if htu != "https://api.test/x" || htm != "GET" || req.Header.Get("DPoP") != "" {
+		if htu != "https://10.0.0.1/x" || htm != "GET" || req.Header.Get("DPoP") != "" {
 			t.Errorf("proof for %s %s, the caller's header has %q", htm, htu, req.Header)
 		}
 	})

@@ -32,6 +32,18 @@ var (
 	// the suspicion.
 	ErrSuspected = session.ErrSuspected
 
+	// ErrCopied is the cause, as far as can be told, when a server ends a session that was
+	// kept in another directory or on another machine, too: the program that renewed it
+	// there has the only refresh token that is good. It comes together with oauth.ErrLoginRequired,
+	// and in [EventCopied] before that.
+	ErrCopied = session.ErrCopied
+
+	// ErrOldCopy means that the Store holds an older state of the session, whose refresh
+	// token this machine knows to be spent ([Config.Witness]): it is not sent. It comes
+	// together with oauth.ErrLoginRequired. The stored pair is kept, and a newer one that
+	// another process saves revives the session.
+	ErrOldCopy = session.ErrOldCopy
+
 	// ErrPaused means that no living token is left and Config.Renewal says not to
 	// get one.
 	ErrPaused = session.ErrPaused

@@ -2,12 +2,14 @@ package refresh
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/benbjohnson/clock"
 
+	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/refresh/internal/engine"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/refresh/internal/session"
@@ -59,6 +61,15 @@ const (
 	EventSaveFailed = EventKind(session.EventSaveFailed)
 	// EventSaved: a pair that could not be saved before now is.
 	EventSaved = EventKind(session.EventSaved)
+	// EventOldCopy: the Store was found to hold an older state of the session than is known
+	// here, as after a backup was put back. What is newer in memory is saved over it, and
+	// nothing is spent for a while, so that other processes can do the same.
+	EventOldCopy = EventKind(session.EventOldCopy)
+	// EventCopied: the saved session comes from another machine or directory, as with a home
+	// that was copied, and is about to be renewed here for the first time. If a program goes
+	// on with it there, one of the two will have to log in again. It is only told where
+	// Store is a directory (tokenstore.Local) and the machine has a number.
+	EventCopied = EventKind(session.EventCopied)
 	// EventScopeReduced: a new access token has less scope than the one before.
 	EventScopeReduced = EventKind(session.EventScopeReduced)
 	// EventIDTokenRejected: the ID token that came with a new pair failed a check;
@@ -86,6 +97,22 @@ type Event struct {
 	ExpiresAt time.Time
 }
 
+// MarshalJSON writes the event with the text of its error, for logs.
+func (e Event) MarshalJSON() ([]byte, error) {
+	text := ""
+	if e.Err != nil {
+		text = e.Err.Error()
+	}
+	return json.Marshal(struct {
+		Kind        EventKind `json:"kind"`
+		Session     string    `json:"session"`
+		Time        time.Time `json:"time"`
+		Error       string    `json:"error,omitempty"`
+		NextAttempt time.Time `json:"next_attempt,omitzero"`
+		ExpiresAt   time.Time `json:"expires_at,omitzero"`
+	}{e.Kind, e.Session, e.Time, text, e.NextAttempt, e.ExpiresAt})
+}
+
 // A reporter tells the program what happens.
 type reporter struct {
 	clock   clock.Clock
@@ -96,7 +123,7 @@ type reporter struct {
 // emit hands an event to the program. A panicking OnEvent is the program's
 // mistake; it must not take the session with it.
 func (r *reporter) emit(name string, what session.Event, expiresAt time.Time) {
-	e := Event{Kind: EventKind(what.Kind), Session: name, Err: what.Err, NextAttempt: what.Next.Wall(), ExpiresAt: expiresAt}
+	e := Event{Kind: EventKind(what.Kind), Session: name, Err: outside.Error(what.Err), NextAttempt: what.Next.Wall(), ExpiresAt: expiresAt}
 	logs := r.logs(e)
 	if r.onEvent == nil && !logs {
 		return

@@ -77,12 +77,15 @@ func (s *faultyStore) Set(ctx context.Context, name string, rec *tokenstore.Reco
 	hook, after := s.onSet, s.afterOK
 	s.sets++
 	s.mu.Unlock()
-	if hook != nil {
+	if hook != nil && !tokenstore.IsServerRecord(name) {
 		if err := hook(ctx, rec); err != nil {
 			return 0, err
 		}
 	}
 	version, err := s.Store.Set(ctx, name, rec)
+	if tokenstore.IsServerRecord(name) {
+		return version, err
+	}
 	if err == nil && after != nil {
 		err = after(rec)
 	}

@@ -71,6 +71,7 @@ func (a *ages) wrap(r refresh.Refresher) refresh.Refresher {
 func TestHostsWhoseClocksDisagreeRenewInTimeAndNotBefore(t *testing.T) {
 	for _, life := range []time.Duration{30 * time.Second, 5 * minute, time.Hour} {
 		t.Run(life.String(), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				store, ages := newTimedStore(), &ages{issued: make(map[string]time.Time)}
 				var hosts []*pooled

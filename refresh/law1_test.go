@@ -289,7 +289,7 @@ func TestLaw2_TokenStoreThatFailsIsCalledUntilItWorks(t *testing.T) {
 					}
 				}).start(t)
 				if err := f.ForceRefresh(t.Context()); err != nil {
-					t.Fatalf("a failed save is no failed refresh: %v", err)
+					t.Fatalf("a failed save is not a failed refresh: %v", err)
 				}
 				renewed := f.GetTokens()
 				if renewed.AccessToken == f.first.AccessToken || !f.GetRefreshStatus().Unsaved {

@@ -1,22 +1,19 @@
 package refresh_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net/http"
 	"net/url"
-	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/taint"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -26,85 +23,46 @@ import (
 // Law 8: secrets stay secret. (Origins and redirects of API requests are tested
 // with the Transport.)
 
-// A vault knows every secret of a test, and what has been said.
-type vault struct {
-	mu      sync.Mutex
-	secrets []string
-	said    bytes.Buffer
-}
+const (
+	lawsServer = "https://auth.test"
+	lawsAPI    = "https://api.test"
+)
 
-// know adds secrets. JWTs are also looked for by their parts: half a token is
-// too much.
-func (v *vault) know(secrets ...string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, s := range secrets {
-		if s == "" {
-			continue
-		}
-		v.secrets = append(v.secrets, s, url.QueryEscape(s), base64.StdEncoding.EncodeToString([]byte(s)))
-		if parts := strings.Split(s, "."); len(parts) == 3 {
-			v.secrets = append(v.secrets, parts[1], parts[2])
-		}
-	}
-}
-
-func (v *vault) knowPair(p *oauth.TokenPair) {
-	v.know(p.AccessToken, p.RefreshToken, p.IDToken)
+// knowPair tells the book of a pair's secrets: its access token may go to these APIs, and all
+// of them to the server.
+func knowPair(b *taint.Book, p *oauth.TokenPair, apis ...string) {
+	b.Secret("access token", p.AccessToken, append(apis, lawsServer)...)
+	b.Secret("refresh token", p.RefreshToken, lawsServer)
+	b.Secret("ID token", p.IDToken)
 	var key struct{ D string }
 	if data, err := json.Marshal(p.DPoPKey); err == nil && json.Unmarshal(data, &key) == nil && key.D != "" {
 		raw, _ := base64.RawURLEncoding.DecodeString(key.D)
-		v.know(key.D, string(raw), new(big.Int).SetBytes(raw).String())
+		b.Key("DPoP key", raw)
 	}
 }
 
-// Write makes a vault the place where logs go.
-func (v *vault) Write(p []byte) (int, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.said.Write(p)
+// inWorld has what a client and an API are asked go into the book. All that is neither the
+// client's server nor the API answers with marks.
+func inWorld(b *taint.Book, client *oauth.Client, api http.RoundTripper) (*oauth.Client, *taint.Servers) {
+	cfg := client.Config()
+	world := &taint.Servers{Book: b, At: map[string]http.RoundTripper{lawsServer: cfg.HTTPClient.Transport, lawsAPI: api}, Else: taint.Hostile{Status: http.StatusOK}}
+	cfg.HTTPClient = &http.Client{Transport: world}
+	return oauth.NewClient(cfg), world
 }
 
-// print says values in all the ways that people use, or mistype.
-func (v *vault) print(values ...any) {
-	v.printWith([]string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"}, values)
-}
-
-// printOpen says values that have no method for it. With a verb that does not
-// fit, fmt would read what is behind their pointers, and so race with its owner.
-func (v *vault) printOpen(values ...any) { v.printWith([]string{"%v", "%+v", "%#v"}, values) }
-
-func (v *vault) printWith(verbs []string, values []any) {
-	for _, value := range values {
-		for _, verb := range verbs {
-			fmt.Fprintf(v, verb+"\n", value)
-			fmt.Fprintf(v, verb+"\n", struct{ Field any }{value})
-			fmt.Fprintf(v, verb+"\n", []any{value})
-			fmt.Fprintf(v, verb+"\n", map[string]any{"key": value})
-		}
-		for _, log := range []slog.Handler{slog.NewTextHandler(v, nil), slog.NewJSONHandler(v, nil)} {
-			slog.New(log).Info("said", "value", value)
-		}
-	}
-}
-
-// check fails the test if a secret was said.
-func (v *vault) check(t *testing.T) {
+// showStatus adds all that can be seen of a manager, and an error.
+func showStatus(t *testing.T, b *taint.Book, m *refresh.Manager, err error) {
 	t.Helper()
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	said := v.said.String()
-	if len(v.secrets) < 5 || len(said) < 1000 {
-		t.Errorf("%d secrets and %d bytes of output; that proves nothing", len(v.secrets), len(said))
+	status := m.GetRefreshStatus()
+	data, jsonErr := json.Marshal(status)
+	if jsonErr != nil {
+		t.Fatal(jsonErr)
 	}
-	for _, secret := range v.secrets {
-		for _, form := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprint([]byte(secret))} {
-			if i := strings.Index(said, strings.Trim(form, "[]")); i >= 0 {
-				t.Errorf("a secret of %d bytes was printed after %q", len(secret), said[max(0, i-80):i])
-				return
-			}
-		}
-	}
+	b.Shown("status as JSON", string(data))
+	b.Print("status", status, *status)
+	b.Print("manager", m, m.GetTokens(), m.Resource(lawsAPI), m.Transport(nil))
+	b.PrintOpen("client", m.Client())
+	b.PrintError("error", err)
 }
 
 func TestLaw8_SecretsStaySecret(t *testing.T) {
@@ -115,56 +73,47 @@ func TestLaw8_SecretsStaySecret(t *testing.T) {
 
 func secretsStaySecret(t *testing.T, dpop bool) {
 	synctest.Test(t, func(t *testing.T) {
-		v := new(vault)
-		v.know("s3cret-of-the-client", "panic-with-a-secret")
+		b := new(taint.Book)
+		b.Secret("client secret", "s3cret-of-the-client", lawsServer)
+		b.Secret("panic", "panic-with-a-secret")
 		s := newFaultyStore()
 		server := oauthtest.Config{ClientSecret: "s3cret-of-the-client", JWTRefreshTokens: true, Grace: 30 * time.Second}
 		panics := false
 		var cfg refresh.Config
-		var client *oauth.Client
 		fixture := newFixture
 		if dpop {
 			fixture = newDPoPFixture
 		}
 		f := fixture(t, server, s.use, func(c *refresh.Config) {
 			next := c.OnEvent
-			c.OnEvent = func(e refresh.Event) { next(e); v.print(e, &e) }
+			c.OnEvent = func(e refresh.Event) { next(e); b.Print("event", e, &e); b.PrintError("event", e.Err) }
 			c.Logger = slog.New(both{
-				slog.NewTextHandler(v, &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}),
-				slog.NewJSONHandler(v, &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}),
+				slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}),
+				slog.NewJSONHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}),
 			})
 			c.TokenStore = func(_ context.Context, p *oauth.TokenPair) error {
-				v.knowPair(p)
+				knowPair(b, p, lawsAPI)
 				if panics {
 					panic("panic-with-a-secret " + p.RefreshToken)
 				}
 				return nil
 			}
-			c.OnRefreshFail = func(err error) bool { v.print(err); return false }
-			cfg, client = *c, c.OAuthClient.(*oauth.Client)
+			c.OnRefreshFail = func(err error) bool { b.PrintError("OnRefreshFail", err); return false }
+			c.OAuthClient, _ = inWorld(b, c.OAuthClient.(*oauth.Client), answering(http.StatusOK))
+			cfg = *c
 		})
-		v.knowPair(f.first)
+		knowPair(b, f.first, lawsAPI)
 		f.start(t)
-
 		say := func(err error) {
-			status := f.GetRefreshStatus()
-			data, jsonErr := json.Marshal(status)
-			if jsonErr != nil {
-				t.Fatal(jsonErr)
-			}
-			fmt.Fprintf(v, "%s\n", data)
-			v.print(err, status, *status, f.Manager, client, client.Config(), f.GetTokens())
-			v.printOpen(cfg, &cfg, f.Resource("https://api.example"), f.Transport(nil), f.Client())
-			for ; err != nil; err = errors.Unwrap(err) {
-				v.print(err)
-			}
+			showStatus(t, b, f.Manager, err)
+			b.Print("configuration", cfg, &cfg)
 		}
 		try := func(faults ...oauthtest.Fault) {
 			f.server.Script(faults...)
 			say(f.ForceRefresh(t.Context()))
 			f.server.ClearScript()
 			time.Sleep(2 * minute)
-			v.knowPair(f.GetTokens())
+			knowPair(b, f.GetTokens(), lawsAPI)
 			say(nil)
 		}
 		leak := `{"error":"invalid_grant ` + f.first.RefreshToken + `","error_description":"` + f.first.RefreshToken + `","access_token":7}`
@@ -188,7 +137,7 @@ func secretsStaySecret(t *testing.T, dpop bool) {
 		s.edit(func(s *faultyStore) { s.onGet = nil })
 		rec := f.record(t)
 		rec.Unknown = map[string]json.RawMessage{"of_a_later_version": json.RawMessage(`"panic-with-a-secret"`)}
-		v.print(rec, *rec)
+		b.Print("record", rec, *rec)
 		f.server.RevokeAll("alice")
 		try()
 		f.untilExpired()
@@ -197,7 +146,7 @@ func secretsStaySecret(t *testing.T, dpop bool) {
 		f.Stop()
 		_, err = f.TokenContext(t.Context())
 		say(err)
-		v.check(t)
+		b.Check(t, 5, 300)
 	})
 }
 
@@ -216,19 +165,19 @@ func (h both) WithGroup(name string) slog.Handler {
 }
 
 func TestLaw8_StoreInMemoryPrintsNoTokens(t *testing.T) {
-	v := new(vault)
+	b := new(taint.Book)
 	server := oauthtest.New(oauthtest.Config{})
 	pair, err := server.Login("alice")
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.knowPair(pair)
+	knowPair(b, pair)
 	store := new(tokenstore.Memory)
 	if err := tokenstore.Func(store, "default")(t.Context(), pair); err != nil {
 		t.Fatal(err)
 	}
-	v.print(store, refresh.Config{Store: store})
-	v.check(t)
+	b.Print("store", store, refresh.Config{Store: store})
+	b.Check(t, 3, 1)
 }
 
 func TestLaw8_TokensGoOverTLSOrLoopbackOnly(t *testing.T) {

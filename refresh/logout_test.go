@@ -3,6 +3,7 @@ package refresh_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,3 +245,133 @@ func TestLogoutThatCannotReadOrLockTheSessionSaysSo(t *testing.T) {
 		}
 	})
 }
+
+// A server that will not revoke for this client does not keep a session here for ever,
+// and the program learns that it lives on there.
+func TestF87_LogoutWhereTheServerDoesNotRevoke(t *testing.T) {
+	for _, fault := range []oauthtest.Fault{
+		{Status: 401, Body: `{"error":"invalid_client"}`},
+		{Status: 401, HTML: true},
+		{Status: 403, Body: `{"error":"access_denied"}`},
+		{Status: 403, HTML: true},
+		{Status: 404, HTML: true},
+		{Status: 405},
+		{Status: 501},
+		{Status: 400, Body: `{"error":"unsupported_token_type"}`},
+		{Redirect: "https://elsewhere.example/", Status: 308},
+	} {
+		for name, edit := range map[string]func(*refresh.Config){
+			"with a store": nil, "without locks": withoutLocks, "without a store": func(cfg *refresh.Config) { cfg.Store = nil },
+		} {
+			t.Run(fmt.Sprintf("%d %s, %s", fault.Status, fault.Body, name), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFixture(t, oauthtest.Config{}, func(cfg *refresh.Config) {
+						if edit != nil {
+							edit(cfg)
+						}
+					}).start(t)
+					fault.Endpoint = oauthtest.RevocationEndpoint
+					f.server.Script(fault)
+					err := f.Logout(t.Context())
+					is(t, err, oauth.ErrNotRevoked)
+					if errors.Is(err, oauth.ErrTransient) {
+						t.Errorf("error %v; want none that says to try again", err)
+					}
+					if f.store != nil {
+						f.isGone(t)
+					}
+					f.inState(t, refresh.StateLoggedOut)
+					_, err = f.TokenContext(t.Context())
+					is(t, err, oauth.ErrLoginRequired, refresh.ErrLoggedOut)
+					if err := f.Logout(t.Context()); err != nil {
+						t.Errorf("a second time: %v", err)
+					}
+					time.Sleep(time.Hour)
+					if n := f.tokenRequests(); n != 0 {
+						t.Errorf("%d refreshes after a logout", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// What passes, and what was never asked, keeps the session for the next try.
+func TestF87_LogoutThatCanBeTriedAgainKeepsTheSession(t *testing.T) {
+	for name, fault := range map[string]oauthtest.Fault{
+		"500": {Status: 500}, "502": {Status: 502, HTML: true}, "503": {Status: 503}, "429": {Status: 429}, "408": {Status: 408},
+		"down": {Down: true}, "reset": {Reset: true}, "silent": {Hang: true}, "403 for a while": {Status: 403, RetryAfter: minute},
+		"trouble in words": {Status: 400, Body: `{"error":"temporarily_unavailable"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, oauthtest.Config{}).start(t)
+				fault.Endpoint = oauthtest.RevocationEndpoint
+				f.server.Script(fault)
+				err := f.Logout(t.Context())
+				is(t, err, oauth.ErrTransient)
+				if errors.Is(err, oauth.ErrNotRevoked) {
+					t.Errorf("error %v; want one that does not say never", err)
+				}
+				f.serve(t, f.first)
+				f.saved(t)
+			})
+		})
+	}
+}
+
+// A Revoker of the program's says it in its own way, or not at all.
+func TestF87_RevokersOfPrograms(t *testing.T) {
+	for name, tt := range map[string]struct {
+		revoke func(ctx context.Context) error
+		want   error // nil: none
+		gone   bool
+	}{
+		"never, in our words": {func(context.Context) error { return fmt.Errorf("no: %w", oauth.ErrNotRevoked) }, oauth.ErrNotRevoked, true},
+		"never, by an Error": {func(context.Context) error {
+			return &oauth.Error{Op: "revoke", Kind: oauth.ErrMisconfigured, Sent: true, Status: 403}
+		}, oauth.ErrNotRevoked, true},
+		"misconfigured":         {func(context.Context) error { return oauth.ErrMisconfigured }, oauth.ErrNotRevoked, true},
+		"not sent":              {func(context.Context) error { return &oauth.Error{Op: "revoke", Kind: oauth.ErrMisconfigured} }, oauth.ErrMisconfigured, false},
+		"the session has ended": {func(context.Context) error { return oauth.ErrLoginRequired }, nil, true},
+		"an odd error":          {func(context.Context) error { return errDiskFull }, errDiskFull, false},
+		"a panic":               {func(context.Context) error { panic("odd") }, new(refresh.PanicError), false},
+		"no return":             {func(context.Context) error { time.Sleep(time.Hour); return nil }, context.DeadlineExceeded, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, oauthtest.Config{}, func(cfg *refresh.Config) {
+					cfg.OAuthClient = ownRevoker{cfg.OAuthClient, tt.revoke}
+				}).start(t)
+				begun := time.Now()
+				err := f.Logout(t.Context())
+				if took := time.Since(begun); took > 31*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				switch panicked := new(refresh.PanicError); {
+				case tt.want == nil && err != nil:
+					t.Errorf("error %v; want none", err)
+				case name == "a panic" && !errors.As(err, &panicked):
+					t.Errorf("error %v; want one that tells of the panic", err)
+				case tt.want != nil && name != "a panic":
+					is(t, err, tt.want)
+				}
+				if _, err := f.store.Get(t.Context(), "default"); (err != nil) != tt.gone {
+					t.Errorf("the store says %v; want it gone: %v", err, tt.gone)
+				}
+				_ = f.hold(t).Unlock() // would hang if the lock was left behind
+				time.Sleep(time.Hour)
+			})
+		})
+	}
+}
+
+// An ownRevoker is a Refresher that revokes as a test says.
+type ownRevoker struct {
+	refresh.Refresher
+	revoke func(ctx context.Context) error
+}
+
+func (r ownRevoker) CanRevoke() bool { return true }
+
+func (r ownRevoker) Revoke(ctx context.Context, _ *oauth.TokenPair) error { return r.revoke(ctx) }

@@ -220,7 +220,7 @@ func TestF29_SaveFailsForTwoMinutes(t *testing.T) {
 		other := f.sibling(t, func(cfg *refresh.Config) { cfg.Store = s.Store }).resume(t)
 
 		if err := f.ForceRefresh(t.Context()); err != nil {
-			t.Fatalf("a full disk is no reason for the refresh to fail: %v", err)
+			t.Fatalf("a full disk is not a reason for the refresh to fail: %v", err)
 		}
 		renewed := f.GetTokens()
 		if renewed.AccessToken == f.first.AccessToken {

@@ -12,7 +12,6 @@ import (
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/engine"
 	"github.com/evertoken/evertoken/refresh/internal/gate"
-	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // PoolConfig configures a Pool.
@@ -52,8 +51,9 @@ type Limits struct {
 	Concurrent int
 	// Rate bounds the refreshes that begin in a second. Where it is too low to renew
 	// all sessions within their RefreshThreshold, renewing begins earlier. Zero or
-	// less: no bound, but a crowd that is due at once, as after a start or a sleep, is
-	// spread over half a check interval.
+	// less: no bound, but a crowd is spread: one whose tokens will expire at once over
+	// half the RefreshThreshold before it, and one that is due already, as after a start
+	// or a sleep, over half a check interval.
 	Rate float64
 }
 
@@ -113,7 +113,7 @@ func (p *Pool) Start(ctx context.Context) error { return p.engine.Start(ctx) }
 
 // Session returns the session's manager, running. The first time it reads the
 // session from Config.Store, for as long as ctx allows; later it costs a look
-// into a map. The error matches oauth.ErrLoginRequired if there is no such
+// into a table, without a lock. The error matches oauth.ErrLoginRequired if there is no such
 // session, and ErrStopped if the pool is not running. Where OAuthClient needs no
 // refresh token there need be none: it is begun then, as by [Manager.Start].
 //
@@ -121,6 +121,9 @@ func (p *Pool) Start(ctx context.Context) error { return p.engine.Start(ctx) }
 // Manager.Stop takes the session out of the pool's care until it is asked for
 // again.
 func (p *Pool) Session(ctx context.Context, name string) (*Manager, error) {
+	if m := p.engine.Running(name); m != nil {
+		return m.Handle().(*Manager), nil
+	}
 	return p.session(ctx, name, nil)
 }
 
@@ -134,54 +137,22 @@ func (p *Pool) Add(ctx context.Context, name string, tokens *oauth.TokenPair) (*
 	return p.session(ctx, name, tokens)
 }
 
-// Restore opens all sessions of Config.Store, which must be a tokenstore.Lister,
-// so that they are kept alive whether or not the program asks for them. It returns
-// how many it opened. One that cannot be opened does not keep the others; the
-// errors are joined.
+// Restore opens all sessions of Config.Store, so that they are kept alive whether or not
+// the program asks for them, and returns how many are open then. The Store must be a
+// tokenstore.Pager, which has whole records on its pages, or a tokenstore.Lister, which is
+// asked for 64 sessions at a time. Sessions that are due are renewed while others are still
+// being opened, the soonest due first; one that the program asks for comes at once.
+//
+// A session that cannot be opened does not keep the others: the errors of the first
+// hundred are joined. Restore ends with ctx, when the pool stops, or when the Store cannot
+// go on to list; what is open by then stays, and another call goes on.
 func (p *Pool) Restore(ctx context.Context) (int, error) {
-	opened := 0
-	var failed []error
-	for page, err := range p.names(ctx) {
-		if err != nil {
-			return opened, errors.Join(append(failed, fmt.Errorf("refresh: listing the sessions: %w", err))...)
-		}
-		for _, name := range page {
-			switch _, err := p.Session(ctx, name); {
-			case err == nil:
-				opened++
-			case ctx.Err() != nil, errors.Is(err, ErrStopped):
-				return opened, err
-			case !errors.Is(err, oauth.ErrLoginRequired): // not just deleted
-				failed = append(failed, err)
-			}
-		}
-	}
-	return opened, errors.Join(failed...)
+	return p.engine.Restore(ctx, p.set.engine.Session, p.create)
 }
 
-// names returns the names of all sessions in the Store, by the page if it can.
-func (p *Pool) names(ctx context.Context) iter.Seq2[[]string, error] {
-	const pageSize = 1000
-	return func(yield func([]string, error) bool) {
-		if pager, ok := p.set.Store.(tokenstore.Pager); ok {
-			for after := ""; ; {
-				page, err := pager.NamesAfter(ctx, after, pageSize)
-				if errors.Is(err, errors.ErrUnsupported) {
-					break
-				}
-				if !yield(page, err) || err != nil || len(page) < pageSize {
-					return
-				}
-				after = page[len(page)-1]
-			}
-		}
-		list, ok := p.set.Store.(tokenstore.Lister)
-		if !ok {
-			yield(nil, fmt.Errorf("the Store cannot list its sessions: %w", oauth.ErrMisconfigured))
-			return
-		}
-		yield(list.Names(ctx))
-	}
+// create makes the manager of a session that is not open yet.
+func (p *Pool) create(name string) *engine.Member {
+	return &newManager(p.engine, p.setupOf(name), name).m
 }
 
 // Drop stops a session and forgets it, here only: the Store keeps it. Its manager
@@ -208,7 +179,7 @@ func (p *Pool) Statuses() iter.Seq[*RefreshStatus] {
 
 // String describes the pool without tokens.
 func (p *Pool) String() string {
-	return fmt.Sprintf("refresh.Pool{sessions:%d running:%t}", len(p.engine.Members()), p.engine.IsRunning())
+	return fmt.Sprintf("refresh.Pool{sessions:%d running:%t}", p.engine.Count(), p.engine.IsRunning())
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
@@ -216,9 +187,7 @@ func (p *Pool) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, p.String()
 
 // session returns the named session's manager, after starting it if need be.
 func (p *Pool) session(ctx context.Context, name string, tokens *oauth.TokenPair) (*Manager, error) {
-	m, err := p.engine.Open(ctx, name, tokens, func() *engine.Member {
-		return &newManager(p.engine, p.setupOf(name), name).m
-	})
+	m, err := p.engine.Open(ctx, name, tokens, p.create)
 	if m == nil {
 		return nil, err
 	}

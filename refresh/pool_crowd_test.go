@@ -93,6 +93,7 @@ func TestPoolThatStopsDoesNotWaitForItsQueue(t *testing.T) {
 }
 
 func TestF54_TenThousandSessionsExpireInTheSameSecond(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const sessions, workers = 10_000, 16
 		requests := &inParallel{takes: 200 * time.Millisecond}
@@ -133,6 +134,7 @@ func TestF54_TenThousandSessionsExpireInTheSameSecond(t *testing.T) {
 			t.Errorf("%d goroutines for %d workers", n, workers)
 		}
 		time.Sleep(time.Until(due.Add(4 * minute)))
+		synctest.Wait()
 		late := 0
 		for _, m := range managers {
 			if m.GetLastRefreshAt().IsZero() {
@@ -151,6 +153,7 @@ func TestF54_TenThousandSessionsExpireInTheSameSecond(t *testing.T) {
 // A laptop, or the host of a daemon, sleeps for eight hours: the wall clock jumps
 // and no timer notices.
 func TestF50_ACrowdIsRenewedAfterASleepWithoutAHerd(t *testing.T) {
+	t.Parallel()
 	onEverySystem(t, func(t *testing.T, clk *wallClock) {
 		const sessions, workers = 500, 8
 		requests := &inParallel{takes: 50 * time.Millisecond}

@@ -130,6 +130,48 @@ func TestPoolSessionThatWasStoppedStartsAgainWhenAskedFor(t *testing.T) {
 	})
 }
 
+// What Session returns runs at that moment, however the session was begun and ended before.
+func TestPoolSessionReturnsNoneThatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		c.login(t, "alice")
+		for range 3 {
+			m := c.session(t, "alice")
+			m.Stop()
+			ctx, cancel := context.WithCancel(t.Context())
+			if err := m.Start(ctx, nil); err != nil {
+				t.Fatal(err)
+			}
+			if c.session(t, "alice") != m {
+				t.Error("another manager than the one that runs")
+			}
+			cancel()
+			if m := c.session(t, "alice"); !m.IsRunning() {
+				t.Error("a manager that ended with the context of its own Start")
+			}
+			if err := c.Drop(t.Context(), "alice"); err != nil {
+				t.Fatal(err)
+			}
+			if again := c.session(t, "alice"); again == m || !again.IsRunning() {
+				t.Error("a manager that was dropped")
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		c := newPooled(t, oauthtest.Config{})
+		c.Stop()
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := c.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		c.login(t, "alice")
+		c.session(t, "alice")
+		cancel()
+		_, err := c.Session(t.Context(), "alice") // before any goroutine has stopped it
+		is(t, err, refresh.ErrStopped)
+	})
+}
+
 func TestPoolDropForgetsASessionHereOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPooled(t, oauthtest.Config{})

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -130,12 +131,10 @@ type unhurriedStore struct {
 
 func (s *unhurriedStore) Get(ctx context.Context, name string) (*tokenstore.Record, error) {
 	s.reads.Add(1)
-	select {
-	case <-time.After(s.takes):
-		return s.Store.Get(ctx, name)
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := sleep.For(ctx, s.takes); err != nil {
+		return nil, err
 	}
+	return s.Store.Get(ctx, name)
 }
 
 func TestPoolReadsASessionOnceForAllWhoAsk(t *testing.T) {

@@ -56,6 +56,7 @@ func liveForAYear(t *testing.T, server oauthtest.Config, preset oauth.Preset, ed
 func TestPresetsKeepSessionsAlive(t *testing.T) {
 	for _, tt := range presets {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				failed := new(failures)
 				f, err := liveForAYear(t, tt.server, tt.preset, failed.use)

@@ -362,7 +362,7 @@ func audience(t *testing.T, token string) string {
 	t.Helper()
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		t.Fatal("the access token is no JWT")
+		t.Fatal("the access token is not a JWT")
 	}
 	data, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {

@@ -13,12 +13,14 @@ import (
 //
 // Refresh must not modify t, must not repeat the spend by itself, and returns a
 // complete pair (see TokenPair.Keeping). Its errors should be *oauth.Error: any
-// other error counts as transient with an unknown outcome. Their texts are passed
-// on, so they must hold no secret. A pair beside an error is used only with
-// oauth.ErrDowngraded, as of (*oauth.Client).Refresh.
+// other error counts as transient with an unknown outcome, and of its text nothing is
+// shown or logged, but its type: it can hold the server's answer. errors.Is and errors.As
+// still find it. A pair beside an error is used
+// only with oauth.ErrDowngraded, as of (*oauth.Client).Refresh. A pair whose access token no
+// header can carry is an error of the same kind: its refresh token is kept.
 //
 // What else a Refresher can do is said by the interfaces below, each of which is
-// optional: [ConfigIdentifier], [ServerNamer], [GraceTeller], [IdleLimiter], [Revoker],
+// optional: [ConfigIdentifier], [ServerNamer], [GraceTeller], [IdleLimiter], [Presenter], [Revoker],
 // [TokenlessRenewer], [GrantRenewer], [CertificateHolder].
 type Refresher interface {
 	Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error)
@@ -47,10 +49,9 @@ type ServerNamer interface {
 }
 
 // A GraceTeller is a Refresher that may know how long the server takes a spent refresh
-// token again, and so how long an attempt goes on asking for an answer that got lost:
-// until the grace is nearly over, a minute at most, and fifteen seconds if it is not known.
+// token again: the default of Config.Grace. Zero if it does not.
 type GraceTeller interface {
-	RefreshGrace() (grace time.Duration, known bool)
+	RefreshGrace() time.Duration
 }
 
 // An IdleLimiter is a Refresher that knows how long an unused refresh token lives: the
@@ -59,8 +60,15 @@ type IdleLimiter interface {
 	RefreshIdleLimit() time.Duration
 }
 
+// A Presenter is a Refresher that knows how the APIs of its tokens want them: the default
+// of Config.Presentation.
+type Presenter interface {
+	Presentation() oauth.Presentation
+}
+
 // A Revoker is a Refresher that may be able to end a session at the server
-// ([Manager.Logout]).
+// ([Manager.Logout]). An error of Revoke that matches oauth.ErrNotRevoked says that the
+// server never will.
 type Revoker interface {
 	CanRevoke() bool
 	Revoke(ctx context.Context, t *oauth.TokenPair) error

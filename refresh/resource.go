@@ -54,9 +54,13 @@ func (r *Resource) TokenContext(ctx context.Context) (*oauth.TokenPair, error) {
 	return s.Pair, nil
 }
 
-// Transport is [Manager.Transport] with the resource's token.
+// Transport is [Manager.Transport] with the resource's token. If the resource indicator is
+// an http or https URL, the token goes to its origin alone, whatever Config.AllowedOrigins
+// lists, unless that is AnyOrigin. With another indicator it goes where the session's does.
 func (r *Resource) Transport(base http.RoundTripper) *Transport {
-	return &Transport{m: r.m, base: base, resource: r.uri, current: r.current}
+	to := r.m.destinations()
+	to.limits = to.limits.ofResource(r.uri)
+	return &Transport{m: r.m, base: base, resource: r.uri, to: to, way: r.m.setup().way(), current: r.current}
 }
 
 // String describes the resource without tokens.

@@ -30,7 +30,7 @@ func TestClockSetBackDoesNotPutOffTheNextCheck(t *testing.T) {
 	})
 }
 
-// lateStore hands out what it had a while ago.
+// lateStore hands out once what it had a while ago.
 type lateStore struct {
 	tokenstore.Store
 	late atomic.Int64
@@ -38,7 +38,7 @@ type lateStore struct {
 
 func (s *lateStore) Get(ctx context.Context, name string) (*tokenstore.Record, error) {
 	rec, err := s.Store.Get(ctx, name)
-	time.Sleep(time.Duration(s.late.Load()))
+	time.Sleep(time.Duration(s.late.Swap(0)))
 	return rec, err
 }
 
@@ -77,6 +77,40 @@ func TestFailureThatACallerMetIsRetriedSoon(t *testing.T) {
 	})
 }
 
+// What a caller finds in the Store is renewed in time, though the next check is later.
+func TestAPairThatACallerFindsIsRenewedInTime(t *testing.T) {
+	for name, finds := range map[string]func(t *testing.T, f *fixture, client *http.Client){
+		"StartOrLogin":     func(t *testing.T, f *fixture, _ *http.Client) { _ = f.StartOrLogin(t.Context(), nil) },
+		"a refused access": func(t *testing.T, _ *fixture, client *http.Client) { get(t, client, "https://api.test/") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, oauthtest.Config{}, func(cfg *refresh.Config) { cfg.CheckInterval = 5 * time.Minute }).start(t)
+				client, w := f.wired()
+				w.hosts["api.test"] = answering(http.StatusForbidden)
+				time.Sleep(time.Minute)
+				pair, err := oauth.NewClient(f.server.OAuthConfig()).Refresh(t.Context(), f.saved(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				pair.RefreshAt = time.Now().Add(time.Minute)
+				if err := tokenstore.Func(f.store, "default")(t.Context(), pair); err != nil {
+					t.Fatal(err)
+				}
+				finds(t, f, client)
+				if got := f.GetTokens(); got.AccessToken != pair.AccessToken {
+					t.Fatal("it was not found")
+				}
+				time.Sleep(time.Until(f.GetRefreshStatus().RefreshAt) + 2*time.Second)
+				if n := f.server.Refreshes(); n != 2 {
+					t.Errorf("%d refreshes two seconds after one was due; want the other one's, and one", n)
+				}
+				f.clean(t)
+			})
+		})
+	}
+}
+
 // Whoever changes the session just when a check is due makes up for it.
 func TestCheckThatWasLeftOutIsMadeUpFor(t *testing.T) {
 	for name, busy := range map[string]func(t *testing.T, f *fixture, store *lateStore){
@@ -85,7 +119,6 @@ func TestCheckThatWasLeftOutIsMadeUpFor(t *testing.T) {
 			if err := f.StartOrLogin(t.Context(), nil); err != nil {
 				t.Error(err)
 			}
-			store.late.Store(0)
 		},
 		"Logout that fails": func(t *testing.T, f *fixture, _ *lateStore) {
 			f.server.Script(oauthtest.Fault{Endpoint: oauthtest.RevocationEndpoint, Delay: 5 * time.Second, Status: 503})

@@ -35,17 +35,18 @@ func oddAnswers() map[string]oauthtest.Fault {
 func TestSessionLivesOnOddAnswers(t *testing.T) {
 	for name, fault := range oddAnswers() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var told failures
 				f := newFixture(t, oauthtest.Config{Quirks: oauthtest.Quirks{ExactScheme: true}}, told.use).start(t)
 				f.server.Script(forEver(fault))
-				for range 24 * 4 {
+				for range 6 * 4 {
 					time.Sleep(15 * minute)
 					f.mustCall(t)
 				}
 				f.inState(t, refresh.StateValid)
-				if n := f.server.Refreshes(); n < 90 || n > 200 {
-					t.Errorf("%d refreshes in a day; want about one for each token", n)
+				if n := f.server.Refreshes(); n < 23 || n > 50 {
+					t.Errorf("%d refreshes in six hours; want about one for each token", n)
 				}
 				if f.saved(t).IDToken == "" || f.saved(t).Scope == "" {
 					t.Error("what the answer omits is lost")
@@ -143,6 +144,7 @@ func TestErrorsThatAreNotOAuthsAreTrouble(t *testing.T) {
 		"405 web page":               {Status: 405, HTML: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var told failures
 				f := newFixture(t, oauthtest.Config{}, told.use).start(t)

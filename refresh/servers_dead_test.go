@@ -25,7 +25,7 @@ func forEachRefreshRefusal(t *testing.T, test func(t *testing.T, r oauthtest.Ref
 }
 
 // saysNothingOf fails the test if an error repeats a refusal's body. Codes that
-// look like ones are no secret.
+// look like ones are not secrets.
 func saysNothingOf(t *testing.T, r oauthtest.Refusal, errs ...error) {
 	t.Helper()
 	for _, err := range errs {
@@ -40,7 +40,7 @@ func saysNothingOf(t *testing.T, r oauthtest.Refusal, errs ...error) {
 // However a server says that a refresh token is dead, the session survives the first
 // refusals, and the program hears once: within one refresh if the word is clear, else
 // when the access token is dead and the refusal has lasted for ten check intervals
-// (sixty, if it is the client that is refused). Only a server's trouble is no verdict,
+// (sixty, if it is the client that is refused). Only a server's trouble is not a verdict,
 // also if it means one.
 func TestDeadTokenIsNoticedInEveryForm(t *testing.T) {
 	forEachRefreshRefusal(t, func(t *testing.T, r oauthtest.Refusal, server oauthtest.Config) {

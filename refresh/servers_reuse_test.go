@@ -186,7 +186,7 @@ func TestNoAccessTokenIsRevokedWhileTheSessionLives(t *testing.T) {
 }
 
 // A session that the server has ended by itself can be logged out of: that it
-// refuses to revoke what it no longer knows is no reason to keep the pair.
+// refuses to revoke what it no longer knows is not a reason to keep the pair.
 func TestLogoutWhereTheServerKnowsTheTokenNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, oauthtest.Config{Quirks: oauthtest.Quirks{UnknownRevocationFails: true}}).start(t)

@@ -20,6 +20,7 @@ import (
 type storeTrouble struct {
 	cause error
 	stays bool // until a person mends it
+	wait  bool // callers wait for its end
 }
 
 func (c storeTrouble) place() error {
@@ -27,13 +28,16 @@ func (c storeTrouble) place() error {
 }
 
 var storeTroubles = map[string]storeTrouble{
-	"read-only":   {&fs.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, true},
-	"permissions": {&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, true},
-	"no locks":    {fmt.Errorf("%w: %w", tokenstore.ErrNoLocks, syscall.ENOLCK), true},
-	"disk full":   {&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, false},
-	"busy":        {tokenstore.ErrLocked, false},
-	"away":        {tokenstore.ErrUnavailable, false},
-	"fsync fails": {&fs.PathError{Op: "sync", Path: "x", Err: syscall.EIO}, false},
+	"read-only":   {&fs.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, true, false},
+	"permissions": {&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, true, false},
+	"no locks":    {fmt.Errorf("%w: %w", tokenstore.ErrNoLocks, syscall.ENOLCK), true, false},
+	"disk full":   {&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, false, false},
+	"quota":       {&fs.PathError{Op: "write", Path: "x", Err: syscall.EDQUOT}, false, false},
+	"descriptors": {&fs.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}, false, false},
+	"a mount":     {&fs.PathError{Op: "rename", Path: "x", Err: syscall.EBUSY}, true, false},
+	"busy":        {tokenstore.ErrLocked, false, true},
+	"away":        {tokenstore.ErrUnavailable, false, false},
+	"fsync fails": {&fs.PathError{Op: "sync", Path: "x", Err: syscall.EIO}, false, false},
 }
 
 // storeCalls are where trouble can be met before a spend.
@@ -98,8 +102,8 @@ func (f *fixture) failsToServe(t *testing.T, trouble storeTrouble) {
 	if !errors.As(err, &place) || !errors.Is(err, trouble.cause) || !errors.Is(err, oauth.ErrTransient) {
 		t.Errorf("no living token: error %v; want ErrTransient with the cause", err)
 	}
-	if waited := time.Since(begun); trouble.stays != (waited == 0) {
-		t.Errorf("the caller waited %v; stays until mended: %v", waited, trouble.stays)
+	if waited := time.Since(begun); trouble.wait != (waited != 0) {
+		t.Errorf("the caller waited %v; want %v", waited, trouble.wait)
 	}
 	err = f.once(t, func() error { return f.ForceRefresh(t.Context()) })
 	if !errors.Is(err, trouble.cause) {
@@ -184,6 +188,90 @@ func TestALoginThatCouldNotBeSavedIsNotAskedFor(t *testing.T) {
 			if asked == full || full != errors.Is(err, errDiskFull) {
 				t.Errorf("disk full %v: asked for a login %v; error %v", full, asked, err)
 			}
+		})
+	}
+}
+
+// A spendingStore is a Memory that notes how spends begin.
+type spendingStore struct {
+	tokenstore.Memory
+	reserved []bool
+	err      error
+}
+
+func (s *spendingStore) BeginSpend(ctx context.Context, _ tokenstore.Store, name string, rec *tokenstore.Record, reserve bool) (tokenstore.Spending, uint64, error) {
+	s.reserved = append(s.reserved, reserve)
+	if s.err != nil {
+		return nil, 0, s.err
+	}
+	lease, err := s.Lock(ctx, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	version, err := s.Set(ctx, name, rec)
+	if err != nil {
+		_ = lease.Unlock()
+		return nil, 0, err
+	}
+	return &memorySpending{lease, &s.Memory, name}, version, nil
+}
+
+type memorySpending struct {
+	tokenstore.Lease
+	store *tokenstore.Memory
+	name  string
+}
+
+func (s *memorySpending) Settle(ctx context.Context, rec *tokenstore.Record) (uint64, error) {
+	version, err := s.store.Set(ctx, s.name, rec)
+	if err == nil {
+		_ = s.Unlock()
+	}
+	return version, err
+}
+
+// Room is reserved, and the announcement synced, where that can matter.
+func TestF73_RoomIsReservedByWhoCannotWaitForIt(t *testing.T) {
+	for _, tt := range []struct {
+		shortLived bool
+		grace      time.Duration
+		want       bool
+	}{{true, 0, true}, {false, 0, false}, {false, 30 * time.Second, false}, {false, time.Hour, true}, {false, oauth.GraceUntilUsed, true}, {false, oauth.GraceNone, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			store := new(spendingStore)
+			f := newFixture(t, oauthtest.Config{}, func(cfg *refresh.Config) {
+				cfg.Store, cfg.ShortLived, cfg.Grace = store, tt.shortLived, tt.grace
+			})
+			f.start(t)
+			if err := f.ForceRefresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(store.reserved) != 1 || store.reserved[0] != tt.want {
+				t.Errorf("%+v: reserved %v", tt, store.reserved)
+			}
+			f.clean(t)
+		})
+	}
+}
+
+// A daemon announces without a reservation where there is none to be had, and a
+// command does not.
+func TestF73_WithoutRoomOnlyADaemonGoesOn(t *testing.T) {
+	for _, shortLived := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			store := new(spendingStore)
+			f := newFixture(t, oauthtest.Config{}, func(cfg *refresh.Config) { cfg.Store, cfg.ShortLived = store, shortLived })
+			f.start(t)
+			store.err = &tokenstore.PlaceError{Err: syscall.ENOSPC, Advice: "make room", Passes: true}
+			err := f.ForceRefresh(t.Context())
+			if shortLived != errors.Is(err, syscall.ENOSPC) || shortLived != (f.requests() == 0) {
+				t.Errorf("short-lived=%v: %v, %d requests", shortLived, err, f.requests())
+			}
+			store.err = nil
+			if err := f.ForceRefresh(t.Context()); err != nil {
+				t.Errorf("short-lived=%v, afterwards: %v", shortLived, err)
+			}
+			f.clean(t)
 		})
 	}
 }

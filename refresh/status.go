@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/internal/moment"
+	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/refresh/internal/session"
 	"github.com/evertoken/evertoken/refresh/internal/snapshot"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -91,10 +92,10 @@ func statusOf(name string, s *snapshot.Snapshot, h *session.Health, now moment.I
 		Unsaved:       h.Unsaved != nil,
 	}
 	if h.Err != nil {
-		st.LastError = h.Err.Error()
+		st.LastError = outside.Show(h.Err.Error())
 	}
 	if h.Unsaved != nil {
-		st.SaveError = h.Unsaved.Error()
+		st.SaveError = outside.Show(h.Unsaved.Error())
 	}
 	if s == nil {
 		return st
@@ -121,11 +122,14 @@ func statusOf(name string, s *snapshot.Snapshot, h *session.Health, now moment.I
 // IsRunning, Failures, Unsaved and SaveError are about managers and stay zero. A
 // session whose tokens have both expired by what the server said of them counts as
 // ended (StateLoginRequired), and one that has been refused for long as suspected
-// (StateSuspected), although a manager would ask the server once more.
+// (StateSuspected), although a manager would ask the server once more. If cfg has the
+// Store, an older copy that was put back there is noticed ([Config.Witness]): it counts
+// as ended ([ErrOldCopy]) once its access token is dead, and as in trouble before that,
+// since a process that has the newer pair may save it yet.
 func Judge(cfg Config, rec *tokenstore.Record, now time.Time) *RefreshStatus {
 	s := &setup{Config: cfg.withDefaults()}
 	at := moment.Of(now)
-	shown, h := s.session().Judge(rec, at)
+	shown, h := s.session().Judge(s.Session, rec, at)
 	return statusOf(s.Session, shown, h, at)
 }
 

@@ -438,6 +438,7 @@ func TestDamagedRecordThatAnotherProcessFoundIsNoLogout(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := newFixture(t, oauthtest.Config{}, func(cfg *refresh.Config) { cfg.Store = file }).start(t)
+		synctest.Wait() // the first look is over
 		if err := os.WriteFile(filepath.Join(dir, "default.json"), []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -1,17 +1,19 @@
 package refresh
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
-	"github.com/evertoken/evertoken/internal/challenge"
-	"github.com/evertoken/evertoken/internal/thishost"
+	"github.com/evertoken/evertoken/internal/drain"
+	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/challenge"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/refresh/internal/session"
 	"github.com/evertoken/evertoken/refresh/internal/snapshot"
@@ -20,18 +22,32 @@ import (
 // A Transport is an http.RoundTripper whose requests carry a fresh token. Get it
 // from [Manager.Transport]. Safe for concurrent use.
 //
-// A request that has an Authorization header already is passed on as it is. The
-// token goes to the origin that the request names (or to AllowedOrigins), over
-// TLS or to loopback, and not along a redirect to another origin. If no token can
-// be had, the request is not sent and RoundTrip returns the cause.
+// The token goes as Config.Presentation says, by default in an Authorization header. A
+// request that already has the header that carries the token is passed on as it is. Where
+// that is another one, or a cookie, an Authorization header of the program's, such as a
+// gateway's, travels beside the token.
+//
+// The token goes to Config.AllowedOrigins, over TLS or to loopback. If there are none, it goes
+// to the first origin that it was used for, by any request or gRPC call of the session since
+// the manager was made. A request of the program's for another origin is not sent: the error
+// matches oauth.ErrMisconfigured and names both. A redirect to another origin is followed
+// without the token, and so is whatever follows that, also back to the first origin. What
+// counts is the request's URL, and not its Host: that says which of the sites at the URL's
+// host is meant, and whoever sets it vouches for it.
+//
+// If no token can be had, the request is not sent and RoundTrip returns the cause.
 //
 // After a 401 the rejected token is renewed, unless that has happened already,
 // and the request is sent once more, if its body can be rewound
 // (http.Request.GetBody). If renewing fails, the 401 is returned; the next
 // rejections do not try again before the manager does. If the second answer is a
 // 401 too, it is returned, and for a check interval no rejection leads to a
-// refresh: the token was not the reason. A 403 never refreshes, except with
-// Config.Treat403AsExpired.
+// refresh: the token was not the reason.
+//
+// A 403 or 400 never refreshes, except a 403 with Config.Treat403AsExpired. But it may
+// mean a token that a renewal has ended, here or in another process: Store is looked at,
+// a renewal that has just begun is waited for, two seconds at most, and with a newer
+// token the request is sent once more. insufficient_scope does not mean that.
 //
 // A DPoP token goes with a proof of the pair's key, new for each request, and with
 // the nonces that each origin wants (RFC 9449 sections 7 and 9). Such a proof names
@@ -45,13 +61,15 @@ type Transport struct {
 	m        *Manager
 	base     http.RoundTripper
 	resource string
+	to       destinations
+	way      *oauth.Presentation                               // nil: by an Authorization header
 	current  func(context.Context) (*snapshot.Snapshot, error) // of m, or of its Resource
 }
 
 // Transport returns a RoundTripper over base; nil means http.DefaultTransport, or
 // what presents the client's certificate.
 func (m *Manager) Transport(base http.RoundTripper) *Transport {
-	return &Transport{m: m, base: base, current: m.m.Current}
+	return &Transport{m: m, base: base, to: m.destinations(), way: m.setup().way(), current: m.m.Current}
 }
 
 // Client returns an http.Client whose requests carry a fresh token.
@@ -65,7 +83,8 @@ func (t *Transport) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, t.Str
 
 // RoundTrip implements http.RoundTripper. It does not modify req.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if _, set := req.Header["Authorization"]; set {
+	_, authorized := req.Header["Authorization"]
+	if t.way == nil && authorized || t.way != nil && t.way.Has(req.Header) {
 		return t.roundTripper().RoundTrip(req)
 	}
 	carry, err := t.mayCarry(req)
@@ -77,29 +96,56 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.roundTripper().RoundTrip(req)
 	}
 	s, err := t.current(req.Context())
+	if err == nil {
+		err = t.to.use(req.URL)
+	}
 	if err != nil {
 		closeBody(req)
 		return nil, err
 	}
+	if authorized && !s.Bearer { // which goes by that header, whatever the way
+		return t.roundTripper().RoundTrip(req)
+	}
 	resp, err := t.present(req, s)
-	if err != nil || !t.rejected(resp, s) {
+	if err != nil {
 		return resp, err
 	}
-	return t.again(req, resp, s)
+	switch t.judge(resp, s) {
+	case rejected:
+		return t.again(req, resp, t.m.m.RenewRejected(req.Context(), t.resource, s, rewindable(req)), true)
+	case refused:
+		if !rewindable(req) {
+			t.m.m.Wake() // for the next request
+			return resp, nil
+		}
+		return t.again(req, resp, t.m.m.Newer(req.Context(), t.resource, s), false)
+	}
+	return resp, nil
 }
 
 // present sends req with the token s.
 func (t *Transport) present(req *http.Request, s *snapshot.Snapshot) (*http.Response, error) {
-	if s.Bearer {
+	switch {
+	case !s.Bearer:
+		return t.presentOther(req, s)
+	case t.way == nil:
 		return t.carrier().RoundTrip(withToken(req, s))
 	}
-	return t.presentOther(req, s)
+	clone := *req
+	if clone.Header = maps.Clone(req.Header); clone.Header == nil {
+		clone.Header = make(http.Header, 1)
+	}
+	if err := t.way.Set(clone.Header, s.Pair.AccessToken); err != nil {
+		closeBody(req)
+		return nil, fmt.Errorf("refresh: %w", err)
+	}
+	return t.carrier().RoundTrip(&clone)
 }
 
-// again renews the rejected token s and sends req once more. If that is not
-// possible, it returns the response that there is.
-func (t *Transport) again(req *http.Request, resp *http.Response, s *snapshot.Snapshot) (*http.Response, error) {
-	next := t.m.m.RenewRejected(req.Context(), t.resource, s, rewindable(req))
+// again sends req once more, with next in place of the token that it had. If that is not
+// possible, it returns the response that there is. renewed says that next is as fresh as a
+// token can be.
+func (t *Transport) again(req *http.Request, resp *http.Response, next *snapshot.Snapshot, renewed bool) (*http.Response, error) {
 	if next == nil {
 		return resp, nil
 	}
@@ -107,9 +153,9 @@ func (t *Transport) again(req *http.Request, resp *http.Response, s *snapshot.Sn
 	if !ok {
 		return resp, nil
 	}
-	discard(resp)
+	drain.Response(resp) // in its place there will be another
 	resp, err := t.present(retry, next)
-	if err == nil && t.rejected(resp, next) {
+	if err == nil && renewed && t.judge(resp, next) == rejected {
 		t.m.m.Session((*session.Session).Distrust)
 		t.explainRejection(next)
 	}
@@ -138,34 +184,57 @@ func rewind(req *http.Request) (*http.Request, bool) {
 	return &retry, true
 }
 
-// discard ends a response in whose place there will be another. A drained body
-// lets the connection be used again; a long one is not worth it.
-func discard(resp *http.Response) {
-	if resp.Body != nil {
-		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
-		resp.Body.Close()
+// A judgement is what a response says of the token.
+type judgement uint8
+
+const (
+	accepted judgement = iota // nothing
+	refused                   // perhaps that it has ended, and perhaps something else
+	rejected                  // that it is not valid
+)
+
+// judge decides what a response says of the token. It calls the step-up hook when the API
+// wants more scope.
+func (t *Transport) judge(resp *http.Response, s *snapshot.Snapshot) judgement {
+	verdict := refused
+	switch resp.StatusCode {
+	case http.StatusUnauthorized:
+		verdict = rejected
+	case http.StatusForbidden:
+		if t.m.setup().Treat403AsExpired {
+			verdict = rejected
+		}
+	case http.StatusBadRequest:
+	default:
+		return accepted
 	}
+	scheme := s.Pair.Type()
+	if t.way != nil && s.Bearer {
+		scheme = cmp.Or(t.way.Scheme, scheme)
+	}
+	params := challenge.Params(resp.Header, scheme)
+	switch {
+	case strings.EqualFold(params["error"], "insufficient_scope"):
+		t.m.wantsScope(wantedScope(params["scope"], s.Pair.AccessToken), s)
+		return accepted
+	case s.Pair.Type() == "DPoP" && proofError(resp) != "":
+		return accepted // the proof was not valid; the token may be
+	}
+	return verdict
 }
 
-// rejected reports whether a response says that the token is not valid. It calls
-// the step-up hook when the API wants more scope instead.
-func (t *Transport) rejected(resp *http.Response, s *snapshot.Snapshot) bool {
-	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
-		return false
+// maxScope is the longest scope that the program is told of. The longest that services
+// ask for at a login are a few dozen URLs.
+const maxScope = 4 << 10
+
+// wantedScope returns the scope that an API names, or "" for text that is none: too long,
+// with characters that no scope has (RFC 6749 section 3.3), or with the token that it got.
+// The program might print it, and put it into the address of a login.
+func wantedScope(scope, accessToken string) string {
+	if len(scope) > maxScope || !member.UsableToken(scope) || outside.Repeats(scope, accessToken) {
+		return ""
 	}
-	params := challenge.Params(resp.Header, s.Pair.Type())
-	if strings.EqualFold(params["error"], "insufficient_scope") {
-		t.m.wantsScope(params["scope"], s)
-		return false
-	}
-	if s.Pair.Type() == "DPoP" && proofError(resp) != "" {
-		return false // the proof was not valid; the token may be
-	}
-	if resp.StatusCode == http.StatusForbidden && !t.m.setup().Treat403AsExpired {
-		t.m.m.Wake() // some APIs mean 401; another process may have renewed
-		return false
-	}
-	return true
+	return scope
 }
 
 // wantsScope tells the program that an API wants more scope, once per scope and
@@ -196,16 +265,24 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// withToken returns a copy of req that carries the token. Its header map is its
-// own; the values in it are shared and not written to.
+// A carrying is a request with the value of its Authorization header, in one piece of
+// memory.
+type carrying struct {
+	http.Request
+	authorization [1]string
+}
+
+// withToken returns a copy of req that carries the token. Its header map is its own, and
+// so is the token's value in it: a RoundTripper below that writes there, which net/http
+// forbids and some do, spoils this request and no other. The caller's values are shared
+// and not written to.
 func withToken(req *http.Request, s *snapshot.Snapshot) *http.Request {
-	clone := *req
-	clone.Header = maps.Clone(req.Header)
-	if clone.Header == nil {
-		clone.Header = make(http.Header, 1)
+	c := &carrying{*req, [1]string{s.Authorization}}
+	if c.Header = maps.Clone(req.Header); c.Header == nil {
+		c.Header = make(http.Header, 1)
 	}
-	clone.Header["Authorization"] = s.Authorization
-	return &clone
+	c.Header["Authorization"] = c.authorization[:]
+	return &c.Request
 }
 
 func closeBody(req *http.Request) {
@@ -214,38 +291,15 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// mayCarry decides whether the token may go with req. A redirect that leaves the
-// allowed origins travels bare; a request that the program itself directs there
-// is a mistake, and an error.
+// mayCarry decides whether the token may go with req. A redirect that leaves its origins
+// travels bare, and whatever follows it; a request that the program itself directs
+// elsewhere is a mistake, and an error.
 func (t *Transport) mayCarry(req *http.Request) (bool, error) {
-	allowed, redirected := t.m.setup().origins, req.Response != nil
-	switch {
-	case len(allowed) > 0 && !slices.ContainsFunc(allowed, func(a allowedOrigin) bool { return a.matches(req.URL) }):
-		if redirected {
-			return false, nil
-		}
-		return false, fmt.Errorf("refresh: %v is not among Config.AllowedOrigins: %w", originOf(req.URL), oauth.ErrMisconfigured)
-	case len(allowed) == 0 && redirected && !fromSameOrigin(req):
-		return false, nil
-	case req.URL.Scheme != "https" && !thishost.Is(req.URL.Hostname()):
-		if redirected {
-			return false, nil
-		}
-		return false, fmt.Errorf("refresh: a token is not sent over plain HTTP: %w", oauth.ErrMisconfigured)
+	if req.Response != nil {
+		return t.to.follow(req), nil
+	}
+	if err := cmp.Or(checkSecure(req.URL), t.to.check(req.URL)); err != nil {
+		return false, err
 	}
 	return true, nil
-}
-
-// fromSameOrigin reports whether a redirected request goes to the origin of the
-// request that the program made. http.Client links each request to the response
-// that caused it; a response that does not know its request leaves the origin
-// open, and so says no.
-func fromSameOrigin(req *http.Request) bool {
-	first := req
-	for first.Response != nil {
-		if first = first.Response.Request; first == nil {
-			return false
-		}
-	}
-	return originOf(first.URL) == originOf(req.URL)
 }

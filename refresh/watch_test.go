@@ -68,7 +68,11 @@ func TestNewsOfTheStoreIsAdoptedTheMomentItIsWritten(t *testing.T) {
 		if got := m.GetTokens(); got.AccessToken != fresh.AccessToken {
 			t.Error("a pool has not adopted what was written")
 		}
+	})
+}
 
+func TestNewsOfTheStoreIsAdoptedByAManagerByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		own := newTellingStore()
 		f := newFixture(t, oauthtest.Config{}, func(cfg *refresh.Config) { cfg.Store = own }).start(t)
 		time.Sleep(time.Second)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/evertoken/evertoken/internal/outside"
 )
 
 var errNoRecord = errors.New("no record was given")
@@ -23,10 +25,11 @@ func failed(action, name string, err error) error {
 	return &sessionError{action, name, err}
 }
 
-// Error names the package once, although the sentinels do so too.
+// Error names the package once, although the sentinels do so too. Names of files and what
+// drivers say can be other people's text.
 func (e *sessionError) Error() string {
 	cause := strings.TrimPrefix(e.err.Error(), "tokenstore: ")
-	return "tokenstore: " + e.action + " session " + strconv.Quote(e.name) + ": " + cause
+	return "tokenstore: " + e.action + " session " + strconv.Quote(e.name) + ": " + outside.Show(cause)
 }
 
 func (e *sessionError) Unwrap() error { return e.err }

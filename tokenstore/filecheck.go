@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+
+	"github.com/evertoken/evertoken/internal/ownfile"
 )
 
 // Check implements [Checker] by doing what Lock and Set do. A record that is there
@@ -12,6 +14,9 @@ import (
 func (f *File) Check(ctx context.Context, name string) error {
 	if err := check(ctx, "save", name); err != nil {
 		return err
+	}
+	if err := f.checkUse(f.path(name)); err != nil {
+		return failed("save", name, err)
 	}
 	lease, err := f.leases.tryLock(f.path(name) + leaseSuffix)
 	if err != nil {
@@ -25,7 +30,7 @@ func (f *File) Check(ctx context.Context, name string) error {
 		if _, err := f.version(name); err != nil && !errors.Is(err, ErrDamaged) {
 			return err
 		}
-		return advise(rehearse(path))
+		return advise(f.disk.rehearse(path))
 	}))
 }
 
@@ -34,15 +39,15 @@ const recordRoom = 16 << 10
 
 // rehearse saves what is saved already, or nothing, to find out whether something
 // else could be.
-func rehearse(path string) error {
+func (d *disk) rehearse(path string) error {
 	data, err := readPrivate(path)
 	switch {
 	case err == nil:
-		return replaceFile(path, data)
-	case !errors.Is(err, fs.ErrNotExist):
+		return d.replace(path, data)
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ownfile.ErrTooLarge):
 		return err
 	}
-	tmp, err := writeBeside(path, make([]byte, recordRoom))
+	tmp, err := d.writeBeside(path, make([]byte, recordRoom))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/evertoken/evertoken/internal/ownfile"
 )
 
 // DefaultDir returns the directory for sessions of programs that have no better
@@ -42,6 +44,9 @@ func stateHome() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if !filepath.IsAbs(home) {
+		return "", errors.New("$HOME is not an absolute path")
+	}
 	return filepath.Join(home, ".local", "state"), nil
 }
 
@@ -51,6 +56,9 @@ func stateHome() (string, error) {
 func openDir(dir string) (string, error) {
 	if dir == "" {
 		return "", errors.New("no directory given")
+	}
+	if err := ownfile.CheckParents(dir); err != nil {
+		return "", advise(err) // before anything is made there
 	}
 	if err := makeDir(dir); err != nil {
 		return "", advise(err)
@@ -62,18 +70,7 @@ func openDir(dir string) (string, error) {
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return "", advise(err)
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return "", advise(err)
-	}
-	// On Windows the mode says nothing: access follows from the parent.
-	if others := info.Mode().Perm() & 0o022; others != 0 && runtime.GOOS != "windows" {
-		return "", &PlaceError{
-			Err:    fmt.Errorf("other users may write to %s (mode %04o) and could replace sessions", dir, info.Mode().Perm()),
-			Advice: "use a subdirectory of it, or run chmod go-w on it",
-		}
-	}
-	return dir, nil
+	return dir, advise(ownfile.CheckPlace(dir))
 }
 
 // makeDir creates dir, and on Unix makes sure that it outlives a crash like the

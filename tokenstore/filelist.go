@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // Names implements [Lister]. It lists a session whose record is damaged or too
@@ -18,9 +20,15 @@ func (f *File) Names(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("tokenstore: list sessions: %w", err)
 	}
+	if err := f.checkDir(); err != nil {
+		return nil, fmt.Errorf("tokenstore: list sessions: %w", err)
+	}
 	entries, err := os.ReadDir(f.dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("tokenstore: list sessions: %w", advise(err))
+	if err != nil {
+		return nil, fmt.Errorf("tokenstore: list sessions: %w", f.orAway(advise(err)))
+	}
+	if err := f.here(); err != nil && len(entries) == 0 {
+		return nil, fmt.Errorf("tokenstore: list sessions: %w", err)
 	}
 	var names []string
 	for _, e := range entries {
@@ -34,6 +42,59 @@ func (f *File) Names(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// Pages implements [Pager]. It reads several files at a time, since a disk may be far away.
+func (f *File) Pages(ctx context.Context, size int) iter.Seq2[[]Entry, error] {
+	return func(yield func([]Entry, error) bool) {
+		names, err := f.Names(ctx)
+		for page := range slices.Chunk(names, max(size, 1)) {
+			entries := f.entries(ctx, page)
+			if err = ctx.Err(); err != nil {
+				err = fmt.Errorf("tokenstore: list sessions: %w", err)
+				break
+			}
+			if len(entries) > 0 && !yield(entries, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// filesAtATime is how many files of a page are read at a time.
+const filesAtATime = 64
+
+// entries returns those of the named sessions that are there.
+func (f *File) entries(ctx context.Context, names []string) []Entry {
+	entries := make([]Entry, len(names))
+	var next atomic.Int64
+	var readers sync.WaitGroup
+	for range min(filesAtATime, len(names)) {
+		readers.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(names); i = next.Add(1) - 1 {
+				entries[i] = f.entry(ctx, names[i])
+			}
+		})
+	}
+	readers.Wait()
+	return slices.DeleteFunc(entries, func(e Entry) bool { return e.Name == "" })
+}
+
+// entry returns a session, or none if it is not there. What is written between the two
+// looks has another stamp.
+func (f *File) entry(ctx context.Context, name string) Entry {
+	stamp, err := f.Stamp(ctx, name)
+	var rec *Record
+	if err == nil {
+		rec, err = f.read(name)
+	}
+	if errors.Is(err, ErrNotFound) {
+		return Entry{}
+	}
+	return Entry{Name: name, Record: rec, Stamp: stamp}
 }
 
 // nameOf returns the name of the session with the given base name. It reports
@@ -115,7 +176,7 @@ func (f *File) sweepOne(record, temp string) {
 // ends in a digit, even if its session is called "a.json.tmp-1".
 func tempOf(file string) (string, bool) {
 	i := strings.LastIndex(file, recordSuffix+tempSuffix)
-	if i <= 0 {
+	if i < 0 {
 		return "", false
 	}
 	record, number := file[:i+len(recordSuffix)], file[i+len(recordSuffix)+len(tempSuffix):]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,6 +11,9 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/evertoken/evertoken/internal/ownfile"
+	"github.com/evertoken/evertoken/internal/sleep"
 )
 
 // Each session has two lock files. The lease (.lock) is the lock of Locker: its
@@ -30,6 +32,10 @@ import (
 const (
 	minPoll = time.Millisecond
 	maxPoll = 20 * time.Millisecond
+	// stampPoll is how often a process that waits for a lock looks whether its wait is
+	// over because the record has changed. That costs two system calls, and the lock three
+	// that keep out others for a moment.
+	stampPoll = 2 * time.Millisecond
 )
 
 // maxTurns is how often the goroutines of one process pass a lock among
@@ -40,13 +46,15 @@ const maxTurns = 8
 // of a process. Its zero value is ready.
 type fileLocks struct{ queue queue }
 
-// lock takes the lock of the file at path, waiting for it until ctx ends.
-func (l *fileLocks) lock(ctx context.Context, path string) (*fileLock, error) {
+// lock takes the lock of the file at path, waiting for it until ctx ends. If stop is
+// not nil, it is asked while the lock is held by another process, and its error ends the
+// waiting.
+func (l *fileLocks) lock(ctx context.Context, path string, stop func() error) (*fileLock, error) {
 	turns, err := l.queue.lock(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	f, err := pollLock(ctx, path, turns)
+	f, err := pollLock(ctx, path, turns, stop)
 	if err != nil {
 		l.queue.unlock(path)
 		return nil, err
@@ -67,11 +75,11 @@ func (l *fileLocks) tryLock(path string) (*fileLock, error) {
 	return &fileLock{flock: f, queue: &l.queue}, nil
 }
 
-func pollLock(ctx context.Context, path string, turns int) (*flock.Flock, error) {
+func pollLock(ctx context.Context, path string, turns int, stop func() error) (*flock.Flock, error) {
 	if turns%maxTurns == maxTurns-1 {
 		// Longer than any delay between polls: every waiting process tries once.
-		if err := sleep(ctx, maxPoll+minPoll); err != nil {
-			return nil, err
+		if sleep.For(ctx, maxPoll+minPoll) != nil {
+			return nil, lockError(ctx)
 		}
 	}
 	for {
@@ -79,20 +87,19 @@ func pollLock(ctx context.Context, path string, turns int) (*flock.Flock, error)
 		if f != nil || err != nil {
 			return f, err
 		}
-		if err := sleep(ctx, minPoll+rand.N(maxPoll-minPoll)); err != nil {
-			return nil, err
+		for wait := minPoll + rand.N(maxPoll-minPoll); wait > 0; {
+			step := wait
+			if stop != nil {
+				if err := stop(); err != nil {
+					return nil, err
+				}
+				step = min(wait, stampPoll)
+			}
+			if sleep.For(ctx, step) != nil {
+				return nil, lockError(ctx)
+			}
+			wait -= step
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return lockError(ctx)
 	}
 }
 
@@ -100,20 +107,13 @@ func sleep(ctx context.Context, d time.Duration) error {
 // object takes a lock that it has again. It returns nil if another holder
 // has the lock.
 func tryFlock(path string) (*flock.Flock, error) {
-	if err := notFile(path); err != nil {
-		return nil, err
+	if err := ownfile.Check(path); err != nil {
+		return nil, lockInTheWay(err)
 	}
-	f := flock.New(path, flock.SetPermissions(0o600))
+	f := flock.New(path, flock.SetPermissions(0o600), flock.SetFlag(ownfile.LockFlags()))
 	var ok bool
 	err := retryBusy(func() (err error) {
 		ok, err = f.TryLock()
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		// The directory was removed; what is to be saved now must not be lost.
-		if err = makeDir(filepath.Dir(path)); err == nil {
-			ok, err = f.TryLock()
-		}
 		return err
 	})
 	if err != nil {
@@ -122,17 +122,36 @@ func tryFlock(path string) (*flock.Flock, error) {
 	if !ok {
 		return nil, nil
 	}
+	if err := checkLocked(path, f); err != nil {
+		return nil, errors.Join(lockInTheWay(err), f.Unlock())
+	}
 	return f, nil
+}
+
+// checkLocked returns why what f has locked is not to be a lock: between a look at what
+// is there and the lock it may have become another file.
+func checkLocked(path string, f *flock.Flock) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return ownfile.CheckOpened(path, info)
+}
+
+// lockInTheWay is advise for what lies in place of a lock file, which the next lock makes
+// anew.
+func lockInTheWay(err error) error {
+	if own, ok := errors.AsType[*ownfile.Error](err); ok {
+		return &PlaceError{Err: own, Advice: moveAway}
+	}
+	return advise(err)
 }
 
 // guards reports whether the file that f has locked is the one at its path,
 // the one that others would lock.
 func guards(f *flock.Flock) bool {
-	mine, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	theirs, err := os.Stat(f.Path())
+	mine, _ := f.Stat()
+	theirs, err := os.Lstat(f.Path())
 	return err == nil && os.SameFile(mine, theirs)
 }
 
@@ -169,6 +188,9 @@ func (l *fileLease) Err() error {
 	}
 	return nil
 }
+
+// EndsWithProcess implements [ProcessLease].
+func (l *fileLease) EndsWithProcess() bool { return true }
 
 // Unlock implements [Lease].
 func (l *fileLease) Unlock() error { return failed("unlock", l.name, l.lock.unlock()) }

@@ -14,6 +14,7 @@ const (
 	leaseSuffix   = ".lock"     // <base>.json.lock: the lock of Locker
 	writeSuffix   = ".write"    // <base>.json.write: held while the record is replaced
 	tempSuffix    = ".tmp-"     // <base>.json.tmp-<digits>: a record being written
+	nextSuffix    = ".next"     // <base>.json.next: what an announced spend has come to
 	noteSuffix    = ".moved"    // <base>.json.moved: names the record that was moved aside
 	damagedSuffix = ".damaged-" // <base>.json.damaged-<time>-<random>: moved aside
 )

@@ -11,6 +11,7 @@ func TestEncodeName(t *testing.T) {
 		"default":            "default",
 		"alice@corp.example": "alice@corp.example",
 		"my-cli_2":           "my-cli_2",
+		"az09@_-.z":          "az09@_-.z",
 		"Alice":              "%41lice",
 		"é":                  "%c3%a9",
 		"a/b":                "a%2fb",
@@ -22,6 +23,7 @@ func TestEncodeName(t *testing.T) {
 		"lpt0":               "%6cpt0",
 		"console":            "console",
 		"com10":              "com10",
+		"com9":               "%63om9",
 		"trailing ":          "trailing%20",
 		"%41":                "%2541",
 		"-":                  "-",
@@ -33,6 +35,36 @@ func TestEncodeName(t *testing.T) {
 	} {
 		if got := encodeName(name); got != want {
 			t.Errorf("encodeName(%q) = %q; want %q", name, got, want)
+		}
+	}
+}
+
+func TestOnlyOurFileNamesAreDecoded(t *testing.T) {
+	for base, want := range map[string]bool{"a": true, "%41lice": true, "%c3%a9": true, "A": false, "a%4": false, "a%": false, "%zz": false, "%61": false, "": false, "con": false} {
+		if name, ours := decodeName(base); ours != want || !ours && name != "" && CheckName(name) != nil {
+			t.Errorf("%q is ours: %t, as %q; want %t", base, ours, name, want)
+		}
+	}
+}
+
+func TestWhichFilesAreTemporary(t *testing.T) {
+	hashed := encodeName(strings.Repeat("n", 97))
+	for file, want := range map[string]string{
+		"a.json.tmp-1":            "a.json",
+		"a.json.tmp-0123456789":   "a.json",
+		hashed + ".json.tmp-1":    hashed + ".json",
+		"a.json.tmp-1.json.tmp-2": "a.json.tmp-1.json",
+		"a.json":                  "",
+		"a.json.tmp-":             "",
+		"a.json.tmp-1x":           "",
+		".json.tmp-1":             "",
+		"A.json.tmp-1":            "",
+		"a.json.tmp-1.json":       "",
+		"a.txt":                   "",
+		"":                        "",
+	} {
+		if record, ours := tempOf(file); ours != (want != "") || ours && record != want {
+			t.Errorf("%q is temporary for %q: %t; want %q", file, record, ours, want)
 		}
 	}
 }

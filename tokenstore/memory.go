@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,7 +21,7 @@ import (
 // after writing them: what it returns is the caller's own, times are wall-clock
 // times in UTC, and a record that could not be saved elsewhere is refused here too.
 //
-// Memory implements [Store], [Locker], [Lister] and [Stamper]. Locks are granted in the
+// Memory implements [Store], [Locker], [Lister], [Pager] and [Stamper]. Locks are granted in the
 // order in which they were asked for. All methods are safe for concurrent use.
 type Memory struct {
 	mu      sync.Mutex         // guards records and newest; never held while waiting
@@ -33,6 +35,7 @@ var (
 	_ Store   = (*Memory)(nil)
 	_ Locker  = (*Memory)(nil)
 	_ Lister  = (*Memory)(nil)
+	_ Pager   = (*Memory)(nil)
 	_ Stamper = (*Memory)(nil)
 )
 
@@ -60,7 +63,8 @@ func (m *Memory) Set(ctx context.Context, name string, rec *Record) (uint64, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old := m.records[name]; old == nil && rec.Version != 0 || old != nil && old.Version != rec.Version {
+	old := m.records[name]
+	if old == nil && rec.Version != 0 || old != nil && old.Version != rec.Version {
 		return 0, failed("save", name, ErrConflict)
 	}
 	version := NextVersion(rec.Version)
@@ -69,7 +73,7 @@ func (m *Memory) Set(ctx context.Context, name string, rec *Record) (uint64, err
 		// part alone would leave a chance of repeating a version.
 		version = max(version, m.newest+1)
 	}
-	stored, err := reread(rec, version)
+	stored, err := rereadAfter(old, rec, version)
 	if err != nil {
 		return 0, failed("save", name, err)
 	}
@@ -79,6 +83,23 @@ func (m *Memory) Set(ctx context.Context, name string, rec *Record) (uint64, err
 	m.records[name] = stored
 	m.newest = max(m.newest, version)
 	return version, nil
+}
+
+// rereadAfter returns what reread does. Most writes change no more than the marks of a
+// record, so it takes the pair from the record before, which was reread, if it is the
+// same: that is most of the work.
+func rereadAfter(old, rec *Record, version uint64) (*Record, error) {
+	if old == nil || old.Tokens == nil || !reflect.DeepEqual(old.Tokens, rec.Tokens) {
+		return reread(rec, version)
+	}
+	rest := *rec
+	rest.Tokens = nil
+	stored, err := reread(&rest, version)
+	if err != nil {
+		return nil, err
+	}
+	stored.Tokens = old.Tokens
+	return stored, nil
 }
 
 // Delete implements [Store].
@@ -136,6 +157,38 @@ func (m *Memory) Names(ctx context.Context) ([]string, error) {
 	return slices.DeleteFunc(names, IsServerRecord), nil
 }
 
+// Pages implements [Pager].
+func (m *Memory) Pages(ctx context.Context, size int) iter.Seq2[[]Entry, error] {
+	return func(yield func([]Entry, error) bool) {
+		names, err := m.Names(ctx)
+		for page := range slices.Chunk(names, max(size, 1)) {
+			if err = ctx.Err(); err != nil {
+				err = fmt.Errorf("tokenstore: list sessions: %w", err)
+				break
+			}
+			if entries := m.entries(page); len(entries) > 0 && !yield(entries, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// entries returns those of the named sessions that are there.
+func (m *Memory) entries(names []string) []Entry {
+	entries := make([]Entry, 0, len(names))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, name := range names {
+		if r, ok := m.records[name]; ok {
+			entries = append(entries, Entry{Name: name, Record: r.Clone(), Stamp: r.Version})
+		}
+	}
+	return entries
+}
+
 // Count implements [Lister].
 func (m *Memory) Count(ctx context.Context) (int, error) {
 	names, err := m.Names(ctx)
@@ -183,6 +236,9 @@ func (l *memoryLease) Err() error {
 	}
 	return nil
 }
+
+// EndsWithProcess implements [ProcessLease].
+func (l *memoryLease) EndsWithProcess() bool { return true }
 
 // Unlock implements [Lease].
 func (l *memoryLease) Unlock() error {

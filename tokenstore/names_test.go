@@ -32,10 +32,11 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-func TestNextVersionCountsUpAndBeginsLaterEachSecond(t *testing.T) {
-	for _, prev := range []uint64{1, 7, 1 << 51} {
-		if got := tokenstore.NextVersion(prev); got != prev+1 {
-			t.Errorf("NextVersion(%d) = %d", prev, got)
+func TestNextVersionGrowsAndIsLaterEachSecond(t *testing.T) {
+	now := tokenstore.NextVersion(0)
+	for _, prev := range []uint64{1, 7, now, 1 << 51, 1 << 52, 1<<53 - 2} {
+		if got := tokenstore.NextVersion(prev); got <= prev || got >= 1<<53 || prev < now && got < now-1<<20 {
+			t.Errorf("NextVersion(%d) = %d at %d", prev, got, now)
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -62,5 +63,33 @@ func TestNextVersionCountsUpAndBeginsLaterEachSecond(t *testing.T) {
 	}
 	if len(seen) < 90 {
 		t.Errorf("100 new versions at once: only %d are different", len(seen))
+	}
+}
+
+// A store goes back to an older copy and is written to again: no version comes twice, however
+// short the time since, and whatever happened to the clock.
+func TestVersionsAfterARollbackAreNeverUsedTwice(t *testing.T) {
+	for name, start := range map[string]uint64{"a session of this store": 0, "one with a version from the future": 1 << 51, "one that another program wrote": 1<<52 + 7} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				used, version := make(map[uint64]int), tokenstore.NextVersion(start)
+				var copies []uint64
+				twice := 0
+				for range 100 {
+					copies = append(copies, version)
+					for range 3 {
+						version = tokenstore.NextVersion(version)
+						if used[version]++; used[version] > 1 {
+							twice++
+						}
+					}
+					version = copies[len(copies)/2] // back to a copy
+					time.Sleep(100 * time.Millisecond)
+				}
+				if twice > 1 { // by chance
+					t.Errorf("%d of 300 versions were used twice", twice)
+				}
+			})
+		})
 	}
 }

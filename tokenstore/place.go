@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"syscall"
+
+	"github.com/evertoken/evertoken/internal/ownfile"
 )
 
 // A PlaceError means that the place where a [File] keeps its sessions does not let
@@ -27,6 +28,9 @@ func (e *PlaceError) Unwrap() error { return e.Err }
 
 // advise adds to an error of the file system what the user can do about it.
 func advise(err error) error {
+	if own, ok := errors.AsType[*ownfile.Error](err); ok {
+		return &PlaceError{Err: own, Advice: own.Advice}
+	}
 	switch place := (*PlaceError)(nil); {
 	case err == nil, errors.As(err, &place):
 		return err
@@ -69,15 +73,4 @@ func isAny(err error, numbers ...syscall.Errno) bool {
 func isErrno(err error) bool {
 	_, ok := errors.AsType[syscall.Errno](err)
 	return ok
-}
-
-// notFile returns an error if something else than a file is at path: opening a named
-// pipe, for one, waits for a process at its other end. What is not there does not count
-// as an error.
-func notFile(path string) error {
-	info, err := os.Stat(path)
-	if err != nil || info.Mode().IsRegular() {
-		return nil // opening it will say what is wrong
-	}
-	return &PlaceError{Err: fmt.Errorf("%s is not a file", path), Advice: moveAway}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -35,8 +36,20 @@ type Record struct {
 	// no longer good. Under the same configuration it is not spent again, and it is
 	// not deleted either. What counts as such a word is for [Record.Condemned] to say.
 	Dead *Mark
-	// NotBefore is when the server wants to be asked again (Retry-After).
-	NotBefore time.Time
+	// NotBefore is when the server wants to be asked again (Retry-After), and AskedAt
+	// when that was written, by the same clock: a clock that is set back later does not
+	// prolong the wait. AskedAt is zero in records of earlier versions.
+	NotBefore, AskedAt time.Time
+
+	// WentBackAt is when this pair, which had been saved before, was written over an older
+	// copy that had taken its place. Nothing is spent for a while then: another process
+	// may have a pair that is newer still.
+	WentBackAt time.Time
+
+	// Places are where the session has been kept since the login, the latest last:
+	// fingerprints of a machine and a directory, by the programs there that renew it. One
+	// that is not among them holds a copy.
+	Places []string
 
 	// RefreshedAt is when the session was last renewed, and RefreshedBy the
 	// client configuration that did it, as a fingerprint.
@@ -109,7 +122,7 @@ func (r *Record) Supersede(next *oauth.TokenPair) {
 	}
 	r.Tokens = next
 	r.Pending, r.Refused, r.Dead = nil, nil, nil
-	r.NotBefore = time.Time{}
+	r.NotBefore, r.AskedAt, r.WentBackAt = time.Time{}, time.Time{}, time.Time{}
 }
 
 // Condemned reports whether the server has ended the session by a word that means
@@ -209,3 +222,31 @@ func (r Record) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, r.String(
 
 // LogValue implements slog.LogValuer.
 func (r Record) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// maxVersion is the greatest version that every place keeps exactly: JSON
+// readers and Redis scripts hold numbers as float64.
+const maxVersion = 1<<53 - 1
+
+// NextVersion returns the version of the record that replaces one with version
+// prev; for a new record prev is zero. Stores call it in their Set.
+//
+// It is the Unix time in seconds, shifted left by 20 bits that are filled at random; or
+// if prev is as great as that, a random step of up to 2^20 beyond prev. Counting up
+// from what is stored would use numbers twice: a session that was deleted and created
+// again, and one whose store went back to an older copy, would soon carry a version that
+// a slow process still remembers from before, and that process's older pair would pass
+// the comparison (the ABA problem). By the time, a version of another second than
+// those before it repeats none; within one second, or while the clock is set back, the
+// random part leaves a chance of one in some hundred thousand. The numbers stay below 2^53
+// until the year 2242.
+//
+// Safe for concurrent use.
+func NextVersion(prev uint64) uint64 {
+	if now := uint64(time.Now().Unix()) << 20; now > prev {
+		return now | uint64(rand.Uint32N(1<<20))
+	}
+	if prev >= maxVersion-1<<20 {
+		return prev + 1
+	}
+	return prev + 1 + uint64(rand.Uint32N(1<<20))
+}

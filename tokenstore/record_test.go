@@ -34,13 +34,13 @@ func TestMarkIsOnItsTokenOnly(t *testing.T) {
 
 func TestSupersede(t *testing.T) {
 	mark := &tokenstore.Mark{Token: tokenstore.Fingerprint("refresh-0")}
-	rec := &tokenstore.Record{Tokens: newPair("0"), Pending: mark, Refused: mark, Dead: mark, NotBefore: time.Now()}
+	rec := &tokenstore.Record{Tokens: newPair("0"), Pending: mark, Refused: mark, Dead: mark, NotBefore: time.Now(), AskedAt: time.Now()}
 	rec.Supersede(newPair("1"))
-	if rec.Pending != nil || rec.Refused != nil || rec.Dead != nil || !rec.NotBefore.IsZero() {
+	if rec.Pending != nil || rec.Refused != nil || rec.Dead != nil || !rec.NotBefore.IsZero() || !rec.AskedAt.IsZero() {
 		t.Errorf("marks on the old token are still there")
 	}
 	if !rec.Descends("refresh-0") || rec.Descends("refresh-1") || rec.Descends("") {
-		t.Errorf("the old token is no ancestor, or the new one is")
+		t.Errorf("the old token is not an ancestor, or the new one is")
 	}
 	rec.Supersede(newPair("1")) // a server that does not rotate
 	if rec.Descends("refresh-1") {

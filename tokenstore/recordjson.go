@@ -34,14 +34,17 @@ type storedRecord struct {
 	Refused     *Mark            `json:"refused,omitempty"`
 	Dead        *Mark            `json:"dead,omitempty"`
 	NotBefore   *time.Time       `json:"not_before,omitempty"`
+	AskedAt     *time.Time       `json:"asked_at,omitempty"`
+	WentBackAt  *time.Time       `json:"went_back_at,omitempty"`
 	RefreshedAt *time.Time       `json:"refreshed_at,omitempty"`
 	RefreshedBy string           `json:"refreshed_by,omitempty"`
 	Ancestors   []string         `json:"ancestors,omitempty"`
+	Places      []string         `json:"places,omitempty"`
 }
 
 var storedNames = []string{
 	"format", "version", "tokens", "pending", "refused", "dead",
-	"not_before", "refreshed_at", "refreshed_by", "ancestors",
+	"not_before", "asked_at", "went_back_at", "refreshed_at", "refreshed_by", "ancestors", "places",
 }
 
 // MarshalJSON writes the record for storage, tokens included: one object with
@@ -61,9 +64,12 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		Refused:     r.Refused.utc(),
 		Dead:        r.Dead.utc(),
 		NotBefore:   timeOrNil(r.NotBefore),
+		AskedAt:     timeOrNil(r.AskedAt),
+		WentBackAt:  timeOrNil(r.WentBackAt),
 		RefreshedAt: timeOrNil(r.RefreshedAt),
 		RefreshedBy: r.RefreshedBy,
 		Ancestors:   r.Ancestors,
+		Places:      r.Places,
 	})
 	if err != nil {
 		// encoding/json may quote what it could not encode.
@@ -126,9 +132,12 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 		Refused:     markField(fields["refused"]),
 		Dead:        markField(fields["dead"]),
 		NotBefore:   timeField(fields["not_before"]),
+		AskedAt:     timeField(fields["asked_at"]),
+		WentBackAt:  timeField(fields["went_back_at"]),
 		RefreshedAt: timeField(fields["refreshed_at"]),
 		RefreshedBy: member.Text(fields["refreshed_by"]),
 		Ancestors:   member.Texts(fields["ancestors"]),
+		Places:      member.Texts(fields["places"]),
 	}
 	if err := rec.readTokens(fields); err != nil {
 		return err

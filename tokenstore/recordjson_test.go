@@ -18,7 +18,7 @@ func TestRecordJSON(t *testing.T) {
 		Tokens:    &oauth.TokenPair{AccessToken: "a", RefreshToken: "r"},
 		Version:   7,
 		Pending:   &tokenstore.Mark{Token: "f", At: at},
-		NotBefore: at,
+		NotBefore: at, AskedAt: at,
 		Ancestors: []string{"e"},
 		Unknown: map[string]json.RawMessage{
 			"zz":      json.RawMessage(`{"k": 1}`),
@@ -30,7 +30,7 @@ func TestRecordJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"ancestors":["e"],"format":1,"not_before":"2026-03-04T04:06:07Z",` +
+	want := `{"ancestors":["e"],"asked_at":"2026-03-04T04:06:07Z","format":1,"not_before":"2026-03-04T04:06:07Z",` +
 		`"pending":{"token":"f","at":"2026-03-04T04:06:07Z"},"tokens":{"access_token":"a","refresh_token":"r"},"version":7,"zz":{"k":1}}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -7,18 +7,31 @@ import (
 	"os"
 	"slices"
 	"syscall"
+
+	"github.com/evertoken/evertoken/internal/ownfile"
 )
 
 func renameFile(from, to string) error { return os.Rename(from, to) }
+
+// beforeRename does nothing: here a file can be renamed while it is open.
+func beforeRename(func()) {}
 
 // retryBusy calls f once: here files that others have open can be read,
 // replaced and removed.
 func retryBusy(f func() error) error { return f() }
 
+// isBusy reports whether a file cannot be removed because a process has it open.
+func isBusy(error) bool { return false }
+
 // syncDir makes the names in dir durable. Some network and FUSE file systems
 // cannot sync a directory, and say so; there is no more to be had from them.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+func syncDir(dir string) error { return syncOpened(ownfile.OpenDir(dir)) }
+
+// syncOpened syncs what was opened, if it was, and closes it.
+func syncOpened(d interface {
+	Sync() error
+	Close() error
+}, err error) error {
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,9 @@ func renameFile(from, to string) error {
 	return retryBusy(func() error { return os.Rename(from, to) })
 }
 
+// beforeRename closes the file by closeIt: one that is open cannot be renamed.
+func beforeRename(closeIt func()) { closeIt() }
+
 // retryBusy calls f until it does not fail because another process has the file
 // open. Access denied is among the reasons: it is what Windows answers for a
 // file whose removal or replacement is under way.

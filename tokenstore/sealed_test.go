@@ -164,14 +164,14 @@ func fullRecord() *tokenstore.Record {
 	return &tokenstore.Record{
 		Tokens: &oauth.TokenPair{
 			AccessToken: "planted-access", RefreshToken: "planted-refresh", TokenType: "DPoP", ExpiresIn: 900,
-			ExpiresAt: at.Add(time.Hour), IssuedAt: at, RefreshAt: at.Add(time.Minute), RefreshExpiresAt: at.Add(24 * time.Hour),
+			ExpiresAt: at.Add(time.Hour), IssuedAt: at, RefreshAt: at.Add(time.Minute), RefreshExpiresAt: at.Add(24 * time.Hour), GrantedAt: at.Add(-time.Hour),
 			Scope: "planted-scope", IDToken: "planted-id", GrantType: "planted-grant", Skew: -2 * time.Second, DPoPKey: plantedKey(),
 			Extra: map[string]json.RawMessage{"account": json.RawMessage(`{"id":12345678901234567890,"name":"planted <&>"}`)},
 		},
 		Version: 0, Pending: mark("pending"), Refused: mark("refused"), Dead: mark("dead"),
-		NotBefore: at.Add(time.Second), RefreshedAt: at.Add(2 * time.Second), RefreshedBy: "planted-client",
-		Ancestors: []string{"planted-ancestor", "2"},
-		Unknown:   map[string]json.RawMessage{"from_the_future": json.RawMessage(`["planted"]`), "sealed": json.RawMessage(`1`)},
+		NotBefore: at.Add(time.Second), AskedAt: at.Add(time.Second / 2), WentBackAt: at.Add(time.Second / 4), RefreshedAt: at.Add(2 * time.Second), RefreshedBy: "planted-client",
+		Ancestors: []string{"planted-ancestor", "2"}, Places: []string{"planted-place"},
+		Unknown: map[string]json.RawMessage{"from_the_future": json.RawMessage(`["planted"]`), "sealed": json.RawMessage(`1`)},
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 const sealedField = "sealed"
 
 // sealedFormat is the format of an envelope that this package writes. Whatever
-// changes how its content is to be opened or understood raises it.
+// changes how its content is to be understood raises it.
 const sealedFormat = 1
 
 // An envelope is the JSON form of a sealed record.
@@ -21,15 +21,21 @@ type envelope struct {
 }
 
 // additionalData is authenticated along with the content, so that an envelope
-// opens only in its own format and as its own session. The name comes last:
+// opens only in its own format, in its own store and as its own session. The name comes last:
 // whatever it is, no two of these are alike.
-func additionalData(name string) []byte {
-	return fmt.Appendf(nil, "evertoken: sealed record v%d\x00%s", sealedFormat, name)
+//
+// Without a scope it is what earlier versions have sealed with.
+func additionalData(scope, name string) []byte {
+	if scope == "" {
+		return fmt.Appendf(nil, "evertoken: sealed record v%d\x00%s", sealedFormat, name)
+	}
+	return fmt.Appendf(nil, "evertoken: sealed record v%d of\x00%d:%s\x00%s", sealedFormat, len(scope), scope, name)
 }
 
-// seal returns the record to be stored instead of rec. Outside is the version,
-// which is for the store to compare and to choose; everything is inside.
-func seal(key Key, name string, rec *Record) (*Record, error) {
+// seal returns the record to be stored instead of rec in a store with the given scope,
+// which may be empty. Outside is the version, which is for the store to compare and to
+// choose; everything is inside.
+func seal(key Key, scope, name string, rec *Record) (*Record, error) {
 	content, err := rec.MarshalJSON()
 	if err != nil {
 		return nil, err
@@ -38,7 +44,7 @@ func seal(key Key, name string, rec *Record) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := json.Marshal(envelope{sealedFormat, key.ID(), aead.Seal(nil, nil, content, additionalData(name))})
+	raw, err := json.Marshal(envelope{sealedFormat, key.ID(), aead.Seal(nil, nil, content, additionalData(scope, name))})
 	if err != nil {
 		return nil, err
 	}
@@ -70,21 +76,27 @@ func sealedIn(stored *Record) (*envelope, error) {
 }
 
 // errTampered quotes nothing of what was found.
-var errTampered = fmt.Errorf("%w: what is stored was changed since it was sealed, or belongs to another session: restore it, or delete it from the store beneath and log in again", ErrSealed)
+var errTampered = fmt.Errorf("%w: what is stored was changed since it was sealed, or belongs to another session, or to another directory or store: put it back where it was, or delete it from the store beneath and log in again", ErrSealed)
 
-// open returns the record in e, without a version.
-func (e *envelope) open(key Key, name string) (*Record, error) {
+// open returns the record in e, without a version, and whether it is bound to the scope. One
+// that an earlier version has sealed is not.
+func (e *envelope) open(key Key, scope, name string) (rec *Record, bound bool, err error) {
 	aead, err := key.aead(name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	content, err := aead.Open(nil, nil, e.Data, additionalData(name))
+	bound = true
+	content, err := aead.Open(nil, nil, e.Data, additionalData(scope, name))
+	if err != nil && scope != "" {
+		bound = false
+		content, err = aead.Open(nil, nil, e.Data, additionalData("", name))
+	}
 	if err != nil {
-		return nil, errTampered
+		return nil, false, errTampered
 	}
-	rec, err := decode(content)
+	rec, err = decode(content)
 	if err != nil && !errors.Is(err, ErrNewerFormat) {
-		return nil, errTampered
+		return nil, false, errTampered
 	}
-	return rec, err
+	return rec, bound, err
 }

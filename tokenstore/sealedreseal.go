@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// Reseal seals every session anew that is not sealed with the first key, and
-// returns how many those were. It asks the [KeyFunc] for the keys of now, and takes
+// Reseal seals every session anew that is not sealed with the first key, or that an earlier
+// version has sealed for any store (see [Scoped]), and returns how many those were. It asks the [KeyFunc] for the keys of now, and takes
 // each session's lock. When it returns no error, every session in the store is
 // sealed with the first key. Interrupted, it goes on where it ended when it is
 // called again.
@@ -24,14 +24,11 @@ func (s *Sealed) Reseal(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("tokenstore: reseal sessions: %w", err)
 	}
 	return s.sealAll(ctx, func(name string, stored *Record) (*Record, error) {
-		key, err := s.keys.first(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if e, err := sealedIn(stored); err == nil && e.Key == key.ID() {
+		rec, current, err := s.openBy(ctx, name, stored)
+		if current {
 			return nil, nil
 		}
-		return s.open(ctx, name, stored)
+		return rec, err
 	})
 }
 

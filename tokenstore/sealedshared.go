@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -14,13 +15,44 @@ var (
 	_ Timekeeper = (*Sealed)(nil)
 )
 
-// NamesAfter implements [Pager]. It needs no key.
-func (s *Sealed) NamesAfter(ctx context.Context, after string, limit int) ([]string, error) {
-	p, ok := s.store.(Pager)
-	if !ok {
-		return nil, s.unsupported("list sessions by the page")
+// Pages implements [Pager]. A session that cannot be opened comes without its record; an
+// error of the [KeyFunc] ends the iteration.
+func (s *Sealed) Pages(ctx context.Context, size int) iter.Seq2[[]Entry, error] {
+	return func(yield func([]Entry, error) bool) {
+		p, ok := s.store.(Pager)
+		if !ok {
+			yield(nil, s.unsupported("read sessions by the page"))
+			return
+		}
+		for page, err := range p.Pages(ctx, size) {
+			if err == nil {
+				err = s.openPage(ctx, page)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(page, nil) {
+				return
+			}
+		}
 	}
-	return p.NamesAfter(ctx, after, limit)
+}
+
+// openPage puts the records that are sealed in those of a page in their place.
+func (s *Sealed) openPage(ctx context.Context, page []Entry) error {
+	for i := range page {
+		stored := page[i].Record
+		if stored == nil {
+			continue
+		}
+		rec, err := s.open(ctx, page[i].Name, stored)
+		if err != nil && !errors.Is(err, ErrSealed) && !errors.Is(err, ErrNewerFormat) && !errors.Is(err, ErrDamaged) {
+			return failed("read", page[i].Name, err)
+		}
+		page[i].Record = rec
+	}
+	return nil
 }
 
 // Stamp implements [Stamper]. It needs no key, and changes when a session is sealed

@@ -3,6 +3,12 @@ package tokenstore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+
+	"github.com/evertoken/evertoken/internal/place"
 )
 
 var (
@@ -78,6 +84,62 @@ type Lease interface {
 	Unlock() error
 }
 
+// A Spender is a Locker that does in one step each what begins and what ends a spend, and
+// that reserves room for the save. Callers use Lock, Set and Unlock where a Store is no
+// Spender, or where BeginSpend fails with an error that wraps [errors.ErrUnsupported].
+type Spender interface {
+	// BeginSpend takes the lock of name like Lock and saves rec like Set: the current
+	// record with the mark that announces the spend. It returns rec's new version. The
+	// announcement outlives this process, but not always a power cut. While another
+	// process has the lock, it waits until ctx ends, but fails with ErrConflict as soon
+	// as the store holds another version than rec.Version: that process may have done the
+	// work. Goroutines of one process wait for their turn, as in Lock. When it fails, it leaves no lock, and has announced nothing unless the error
+	// wraps ErrUnavailable.
+	//
+	// With reserve it also fails unless the record that Settle is to save has room, and
+	// is sure to be saved as far as can be known beforehand.
+	//
+	// via is the store that the caller uses. If that is not the receiver, as when a type
+	// embeds a Spender and has a Set of its own, BeginSpend fails with ErrUnsupported: it would
+	// write past that Set.
+	BeginSpend(ctx context.Context, via Store, name string, rec *Record, reserve bool) (Spending, uint64, error)
+}
+
+// A Spending is the lease of a spend that was announced.
+type Spending interface {
+	Lease
+	// Settle saves rec like Set, and releases the lease if that succeeds. If not, it
+	// can be called again. It saves also when the lease is lost, since the version
+	// guards the record.
+	Settle(ctx context.Context, rec *Record) (version uint64, err error)
+}
+
+// A ProcessLease is a Lease that may be known to end with nothing but Unlock and the end
+// of the process that holds it, as a lock of the operating system does. Whoever gets such
+// a lock knows that its holder before is not at work any more; of other leases it may
+// only have lost it.
+type ProcessLease interface {
+	Lease
+	// EndsWithProcess reports whether that is so.
+	EndsWithProcess() bool
+}
+
+// A Local store keeps its sessions in a directory of this machine.
+type Local interface {
+	// Dir returns the absolute path of the directory.
+	Dir() string
+}
+
+// PlaceOf returns the name that Record.Places has for where a store keeps its sessions:
+// empty if it is not [Local], or the machine has no number.
+func PlaceOf(s Store) string {
+	local, is := s.(Local)
+	if !is {
+		return ""
+	}
+	return place.Of(local.Dir())
+}
+
 // A Checker is a Store that can tell beforehand whether it would take a session. A
 // person's login is asked for after that, since one that cannot be saved is lost.
 type Checker interface {
@@ -101,12 +163,43 @@ type Lister interface {
 	Cleanup(ctx context.Context) (int, error)
 }
 
-// A Pager is a Lister with more sessions than one would hold in memory at once.
+// A Pager is a Store that reads all of its sessions in few calls, for a process that opens
+// them when it starts, and of which there may be more than one would hold in memory.
 type Pager interface {
-	// NamesAfter returns the first limit names that sort after the given one, in
-	// order; fewer mean that there are no more. The empty name begins.
-	NamesAfter(ctx context.Context, after string, limit int) ([]string, error)
+	// Pages reads the sessions, in the order in which their names sort by their bytes, at
+	// most size of them at a time (at least one, whatever size is). A session that is there
+	// all the time comes once, whatever comes and goes meanwhile; those of which
+	// [IsServerRecord] knows do not come. No page is empty, and the caller may keep it. An
+	// error ends the iteration.
+	Pages(ctx context.Context, size int) iter.Seq2[[]Entry, error]
 }
+
+// An Entry is a session as a [Pager] reads it. It prints, and is logged, without tokens.
+type Entry struct {
+	Name string
+	// Record is what Get returns, the caller's own copy. It is nil if Get would fail
+	// because the record cannot be read, or may have to do more than read: then Get says
+	// why. A session that cannot be read does not keep the others.
+	Record *Record
+	// Stamp is the record's, if the store is a [Stamper].
+	Stamp uint64
+}
+
+// String describes the entry without tokens.
+func (e Entry) String() string {
+	rec := "none"
+	if e.Record != nil {
+		rec = e.Record.String()
+	}
+	return fmt.Sprintf("tokenstore.Entry{%q %s}", e.Name, rec)
+}
+
+// Format implements fmt.Formatter: every verb prints what String returns.
+func (e Entry) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, e.String()) }
+
+// LogValue implements slog.LogValuer. Without it, a handler that writes JSON would write the
+// form in which a [Record] is kept, with its tokens.
+func (e Entry) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
 // A Stamper is a Store that can tell cheaply whether a session has changed.
 type Stamper interface {
@@ -126,6 +219,9 @@ type Change struct {
 	// one. There is nothing to adopt yet. Another write follows, unless the process that
 	// announced the spend dies first. A store that cannot tell says false.
 	Begun bool
+	// Version is what the record's version is now; zero if that is not known, or there is
+	// no record any more. The reader that holds that version has nothing to look for.
+	Version uint64
 }
 
 // A Watcher is a Store that says when a process, on any host, changes a session.

@@ -1,8 +1,14 @@
 // Package notice is the form in which stores that hosts share publish on a channel
-// what has changed: one character that says what happened, then the session's name.
+// what has changed: one character that says what happened, the version that the record has
+// now (0: none), a colon, and the session's name.
 package notice
 
-import "github.com/evertoken/evertoken/tokenstore"
+import (
+	"strconv"
+	"strings"
+
+	"github.com/evertoken/evertoken/tokenstore"
+)
 
 // What a notice begins with.
 const (
@@ -32,8 +38,14 @@ func Read(text string) (change tokenstore.Change, tells bool) {
 		return tokenstore.Change{}, true
 	}
 	kind, name := text[:1], text[1:]
+	var version uint64
+	if digits, rest, told := strings.Cut(name, ":"); told {
+		if v, err := strconv.ParseUint(digits, 10, 53); err == nil {
+			version, name = v, rest
+		}
+	}
 	if kind != Changed && kind != Begun || tokenstore.CheckName(name) != nil {
 		return tokenstore.Change{}, true
 	}
-	return tokenstore.Change{Name: name, Begun: kind == Begun}, true
+	return tokenstore.Change{Name: name, Begun: kind == Begun, Version: version}, true
 }

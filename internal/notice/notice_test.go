@@ -24,8 +24,8 @@ func TestNoticesAreReadAsTheyWereWritten(t *testing.T) {
 		"a death that is recorded": {tokenstore.Record{Version: 1, Dead: mark}, false},
 	} {
 		for _, name := range []string{"a", "?a", "=", "!", "é 日本", strings.Repeat("n", 512)} {
-			got, tells := notice.Read(notice.Of(&tt.rec) + name)
-			if want := (tokenstore.Change{Name: name, Begun: tt.begun}); !tells || got != want {
+			got, tells := notice.Read(notice.Of(&tt.rec) + "1234567890123456:" + name)
+			if want := (tokenstore.Change{Name: name, Begun: tt.begun, Version: 1234567890123456}); !tells || got != want {
 				t.Errorf("%s: %+v, %v; want %+v", what, got, tells, want)
 			}
 		}
@@ -54,7 +54,7 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%q tells nothing, and %+v", text, change)
 		case change.Name == "" && change.Begun:
 			t.Error("a spend of any session has begun")
-		case change.Name != "" && (tokenstore.CheckName(change.Name) != nil || text[1:] != change.Name):
+		case change.Name != "" && (tokenstore.CheckName(change.Name) != nil || !strings.HasSuffix(text[1:], change.Name)):
 			t.Errorf("%q is about %q", text, change.Name)
 		}
 	})

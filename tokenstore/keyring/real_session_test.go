@@ -248,7 +248,7 @@ func display(t *testing.T) string {
 // answer waits for the window that asks for the password, and types there.
 func (b *bus) answer(keys ...string) {
 	b.t.Helper()
-	b.xdotool("search", "--sync", "--name", "Unlock", "windowfocus", "--sync")
+	b.xdotool("search", "--sync", "--onlyvisible", "--name", "Unlock", "windowfocus", "--sync") // one that does not show yet takes no focus
 	if len(keys) > 0 {
 		b.xdotool(append([]string{"key", "--delay", "20"}, keys...)...)
 	}

@@ -21,10 +21,19 @@ type Store struct {
 }
 
 var (
-	_ tokenstore.Store  = (*Store)(nil)
-	_ tokenstore.Locker = (*Store)(nil)
-	_ tokenstore.Lister = (*Store)(nil)
+	_ tokenstore.Store   = (*Store)(nil)
+	_ tokenstore.Locker  = (*Store)(nil)
+	_ tokenstore.Spender = (*Store)(nil)
+	_ tokenstore.Lister  = (*Store)(nil)
 )
+
+// BeginSpend implements [tokenstore.Spender].
+func (s *Store) BeginSpend(ctx context.Context, via tokenstore.Store, name string, rec *tokenstore.Record, reserve bool) (tokenstore.Spending, uint64, error) {
+	if via == tokenstore.Store(s) {
+		via = s.Sealed
+	}
+	return s.Sealed.BeginSpend(ctx, via, name, rec, reserve)
+}
 
 // Open opens the store of c.Service. The first time, it makes a random key and
 // saves it in the keyring; processes that start at the same moment end up with the

@@ -47,7 +47,7 @@ func TestOnlyTheKeyIsInTheKeyringAndOnlySealedSessionsOnDisk(t *testing.T) {
 	}
 	key := p.fake.Items()[keyItem]
 	if _, err := tokenstore.ParseKey(key); err != nil {
-		t.Errorf("the item is no key: %v", err)
+		t.Errorf("the item is not a key: %v", err)
 	}
 	var all strings.Builder
 	files, err := filepath.Glob(filepath.Join(s.Dir(), "*"))

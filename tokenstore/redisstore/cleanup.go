@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -63,19 +61,7 @@ func (s *Store) cleanUp(ctx context.Context, names []string, now time.Time) (rem
 
 // spent returns those of the sessions that nothing can renew.
 func (s *Store) spent(ctx context.Context, names []string, now time.Time) ([]string, error) {
-	if len(names) == 0 {
-		return nil, nil
-	}
-	records, err := call(ctx, func(ctx context.Context) ([][]any, error) {
-		found := make([]*redis.SliceCmd, len(names))
-		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i, name := range names {
-				found[i] = p.HMGet(ctx, s.recordKey(name), "v", "r")
-			}
-			return nil
-		})
-		return values(found, (*redis.SliceCmd).Val), err
-	})
+	records, err := s.hashes(ctx, names)
 	if err != nil {
 		return nil, err
 	}

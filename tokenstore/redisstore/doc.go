@@ -84,7 +84,7 @@
 //	{hh}:lock:<name>         string      its lock: the holder's random name
 //	{hh}:names               sorted set  the names of the sessions with that hh
 //	changed                  channel     what happened, and the name of the session that changed:
-//	                                     "=name", or "?name" for the announcement of a spend
+//	                                     "=version:name", or "?version:name" for the announcement of a spend
 //
 // hh is one of 256 values, chosen by the name; all keys of a session are in one hash
 // slot of a Cluster. A session is removed by Redis thirty days after nothing can renew

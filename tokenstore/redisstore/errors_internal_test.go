@@ -32,14 +32,30 @@ func TestErrorsOfListsNameThePackageOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, call := range map[string]func() error{
-		"Names":      func() error { _, err := s.Names(t.Context()); return err },
-		"NamesAfter": func() error { _, err := s.NamesAfter(t.Context(), "", 1); return err },
-		"Count":      func() error { _, err := s.Count(t.Context()); return err },
-		"Cleanup":    func() error { _, err := s.Cleanup(t.Context()); return err },
-		"Time":       func() error { _, err := s.Time(t.Context()); return err },
+		"Names": func() error { _, err := s.Names(t.Context()); return err },
+		"Pages": func() (err error) {
+			for _, err = range s.Pages(t.Context(), 1) {
+			}
+			return err
+		},
+		"Count":   func() error { _, err := s.Count(t.Context()); return err },
+		"Cleanup": func() error { _, err := s.Cleanup(t.Context()); return err },
+		"Time":    func() error { _, err := s.Time(t.Context()); return err },
 	} {
 		if err := call(); err == nil || strings.Count(err.Error(), "redisstore: ") != 1 || !errors.Is(err, tokenstore.ErrUnavailable) {
 			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// Of an error reply nothing is passed on but the word that it begins with.
+func TestReplyCodeIsAWordInCapitals(t *testing.T) {
+	for reply, want := range map[string]string{
+		"ASK 1 127.0.0.1:1": "ASK", "AZ": "AZ", "ZA secret": "ZA", "BUSY": "BUSY", "": "",
+		"secret": "ERR", "SECREt": "ERR", "A1": "ERR", "[A": "ERR", "@A": "ERR", "A[": "ERR", "ÄB": "ERR",
+	} {
+		if got := replyCode(reply); got != want {
+			t.Errorf("%q: %q; want %q", reply, got, want)
 		}
 	}
 }

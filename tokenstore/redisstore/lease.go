@@ -7,22 +7,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/moment"
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// A moment is a time by both clocks: the monotonic one, which cannot be set, and
-// that of the wall, which goes on while a machine sleeps.
-type moment struct{ steady, wall time.Time }
-
-func now() moment {
-	t := time.Now()
-	return moment{steady: t, wall: t.Round(0)}
-}
-
-// since returns how much time has passed, by the clock that says more.
-func (m moment) since(earlier moment) time.Duration {
-	return max(m.steady.Sub(earlier.steady), m.wall.Sub(earlier.wall))
-}
+func now() moment.Instant { return moment.Of(time.Now()) }
 
 // drift is the part of a lease that is left unused, because the clocks of two
 // machines run at different speeds: one percent, a hundred times what quartz does.
@@ -38,14 +28,14 @@ type lease struct {
 	stopped     chan struct{} // closed when it is no longer renewed
 	once        sync.Once     // Unlock
 
-	mu    sync.Mutex // guards what follows
-	asked moment     // before the request that it counts from
-	err   error      // why it is over, for good
+	mu    sync.Mutex     // guards what follows
+	asked moment.Instant // before the request that it counts from
+	err   error          // why it is over, for good
 }
 
 // newLease returns a lease that was asked for at the given moment, and renews it
 // until it ends.
-func (s *Store) newLease(name, owner string, asked moment) *lease {
+func (s *Store) newLease(name, owner string, asked moment.Instant) *lease {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &lease{store: s, name: name, owner: owner, stop: cancel, stopped: make(chan struct{}), asked: asked}
 	go l.keep(ctx)
@@ -57,7 +47,7 @@ func (s *Store) newLease(name, owner string, asked moment) *lease {
 func (l *lease) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err == nil && now().since(l.asked) >= lasts(l.store.lease) {
+	if l.err == nil && now().Reached(l.asked.Add(lasts(l.store.lease))) {
 		l.loseLocked(fmt.Errorf("%w: %w", tokenstore.ErrLeaseLost, errOver))
 	}
 	return failed(about("lock", l.name), l.err)
@@ -74,16 +64,23 @@ func (l *lease) Unlock() (err error) {
 }
 
 func (l *lease) unlock() error {
-	l.lose(errUnlocked)
-	<-l.stopped
+	l.lose(errUnlocked) // a renewal that is under way finds no lock of its owner, and makes none
 	held, err := l.store.release(l.name, l.owner)
-	if l.local != nil {
-		err = errors.Join(err, l.local.Unlock())
-	}
+	err = errors.Join(err, l.end())
 	if err == nil && !held {
 		return errTaken
 	}
 	return err
+}
+
+// end ends a lease that is no longer in Redis, and returns when it is no longer renewed.
+func (l *lease) end() error {
+	l.lose(errUnlocked)
+	<-l.stopped
+	if l.local != nil {
+		return l.local.Unlock()
+	}
+	return nil
 }
 
 func (l *lease) lose(err error) {
@@ -104,7 +101,7 @@ func (l *lease) loseLocked(err error) {
 func (l *lease) keep(ctx context.Context) {
 	defer close(l.stopped)
 	third := l.store.lease / 3
-	for wait := third; sleep(ctx, wait) == nil && l.Err() == nil; {
+	for wait := third; sleep.For(ctx, wait) == nil && l.Err() == nil; {
 		asked := now()
 		held, err := l.renew(ctx)
 		switch {

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"iter"
 	"slices"
 
 	"github.com/redis/go-redis/v9"
@@ -25,61 +26,104 @@ const pageSize = 4096
 // too new too.
 func (s *Store) Names(ctx context.Context) ([]string, error) {
 	var all []string
-	err := s.pages(ctx, func(names []string) error {
-		all = append(all, names...)
-		return nil
-	})
+	err := s.pages(ctx, func(names []string) { all = append(all, names...) })
 	return all, failed("list sessions", err)
 }
 
 // Count implements [tokenstore.Lister]. It goes through all names.
 func (s *Store) Count(ctx context.Context) (int, error) {
 	n := 0
-	err := s.pages(ctx, func(names []string) error {
-		n += len(names)
-		return nil
-	})
+	err := s.pages(ctx, func(names []string) { n += len(names) })
 	return n, failed("count sessions", err)
 }
 
-// NamesAfter implements [tokenstore.Pager]. Its costs do not grow with the number of
-// sessions.
-func (s *Store) NamesAfter(ctx context.Context, after string, limit int) ([]string, error) {
-	names, err := s.page(ctx, after, limit)
-	return names, failed("list sessions", err)
-}
-
-func (s *Store) page(ctx context.Context, after string, limit int) ([]string, error) {
-	var all []string
-	for more := true; more && len(all) < limit; {
-		var names, here []string
-		var err error
-		if names, more, err = s.indexed(ctx, after, limit-len(all)); err == nil {
-			here, _, err = s.divide(ctx, names)
-		}
+// Pages implements [tokenstore.Pager]. A page is two round trips, one for the names and one
+// for the records, and costs the same however many sessions there are.
+func (s *Store) Pages(ctx context.Context, size int) iter.Seq2[[]tokenstore.Entry, error] {
+	size = max(size, 1)
+	return func(yield func([]tokenstore.Entry, error) bool) {
+		err := s.walk(ctx, size, func(names []string) (more bool, err error) {
+			entries, err := s.entries(ctx, names)
+			for page := range slices.Chunk(entries, size) {
+				if !yield(page, nil) {
+					return false, nil
+				}
+			}
+			return true, err
+		})
 		if err != nil {
-			return nil, err
-		}
-		all = append(all, slices.DeleteFunc(here, tokenstore.IsServerRecord)...)
-		if more {
-			after = names[len(names)-1]
+			yield(nil, failed("read sessions", err))
 		}
 	}
-	return all[:min(len(all), max(limit, 0))], nil
+}
+
+// entries returns those of the names that have a session. Names without one, whose time has
+// come, are passed over.
+func (s *Store) entries(ctx context.Context, names []string) ([]tokenstore.Entry, error) {
+	records, err := s.hashes(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	var page []tokenstore.Entry
+	for i, fields := range records {
+		text, here := fields[1].(string)
+		if !here && fields[2] == nil {
+			continue
+		}
+		e := tokenstore.Entry{Name: names[i]}
+		version, _ := fields[0].(string)
+		if rec, err := decode(version, text); here && err == nil {
+			e.Record, e.Stamp = rec, rec.Version
+			s.saw(names[i], rec.Version)
+		}
+		page = append(page, e)
+	}
+	return page, nil
+}
+
+// hashes returns what is stored of the named sessions, as getRecord does.
+func (s *Store) hashes(ctx context.Context, names []string) ([][]any, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	return call(ctx, func(ctx context.Context) ([][]any, error) {
+		found := make([]*redis.SliceCmd, len(names))
+		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i, name := range names {
+				found[i] = s.getRecord(ctx, p, name)
+			}
+			return nil
+		})
+		return values(found, (*redis.SliceCmd).Val), err
+	})
 }
 
 // pages calls fn with the names of all sessions, in order.
-func (s *Store) pages(ctx context.Context, fn func(names []string) error) error {
-	for after := ""; ; {
-		names, err := s.page(ctx, after, pageSize)
+func (s *Store) pages(ctx context.Context, fn func(names []string)) error {
+	return s.walk(ctx, pageSize, func(names []string) (more bool, err error) {
+		here, _, err := s.divide(ctx, names)
+		fn(here)
+		return true, err
+	})
+}
+
+// walk calls fn with all names in the index but those of records about servers, in order,
+// about as many at a time as wanted, until fn returns false or an error.
+func (s *Store) walk(ctx context.Context, want int, fn func(names []string) (more bool, err error)) error {
+	for after, more := "", true; more; {
+		names, goesOn, err := s.indexed(ctx, after, want)
 		if err != nil {
 			return err
 		}
-		if err := fn(names); err != nil || len(names) < pageSize {
+		if goesOn {
+			after = names[len(names)-1]
+		}
+		if more, err = fn(slices.DeleteFunc(names, tokenstore.IsServerRecord)); err != nil {
 			return err
 		}
-		after = names[len(names)-1]
+		more = more && goesOn
 	}
+	return nil
 }
 
 // indexed returns names of the index that come after the given one, in order, about

@@ -27,27 +27,22 @@ func TestPagesAreComplete(t *testing.T) {
 		all = append(all, name)
 	}
 	slices.Sort(all)
-	for _, limit := range []int{97, 1000, 2999, 3000, 5000} {
+	for _, size := range []int{97, 1000, 2999, 3000, 5000} {
 		var got []string
-		for after := ""; ; {
-			names, err := s.NamesAfter(t.Context(), after, limit)
+		for page, err := range s.Pages(t.Context(), size) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, names...)
-			if len(names) < limit {
-				break
+			for _, e := range page {
+				got = append(got, e.Name)
 			}
-			after = names[len(names)-1]
 		}
 		if !slices.Equal(got, all) {
-			t.Errorf("pages of %d: %d names; want %d", limit, len(got), len(all))
+			t.Errorf("pages of %d: %d names; want %d", size, len(got), len(all))
 		}
 	}
-	for _, limit := range []int{0, -1} {
-		if names, err := s.NamesAfter(t.Context(), "", limit); len(names) != 0 || err != nil {
-			t.Errorf("NamesAfter with limit %d: %q, %v; want nothing", limit, names, err)
-		}
+	if names, err := s.Names(t.Context()); !slices.Equal(names, all) || err != nil {
+		t.Errorf("Names: %d, %v; want %d", len(names), err, len(all))
 	}
 	if n, err := s.Count(t.Context()); n != len(all) || err != nil {
 		t.Errorf("Count: %d, %v; want %d", n, err, len(all))
@@ -143,7 +138,7 @@ func hearsOf(t *testing.T, heard <-chan tokenstore.Change, want tokenstore.Chang
 	for deadline := time.After(patience); ; {
 		select {
 		case got := <-heard:
-			if got == want {
+			if got.Version = 0; got == want { // of whatever version
 				return
 			}
 		case <-deadline:

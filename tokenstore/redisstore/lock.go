@@ -8,6 +8,9 @@ import (
 	mathrand "math/rand/v2"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -46,21 +49,30 @@ func (s *Store) Lock(ctx context.Context, name string) (tokenstore.Lease, error)
 }
 
 // waitForLock asks for the lock until it gets it or ctx ends.
-func (s *Store) waitForLock(ctx context.Context, name string) (*lease, error) {
+func (s *Store) waitForLock(ctx context.Context, name string) (l *lease, err error) {
+	err = poll(ctx, func() (got bool, err error) {
+		l, err = s.tryLock(ctx, name)
+		return l != nil, err
+	})
+	return l, err
+}
+
+// poll calls try until that gets the lock or fails, or ctx ends.
+func poll(ctx context.Context, try func() (got bool, err error)) error {
 	busy := false
 	for delay := minPoll; ; delay = min(2*delay, maxPoll) {
-		l, err := s.tryLock(ctx, name)
+		got, err := try()
 		switch {
-		case l != nil:
-			return l, nil
+		case got:
+			return nil
 		case err != nil && busy && ctx.Err() != nil:
-			return nil, lockError(ctx) // it was busy a moment ago
+			return lockError(ctx) // it was busy a moment ago
 		case err != nil:
-			return nil, err
+			return err
 		}
 		busy = true
-		if sleep(ctx, delay/2+mathrand.N(delay/2)) != nil {
-			return nil, lockError(ctx)
+		if sleep.For(ctx, delay/2+mathrand.N(delay/2)) != nil {
+			return lockError(ctx)
 		}
 	}
 }
@@ -68,22 +80,98 @@ func (s *Store) waitForLock(ctx context.Context, name string) (*lease, error) {
 // tryLock takes the lock, or returns nil if another holder has it.
 func (s *Store) tryLock(ctx context.Context, name string) (*lease, error) {
 	owner, asked := rand.Text(), now()
+	got, err := s.take(ctx, acquireScript, []string{s.lockKey(name)}, name, owner, owner, s.lease.Milliseconds())
+	if err != nil || got != int64(1) {
+		return nil, err
+	}
+	return s.newLease(name, owner, asked), nil
+}
+
+// take runs a script that takes the lock.
+func (s *Store) take(ctx context.Context, script *redis.Script, keys []string, name, owner string, args ...any) (any, error) {
 	got, err := call(ctx, func(ctx context.Context) (any, error) {
-		got, err := acquireScript.Run(ctx, s.client, []string{s.lockKey(name)}, owner, s.lease.Milliseconds()).Result()
+		got, err := script.Run(ctx, s.client, keys, args...).Result()
 		if ctx.Err() != nil {
 			_, _ = s.release(name, owner) // the caller has left
 		}
 		return got, err
 	})
-	if err != nil {
+	if err != nil && err != redis.Nil {
 		// It may be ours all the same, and would be for the whole lease.
 		go func() { _, _ = s.release(name, owner) }()
-		return nil, err
 	}
-	if got != int64(1) {
-		return nil, nil
+	return got, err
+}
+
+// BeginSpend implements [tokenstore.Spender], in one round trip. Redis has room or
+// has not: with reserve, it does the same.
+func (s *Store) BeginSpend(ctx context.Context, via tokenstore.Store, name string, rec *tokenstore.Record, _ bool) (tokenstore.Spending, uint64, error) {
+	const action = "begin a spend of"
+	if err := check(ctx, action, name); err != nil {
+		return nil, 0, err
 	}
-	return s.newLease(name, owner, asked), nil
+	switch {
+	case via != tokenstore.Store(s):
+		return nil, 0, failed(about(action, name), errors.ErrUnsupported)
+	case rec == nil:
+		return nil, 0, failed(about(action, name), errNoRecord)
+	}
+	args, err := s.saveArgs(name, rec)
+	if err != nil {
+		return nil, 0, failed(about(action, name), err)
+	}
+	local, err := s.local.Lock(ctx, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	var (
+		l       *lease
+		version uint64
+		keys    = append(s.sessionKeys(name), s.lockKey(name))
+	)
+	err = poll(ctx, func() (bool, error) {
+		owner, asked := rand.Text(), now()
+		got, err := s.take(ctx, beginScript, keys, name, owner, append(args[:len(args):len(args)], owner, s.lease.Milliseconds())...)
+		if got == int64(0) {
+			return false, err
+		}
+		if version, err = s.saved(name)(got, err); err != nil {
+			return false, err
+		}
+		l = s.newLease(name, owner, asked)
+		return true, nil
+	})
+	if err != nil {
+		_ = local.Unlock() // never fails
+		return nil, 0, failed(about(action, name), err)
+	}
+	l.local = local
+	return spending{l}, version, nil
+}
+
+// A spending is the lease of a spend.
+type spending struct{ *lease }
+
+// Settle implements [tokenstore.Spending], in one round trip.
+func (l spending) Settle(ctx context.Context, rec *tokenstore.Record) (uint64, error) {
+	const action = "save"
+	s := l.store
+	if err := check(ctx, action, l.name); err != nil {
+		return 0, err
+	}
+	if rec == nil {
+		return 0, failed(about(action, l.name), errNoRecord)
+	}
+	args, err := s.saveArgs(l.name, rec)
+	if err != nil {
+		return 0, failed(about(action, l.name), err)
+	}
+	version, err := s.saved(l.name)(s.run(ctx, settleScript, append(s.sessionKeys(l.name), s.lockKey(l.name)), append(args, l.owner)...))
+	if err != nil {
+		return 0, failed(about(action, l.name), err)
+	}
+	l.once.Do(func() { _ = l.end() })
+	return version, nil
 }
 
 // release releases the lock if the owner still has it, and reports whether it had.
@@ -96,17 +184,6 @@ func (s *Store) release(name, owner string) (bool, error) {
 // lockError says that a lock was not to be had while ctx lasted.
 func lockError(ctx context.Context) error {
 	return fmt.Errorf("%w: gave up waiting: %w", tokenstore.ErrLocked, ctx.Err())
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 var (

@@ -5,6 +5,8 @@ package redisstore_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -173,6 +175,65 @@ func TestADamagedRecordIsMovedAside(t *testing.T) {
 	is(t, "Delete", s.Delete(t.Context(), "default", next), tokenstore.ErrNotFound)
 	_, err = s.Get(t.Context(), "default")
 	is(t, "Get after Delete", err, tokenstore.ErrNotFound)
+}
+
+// badVersions are what another program may have written in place of a version.
+var badVersions = []string{
+	"", "abc", "-1", "0", "007", "1.5", "1e300", "nan", "inf", "9007199254740992", "9223372036854775808", "18446744073709551616", "-9223372036854775808", strings.Repeat("9", 400), "\x00",
+}
+
+// A version that is none makes the record a damaged one, and a login heals it.
+func TestABadVersionWedgesNoSession(t *testing.T) {
+	server := startServer(t)
+	s, c := server.open("", redisstore.Config{}), server.direct()
+	defer c.Close()
+	for _, bad := range badVersions {
+		version := set(t, s, "default", record("1"))
+		c.HSet(t.Context(), recordKey, "v", bad)
+		_, err := s.Stamp(t.Context(), "default")
+		is(t, fmt.Sprintf("Stamp of version %.30q", bad), err, tokenstore.ErrDamaged)
+		for page, err := range s.Pages(t.Context(), 10) {
+			if err != nil || len(page) != 1 || page[0].Record != nil {
+				t.Errorf("version %.30q: a page of %v, %v", bad, page, err)
+			}
+		}
+		_, err = s.Get(t.Context(), "default")
+		is(t, fmt.Sprintf("Get of version %.30q", bad), err, tokenstore.ErrDamaged)
+		_, err = s.Set(t.Context(), "default", over(version, "2"))
+		is(t, fmt.Sprintf("Set over version %.30q", bad), err, tokenstore.ErrConflict)
+		_, _, err = s.BeginSpend(t.Context(), s, "default", over(version, "2"), false)
+		is(t, fmt.Sprintf("BeginSpend over version %.30q", bad), err, tokenstore.ErrConflict)
+		next := set(t, s, "default", record("3"))
+		holds(t, s, "default", "3", next)
+		c.HSet(t.Context(), recordKey, "v", bad)
+		_, _ = s.Get(t.Context(), "default")
+		is(t, fmt.Sprintf("Delete of version %.30q", bad), s.Delete(t.Context(), "default", next), tokenstore.ErrNotFound)
+		next = set(t, s, "default", record("4"))
+		if err := s.Delete(t.Context(), "default", next); err != nil {
+			t.Errorf("after version %.30q: Delete: %v", bad, err)
+		}
+	}
+}
+
+// Nor does one of a session that was deleted.
+func TestABadVersionOfATombstoneWedgesNoSession(t *testing.T) {
+	server := startServer(t)
+	s, c := server.open("", redisstore.Config{}), server.direct()
+	defer c.Close()
+	tomb := strings.Replace(recordKey, "session:", "deleted:", 1)
+	for _, bad := range badVersions {
+		version := set(t, s, "default", record("1"))
+		if err := s.Delete(t.Context(), "default", version); err != nil {
+			t.Fatal(err)
+		}
+		c.HSet(t.Context(), tomb, "v", bad)
+		next := set(t, s, "default", record("2"))
+		holds(t, s, "default", "2", next)
+		c.HSet(t.Context(), tomb, "v", bad)
+		if err := s.Delete(t.Context(), "default", next); err != nil {
+			t.Errorf("tombstone %.30q: Delete: %v", bad, err)
+		}
+	}
 }
 
 func TestAFailoverGoesOn(t *testing.T) {

@@ -16,33 +16,14 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/evertoken/evertoken/internal/taint"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-func TestALeaseCountsByTheClockThatSaysMore(t *testing.T) {
-	start := now()
-	for name, tc := range map[string]struct {
-		steady, wall time.Duration // how far the clocks have come
-		want         time.Duration
-	}{
-		"both go":                  {10 * time.Second, 10 * time.Second, 10 * time.Second},
-		"the machine slept":        {time.Second, time.Hour, time.Hour},
-		"the wall clock was reset": {20 * time.Second, -time.Hour, 20 * time.Second},
-	} {
-		later := moment{start.steady.Add(tc.steady), start.wall.Add(tc.wall)}
-		if got := later.since(start); got != tc.want {
-			t.Errorf("%s: %s; want %s", name, got, tc.want)
-		}
-	}
-	if start.wall.String() != start.wall.Round(0).String() || start.steady == start.steady.Round(0) {
-		t.Error("a moment needs one clock of each kind")
-	}
-}
-
 // F14: a request that begins under a lease that was renewed on time ends under it.
 func TestF14_TheDefaultLeaseOutlivesATokenRequest(t *testing.T) {
-	const request = 30 * time.Second // refresh.Config.RefreshTimeout
+	const request = 30 * time.Second // of a server that is well
 	if left := lasts(DefaultLeaseTime) - DefaultLeaseTime/3; left <= request {
 		t.Errorf("a lease that is due for renewal lasts %s; a token request may take %s", left, request)
 	}
@@ -62,6 +43,7 @@ func TestHowLongRedisKeepsARecord(t *testing.T) {
 		"no refresh token":            {&oauth.TokenPair{AccessToken: "a", ExpiresAt: at.Add(hour)}, hour + graceTime},
 		"has ended":                   {&oauth.TokenPair{AccessToken: "a", ExpiresAt: at.Add(-1000 * hour)}, graceTime},
 		"the access token is longer":  {&oauth.TokenPair{AccessToken: "a", RefreshToken: "r", ExpiresAt: at.Add(2 * hour), RefreshExpiresAt: at.Add(hour)}, 2*hour + graceTime},
+		"a hundred years":             {&oauth.TokenPair{AccessToken: "a", ExpiresAt: at.Add(farAway)}, farAway + graceTime},
 		"longer than Redis can count": {&oauth.TokenPair{AccessToken: "a", ExpiresAt: at.AddDate(5000, 0, 0)}, 0},
 	} {
 		rec := &tokenstore.Record{Tokens: tc.pair}
@@ -95,7 +77,7 @@ func TestMergeLeavesNoNameOut(t *testing.T) {
 	}
 }
 
-// It pages through random lists the way NamesAfter does, and must find every name once.
+// It pages through random lists the way Pages does, and must find every name once.
 func TestPagesMakeTheWhole(t *testing.T) {
 	for range 200 {
 		parts := make([][]string, 4)
@@ -165,6 +147,7 @@ func TestErrorsSayWhetherRedisCanBeAsked(t *testing.T) {
 		"NOPERM this user has no permissions " + secret:                               false,
 		"ERR unknown command 'evalsha', with args beginning with: '" + secret + "' ":  false,
 		"WRONGTYPE Operation against a key holding the wrong kind of value " + secret: false,
+		"NOAUTH Authentication required. " + secret:                                   false,
 		secret: false,
 	} {
 		server := answering(t, "-"+reply+"\r\n")
@@ -259,7 +242,13 @@ func TestNewRefusesWhatBreaksAPromise(t *testing.T) {
 	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
 	replicas := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, ReadOnly: true})
 	nearest := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, RouteByLatency: true})
-	t.Cleanup(func() { one.Close(); ring.Close(); replicas.Close(); nearest.Close() })
+	random := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, RouteRandomly: true})
+	masters := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
+	t.Cleanup(func() {
+		for _, client := range []io.Closer{one, ring, replicas, nearest, random, masters} {
+			_ = client.Close()
+		}
+	})
 	for name, tc := range map[string]struct {
 		client redis.UniversalClient
 		cfg    Config
@@ -269,6 +258,8 @@ func TestNewRefusesWhatBreaksAPromise(t *testing.T) {
 		"ring":            {ring, Config{}, "Ring"},
 		"replicas":        {replicas, Config{}, "replicas"},
 		"nearest":         {nearest, Config{}, "replicas"},
+		"random":          {random, Config{}, "replicas"},
+		"masters":         {masters, Config{}, ""},
 		"brace":           {one, Config{Prefix: "a{b"}, "brace"},
 		"short lease":     {one, Config{LeaseTime: time.Millisecond}, "LeaseTime"},
 		"negative lease":  {one, Config{LeaseTime: -time.Hour}, "LeaseTime"},
@@ -286,14 +277,17 @@ func TestNewRefusesWhatBreaksAPromise(t *testing.T) {
 }
 
 func TestAStorePrintsNothingOfItsClient(t *testing.T) {
-	client := redis.NewClient(&redis.Options{Password: "s3cr3t"})
+	client := redis.NewClient(&redis.Options{Password: "s3cret-of-redis"})
 	defer client.Close()
 	s, _ := New(client, Config{})
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-		if got := fmt.Sprintf(verb, s); got != "redisstore.Store{evertoken:}" {
-			t.Errorf("%s prints %q", verb, got)
-		}
+	if got := fmt.Sprint(s); got != "redisstore.Store{evertoken:}" {
+		t.Errorf("prints %q", got)
 	}
+	b := new(taint.Book)
+	b.Secret("password", "s3cret-of-redis")
+	b.Print("store", s)
+	b.Check(t, 1, 1)
+	b.CheckTypes(t, "../../api/tokenstore_redisstore.txt", map[string]string{"redisstore.Config": "names and limits"})
 }
 
 // Whatever somebody else has put there, it is a record or an error, and no error

@@ -17,8 +17,16 @@ var (
 	renewLua string
 	//go:embed lua/release.lua
 	releaseLua string
+	//go:embed lua/number.lua
+	numberLua string
+	//go:embed lua/save.lua
+	saveLua string
 	//go:embed lua/write.lua
 	writeLua string
+	//go:embed lua/begin.lua
+	beginLua string
+	//go:embed lua/settle.lua
+	settleLua string
 	//go:embed lua/delete.lua
 	deleteLua string
 	//go:embed lua/aside.lua
@@ -31,8 +39,10 @@ var (
 	acquireScript = redis.NewScript(acquireLua)
 	renewScript   = redis.NewScript(renewLua)
 	releaseScript = redis.NewScript(releaseLua)
-	writeScript   = redis.NewScript(writeLua)
-	deleteScript  = redis.NewScript(deleteLua)
+	writeScript   = redis.NewScript(numberLua + saveLua + writeLua)
+	beginScript   = redis.NewScript(numberLua + saveLua + beginLua)
+	settleScript  = redis.NewScript(numberLua + saveLua + settleLua)
+	deleteScript  = redis.NewScript(numberLua + deleteLua)
 	asideScript   = redis.NewScript(asideLua)
 	forgetScript  = redis.NewScript(forgetLua)
 )

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/evertoken/evertoken/internal/notice"
+	"github.com/evertoken/evertoken/internal/storeerr"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -21,8 +22,8 @@ const (
 	// DefaultPrefix is what the keys of all sessions begin with.
 	DefaultPrefix = "evertoken:"
 	// DefaultLeaseTime is how long a lock lasts unless it is renewed. It is renewed when
-	// a third of it is over, so a holder has 40 seconds left at least: more
-	// than the 30 that a token request may take, should Redis be gone by then.
+	// a third of it is over, so a holder has 40 seconds left at least, should Redis be
+	// gone by then: more than token requests take, but for those of a server that pauses.
 	DefaultLeaseTime = time.Minute
 	// minLeaseTime is the least LeaseTime: a pause of a third of it must not be an event.
 	minLeaseTime = time.Second
@@ -37,7 +38,7 @@ type Config struct {
 	// LeaseTime is how long a lock lasts when its holder dies; Watch doubts a connection
 	// that is silent for as long, or for 15 seconds if that is less. Zero means
 	// DefaultLeaseTime; less than a second is refused. It should be at least one and a half
-	// times as long as a token request may take (refresh.Config.RefreshTimeout), and
+	// times as long as token requests take, and
 	// all programs that share sessions should use the same one.
 	LeaseTime time.Duration
 }
@@ -45,7 +46,7 @@ type Config struct {
 // Store keeps sessions in Redis, for processes on many hosts. See the package
 // documentation for what it promises.
 //
-// It implements [tokenstore.Store], [tokenstore.Locker], [tokenstore.Lister],
+// It implements [tokenstore.Store], [tokenstore.Locker], [tokenstore.Spender], [tokenstore.Lister],
 // [tokenstore.Pager], [tokenstore.Stamper], [tokenstore.Watcher] and
 // [tokenstore.Timekeeper]. All methods are safe for concurrent use, and return when
 // their context ends, even if the client goes on waiting for an answer; what was to be
@@ -64,11 +65,13 @@ type Store struct {
 var (
 	_ tokenstore.Store      = (*Store)(nil)
 	_ tokenstore.Locker     = (*Store)(nil)
+	_ tokenstore.Spender    = (*Store)(nil)
 	_ tokenstore.Lister     = (*Store)(nil)
 	_ tokenstore.Pager      = (*Store)(nil)
 	_ tokenstore.Stamper    = (*Store)(nil)
 	_ tokenstore.Watcher    = (*Store)(nil)
 	_ tokenstore.Timekeeper = (*Store)(nil)
+	_ tokenstore.Scoped     = (*Store)(nil)
 )
 
 // New returns the store in the Redis that client talks to: one server, one that
@@ -105,7 +108,7 @@ func checkClient(client redis.UniversalClient) error {
 	case *redis.Ring:
 		return errors.New("a Ring cannot hold locks: use one server, Sentinel or a Cluster")
 	case *redis.ClusterClient:
-		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
+		if c.Options().ReadOnly { // which RouteByLatency and RouteRandomly switch on
 			return errors.New("the client reads from replicas, which may be behind: switch ReadOnly, RouteByLatency and RouteRandomly off")
 		}
 	}
@@ -121,7 +124,7 @@ func (s *Store) Get(ctx context.Context, name string) (*tokenstore.Record, error
 		return nil, err
 	}
 	fields, err := call(ctx, func(ctx context.Context) ([]any, error) {
-		return s.client.HMGet(ctx, s.recordKey(name), "v", "r", "d").Result()
+		return s.getRecord(ctx, s.client, name).Result()
 	})
 	if err != nil {
 		return nil, failed(about(action, name), err)
@@ -148,6 +151,11 @@ func (s *Store) Get(ctx context.Context, name string) (*tokenstore.Record, error
 	return rec, nil
 }
 
+// getRecord asks for a session: its version, its record, and what was moved aside as damaged.
+func (s *Store) getRecord(ctx context.Context, c redis.Cmdable, name string) *redis.SliceCmd {
+	return c.HMGet(ctx, s.recordKey(name), "v", "r", "d")
+}
+
 // decode reads the record in text. The version beside it is the one that counts.
 func decode(version, text string) (*tokenstore.Record, error) {
 	var rec tokenstore.Record
@@ -158,8 +166,8 @@ func decode(version, text string) (*tokenstore.Record, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", tokenstore.ErrDamaged, err)
 	}
-	if rec.Version, err = strconv.ParseUint(version, 10, 53); err != nil || rec.Version == 0 {
-		return nil, fmt.Errorf("%w: it has no version", tokenstore.ErrDamaged)
+	if rec.Version, err = storeerr.ParseVersion(version); err != nil {
+		return nil, err
 	}
 	return &rec, nil
 }
@@ -175,31 +183,47 @@ func (s *Store) Set(ctx context.Context, name string, rec *tokenstore.Record) (u
 	if rec == nil {
 		return 0, failed(about(action, name), errNoRecord)
 	}
+	args, err := s.saveArgs(name, rec)
+	if err != nil {
+		return 0, failed(about(action, name), err)
+	}
+	version, err := s.saved(name)(s.run(ctx, writeScript, s.sessionKeys(name), args...))
+	return version, failed(about(action, name), err)
+}
+
+// saveArgs returns the arguments of a script that saves rec.
+func (s *Store) saveArgs(name string, rec *tokenstore.Record) ([]any, error) {
 	bare := *rec
 	bare.Version = 0 // it lies beside the record, where scripts can read it
 	data, err := bare.MarshalJSON()
 	if err != nil {
-		return 0, failed(about(action, name), err)
+		return nil, err
 	}
-	// A replaced record gets a version of its time too, unlike in other stores: a
-	// replica that takes over may not have heard of the last one, and would count up
-	// to it a second time.
-	got, err := s.run(ctx, writeScript, s.sessionKeys(name),
+	// A version of its time, and not the next number: a replica that takes over may not
+	// have heard of the last one, and would count up to it a second time.
+	return []any{
 		rec.Version, s.nextVersion(name), rand.Text(), data, keepFor(rec, time.Now()).Milliseconds(), name, s.channel(),
-		notice.Of(rec))
-	if err == redis.Nil {
-		err = tokenstore.ErrConflict
+		notice.Of(rec),
+	}, nil
+}
+
+// saved returns what reads the answer of such a script.
+func (s *Store) saved(name string) func(got any, err error) (version uint64, _ error) {
+	return func(got any, err error) (uint64, error) {
+		if err == redis.Nil {
+			err = tokenstore.ErrConflict
+		}
+		if err != nil {
+			return 0, err
+		}
+		text, _ := got.(string)
+		version, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("a script returned no version: %T", got)
+		}
+		s.saw(name, version)
+		return version, nil
 	}
-	if err != nil {
-		return 0, failed(about(action, name), err)
-	}
-	text, _ := got.(string)
-	version, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return 0, failed(about(action, name), fmt.Errorf("a script returned no version: %T", got))
-	}
-	s.saw(name, version)
-	return version, nil
 }
 
 // Delete implements [tokenstore.Store]. It leaves a trace without tokens for thirty
@@ -231,14 +255,21 @@ func (s *Store) Stamp(ctx context.Context, name string) (uint64, error) {
 	if err := check(ctx, action, name); err != nil {
 		return 0, err
 	}
-	version, err := call(ctx, func(ctx context.Context) (uint64, error) {
-		return s.client.HGet(ctx, s.recordKey(name), "v").Uint64()
+	text, err := call(ctx, func(ctx context.Context) (string, error) {
+		return s.client.HGet(ctx, s.recordKey(name), "v").Result()
 	})
-	if err == redis.Nil {
+	var version uint64
+	switch {
+	case err == nil:
+		version, err = storeerr.ParseVersion(text)
+	case err == redis.Nil:
 		err = s.absent(ctx, name)
 	}
 	return version, failed(about(action, name), err)
 }
+
+// Scope implements [tokenstore.Scoped] by the prefix.
+func (s *Store) Scope() string { return "redis " + s.prefix }
 
 // String names the prefix, and nothing of the client or of what is stored.
 func (s *Store) String() string { return fmt.Sprintf("redisstore.Store{%s}", s.prefix) }

@@ -11,8 +11,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/evertoken/evertoken/internal/taint"
 	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/evertoken/evertoken/tokenstore/refreshtoken"
+	"github.com/evertoken/evertoken/tokenstore/refreshtoken/ginjwt"
 )
 
 // That a real Redis does what it is asked is tested in the module conformance,
@@ -55,15 +57,31 @@ func TestSetRefusesWhatItCannotStore(t *testing.T) {
 	if err := s.Set(t.Context(), "r", make(chan int), time.Now().Add(time.Hour)); err == nil {
 		t.Error("a channel was stored")
 	}
+	for _, past := range []time.Time{time.Now().Add(-time.Second), {}} {
+		if err := s.Set(t.Context(), "r", "alice", past); err == nil {
+			t.Errorf("a token that ended at %v was stored", past)
+		}
+	}
+	if _, err := s.Get(t.Context(), ""); err != tokenstore.ErrNotFound {
+		t.Errorf("Get of no token: %v; want ErrNotFound", err)
+	}
+	if err := s.Delete(t.Context(), ""); err != nil {
+		t.Errorf("Delete of no token: %v", err)
+	}
 }
 
 func TestNewWantsAClient(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("New without a Client did not panic")
-		}
-	}()
-	refreshtoken.New(refreshtoken.Config{})
+	var node *redis.Client
+	for name, client := range map[string]redis.UniversalClient{"none": nil, "a nil pointer": node} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("New without a Client did not panic")
+				}
+			}()
+			refreshtoken.New(refreshtoken.Config{Client: client})
+		})
+	}
 }
 
 // A server built with gin-jwt hands the store to its middleware, together with the
@@ -81,4 +99,19 @@ func Example() {
 	}
 	user, err := store.Get(ctx, "the token")
 	fmt.Println(user, err)
+}
+
+// Each type of this package is here that a program can hold a secret in: the client has one.
+func TestLaw8_StoreAndConfigPrintNoPassword(t *testing.T) {
+	b := new(taint.Book)
+	b.Secret("password", "s3cret-of-redis")
+	client := redis.NewClient(&redis.Options{Password: "s3cret-of-redis"})
+	t.Cleanup(func() { _ = client.Close() })
+	cfg := refreshtoken.Config{Client: client}
+	s := refreshtoken.New(cfg)
+	b.Print("configuration", cfg, &cfg)
+	b.Print("store", s, *s, ginjwt.WithoutContext(s, 0))
+	b.Check(t, 1, 2)
+	b.CheckTypes(t, "../../api/tokenstore_refreshtoken.txt", nil)
+	b.CheckTypes(t, "../../api/tokenstore_refreshtoken_ginjwt.txt", nil)
 }

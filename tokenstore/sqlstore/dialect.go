@@ -47,16 +47,17 @@ const (
 
 // statements holds the SQL of a Store, in its dialect and with its tables.
 type statements struct {
-	get, stamp, time                     string
-	insert, update, mend, remove         string
-	announce                             string // update, for a spend that begins
-	names, namesAfter, count             string
-	spent, forget                        string
-	acquire, renew, release              string
-	begin, exclude, makeSchema           string
-	schemaVersion, setVersion, addSchema string
-	migrations                           [][]string
-	channel                              string
+	get, stamp, time                      string
+	insert, update, mend, discard, remove string
+	announce                              string // update, for a spend that begins
+	names, page, count                    string
+	spent, forget                         string
+	acquire, renew, release               string
+	beginSpend, settle                    string // PostgreSQL only
+	begin, exclude, makeSchema            string
+	schemaVersion, setVersion, addSchema  string
+	migrations                            [][]string
+	channel                               string
 }
 
 // newStatements writes the SQL for cfg, which is valid. Parameters are numbered, so
@@ -66,27 +67,39 @@ func newStatements(cfg Config) statements {
 	written := func(s string) string { return sql(notifying(cfg, notice.Changed, s)) }
 	const update = `UPDATE {sessions} SET version = $2, record = $3, spent_at = $4 WHERE name = $1 AND version = $5`
 	st := statements{
-		get:   sql(`SELECT version, record FROM {sessions} WHERE name = $1`),
-		stamp: sql(`SELECT version FROM {sessions} WHERE name = $1`),
+		get:   sql(`SELECT CAST(version AS text), record FROM {sessions} WHERE name = $1`),
+		stamp: sql(`SELECT CAST(version AS text) FROM {sessions} WHERE name = $1`),
 		time:  sql(`SELECT {now}`),
 
-		insert: written(`INSERT INTO {sessions} (name, version, record, spent_at) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING`),
-		update: written(update),
-		mend:   written(`UPDATE {sessions} SET version = $2, damaged = record, record = $3, spent_at = $4 WHERE name = $1 AND version = $5`),
-		remove: written(`DELETE FROM {sessions} WHERE name = $1 AND version = $2`),
+		insert:  written(`INSERT INTO {sessions} (name, version, record, spent_at) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING`),
+		update:  written(update),
+		mend:    written(`UPDATE {sessions} SET version = $2, damaged = record, record = $3, spent_at = $4 WHERE name = $1 AND CAST(version AS text) {is} $5`),
+		discard: written(`DELETE FROM {sessions} WHERE name = $1 AND CAST(version AS text) {is} $2`),
+		remove:  written(`DELETE FROM {sessions} WHERE name = $1 AND version = $2`),
 
 		announce: sql(notifying(cfg, notice.Begun, update)),
 
-		names:      sql(`SELECT name FROM {sessions} WHERE {aSession} ORDER BY name`),
-		namesAfter: sql(`SELECT name FROM {sessions} WHERE name > $1 AND {aSession} ORDER BY name LIMIT $2`),
-		count:      sql(`SELECT count(*) FROM {sessions} WHERE {aSession}`),
-		spent:      sql(`SELECT name FROM {sessions} WHERE spent_at <= $1 AND name > $2 ORDER BY name LIMIT $3`),
-		forget:     sql(`DELETE FROM {leases} WHERE until <= {now}`),
+		names:  sql(`SELECT name FROM {sessions} WHERE {aSession} ORDER BY name`),
+		page:   sql(`SELECT name, CAST(version AS text), record FROM {sessions} WHERE name > $1 AND {aSession} ORDER BY name LIMIT $2`),
+		count:  sql(`SELECT count(*) FROM {sessions} WHERE {aSession}`),
+		spent:  sql(`SELECT name FROM {sessions} WHERE spent_at <= $1 AND name > $2 ORDER BY name LIMIT $3`),
+		forget: sql(`DELETE FROM {leases} WHERE until <= {now}`),
 
 		acquire: sql(`INSERT INTO {leases} AS l (name, owner, until) VALUES ($1, $2, {now} + $3)
 			ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE l.until <= {now}`),
 		renew:   sql(`UPDATE {leases} SET until = {now} + $3 WHERE name = $1 AND owner = $2`),
 		release: sql(`DELETE FROM {leases} WHERE name = $1 AND owner = $2`),
+
+		// What it finds, it finds as it was before: one row says whether the version was the
+		// given one, whether the lock was had, and whether the record was saved.
+		beginSpend: sql(`WITH found AS (SELECT name FROM {sessions} WHERE name = $1 AND version = $5),
+			locked AS (INSERT INTO {leases} AS l (name, owner, until) SELECT name, $6::text, {now} + $7::bigint FROM found
+				ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE l.until <= {now} RETURNING name),
+			written AS (` + update + ` AND EXISTS (SELECT FROM locked) RETURNING name, version)
+			SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM locked), (SELECT ` + counted(cfg, notice.Begun) + ` FROM written)`),
+		settle: sql(`WITH written AS (` + update + ` RETURNING name, version),
+			unlocked AS (DELETE FROM {leases} WHERE name = $1 AND owner = $6::text AND EXISTS (SELECT FROM written))
+			SELECT ` + counted(cfg, notice.Changed) + ` FROM written`),
 
 		begin:         "BEGIN",
 		exclude:       "SELECT pg_advisory_xact_lock($1)",
@@ -120,10 +133,10 @@ func dialect(cfg Config) func(string) string {
 		"{spent}", quoted(cfg.Table[strings.IndexByte(cfg.Table, '.')+1:], "_spent_at"),
 	}
 	if cfg.Dialect == SQLite {
-		words = append(words, "{now}", sqliteNow, "{name}", "text", "{bytes}", "blob", "$", "?")
+		words = append(words, "{is}", "IS", "{now}", sqliteNow, "{name}", "text", "{bytes}", "blob", "$", "?")
 	} else {
 		// Names sort by their bytes, as in Go, whatever the database's language.
-		words = append(words, "{now}", postgresNow, "{name}", `text COLLATE "C"`, "{bytes}", "bytea")
+		words = append(words, "{is}", "IS NOT DISTINCT FROM", "{now}", postgresNow, "{name}", `text COLLATE "C"`, "{bytes}", "bytea")
 	}
 	return strings.NewReplacer(words...).Replace
 }
@@ -134,5 +147,18 @@ func notifying(cfg Config, kind, statement string) string {
 	if cfg.Listen == nil {
 		return statement
 	}
-	return "WITH written AS (" + statement + " RETURNING name) SELECT pg_notify('" + cfg.Table + "', '" + kind + "' || name) FROM written"
+	return "WITH written AS (" + statement + " RETURNING name, version) SELECT " + notify(cfg, kind, "version") + " FROM written"
+}
+
+// counted counts the rows of written, and notifies of each.
+func counted(cfg Config, kind string) string {
+	if cfg.Listen == nil {
+		return "count(*)"
+	}
+	return "count(" + notify(cfg, kind, "version") + "::text)"
+}
+
+// notify notifies of a row of written, whose version is now the given one.
+func notify(cfg Config, kind, version string) string {
+	return "pg_notify('" + cfg.Table + "', '" + kind + "' || " + version + " || ':' || name)"
 }

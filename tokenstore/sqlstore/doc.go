@@ -60,7 +60,7 @@
 // # Notices
 //
 // With Config.Listen every write notifies, in its own transaction, on the channel that
-// is called like Config.Table: "=name" for a session that changed, "?name" when the
+// is called like Config.Table: "=version:name" for a session that changed, "?version:name" when the
 // write does no more than announce a spend ([tokenstore.Change]). A connection that
 // has died without a word is silent, and so is a table that no process writes to. So after
 // 15 seconds of silence one of the listening processes sends "!" on the channel by an

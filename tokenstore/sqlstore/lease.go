@@ -3,11 +3,14 @@ package sqlstore
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"sync"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/moment"
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -30,7 +33,7 @@ func (s *Store) Lock(ctx context.Context, name string) (tokenstore.Lease, error)
 	if err != nil {
 		return nil, err
 	}
-	l, err := s.poll(ctx, name)
+	l, err := s.poll(ctx, func(ctx context.Context) (*lease, error) { return s.acquire(ctx, name) })
 	if err != nil {
 		_ = turn.Unlock() // never fails
 		return nil, failed(about("lock", name), err)
@@ -40,11 +43,12 @@ func (s *Store) Lock(ctx context.Context, name string) (tokenstore.Lease, error)
 	return l, nil
 }
 
-// poll takes the lock of name as soon as no other process has it.
-func (s *Store) poll(ctx context.Context, name string) (*lease, error) {
+// poll takes a lock by acquire as soon as no other process has it. acquire returns nil
+// while one has.
+func (s *Store) poll(ctx context.Context, acquire func(context.Context) (*lease, error)) (*lease, error) {
 	busy := false
 	for delay := minPoll; ; delay = min(2*delay, maxPoll) {
-		l, err := s.ask(ctx, name)
+		l, err := ask(ctx, acquire)
 		switch {
 		case err != nil && ctx.Err() != nil && busy: // all answers said so
 			return nil, fmt.Errorf("%w: gave up waiting: %w", tokenstore.ErrLocked, ctx.Err())
@@ -52,11 +56,7 @@ func (s *Store) poll(ctx context.Context, name string) (*lease, error) {
 			return l, err
 		}
 		busy = true
-		timer := time.NewTimer(delay/2 + mathrand.N(delay/2))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if sleep.For(ctx, delay/2+mathrand.N(delay/2)) != nil {
 			return nil, fmt.Errorf("%w: gave up waiting: %w", tokenstore.ErrLocked, ctx.Err())
 		}
 	}
@@ -65,14 +65,14 @@ func (s *Store) poll(ctx context.Context, name string) (*lease, error) {
 // ask is acquire for a caller who may leave. The question is followed through then,
 // and a lock that it brings is given back: cut off in its middle, it might leave one
 // behind without a holder.
-func (s *Store) ask(ctx context.Context, name string) (*lease, error) {
+func ask(ctx context.Context, acquire func(context.Context) (*lease, error)) (*lease, error) {
 	type answer struct {
 		lease *lease
 		err   error
 	}
 	answers := make(chan answer)
 	go func() {
-		l, err := s.acquire(context.WithoutCancel(ctx), name)
+		l, err := acquire(context.WithoutCancel(ctx))
 		select {
 		case answers <- answer{l, err}:
 		case <-ctx.Done():
@@ -93,13 +93,104 @@ func (s *Store) ask(ctx context.Context, name string) (*lease, error) {
 func (s *Store) acquire(ctx context.Context, name string) (*lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	l := &lease{store: s, name: name, owner: rand.Text(), stop: make(chan struct{}), stopped: make(chan struct{})}
-	l.since = time.Now() // before the database sets the end
+	l := s.newLease(name)
 	got, err := s.exec(ctx, s.sql.acquire, name, l.owner, s.cfg.LeaseTime.Milliseconds())
 	if !got || err != nil {
 		return nil, err
 	}
 	return l, nil
+}
+
+// newLease returns a lease that is about to be asked for.
+func (s *Store) newLease(name string) *lease {
+	l := &lease{store: s, name: name, owner: rand.Text(), stop: make(chan struct{}), stopped: make(chan struct{})}
+	l.since = moment.Of(time.Now()) // before the database sets the end
+	return l
+}
+
+// BeginSpend implements [tokenstore.Spender] for PostgreSQL, in one statement. With
+// SQLite, where each statement is a call of a library, it fails with
+// [errors.ErrUnsupported]. A database has room or has not: with reserve, it does the same.
+func (s *Store) BeginSpend(ctx context.Context, via tokenstore.Store, name string, rec *tokenstore.Record, _ bool) (tokenstore.Spending, uint64, error) {
+	const action = "begin a spend of"
+	if err := check(ctx, action, name); err != nil {
+		return nil, 0, err
+	}
+	switch {
+	case via != tokenstore.Store(s) || s.cfg.Dialect != PostgreSQL:
+		return nil, 0, failed(about(action, name), errors.ErrUnsupported)
+	case rec == nil:
+		return nil, 0, failed(about(action, name), errNoRecord)
+	}
+	version := tokenstore.NextVersion(rec.Version)
+	args, err := saveArgs(name, rec, version)
+	if err != nil {
+		return nil, 0, failed(about(action, name), err)
+	}
+	turn, err := s.queues.Lock(ctx, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	l, err := s.poll(ctx, func(ctx context.Context) (*lease, error) { return s.acquireAndSave(ctx, name, args) })
+	if err != nil {
+		_ = turn.Unlock() // never fails
+		return nil, 0, failed(about(action, name), err)
+	}
+	l.turn = turn
+	go l.keep()
+	return spending{l}, version, nil
+}
+
+// acquireAndSave is acquire, and saves a record if its version is the stored one;
+// otherwise it fails with ErrConflict.
+func (s *Store) acquireAndSave(ctx context.Context, name string, args []any) (*lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	l := s.newLease(name)
+	args = append(args[:len(args):len(args)], l.owner, s.cfg.LeaseTime.Milliseconds())
+	var found, locked, written int
+	err := s.db.QueryRowContext(ctx, s.sql.beginSpend, args...).Scan(&found, &locked, &written)
+	switch {
+	case err != nil:
+		return nil, judge(ctx, err)
+	case found == 0:
+		return nil, tokenstore.ErrConflict
+	case locked == 0:
+		return nil, nil
+	case written == 0: // another writer was faster, without the lock
+		_ = l.release() // or it ends by itself
+		return nil, tokenstore.ErrConflict
+	}
+	return l, nil
+}
+
+// A spending is the lease of a spend.
+type spending struct{ *lease }
+
+// Settle implements [tokenstore.Spending], in one statement.
+func (l spending) Settle(ctx context.Context, rec *tokenstore.Record) (uint64, error) {
+	const action = "save"
+	if err := check(ctx, action, l.name); err != nil {
+		return 0, err
+	}
+	if rec == nil {
+		return 0, failed(about(action, l.name), errNoRecord)
+	}
+	version := tokenstore.NextVersion(rec.Version)
+	args, err := saveArgs(l.name, rec, version)
+	if err != nil {
+		return 0, failed(about(action, l.name), err)
+	}
+	var written int
+	err = judge(ctx, l.store.db.QueryRowContext(ctx, l.store.sql.settle, append(args, l.owner)...).Scan(&written))
+	if err == nil && written == 0 {
+		err = tokenstore.ErrConflict
+	}
+	if err != nil {
+		return 0, failed(about(action, l.name), err)
+	}
+	l.once.Do(func() { _ = l.end(func() error { return nil }) })
+	return version, nil
 }
 
 // A lease is a row that says until when its owner holds the lock of name.
@@ -111,9 +202,9 @@ type lease struct {
 	stopped     chan struct{}    // closed when keep has returned
 	once        sync.Once
 
-	mu    sync.Mutex // guards the fields below; never held across I/O
-	since time.Time  // when the database was last asked to let it begin anew
-	lost  string     // why it is lost; empty while it is held
+	mu    sync.Mutex     // guards the fields below; never held across I/O
+	since moment.Instant // when the database was last asked to let it begin anew
+	lost  string         // why it is lost; empty while it is held
 }
 
 // Err implements [tokenstore.Lease]. The lease is lost when it may have ended by the
@@ -133,8 +224,7 @@ func (l *lease) Err() error {
 // overLocked goes by both clocks: the monotonic one stands still while the machine
 // is suspended, and the wall clock may be set back.
 func (l *lease) overLocked() bool {
-	now, limit := time.Now(), l.store.cfg.LeaseTime
-	return now.Sub(l.since) >= limit || now.Round(0).Sub(l.since.Round(0)) >= limit
+	return moment.Of(time.Now()).Reached(l.since.Add(l.store.cfg.LeaseTime))
 }
 
 // lose ends the lease, unless it has ended already.
@@ -151,11 +241,9 @@ func (l *lease) keep() {
 	defer close(l.stopped)
 	third := l.store.cfg.LeaseTime / 3
 	for delay := third; ; {
-		timer := time.NewTimer(delay)
 		select {
-		case <-timer.C:
+		case <-time.After(delay):
 		case <-l.stop:
-			timer.Stop()
 			return
 		}
 		if l.Err() != nil {
@@ -179,7 +267,7 @@ func (l *lease) renew() error {
 		case <-ctx.Done():
 		}
 	}()
-	since := time.Now()
+	since := moment.Of(time.Now())
 	held, err := l.store.exec(ctx, l.store.sql.renew, l.name, l.owner, l.store.cfg.LeaseTime.Milliseconds())
 	switch {
 	case err != nil:
@@ -200,15 +288,19 @@ func (l *lease) renew() error {
 // Config.LeaseTime.
 func (l *lease) Unlock() error {
 	var err error
-	l.once.Do(func() {
-		close(l.stop)
-		<-l.stopped
-		if l.Err() == nil {
-			l.lose("it was unlocked")
-			err = failed(about("unlock", l.name), l.release())
-		}
-		_ = l.turn.Unlock() // never fails
-	})
+	l.once.Do(func() { err = failed(about("unlock", l.name), l.end(l.release)) })
+	return err
+}
+
+// end ends the lease, by release if it is still held.
+func (l *lease) end(release func() error) (err error) {
+	close(l.stop)
+	<-l.stopped
+	if l.Err() == nil {
+		l.lose("it was unlocked")
+		err = release()
+	}
+	_ = l.turn.Unlock() // never fails
 	return err
 }
 

@@ -256,3 +256,178 @@ func TestUnlockThatFailsSaysSo(t *testing.T) {
 		_ = mustLock(t, s).Unlock() // fails again; it did not keep other goroutines out
 	})
 }
+
+// A caller that waits asks again soon, and then not so often that a crowd keeps the
+// database busy.
+func TestWhoWaitsForALockAsksEverMoreRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []time.Time
+		db := &fakeDB{func(_ context.Context, statement string, _ any) (int64, error) {
+			if statement == acquire {
+				asked = append(asked, time.Now())
+			}
+			return 0, nil
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if _, err := db.store(t, sqlstore.Config{}).Lock(ctx, "default"); !errors.Is(err, tokenstore.ErrLocked) {
+			t.Errorf("%v; want %v", err, tokenstore.ErrLocked)
+		}
+		synctest.Wait()
+		for i, most := 1, 10*time.Millisecond; i < len(asked); i, most = i+1, min(2*most, 200*time.Millisecond) {
+			if d := asked[i].Sub(asked[i-1]); d < most/2 || d > most {
+				t.Errorf("question %d comes after %v; want %v to %v", i, d, most/2, most)
+			}
+		}
+		if len(asked) < 12 || len(asked) > 25 {
+			t.Errorf("asked %d times in two seconds", len(asked))
+		}
+	})
+}
+
+// A database that goes away while a caller waits is not a busy lock, even if it was busy
+// before; and nothing keeps the next caller out.
+func TestF17_ADatabaseThatGoesAwayIsNotBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		db := &fakeDB{func(_ context.Context, statement string, _ any) (int64, error) {
+			switch d := time.Since(begun); {
+			case d < time.Second:
+				return 0, nil
+			case d < 2*time.Second:
+				return 0, errDown
+			}
+			return 1, nil
+		}}
+		s := db.store(t, sqlstore.Config{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := s.Lock(ctx, "default"); !errors.Is(err, tokenstore.ErrUnavailable) || !errors.Is(err, errDown) || errors.Is(err, tokenstore.ErrLocked) {
+			t.Errorf("%v; want that the database is away", err)
+		}
+		time.Sleep(time.Second)
+		lease, err := s.Lock(ctx, "default")
+		if err != nil {
+			t.Fatalf("the next caller: %v", err)
+		}
+		if err := lease.Unlock(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// After an outage a lease is renewed as often as before it.
+func TestALeaseIsRenewedCalmlyAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var renewals atomic.Int32
+		begun := time.Now()
+		db := &fakeDB{func(_ context.Context, statement string, _ any) (int64, error) {
+			if statement == renew && time.Since(begun) < 5*time.Second+time.Millisecond {
+				return 0, errDown
+			}
+			if statement == renew {
+				renewals.Add(1)
+			}
+			return 1, nil
+		}}
+		lease := mustLock(t, db.store(t, sqlstore.Config{}))
+		time.Sleep(56*time.Second + time.Millisecond - time.Since(begun)) // back at 6 s
+		if n := renewals.Load(); n != 11 || lease.Err() != nil {
+			t.Errorf("%d renewals in 50 s, and then %v; want 11", n, lease.Err())
+		}
+		if err := lease.Unlock(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A renewal that is not answered leaves time for the next one.
+func TestARenewalWithoutAnswerLeavesTimeForTheNext(t *testing.T) {
+	for lease, each := range map[time.Duration]time.Duration{3 * time.Second: time.Second, 15 * time.Second: callTimeout, time.Minute: callTimeout} {
+		synctest.Test(t, func(t *testing.T) {
+			renewals := 0
+			db := &fakeDB{func(ctx context.Context, statement string, _ any) (int64, error) {
+				if statement == renew {
+					if renewals++; renewals == 1 {
+						begun := time.Now()
+						<-ctx.Done()
+						if d := time.Since(begun); d != each {
+							t.Errorf("a lease of %v: a renewal takes %v; want %v", lease, d, each)
+						}
+						return 0, ctx.Err()
+					}
+				}
+				return 1, nil
+			}}
+			l := mustLock(t, db.store(t, sqlstore.Config{LeaseTime: lease}))
+			time.Sleep(2 * lease)
+			if err := l.Err(); err != nil {
+				t.Errorf("a lease of %v: %v", lease, err)
+			}
+			if err := l.Unlock(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Another process may have had the lock between the end of the lease and its renewal, even
+// if its holder has not asked for its state in the meantime.
+func TestALeaseThatWasRenewedTooLateIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &fakeDB{func(_ context.Context, statement string, _ any) (int64, error) {
+			if statement == renew {
+				time.Sleep(11 * time.Second) // from the fifth second on
+			}
+			return 1, nil
+		}}
+		lease := mustLock(t, db.store(t, sqlstore.Config{}))
+		time.Sleep(17 * time.Second)
+		if err := lease.Err(); !errors.Is(err, tokenstore.ErrLeaseLost) {
+			t.Errorf("%v; want %v", err, tokenstore.ErrLeaseLost)
+		}
+		if err := lease.Unlock(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Unlock ends a renewal that is under way, and does not come back before it has ended: it
+// must not come after the release.
+func TestUnlockEndsTheRenewalThatIsUnderWay(t *testing.T) {
+	for name, goodbye := range map[string]time.Duration{"at once": 0, "slowly": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				renewing, released := false, false
+				db := &fakeDB{func(ctx context.Context, statement string, _ any) (int64, error) {
+					switch statement {
+					case renew:
+						renewing = true
+						<-ctx.Done()
+						time.Sleep(goodbye)
+						renewing = false
+						return 0, ctx.Err()
+					case release:
+						if released = true; renewing {
+							t.Error("the lock is released while it is renewed")
+						}
+					}
+					return 1, nil
+				}}
+				lease := mustLock(t, db.store(t, sqlstore.Config{}))
+				time.Sleep(5*time.Second + time.Millisecond)
+				synctest.Wait()
+				if !renewing {
+					t.Fatal("no renewal is under way")
+				}
+				begun := time.Now()
+				if err := lease.Unlock(); err != nil || !released {
+					t.Errorf("Unlock: %v, released: %v", err, released)
+				}
+				if d := time.Since(begun); d != goodbye {
+					t.Errorf("Unlock took %v; want %v", d, goodbye)
+				}
+			})
+		})
+	}
+}

@@ -3,25 +3,61 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/storeerr"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// Names implements [tokenstore.Lister]. With very many sessions, see NamesAfter.
+// Names implements [tokenstore.Lister].
 func (s *Store) Names(ctx context.Context) ([]string, error) {
 	names, err := s.query(ctx, s.sql.names)
 	return names, failed("list sessions", err)
 }
 
-// NamesAfter implements [tokenstore.Pager]. Each page is a short walk along the
-// primary key, wherever it begins. A limit of zero or less has no names.
-func (s *Store) NamesAfter(ctx context.Context, after string, limit int) ([]string, error) {
-	if limit <= 0 {
-		return nil, failed("list sessions", ctx.Err())
+// Pages implements [tokenstore.Pager]. Each page is a statement of its own, a short walk
+// along the primary key wherever it begins: no cursor and no transaction is held meanwhile.
+func (s *Store) Pages(ctx context.Context, size int) iter.Seq2[[]tokenstore.Entry, error] {
+	size = max(size, 1)
+	return func(yield func([]tokenstore.Entry, error) bool) {
+		for after := ""; ; {
+			page, err := s.page(ctx, after, size)
+			if err != nil {
+				yield(nil, failed("read sessions", err))
+				return
+			}
+			if len(page) == 0 || !yield(page, nil) || len(page) < size {
+				return
+			}
+			after = page[len(page)-1].Name
+		}
 	}
-	names, err := s.query(ctx, s.sql.namesAfter, after, limit)
-	return names, failed("list sessions", err)
+}
+
+// page returns the first sessions whose names come after the given one.
+func (s *Store) page(ctx context.Context, after string, size int) ([]tokenstore.Entry, error) {
+	rows, err := s.db.QueryContext(ctx, s.sql.page, after, size)
+	if err != nil {
+		return nil, judge(ctx, err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err tells
+	var page []tokenstore.Entry
+	for rows.Next() {
+		var name string
+		var found storedVersion
+		var data []byte
+		if err := rows.Scan(&name, &found, &data); err != nil {
+			return nil, judge(ctx, err)
+		}
+		e := tokenstore.Entry{Name: name}
+		e.Stamp, _ = storeerr.ParseVersion(found.String) // none: the next look tells
+		if rec, err := decode(found, data); err == nil {
+			e.Record = rec
+		}
+		page = append(page, e)
+	}
+	return page, judge(ctx, rows.Err())
 }
 
 // Count implements [tokenstore.Lister].
@@ -72,9 +108,9 @@ func (s *Store) cleanUp(ctx context.Context, name string, now time.Time) (gone b
 		return false, err
 	}
 	defer func() { err = errors.Join(err, l.release()) }()
-	rec, version, err := s.read(ctx, name)
+	rec, _, err := s.read(ctx, name)
 	if err == nil && rec.Spent(now) {
-		err = s.delete(ctx, name, version)
+		err = s.delete(ctx, name, rec.Version)
 		gone = err == nil
 	}
 	// What another writer changes or removes meanwhile, and what cannot be read, stays.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/evertoken/evertoken/internal/notice"
+	"github.com/evertoken/evertoken/internal/storeerr"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -23,30 +24,42 @@ func (s *Store) Get(ctx context.Context, name string) (*tokenstore.Record, error
 	return rec, nil
 }
 
+// A storedVersion is what a row has as its version, as text: another program may have written
+// what is not a number, or none that fits one.
+type storedVersion = sql.NullString
+
 // read returns the record of name and its version. Of one that cannot be read it
 // returns the version.
-func (s *Store) read(ctx context.Context, name string) (*tokenstore.Record, uint64, error) {
+func (s *Store) read(ctx context.Context, name string) (*tokenstore.Record, storedVersion, error) {
 	var (
-		version int64
-		data    []byte
+		found storedVersion
+		data  []byte
 	)
-	err := s.db.QueryRowContext(ctx, s.sql.get, name).Scan(&version, &data)
+	err := s.db.QueryRowContext(ctx, s.sql.get, name).Scan(&found, &data)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, 0, tokenstore.ErrNotFound
+		return nil, storedVersion{}, tokenstore.ErrNotFound
 	}
 	if err != nil {
-		return nil, 0, judge(ctx, err)
+		return nil, storedVersion{}, judge(ctx, err)
 	}
+	rec, err := decode(found, data)
+	return rec, found, err
+}
+
+// decode reads the record in data. The version beside it is the one that counts.
+func decode(found storedVersion, data []byte) (*tokenstore.Record, error) {
 	rec := new(tokenstore.Record)
-	err = rec.UnmarshalJSON(data)
-	rec.Version = uint64(version)
+	err := rec.UnmarshalJSON(data)
 	switch {
 	case errors.Is(err, tokenstore.ErrNewerFormat):
-		return nil, rec.Version, err
+		return nil, err
 	case err != nil:
-		return nil, rec.Version, fmt.Errorf("%w: %w", tokenstore.ErrDamaged, err)
+		return nil, fmt.Errorf("%w: %w", tokenstore.ErrDamaged, err)
 	}
-	return rec, rec.Version, nil
+	if rec.Version, err = storeerr.ParseVersion(found.String); err != nil {
+		return nil, err
+	}
+	return rec, nil
 }
 
 // Set implements [tokenstore.Store]. If it fails with [tokenstore.ErrUnavailable], rec
@@ -80,25 +93,41 @@ func (s *Store) set(ctx context.Context, name string, rec *tokenstore.Record) (u
 	if !errors.Is(damaged, tokenstore.ErrDamaged) {
 		return 0, err
 	}
-	version = max(version, found+1)
-	return version, s.write(ctx, s.sql.mend, name, rec, version, int64(found))
+	if old, err := storeerr.ParseVersion(found.String); err == nil {
+		version = max(version, old+1)
+	}
+	return version, s.write(ctx, s.sql.mend, name, rec, version, found)
 }
 
 // write saves rec by a statement, of which more are further arguments. If that
 // changes nothing, the error is ErrConflict.
 func (s *Store) write(ctx context.Context, statement, name string, rec *tokenstore.Record, version uint64, more ...any) error {
-	next := *rec
-	next.Version = version
-	data, err := next.MarshalJSON()
+	args, err := recordArgs(name, rec, version)
 	if err != nil {
 		return err
 	}
-	args := append([]any{name, int64(version), data, spentAt(rec)}, more...)
-	done, err := s.exec(ctx, statement, args...)
+	done, err := s.exec(ctx, statement, append(args, more...)...)
 	if err == nil && !done {
 		return tokenstore.ErrConflict
 	}
 	return err
+}
+
+// recordArgs returns the arguments of a statement that saves rec as the given version.
+func recordArgs(name string, rec *tokenstore.Record, version uint64) ([]any, error) {
+	next := *rec
+	next.Version = version
+	data, err := next.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return []any{name, int64(version), data, spentAt(rec)}, nil
+}
+
+// saveArgs returns those of one that replaces the record.
+func saveArgs(name string, rec *tokenstore.Record, version uint64) ([]any, error) {
+	args, err := recordArgs(name, rec, version)
+	return append(args, int64(rec.Version)), err
 }
 
 // spentAt returns when rec is spent, in Unix milliseconds; nil for never.
@@ -127,7 +156,7 @@ func (s *Store) delete(ctx context.Context, name string, version uint64) error {
 	}
 	switch _, found, err := s.read(ctx, name); {
 	case errors.Is(err, tokenstore.ErrDamaged):
-		if _, err := s.exec(ctx, s.sql.remove, name, int64(found)); err != nil {
+		if _, err := s.exec(ctx, s.sql.discard, name, found); err != nil {
 			return err
 		}
 		return tokenstore.ErrNotFound
@@ -144,12 +173,16 @@ func (s *Store) Stamp(ctx context.Context, name string) (uint64, error) {
 	if err := check(ctx, action, name); err != nil {
 		return 0, err
 	}
-	var version int64
-	err := s.db.QueryRowContext(ctx, s.sql.stamp, name).Scan(&version)
-	if errors.Is(err, sql.ErrNoRows) {
+	var found storedVersion
+	err := s.db.QueryRowContext(ctx, s.sql.stamp, name).Scan(&found)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
 		return 0, failed(about(action, name), tokenstore.ErrNotFound)
+	case err != nil:
+		return 0, failed(about(action, name), judge(ctx, err))
 	}
-	return uint64(version), failed(about(action, name), judge(ctx, err))
+	stamp, err := storeerr.ParseVersion(found.String)
+	return stamp, failed(about(action, name), err)
 }
 
 // exec runs a statement and reports whether it changed something.

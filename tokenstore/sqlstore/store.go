@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/evertoken/evertoken/tokenstore"
@@ -68,8 +69,8 @@ type Config struct {
 }
 
 // A Store keeps sessions in a SQL database. It implements [tokenstore.Store],
-// [tokenstore.Locker], [tokenstore.Lister], [tokenstore.Pager], [tokenstore.Stamper],
-// [tokenstore.Timekeeper] and, with Config.Listen, [tokenstore.Watcher].
+// [tokenstore.Locker], [tokenstore.Spender] (with PostgreSQL), [tokenstore.Lister],
+// [tokenstore.Pager], [tokenstore.Stamper], [tokenstore.Timekeeper] and, with Config.Listen, [tokenstore.Watcher].
 //
 // All methods are safe for concurrent use by goroutines, processes and hosts. A lock
 // that is held has a goroutine that renews it, until Unlock. The goroutines of a
@@ -85,11 +86,13 @@ type Store struct {
 var (
 	_ tokenstore.Store      = (*Store)(nil)
 	_ tokenstore.Locker     = (*Store)(nil)
+	_ tokenstore.Spender    = (*Store)(nil)
 	_ tokenstore.Lister     = (*Store)(nil)
 	_ tokenstore.Pager      = (*Store)(nil)
 	_ tokenstore.Stamper    = (*Store)(nil)
 	_ tokenstore.Watcher    = (*Store)(nil)
 	_ tokenstore.Timekeeper = (*Store)(nil)
+	_ tokenstore.Scoped     = (*Store)(nil)
 )
 
 // New returns the store of sessions in db, which stays the caller's to close. It does
@@ -115,6 +118,12 @@ func New(db *sql.DB, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("sqlstore: Config.Table %q is not a name of letters, digits and underscores of at most %d bytes", cfg.Table, maxTable)
 	}
 	return &Store{db: db, cfg: cfg, sql: newStatements(cfg)}, nil
+}
+
+// Scope implements [tokenstore.Scoped] by the table's name, without that of a schema, which
+// some programs give and others leave out.
+func (s *Store) Scope() string {
+	return "sql " + s.cfg.Table[strings.IndexByte(s.cfg.Table, '.')+1:]
 }
 
 // String says where the sessions are, and nothing of what is in them.

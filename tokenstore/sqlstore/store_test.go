@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/taint"
 	"github.com/evertoken/evertoken/tokenstore/sqlstore"
 )
 
@@ -51,4 +52,25 @@ func TestStorePrintsWhereItIs(t *testing.T) {
 			t.Errorf("%s: %s; want %s", verb, got, want)
 		}
 	}
+}
+
+// An address is a database with a password.
+type address struct {
+	*fakeDB
+	password string
+}
+
+// Each type of this package is here that a program can hold a secret in: the database has one.
+func TestLaw8_StorePrintsNoPassword(t *testing.T) {
+	b := new(taint.Book)
+	b.Secret("password", "s3cret-of-the-database")
+	db := sql.OpenDB(address{new(fakeDB), "s3cret-of-the-database"})
+	defer db.Close()
+	s, err := sqlstore.New(db, sqlstore.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Print("store", s)
+	b.Check(t, 1, 1)
+	b.CheckTypes(t, "../../api/tokenstore_sqlstore.txt", map[string]string{"sqlstore.Config": "names, limits and a function"})
 }

@@ -84,11 +84,10 @@ func (s *Store) keepHearing(ctx context.Context, l *listening) error {
 		if !doubted {
 			wait -= rand.N(silence / 3) // of a crowd one is first, and the others hear that
 		}
-		timer := time.NewTimer(wait)
 		select {
 		case <-l.heard:
 			doubted = false
-		case <-timer.C:
+		case <-time.After(wait):
 			if doubted {
 				return errSilent
 			}
@@ -97,10 +96,8 @@ func (s *Store) keepHearing(ctx context.Context, l *listening) error {
 				return fmt.Errorf("the database is away: %w", err)
 			}
 		case <-ctx.Done():
-			timer.Stop()
 			return nil
 		}
-		timer.Stop()
 	}
 }
 

@@ -102,7 +102,7 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// Nobody writes: a crowd makes sure that it hears by few heartbeats, which are no news.
+// Nobody writes: a crowd makes sure that it hears by few heartbeats, which are not news.
 func TestASilentChannelIsNoReasonToListenAnew(t *testing.T) {
 	for _, crowd := range []int{1, 20} {
 		synctest.Test(t, func(t *testing.T) {

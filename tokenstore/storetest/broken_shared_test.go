@@ -2,6 +2,8 @@ package storetest_test
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +20,7 @@ import (
 type shared struct {
 	tokenstore.Memory
 	page   func(names []string, after string, limit int) []string
+	entry  func(e *tokenstore.Entry)
 	notice func(c tokenstore.Change) []tokenstore.Change // what is told of a change
 	first  []tokenstore.Change                           // what is told first, if not nil
 	watch  func(ctx context.Context, told <-chan tokenstore.Change, changed func(tokenstore.Change)) error
@@ -26,24 +29,48 @@ type shared struct {
 	ears []chan tokenstore.Change
 }
 
-func (s *shared) NamesAfter(ctx context.Context, after string, limit int) ([]string, error) {
-	names, err := s.Names(ctx)
-	if err != nil {
-		return nil, err
+func (s *shared) Pages(ctx context.Context, size int) iter.Seq2[[]tokenstore.Entry, error] {
+	return func(yield func([]tokenstore.Entry, error) bool) {
+		next := page
+		if s.page != nil {
+			next = s.page
+		}
+		for after := ""; ; {
+			names, err := s.Names(ctx)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			names = next(names, after, max(size, 1))
+			if len(names) == 0 || !yield(s.entries(names), nil) {
+				return
+			}
+			after = names[len(names)-1]
+		}
 	}
-	if s.page != nil {
-		return s.page(names, after, limit), nil
-	}
-	return page(names, after, limit), nil
 }
 
-// page is NamesAfter among the names, which are sorted.
+func (s *shared) entries(names []string) (entries []tokenstore.Entry) {
+	for _, name := range names {
+		e := tokenstore.Entry{Name: name}
+		if rec, err := s.Get(context.Background(), name); err == nil {
+			e.Record, e.Stamp = rec, rec.Version
+		}
+		if s.entry != nil {
+			s.entry(&e)
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// page returns the first limit names that come after one, of all, which are sorted.
 func page(names []string, after string, limit int) []string {
 	i, found := slices.BinarySearch(names, after)
 	if found {
 		i++
 	}
-	return names[i:min(i+max(limit, 0), len(names))]
+	return names[i:min(i+limit, len(names))]
 }
 
 func (s *shared) Set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
@@ -118,6 +145,11 @@ func pages(page func(names []string, after string, limit int) []string, fails ..
 	return broken{store: func() tokenstore.Store { return &shared{page: page} }, reopen: sharing, fails: fails}
 }
 
+// entries returns a store that makes a mistake in what it says of a session on a page.
+func entries(entry func(e *tokenstore.Entry), fails ...string) broken {
+	return broken{store: func() tokenstore.Store { return &shared{entry: entry} }, reopen: sharing, fails: fails}
+}
+
 // tells returns a store that makes a mistake in its notices.
 func tells(f func() *shared, fails ...string) broken {
 	return blocking(broken{store: func() tokenstore.Store { return f() }, reopen: sharing, fails: fails})
@@ -135,25 +167,18 @@ var brokenShared = map[string]broken{
 		if found {
 			i++
 		}
-		return names[i:min(i+max(limit, 0), len(names))]
+		return names[i:min(i+limit, len(names))]
 	}, "Pager/PagesAreInOrderAndComplete"),
 	"repeats_the_last_name": pages(func(names []string, after string, limit int) []string {
 		i, _ := slices.BinarySearch(names, after)
-		return names[i:min(i+max(limit, 0), len(names))]
-	}, "Pager/PagesAreInOrderAndComplete", "Pager/AfterNeedsNoSession", "Pager/PagesWhileSessionsComeAndGo"),
+		return names[i:min(i+limit, len(names))]
+	}, "Pager"),
 	"ends_before_the_end": pages(func(names []string, after string, limit int) []string {
-		found := page(names, after, limit)
-		return found[:max(len(found)-1, 0)]
+		return page(names[:max(len(names)-1, 0)], after, limit)
 	}, "Pager/PagesAreInOrderAndComplete"),
-	"ignores_limits": pages(func(names []string, after string, _ int) []string {
+	"ignores_sizes": pages(func(names []string, after string, _ int) []string {
 		return page(names, after, len(names))
-	}, "Pager/NoLimitNoNames", "Pager/WordsAboutServersAreOnNoPage"),
-	"begins_anew_after_a_name_that_is_gone": pages(func(names []string, after string, limit int) []string {
-		if !slices.Contains(names, after) {
-			after = ""
-		}
-		return page(names, after, limit)
-	}, "Pager/AfterNeedsNoSession", "Pager/PagesWhileSessionsComeAndGo"),
+	}, "Pager"),
 	"pages_records_about_servers": pages(func(names []string, after string, limit int) []string {
 		for _, server := range []string{"https://a.example", "https://b.example", "https://c.example"} {
 			if slices.Contains(names, "evertoken:") {
@@ -163,15 +188,22 @@ var brokenShared = map[string]broken{
 		slices.Sort(names)
 		return page(names, after, limit)
 	}, "Pager/WordsAboutServersAreOnNoPage"),
-	"leaves_room_for_records_about_servers": pages(func(names []string, after string, limit int) []string {
-		if slices.Contains(names, "evertoken:serves") && after < "evertoken:" {
-			limit = min(limit, 2) // the rest of the page is about servers
-		}
-		return page(names, after, limit)
-	}, "Pager/WordsAboutServersAreOnNoPage"),
 	"pages_by_position": {store: func() tokenstore.Store { return newByPosition() }, reopen: sharing, fails: []string{
 		"Pager/PagesWhileSessionsComeAndGo",
 	}},
+	"pages_without_records":   entries(func(e *tokenstore.Entry) { e.Record = nil }, "Pager/PagesHaveTheRecords"),
+	"pages_with_old_records":  entries(func(e *tokenstore.Entry) { e.Record.Version-- }, "Pager/PagesHaveTheRecords"),
+	"pages_with_less":         entries(func(e *tokenstore.Entry) { e.Record.Ancestors = nil }, "Pager/PagesHaveTheRecords"),
+	"pages_with_other_stamps": entries(func(e *tokenstore.Entry) { e.Stamp++ }, "Pager/PagesHaveTheRecords"),
+
+	"spends_past_a_wrapper":        spends(mistake{past: true}, "Spender/SpendThroughAnotherStore"),
+	"spends_without_the_lock":      spends(mistake{unlocked: true}, "Spender/SpendIsALockAndTwoSaves", "Spender/SpendWaitsForTheLock", "Spender/SettleOfAnotherVersion"),
+	"keeps_the_lock_when_settled":  spends(mistake{keeps: true}, "Spender/SpendIsALockAndTwoSaves"),
+	"loses_the_lock_of_a_conflict": spends(mistake{leaks: true}, "Spender/SpendOfAnotherVersion"),
+	"spends_any_version":           spends(mistake{any: true}, "Spender/SpendOfAnotherVersion"),
+	"waits_although_all_is_done":   spends(mistake{late: true}, "Spender/SpendOfAnotherVersion"),
+	"announces_nothing":            spends(mistake{silent: true}, "Spender/SpendIsALockAndTwoSaves", "Spender/SpendWithoutSettle"),
+	"settles_over_others":          spends(mistake{over: true}, "Spender/SettleOfAnotherVersion"),
 
 	"begins_with_no_call": tells(func() *shared { return &shared{first: []tokenstore.Change{}} }, "Watcher/TheFirstCallIsAboutAnySession"),
 	"begins_with_a_name": tells(func() *shared {
@@ -229,7 +261,7 @@ var brokenShared = map[string]broken{
 	},
 }
 
-// quietDelete does not tell of deletions, and quietReplace of what is no new record.
+// quietDelete does not tell of deletions, and quietReplace of what is not a new record.
 type (
 	quietDelete  struct{ shared }
 	quietReplace struct{ shared }
@@ -277,11 +309,96 @@ func newByPosition() *shared {
 			clear(position)
 		}
 		from := min(position[after], len(names))
-		found := names[from:min(from+max(limit, 0), len(names))]
+		found := names[from:min(from+limit, len(names))]
 		if len(found) > 0 {
 			position[found[len(found)-1]] = from + len(found)
 		}
 		return found
 	}
 	return s
+}
+
+// A spender is a Memory that takes spends, and makes one mistake.
+type spender struct {
+	tokenstore.Memory
+	mistake
+}
+
+type mistake struct{ past, unlocked, keeps, leaks, any, late, silent, over bool }
+
+func spends(m mistake, fails ...string) broken {
+	return blocking(broken{store: func() tokenstore.Store { return &spender{mistake: m} }, reopen: sharing, fails: fails})
+}
+
+func (s *spender) BeginSpend(ctx context.Context, via tokenstore.Store, name string, rec *tokenstore.Record, _ bool) (tokenstore.Spending, uint64, error) {
+	if via != tokenstore.Store(s) && !s.past {
+		return nil, 0, errors.ErrUnsupported
+	}
+	changed := func() bool {
+		stored, err := s.Get(ctx, name)
+		return !s.any && (err != nil || stored.Version != rec.Version)
+	}
+	lease, err := tokenstore.Lease(nil), error(nil)
+	for lease == nil && !s.unlocked {
+		if changed() && !s.late && !s.leaks {
+			return nil, 0, tokenstore.ErrConflict
+		}
+		wait, cancel := context.WithTimeout(ctx, time.Millisecond)
+		lease, err = s.Lock(wait, name)
+		cancel()
+		if err != nil && ctx.Err() != nil {
+			return nil, 0, err
+		}
+	}
+	next := rec.Clone()
+	if s.any {
+		if stored, err := s.Get(ctx, name); err == nil {
+			next.Version = stored.Version
+		}
+	}
+	version := next.Version
+	if !s.silent {
+		version, err = s.Set(ctx, name, next)
+	}
+	if err != nil {
+		if !s.leaks && lease != nil {
+			_ = lease.Unlock()
+		}
+		return nil, 0, err
+	}
+	return &spenderLease{lease, s, name}, version, nil
+}
+
+type spenderLease struct {
+	tokenstore.Lease
+	store *spender
+	name  string
+}
+
+func (l *spenderLease) Err() error {
+	if l.Lease == nil {
+		return nil
+	}
+	return l.Lease.Err()
+}
+
+func (l *spenderLease) Unlock() error {
+	if l.Lease == nil {
+		return nil
+	}
+	return l.Lease.Unlock()
+}
+
+func (l *spenderLease) Settle(ctx context.Context, rec *tokenstore.Record) (uint64, error) {
+	next := rec.Clone()
+	if l.store.over {
+		if stored, err := l.store.Get(ctx, l.name); err == nil {
+			next.Version = stored.Version
+		}
+	}
+	version, err := l.store.Set(ctx, l.name, next)
+	if err == nil && !l.store.keeps {
+		_ = l.Unlock()
+	}
+	return version, err
 }

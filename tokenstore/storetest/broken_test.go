@@ -237,6 +237,16 @@ var brokenStores = map[string]broken{
 			},
 		}
 	}, "Context/EndedContext"),
+	"ignores_contexts_of_lists": fault(func() *faulty {
+		return &faulty{
+			names: func(f *faulty, ctx context.Context) ([]string, error) {
+				return f.Memory.Names(context.WithoutCancel(ctx))
+			},
+			cleanup: func(f *faulty, ctx context.Context) (int, error) {
+				return f.Memory.Cleanup(context.WithoutCancel(ctx))
+			},
+		}
+	}, "Context/EndedContextOfWhatElseIsOffered"),
 
 	"locks_nothing": fault(func() *faulty {
 		return &faulty{lock: func(_ *faulty, ctx context.Context, name string) (tokenstore.Lease, error) {

@@ -35,6 +35,7 @@ func full() *tokenstore.Record {
 	tokens.IssuedAt = at.Add(time.Microsecond)
 	tokens.RefreshAt = at.Add(10 * time.Minute)
 	tokens.RefreshExpiresAt = at.Add(7 * 24 * time.Hour)
+	tokens.GrantedAt = at.Add(-time.Hour)
 	tokens.Scope = "openid offline_access"
 	tokens.IDToken = "header.payload.signature"
 	tokens.GrantType = "urn:example:grant"
@@ -50,6 +51,9 @@ func full() *tokenstore.Record {
 		Refused:     fullMark("b", "invalid_request", at.Add(2*time.Second)),
 		Dead:        fullMark("c", "invalid_grant", at.Add(3*time.Second)),
 		NotBefore:   at.Add(4 * time.Second),
+		AskedAt:     at.Add(3500 * time.Millisecond),
+		WentBackAt:  at.Add(3750 * time.Millisecond),
+		Places:      []string{"place-1", "place-2"},
 		RefreshedAt: at.Add(5 * time.Second),
 		RefreshedBy: "client",
 		Ancestors:   []string{tokenstore.Fingerprint("d"), tokenstore.Fingerprint("e")},

@@ -106,7 +106,7 @@ var lockTests = []test{
 		"the lock of one name does not hold up another",
 		func(c *check) {
 			l := c.locker()
-			for _, name := range []string{"a", "A", "a/b", "a.json", "b"} {
+			for _, name := range oddNames {
 				defer c.unlock(c.lock(l, name))
 			}
 		},

@@ -19,6 +19,12 @@ var oddNames = []string{
 	// Separators, patterns, quotes and escapes.
 	" ", "a b", "a:b", "a*", "a?", "[a]", "{a}", `"a"`, "'a'", "<a>", "a|b", "a\tb", "a\nb", "\x7f", "$a", "a;b", "-rf",
 	"%", "%41", "A", "%2e%2e", "%-", "a%00b", "a,b", "#a", "=a",
+	// What means something to directories of users (LDAP), to SQL, shells, Redis and templates.
+	"*", "*)(uid=*))(|(uid=*", `a\2a`, "cn=alice,dc=corp", "a=b+c=d", "'; DROP TABLE x; --", "$(id)", "`id`", "${HOME}", "%s%n", "{{.}}", "{default}", "a}b", "h?llo", "[^a]",
+	// What terminals and lists of text take for something else.
+	"a\rb", "a\r\n", "\x1b[31mred", "\u0085", "\u009b31m", "\u2028", "\ufeffa", "\u200b", "a\u200bb", "ab", "\u202ealice", "\u2066alice\u2069", "\u00adalice", "alice\u00a0",
+	// Characters that look alike, or that some comparisons and normal forms take for one.
+	"\u0430lice", "\uff21lice", "\u212b", "\u00c5", "A\u030a", "\ufb00", "ff", "\u017f", "s", "\u212a", "k", "\u2126", "\u03a9", "\u1e9b\u0323", "\u1e9b", "\uac00", "\u1100\u1161", "q\u0307\u0323", "q\u0323\u0307", "\ufffd", "ǆ", "ǅ", "Σ", "σ", "ς",
 	// Endings of our own files.
 	"a.json", "a", "a.lock", "a.json.lock", "a.write", "a.tmp-1", "a.json.tmp-1", "a.damaged-1",
 	// Other scripts, and lengths up to the limit.

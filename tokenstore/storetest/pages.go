@@ -14,72 +14,75 @@ import (
 var pageTests = []test{
 	{
 		"PagesAreInOrderAndComplete",
-		"NamesAfter returns the first limit names that sort, by their bytes, after the given one; fewer mean that there are no more",
+		"Pages yields all sessions, in the order in which their names sort by their bytes, at most size at a time and at least one, whatever size is",
 		func(c *check) {
-			if page := c.page("", 3); len(page) != 0 {
-				c.Errorf("a page of an empty store: %q", page)
+			if names := c.pages(3); len(names) != 0 {
+				c.Errorf("the pages of an empty store have %q", names)
 			}
 			for _, name := range oddNames {
 				c.set(name, record("1"))
 			}
 			want := slices.Sorted(slices.Values(oddNames))
-			for _, limit := range []int{1, 7, len(want) - 1, len(want), len(want) + 1} {
-				if got := c.pages(limit); !slices.Equal(got, want) {
-					c.Errorf("pages of %d: %q; want %q", limit, got, want)
+			for _, size := range []int{-1, 0, 1, 7, len(want) - 1, len(want), len(want) + 1} {
+				if got := c.pages(size); !slices.Equal(got, want) {
+					c.Errorf("pages of %d have %q; want %q", size, got, want)
 				}
 			}
 		},
 	},
 	{
-		"AfterNeedsNoSession",
-		"NamesAfter begins behind a name whether or not there is a session of that name",
+		"PagesHaveTheRecords",
+		"an entry of Pages has the record that Get returns, the caller's own copy, and the stamp that Stamp returns",
 		func(c *check) {
-			version := c.set("b", record("1"))
-			c.set("a", record("1"))
-			c.set("d", record("1"))
-			if err := c.store.Delete(c.ctx, "b", version); err != nil {
-				c.Fatalf("Delete: %v", err)
-			}
-			for after, want := range map[string][]string{"": {"a", "d"}, "a": {"d"}, "b": {"d"}, "c": {"d"}, "d": nil, "z": nil, "\U0010ffff": nil} {
-				if page := c.page(after, 10); !slices.Equal(page, want) {
-					c.Errorf("the page after %q: %q; want %q", after, page, want)
+			for i, name := range []string{"a", "b", "c"} {
+				rec := full()
+				rec.Tokens.AccessToken += name
+				for range i {
+					rec.Version = c.set(name, rec)
 				}
+				c.set(name, rec)
 			}
-		},
-	},
-	{
-		"NoLimitNoNames",
-		"NamesAfter returns nothing if limit is not above zero",
-		func(c *check) {
-			c.set("a", record("1"))
-			for _, limit := range []int{0, -1} {
-				if page := c.page("", limit); len(page) != 0 {
-					c.Errorf("a page of %d: %q", limit, page)
+			seen := 0
+			c.eachPage(2, func(page []tokenstore.Entry) bool {
+				for _, e := range page {
+					seen++
+					want := c.get(e.Name)
+					if e.Record == nil {
+						c.Fatalf("%q comes without its record", e.Name)
+					}
+					if fields := diff(e.Record, want); len(fields) > 0 || e.Record.Version != want.Version {
+						c.Errorf("%q comes with other values than Get returns in %v", e.Name, fields)
+					}
+					if offersStamps(c.store) && e.Stamp != c.stamp(e.Name) {
+						c.Errorf("%q comes with the stamp %d; want %d", e.Name, e.Stamp, c.stamp(e.Name))
+					}
+					scribble(e.Record)
+					if fields := diff(c.get(e.Name), want); len(fields) > 0 {
+						c.Errorf("a change of the entry's record changed the stored one in %v", fields)
+					}
 				}
+				return true
+			})
+			if seen != 3 {
+				c.Errorf("%d entries; want 3", seen)
 			}
 		},
 	},
 	{
 		"WordsAboutServersAreOnNoPage",
-		"NamesAfter leaves out what is kept about servers (tokenstore.ServerRecord), and fills the page with sessions",
+		"Pages leaves out what is kept about servers (tokenstore.ServerRecord)",
 		func(c *check) {
-			var last string
 			for _, server := range []string{"https://a.example", "https://b.example", "https://c.example"} {
-				about := tokenstore.ServerRecord(server)
-				c.set(about, &tokenstore.Record{NotBefore: time.Now().Add(time.Hour)})
-				last = max(last, about)
-			}
-			for _, name := range []string{"a", "evertoken:", "evertoken:serves", "z"} {
-				c.set(name, record("1"))
+				c.set(tokenstore.ServerRecord(server), &tokenstore.Record{NotBefore: time.Now().Add(time.Hour)})
 			}
 			want := []string{"a", "evertoken:", "evertoken:serves", "z"}
-			for limit := range 5 {
-				if page := c.page("", limit); !slices.Equal(page, want[:limit]) {
-					c.Errorf("a page of %d: %q; want %q", limit, page, want[:limit])
-				}
+			for _, name := range want {
+				c.set(name, record("1"))
 			}
-			if page := c.page(last, 1); !slices.Equal(page, want[2:3]) {
-				c.Errorf("the page after a record about a server: %q; want %q", page, want[2:3])
+			for size := 1; size <= 5; size++ {
+				if got := c.pages(size); !slices.Equal(got, want) {
+					c.Errorf("pages of %d have %q; want %q", size, got, want)
+				}
 			}
 		},
 	},
@@ -92,10 +95,59 @@ var pageTests = []test{
 				stay = append(stay, fmt.Sprintf("%02d stays", i))
 				c.set(stay[i], record("1"))
 			}
-			for limit := 1; limit <= 4; limit++ {
-				if got := c.pagesOfPassersBy(limit); !slices.Equal(got, stay) {
-					c.Errorf("of %q pages of %d have %q", stay, limit, got)
+			for size := 1; size <= 4; size++ {
+				if got := c.pagesOfPassersBy(size); !slices.Equal(got, stay) {
+					c.Errorf("of %q pages of %d have %q", stay, size, got)
 				}
+			}
+		},
+	},
+	{
+		"PagesCanBeKeptAndLeft",
+		"a page stays as it is when the next one comes, and a caller may leave after any page and begin anew",
+		func(c *check) {
+			want := []string{"a", "b", "c", "d", "e"}
+			for _, name := range want {
+				c.set(name, record(name))
+			}
+			for n := range 3 {
+				var kept [][]tokenstore.Entry
+				c.eachPage(2, func(page []tokenstore.Entry) bool {
+					kept = append(kept, page)
+					return len(kept) <= n
+				})
+				var got []string
+				for _, page := range kept {
+					got = append(got, names(page)...)
+				}
+				if !slices.Equal(got, want[:min(2*(n+1), len(want))]) {
+					c.Errorf("%d pages of two have %q", n+1, got)
+				}
+			}
+		},
+	},
+	{
+		"PagesEndWithTheContext",
+		"Pages yields an error that wraps the context's when that has ended, and nothing after it",
+		func(c *check) {
+			for _, name := range []string{"a", "b", "c"} {
+				c.set(name, record("1"))
+			}
+			ctx, cancel := context.WithCancel(c.ctx)
+			defer cancel()
+			var last error
+			pages := 0
+			for _, err := range c.store.(tokenstore.Pager).Pages(ctx, 1) {
+				if last != nil {
+					c.Errorf("another page after the error %v", last)
+				}
+				last = err
+				pages++
+				cancel()
+			}
+			c.wantErr("Pages", last, context.Canceled)
+			if pages > 3 {
+				c.Errorf("%d pages; want two at most, and the error", pages)
 			}
 		},
 	},
@@ -104,16 +156,15 @@ var pageTests = []test{
 // pagesOfPassersBy reads page after page, and deletes on the way the sessions that it
 // has saved among the others, and saves some that sort before all. It returns the
 // names of the others.
-func (c *check) pagesOfPassersBy(limit int) (others []string) {
+func (c *check) pagesOfPassersBy(size int) (others []string) {
 	versions := make(map[string]uint64)
 	for i := range 10 {
 		name := fmt.Sprintf("%02d goes", i)
 		versions[name] = c.set(name, record("1"))
 	}
-	var after string
-	for n := range 100 {
-		page := c.page(after, limit)
-		for _, name := range page {
+	n := 0
+	c.eachPage(size, func(page []tokenstore.Entry) bool {
+		for _, name := range names(page) {
 			if strings.HasSuffix(name, "stays") {
 				others = append(others, name)
 			} else if version := versions[name]; version != 0 {
@@ -122,49 +173,61 @@ func (c *check) pagesOfPassersBy(limit int) (others []string) {
 				}
 			}
 		}
-		if len(page) < limit {
-			return others
-		}
-		after = page[len(page)-1]
-		c.set(fmt.Sprintf("%d before all %d", -limit, n), record("1"))
-	}
-	c.Fatalf("NamesAfter comes to no end: %q", others)
-	return nil
+		c.set(fmt.Sprintf("%d before all %d", -size, n), record("1"))
+		n++
+		return true
+	})
+	return others
 }
 
-func (c *check) page(after string, limit int) []string {
+// eachPage calls fn with each page until it returns false. A walk that has more pages than
+// there can be fails.
+func (c *check) eachPage(size int, fn func(page []tokenstore.Entry) bool) {
 	c.Helper()
-	page, err := c.store.(tokenstore.Pager).NamesAfter(c.ctx, after, limit)
-	if err != nil {
-		c.Fatalf("NamesAfter(%q, %d): %v", after, limit, err)
+	pages := 0
+	for page, err := range c.store.(tokenstore.Pager).Pages(c.ctx, size) {
+		if err != nil {
+			c.Fatalf("Pages(%d): %v", size, err)
+		}
+		if len(page) == 0 || len(page) > max(size, 1) {
+			c.Errorf("a page of %d has %q", size, names(page))
+		}
+		if pages++; pages > 1000 {
+			c.Fatalf("Pages comes to no end: %q", names(page))
+		}
+		if !fn(page) {
+			return
+		}
 	}
-	return page
 }
 
-// pages returns the names on all pages of the given length. The walk ends after more
-// pages than there can be.
-func (c *check) pages(limit int) (all []string) {
+// pages returns the names on all pages of a size.
+func (c *check) pages(size int) (all []string) {
 	c.Helper()
-	for range 1000 {
-		var after string
-		if len(all) > 0 {
-			after = all[len(all)-1]
-		}
-		page := c.page(after, limit)
-		if all = append(all, page...); len(page) < limit {
-			return all
-		}
-	}
-	c.Fatalf("NamesAfter comes to no end: %q", all[:10])
-	return nil
+	c.eachPage(size, func(page []tokenstore.Entry) bool {
+		all = append(all, names(page)...)
+		return true
+	})
+	return all
 }
 
-// offersPages reports whether a store lists sessions by the page.
+func names(page []tokenstore.Entry) []string {
+	var all []string
+	for _, e := range page {
+		all = append(all, e.Name)
+	}
+	return all
+}
+
+// offersPages reports whether a store reads sessions by the page. One that wraps another
+// does only if that one does.
 func offersPages(store tokenstore.Store) bool {
 	p, ok := store.(tokenstore.Pager)
 	if !ok {
 		return false
 	}
-	_, err := p.NamesAfter(context.Background(), "", 1)
-	return !errors.Is(err, errors.ErrUnsupported)
+	for _, err := range p.Pages(context.Background(), 1) {
+		return !errors.Is(err, errors.ErrUnsupported)
+	}
+	return true
 }

@@ -13,8 +13,8 @@
 // Every failure quotes the rule that was broken. Run it with -race: several
 // tests call the store from many goroutines.
 //
-// A store that is also a [tokenstore.Locker], [tokenstore.Lister], [tokenstore.Pager],
-// [tokenstore.Stamper], [tokenstore.Watcher] or [tokenstore.Timekeeper] is tested as
+// A store that is also a [tokenstore.Locker], [tokenstore.Spender], [tokenstore.Lister],
+// [tokenstore.Pager], [tokenstore.Stamper], [tokenstore.Watcher] or [tokenstore.Timekeeper] is tested as
 // such; otherwise those tests are left out, with that reason. The suite asks for what the interfaces promise and
 // nothing more. What it cannot see from outside, it does not test: whether a record
 // survives a power cut, whether a lock ends with the process that holds it, and
@@ -56,7 +56,7 @@ func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Opt
 	_, locks := probe.(tokenstore.Locker)
 	_, lists := probe.(tokenstore.Lister)
 	pages, stamps := offersPages(probe), offersStamps(probe)
-	notices, times := offersNotices(probe), offersTimes(probe)
+	notices, times, spends := offersNotices(probe), offersTimes(probe), offersSpends(probe)
 	for _, group := range []struct {
 		name    string
 		tests   []test
@@ -67,6 +67,7 @@ func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Opt
 		{"Names", nameTests, true},
 		{"Context", contextTests, true},
 		{"Locker", lockTests, locks},
+		{"Spender", spendTests, spends},
 		{"Lister", listTests, lists},
 		{"Pager", pageTests, pages},
 		{"Stamper", stampTests, stamps},

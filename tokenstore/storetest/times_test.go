@@ -17,7 +17,7 @@ type clocked struct {
 
 func (c *clocked) Time(ctx context.Context) (time.Time, error) { return c.time(ctx) }
 
-// offBy returns a store whose clock is off, which is no mistake.
+// offBy returns a store whose clock is off, which is not a mistake.
 func offBy(d time.Duration) *clocked {
 	return &clocked{new(tokenstore.Memory), func(ctx context.Context) (time.Time, error) {
 		if err := ctx.Err(); err != nil {

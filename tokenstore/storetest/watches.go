@@ -74,6 +74,26 @@ var watchTests = []test{
 		},
 	},
 	{
+		"SpendsAreTold",
+		"Watch tells of what BeginSpend announces and of what Settle saves; Begun is not true for the latter",
+		func(c *check) {
+			if !offersSpends(c.store) {
+				c.Skip("the store is no Spender")
+			}
+			rec := c.announced()
+			w := c.watch(c.store)
+			w.next()
+			s, version := c.begin(rec, false)
+			w.wait("BeginSpend", "default")
+			rec.Version, rec.Pending = version, nil
+			if _, err := s.Settle(c.ctx, rec); err != nil {
+				c.Fatalf("Settle: %v", err)
+			}
+			for w.wait("Settle", "default").Begun { // which may be told twice
+			}
+		},
+	},
+	{
 		"WatchEndsWithItsContext",
 		"Watch returns when its context ends, with an error that wraps the context's, and changed is not called any more",
 		func(c *check) {

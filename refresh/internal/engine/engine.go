@@ -9,15 +9,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/benbjohnson/clock"
 
+	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/session"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -57,15 +57,16 @@ type Engine struct {
 	opts     Options
 	watching atomic.Bool // the Store says what changes
 
-	mu      sync.Mutex // guards the fields below; never held across I/O or callbacks
-	life    *life      // nil when stopped
-	members map[string]*Member
-	opening map[string]chan struct{} // closed when the session is open, or is not
+	mu       sync.Mutex               // guards the fields below; never held across I/O or callbacks
+	life     *life                    // nil when stopped
+	members  index                    // written with mu held, read without
+	opening  map[string]chan struct{} // closed when the session is open, or is not
+	returned moment.Instant           // when all looks were brought forward last because a Store was back
 }
 
 // New returns an engine without sessions.
 func New(opts Options) *Engine {
-	return &Engine{opts: opts, members: make(map[string]*Member), opening: make(map[string]chan struct{})}
+	return &Engine{opts: opts, opening: make(map[string]chan struct{})}
 }
 
 // Start makes the engine ready for sessions; it opens none. The end of ctx has the
@@ -130,30 +131,37 @@ func (e *Engine) IsRunning() bool {
 func (e *Engine) Members() []*Member {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Collect(maps.Values(e.members))
+	return e.members.all()
 }
 
-// find returns the named session, or nil if it is not open.
-func (e *Engine) find(name string) *Member {
+// Count returns how many sessions are open.
+func (e *Engine) Count() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.members[name]
+	return e.members.size
+}
+
+// Running returns the named session if it is open and runs, without waiting for anything
+// and without a lock; else nil, and Open knows more.
+func (e *Engine) Running(name string) *Member {
+	if m := e.members.find(name); m != nil && m.serves() {
+		return m
+	}
+	return nil
 }
 
 // Forget removes a session and returns it, or nil if it is not open.
 func (e *Engine) Forget(name string) *Member {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	m := e.members[name]
-	delete(e.members, name)
-	return m
+	return e.members.remove(name)
 }
 
 // retire forgets a session that no caller uses, unless it is being opened.
 func (e *Engine) retire(m *Member) {
 	e.mu.Lock()
-	if e.members[m.name] == m && e.opening[m.name] == nil {
-		delete(e.members, m.name)
+	if e.members.find(m.name) == m && e.opening[m.name] == nil {
+		e.members.remove(m.name)
 	}
 	e.mu.Unlock()
 	m.halt()
@@ -161,10 +169,22 @@ func (e *Engine) retire(m *Member) {
 
 // Open returns the named session after starting it if need be: once, however many ask.
 // A session that is not open yet is made by create.
-func (e *Engine) Open(ctx context.Context, name string, tokens *oauth.TokenPair, create func() *Member) (*Member, error) {
+func (e *Engine) Open(ctx context.Context, name string, tokens *oauth.TokenPair, create func(name string) *Member) (*Member, error) {
+	return e.open(ctx, name, opening{tokens: tokens, queue: (*run).queueNow, create: create})
+}
+
+// An opening is how a session is opened.
+type opening struct {
+	tokens *oauth.TokenPair // a login that may be new; nil: none
+	saved  *session.Saved   // what the engine's Store has just said; nil: it is yet to be asked
+	queue  func(*run)       // puts the run into the queue
+	create func(name string) *Member
+}
+
+func (e *Engine) open(ctx context.Context, name string, o opening) (*Member, error) {
 	for {
 		e.mu.Lock()
-		m, busy, l := e.members[name], e.opening[name], e.life
+		m, busy, l := e.members.find(name), e.opening[name], e.life
 		if l == nil || l.ctx.Err() != nil {
 			e.mu.Unlock()
 			return nil, fmt.Errorf("refresh: session %q: the pool: %w", name, session.ErrStopped)
@@ -172,15 +192,15 @@ func (e *Engine) Open(ctx context.Context, name string, tokens *oauth.TokenPair,
 		if busy == nil && m != nil {
 			e.mu.Unlock() // a member that starts asks for it while its own is locked
 			if m.IsRunning() {
-				return m, m.offer(ctx, tokens)
+				return m, m.offer(ctx, o.tokens)
 			}
 			e.mu.Lock()
-			m, busy = e.members[name], e.opening[name]
+			m, busy = e.members.find(name), e.opening[name]
 		}
 		if busy == nil {
 			e.opening[name] = make(chan struct{})
 			e.mu.Unlock()
-			return e.open(ctx, l, m, name, tokens, create)
+			return e.begin(ctx, l, m, name, o)
 		}
 		e.mu.Unlock()
 		select {
@@ -191,18 +211,21 @@ func (e *Engine) Open(ctx context.Context, name string, tokens *oauth.TokenPair,
 	}
 }
 
-// open starts a member, m if there is one, for the caller that is the only one to open
+// begin starts a member, m if there is one, for the caller that is the only one to open
 // its session.
-func (e *Engine) open(ctx context.Context, l *life, m *Member, name string, tokens *oauth.TokenPair, create func() *Member) (*Member, error) {
+func (e *Engine) begin(ctx context.Context, l *life, m *Member, name string, o opening) (*Member, error) {
 	if m == nil {
-		m = create()
+		m = o.create(name)
 	}
 	e.mu.Lock()
-	e.members[name] = m // before it runs, or an engine that stops would miss it
+	e.members.put(m) // before it runs, or an engine that stops would miss it
 	e.mu.Unlock()
-	err := m.cfg.Session.CheckStart(name, tokens)
+	if !m.cfg.Watched {
+		o.saved = nil // it has a Store of its own
+	}
+	err := m.cfg.Session.CheckStart(name, o.tokens)
 	if err == nil {
-		err = m.start(ctx, l.ctx, tokens)
+		err = m.start(ctx, l.ctx, o.tokens, o.saved, o.queue)
 	}
 	if errors.Is(err, ErrRunning) {
 		err = nil // a caller who had kept the manager has started it
@@ -212,8 +235,103 @@ func (e *Engine) open(ctx context.Context, l *life, m *Member, name string, toke
 	close(e.opening[name])
 	delete(e.opening, name)
 	if err != nil {
-		delete(e.members, name)
+		e.members.remove(name)
 		return nil, err
 	}
 	return m, nil
+}
+
+// An index finds members by their names. Readers take no lock, because a pool is asked for
+// a session on the path of every request, by all goroutines at once; writers hold
+// Engine.mu. It is a hash table with open addressing, of 16 to 32 bytes a member: a map,
+// which readers would have to lock, takes 35, and a sync.Map 124.
+type index struct {
+	slots atomic.Pointer[[]slot] // a power of two of them, half of them free at least; nil: no members
+	size  int                    // members
+	used  int                    // slots that are not free: members, and those that were removed
+}
+
+// A slot holds a member; nil: it is free. A search ends at a free one.
+type slot = atomic.Pointer[Member]
+
+// removed is what a slot holds whose member was removed.
+var removed Member
+
+var indexSeed = maphash.MakeSeed()
+
+// find returns the named member, or nil.
+func (x *index) find(name string) *Member {
+	_, m := x.slot(name)
+	return m
+}
+
+// slot returns the named member and its slot, or else the free one at which the search for
+// it ended; nil if there are no slots. What a reader takes is the member that was compared:
+// a moment later the slot may hold another one.
+func (x *index) slot(name string) (*slot, *Member) {
+	p := x.slots.Load()
+	if p == nil {
+		return nil, nil
+	}
+	slots := *p
+	for i := maphash.String(indexSeed, name); ; i++ {
+		s := &slots[i&uint64(len(slots)-1)]
+		if m := s.Load(); m == nil || m != &removed && m.name == name {
+			return s, m
+		}
+	}
+}
+
+// put adds a member, in the place of another one of its name.
+func (x *index) put(m *Member) {
+	if slots := x.slots.Load(); slots == nil || 2*(x.used+1) > len(*slots) {
+		x.rebuild()
+	}
+	s, before := x.slot(m.name)
+	if before == nil {
+		x.size++
+		x.used++
+	}
+	s.Store(m)
+}
+
+// remove removes the named member and returns it, or nil if there is none.
+func (x *index) remove(name string) *Member {
+	s, m := x.slot(name)
+	if m == nil {
+		return nil
+	}
+	x.size--
+	s.Store(&removed)
+	return m
+}
+
+// rebuild makes room, and forgets what was removed.
+func (x *index) rebuild() {
+	n := 8
+	for n < 4*x.size {
+		n *= 2
+	}
+	var next index
+	slots := make([]slot, n)
+	next.slots.Store(&slots)
+	for _, m := range x.all() {
+		s, _ := next.slot(m.name)
+		s.Store(m)
+	}
+	x.slots.Store(&slots) // whole, or readers would miss members
+	x.used = x.size
+}
+
+// all returns the members, in no particular order.
+func (x *index) all() []*Member {
+	members := make([]*Member, 0, x.size)
+	if p := x.slots.Load(); p != nil {
+		for i := range *p {
+			if m := (*p)[i].Load(); m != nil && m != &removed {
+				members = append(members, m)
+			}
+		}
+	}
+	return members
 }

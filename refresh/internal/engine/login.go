@@ -14,17 +14,27 @@ import (
 // Start begins to keep the session alive; see refresh.Manager.Start. A session that is
 // alone starts its engine too.
 func (m *Member) Start(ctx context.Context, tokens *oauth.TokenPair) error {
+	return m.startWith(ctx, tokens, (*run).queueNow)
+}
+
+// StartUnqueued is Start with the saved session, which is not looked at before something
+// happens to it: nothing is renewed meanwhile but what a caller asks for.
+func (m *Member) StartUnqueued(ctx context.Context) error {
+	return m.startWith(ctx, nil, func(*run) {})
+}
+
+func (m *Member) startWith(ctx context.Context, tokens *oauth.TokenPair, queue func(*run)) error {
 	if err := m.cfg.Session.CheckStart(m.name, tokens); err != nil {
 		return err
 	}
 	if !m.engine.opts.Alone {
-		return m.start(ctx, ctx, tokens)
+		return m.start(ctx, ctx, tokens, nil, queue)
 	}
 	l, err := m.engine.start(ctx)
 	if err != nil {
 		return err
 	}
-	if err := m.start(ctx, l.ctx, tokens); err != nil {
+	if err := m.start(ctx, l.ctx, tokens, nil, queue); err != nil {
 		l.cancel()
 		<-l.finished
 		return err
@@ -32,18 +42,20 @@ func (m *Member) Start(ctx context.Context, tokens *oauth.TokenPair) error {
 	return nil
 }
 
-// start is Start with a run that outlives ctx and ends with ends.
-func (m *Member) start(ctx, ends context.Context, tokens *oauth.TokenPair) error {
+// start is Start with a run that outlives ctx and ends with ends. saved is for
+// session.Begin. The run is handed to queue, so that the engine looks at it.
+func (m *Member) start(ctx, ends context.Context, tokens *oauth.TokenPair, saved *session.Saved, queue func(*run)) error {
 	r, err := m.claimRun(ctx, ends)
 	if err != nil {
 		return err
 	}
-	if err := m.WithTurn(ctx, func(s *session.Session) error { return s.Begin(ctx, tokens) }); err != nil {
+	err = m.WithTurn(ctx, func(s *session.Session) error { return s.Begin(ctx, tokens, saved) })
+	if err != nil {
 		r.abandon()
 		return err
 	}
 	m.Emit(session.Event{Kind: EventStarted})
-	r.begin()
+	r.begin(queue)
 	return nil
 }
 
@@ -100,15 +112,24 @@ func (m *Member) Update(tokens *oauth.TokenPair) error {
 	}
 	c := m.hold()
 	defer m.release(c)
-	m.abandon(c)
+	m.loggingIn(c, 1)
+	defer m.loggingIn(c, -1)
+	m.abandon(session.ErrReplaced)
 	ctx := context.Background() // a login must not be lost to the end of a run
-	err := c.session.WithTurn(ctx, func() error { return c.session.Login(ctx, tokens) })
+	err := m.inTurn(ctx, c, func() error { return c.session.Login(ctx, tokens) })
 	m.Emit(session.Event{Kind: EventUpdated})
 	m.Wake()
 	if err != nil {
 		return fmt.Errorf("refresh: %w: %w", session.ErrUnsaved, err)
 	}
 	return nil
+}
+
+// loggingIn counts the logins under way.
+func (m *Member) loggingIn(c *awake, more int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c.logins += more
 }
 
 // offer makes tokens the session if they are a new login, and not an earlier
@@ -182,7 +203,6 @@ func (m *Member) LoginOnce(ctx context.Context, login func(context.Context) (*oa
 func (m *Member) startSaved(ctx context.Context) (done bool, err error) {
 	if m.IsRunning() {
 		err = m.WithTurn(ctx, func(s *session.Session) error { return s.Adopt(ctx) })
-		m.Wake() // a look may have been left out for this
 	} else {
 		err = m.Start(ctx, nil)
 	}
@@ -221,7 +241,5 @@ func (m *Member) revived(ctx context.Context) bool {
 
 // Logout ends the session at the server and in the Store; see refresh.Manager.Logout.
 func (m *Member) Logout(ctx context.Context) error {
-	err := m.WithTurn(ctx, func(s *session.Session) error { return s.Logout(ctx) })
-	m.Wake() // a look may have been left out for this
-	return err
+	return m.WithTurn(ctx, func(s *session.Session) error { return s.Logout(ctx) })
 }

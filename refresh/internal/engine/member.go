@@ -31,6 +31,13 @@ type Member struct {
 	engine *Engine
 	handle any
 
+	// serving is run while a look at it tells that the session runs; nil: ask IsRunning.
+	// Written under mu.
+	serving atomic.Pointer[run]
+
+	// told is the version that a notice has told of and that no look has compared yet; 0: none.
+	told atomic.Uint64
+
 	// cur is what readers see; nil means no session, or a dormant one. Replaced by
 	// the turn's holder, or under mu when the session goes to rest.
 	cur snapshot.Cell
@@ -45,12 +52,14 @@ type Member struct {
 type awake struct {
 	session *session.Session
 
-	// leftOut: a look found the turn taken. A flight that has it then wakes the session
-	// when it ends; others wake it in any case.
+	// leftOut: a look found the turn taken. The caller who has it wakes the session when
+	// done; see plan.
 	leftOut atomic.Bool
 
 	// Guarded by Member.mu.
 	users   int                // how many callers hold it; see hold
+	logins  int                // how many logins of the program are under way
+	waiting int                // how many callers wait for a token
 	warm    int                // looks that it stays for although no caller holds it
 	used    moment.Instant     // when a caller last asked for its token, as far as that is known
 	flights map[string]*flight // those in progress, by resource indicator
@@ -69,7 +78,7 @@ func (m *Member) Init(e *Engine, cfg *Config, name string, handle any) {
 	m.cfg, m.name, m.engine, m.handle = cfg, name, e, handle
 	m.awake = &awake{session: session.New(cfg.Session, name, m, &m.cur), used: m.Now()}
 	if e.opts.Alone {
-		e.members[name] = m
+		e.members.put(m)
 	}
 }
 
@@ -184,7 +193,45 @@ func (m *Member) State() (state session.State, dormant bool) {
 func (m *Member) WithTurn(ctx context.Context, f func(*session.Session) error) error {
 	c := m.hold()
 	defer m.release(c)
-	return c.session.WithTurn(ctx, func() error { return f(c.session) })
+	return m.inTurn(ctx, c, func() error { return f(c.session) })
+}
+
+// inTurn is WithTurn for a caller that holds the session.
+func (m *Member) inTurn(ctx context.Context, c *awake, f func() error) error {
+	var next moment.Instant // zero: f was not called
+	err := c.session.WithTurn(ctx, func() error {
+		err := f()
+		next = c.session.NextLook()
+		return err
+	})
+	m.plan(c, next)
+	return err
+}
+
+// tryTurn is session.TryTurn for a caller that holds the session.
+func (m *Member) tryTurn(c *awake, f func()) bool {
+	var next moment.Instant
+	took := c.session.TryTurn(func() {
+		f()
+		next = c.session.NextLook()
+	})
+	if took {
+		m.plan(c, next)
+	}
+	return took
+}
+
+// plan has the session looked at when a caller who had the turn has found that to be
+// necessary, and now if a look has found the turn taken meanwhile.
+func (m *Member) plan(c *awake, next moment.Instant) {
+	leftOut := c.leftOut.Swap(false)
+	switch r := m.runs(); {
+	case r == nil:
+	case leftOut:
+		r.life.queue.Add(r)
+	case !next.IsZero():
+		r.life.queue.Advance(r, next)
+	}
 }
 
 // Session calls f with the session, awake.
@@ -194,8 +241,12 @@ func (m *Member) Session(f func(*session.Session)) {
 	f(c.session)
 }
 
+// maxScopes is how many of them are remembered for one access token. APIs of one session
+// have a handful; one that asks for another scope with each request is not listened to.
+const maxScopes = 64
+
 // FirstToWant reports whether an API asks for a scope for the first time with an access
-// token.
+// token, and is one of the first to ask for any.
 func (m *Member) FirstToWant(scope string, generation uint64) bool {
 	c := m.hold()
 	defer m.release(c)
@@ -204,9 +255,11 @@ func (m *Member) FirstToWant(scope string, generation uint64) bool {
 	if c.stepUp.scopes == nil || c.stepUp.generation != generation {
 		c.stepUp = stepUp{generation, make(map[string]bool)}
 	}
-	told := c.stepUp.scopes[scope]
+	if c.stepUp.scopes[scope] || len(c.stepUp.scopes) == maxScopes {
+		return false
+	}
 	c.stepUp.scopes[scope] = true
-	return !told
+	return true
 }
 
 // IsRunning reports whether the session is kept alive. It is false from the moment that
@@ -215,6 +268,13 @@ func (m *Member) IsRunning() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.run != nil && !m.run.overLocked()
+}
+
+// serves reports whether the session is known to be kept alive. Without a lock it cannot
+// tell of one that runs until a context of its own ends.
+func (m *Member) serves() bool {
+	r := m.serving.Load()
+	return r != nil && r.life.ctx.Err() == nil
 }
 
 // Wake makes the engine look at the session now.
@@ -271,6 +331,13 @@ func (m *Member) changes(c *awake) <-chan struct{} {
 	return c.changed
 }
 
+// Waiting implements session.Host.
+func (m *Member) Waiting() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.awake != nil && m.awake.waiting > 0
+}
+
 // InUse implements session.Host.
 func (m *Member) InUse() bool {
 	m.mu.Lock()
@@ -278,10 +345,23 @@ func (m *Member) InUse() bool {
 	return m.awake != nil && m.awake.warm > 0
 }
 
+// Outlive implements session.Host.
+func (m *Member) Outlive(f func()) {
+	c := m.hold()
+	go func() {
+		f()
+		m.release(c)
+		m.Wake()
+	}()
+}
+
 // LoginRequired implements session.Host. It calls OnRefreshFail, and Reauthenticate if
 // that says so, on a goroutine of its own: the program may take its time, ask a person,
 // or stop the manager. Stop does not wait for it, but ends its context.
-func (m *Member) LoginRequired(cause error) {
+//
+// A person who logs in at this very moment is not to be asked to: a login that is under
+// way is waited for, and the Store is looked at once more.
+func (m *Member) LoginRequired(grant string, cause error) {
 	if m.cfg.OnRefreshFail == nil {
 		return
 	}
@@ -294,6 +374,9 @@ func (m *Member) LoginRequired(cause error) {
 	m.mu.Unlock()
 	go func() {
 		defer m.release(c)
+		if !m.stillRefused(ctx, c, grant) {
+			return
+		}
 		var again bool
 		err := failure.Guard("OnRefreshFail", func() error { again = m.cfg.OnRefreshFail(cause); return nil })
 		if err == nil && (!again || m.cfg.Reauthenticate == nil || m.cfg.Session.Follower) {
@@ -308,6 +391,56 @@ func (m *Member) LoginRequired(cause error) {
 	}()
 }
 
+// ClientRefused calls OnRefreshFail about a refusal of the client, on a goroutine of its own.
+// A login does not help there, so that what it returns does not count.
+func (m *Member) ClientRefused(cause error) {
+	if m.cfg.OnRefreshFail == nil {
+		return
+	}
+	c := m.hold()
+	go func() {
+		defer m.release(c)
+		err := failure.Guard("OnRefreshFail", func() error { m.cfg.OnRefreshFail(cause); return nil })
+		if err != nil {
+			m.Emit(session.Event{Kind: EventReauthenticateFailed, Err: err})
+		}
+	}()
+}
+
+// stillRefused is session.StillRefused when no login is under way here. A Store that does
+// not say is asked again for a check interval, or until ctx ends.
+func (m *Member) stillRefused(ctx context.Context, c *awake, grant string) (still bool) {
+	cfg := m.cfg.Session
+	until := moment.Of(cfg.Clock.Now()).Add(cfg.CheckInterval)
+	for {
+		var unknown error
+		_ = m.inTurn(context.Background(), c, func() error {
+			still, unknown = c.session.StillRefused(context.Background(), grant)
+			return nil
+		})
+		m.mu.Lock()
+		logins := c.logins
+		m.mu.Unlock()
+		switch {
+		case !still:
+			return false
+		case logins == 0 && (unknown == nil || moment.Of(cfg.Clock.Now()).Reached(until)):
+			return true
+		}
+		timer := cfg.Clock.Timer(recheck)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return logins == 0
+		}
+	}
+}
+
+// recheck is how long to wait before a login that is under way, or a Store that does not
+// say, is looked at again.
+const recheck = 100 * time.Millisecond
+
 // reauthenticate obtains a new login from the program, unless another process
 // has meanwhile, and continues with it. A login that was obtained is kept even if
 // the manager has stopped meanwhile.
@@ -315,7 +448,7 @@ func (m *Member) reauthenticate(ctx context.Context) error {
 	return m.LoginOnce(ctx, func(ctx context.Context) (pair *oauth.TokenPair, err error) {
 		err = failure.Guard("Reauthenticate", func() error {
 			pair, err = m.cfg.Reauthenticate(ctx)
-			return err
+			return failure.Told("Reauthenticate", err)
 		})
 		return pair, err
 	}, m.Update)

@@ -61,6 +61,8 @@ func (m *Member) await(ctx context.Context, resource string) (*snapshot.Snapshot
 		}
 		return s, nil
 	}
+	m.countWaiting(c, 1)
+	defer m.countWaiting(c, -1)
 	deadline := m.Now().Add(cfg.MaxWait)
 	limit := cfg.Clock.Timer(cfg.MaxWait)
 	defer limit.Stop()
@@ -68,13 +70,13 @@ func (m *Member) await(ctx context.Context, resource string) (*snapshot.Snapshot
 		if s := cell.Load(); s.Alive(m.Now()) {
 			return s, nil
 		}
-		changed := m.changes(c) // before looking again, so that no change is missed
+		changed, back := m.changes(c), cfg.Gate.Back() // before looking again, so that no change is missed
 		s, h, now := cell.Load(), c.session.Health(), m.Now()
 		if s.Alive(now) {
 			return s, nil
 		}
 		pause := c.session.WaitFor(h)
-		if h.Ended() || pause > deadline.Since(now) || h.Hopeless() || pause > 0 && h.Told() {
+		if h.Ended() || pause > deadline.Since(now) || h.Hopeless() || pause > 0 && (h.Told() || h.Vain()) {
 			return nil, h.Err // waiting cannot help
 		}
 		var retry <-chan time.Time
@@ -99,12 +101,19 @@ func (m *Member) await(ctx context.Context, resource string) (*snapshot.Snapshot
 				return nil, f.err
 			}
 		case <-retry:
+		case <-back:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("refresh: waiting for a token: %w", context.Cause(ctx))
 		case <-limit.C:
 			return m.lastResort(ctx, c, resource)
 		}
 	}
+}
+
+func (m *Member) countWaiting(c *awake, n int) {
+	m.mu.Lock()
+	c.waiting += n
+	m.mu.Unlock()
 }
 
 // lastResort is for a caller whose patience is over while a renewal still waits for the
@@ -137,7 +146,8 @@ func (m *Member) Force(ctx context.Context) error {
 }
 
 // RenewRejected returns a token to use in place of s, which an API has rejected,
-// or nil. It makes one attempt and, unless wait is set, does not wait for it.
+// or nil. It makes one attempt and waits for it no longer than MaxWait, and not at all
+// unless wait is set.
 func (m *Member) RenewRejected(ctx context.Context, resource string, s *snapshot.Snapshot, wait bool) *snapshot.Snapshot {
 	c := m.use()
 	defer m.release(c)
@@ -150,15 +160,74 @@ func (m *Member) RenewRejected(ctx context.Context, resource string, s *snapshot
 	if cur := replacement(); cur != nil {
 		return cur
 	}
-	if c.session.Distrusted() {
+	w := session.Want{Stale: s, Resource: resource, Rejected: true}
+	switch distrusted := c.session.Distrusted(); {
+	case !wait && distrusted:
 		m.Wake() // the Store may know more
 		return nil
-	}
-	w := session.Want{Stale: s, Resource: resource, Rejected: true}
-	if !wait {
+	case !wait:
 		_, _ = m.fly(c, w)
 		return nil
+	case !distrusted:
+		limited, cancel := context.WithTimeout(ctx, m.cfg.Session.MaxWait)
+		defer cancel()
+		m.countWaiting(c, 1)
+		_ = m.wait(limited, c, w) // what counts is the token there is then
+		m.countWaiting(c, -1)
 	}
-	_ = m.wait(ctx, c, w) // what counts is the token there is then
-	return replacement()
+	if cur := replacement(); cur != nil {
+		return cur
+	}
+	return m.Newer(ctx, resource, s)
+}
+
+const (
+	// underWay is how long a renewal that has begun is waited for after an API has refused
+	// a token that it ends at some servers: longer than nearly all take.
+	underWay = 2 * time.Second
+	// relook is how long to wait before a Store is looked at again in which another
+	// process has announced a renewal.
+	relook = 50 * time.Millisecond
+)
+
+// Newer returns the token that has taken the place of s, which an API has refused in words
+// that can mean anything, or nil. It spends nothing: it looks at the Store, and waits a
+// moment for a renewal under way, here or in another process, which at some servers ends
+// the token before its successor is known.
+func (m *Member) Newer(ctx context.Context, resource string, s *snapshot.Snapshot) *snapshot.Snapshot {
+	c := m.hold()
+	defer m.release(c)
+	ctx, cancel := context.WithTimeout(ctx, underWay)
+	defer cancel()
+	for {
+		if cur := c.session.Cell(resource).Load(); !cur.Same(s) && cur.Alive(m.Now()) {
+			return cur
+		}
+		var news, more bool
+		var err error
+		look := func() error {
+			news, more = c.session.News(ctx, resource, s)
+			return nil
+		}
+		switch troubled := c.session.Health().Err != nil && !m.cfg.Session.Follower; {
+		case !troubled:
+			err = m.inTurn(ctx, c, look) // which a renewal has that is under way here
+		case !m.tryTurn(c, func() { _ = look() }):
+			return nil // it looks itself, and pauses for longer than a caller would wait here
+		}
+		switch {
+		case err != nil: // it took too long: a look that has the turn may have read before the news
+			m.Wake()
+			return nil
+		case !news && !more:
+			return nil
+		}
+		if !news {
+			select {
+			case <-time.After(relook):
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ package failure
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -102,13 +103,26 @@ func Outage(err error) bool {
 	if !errors.As(err, &fail) {
 		return err != nil && Unknown(err)
 	}
-	return fail.Status >= 500 || fail.Status == 0 && errors.Is(err, oauth.ErrTransient)
+	return ServerError(err) && fail.Verdict() != oauth.VerdictUnclear || fail.Status == 0 && errors.Is(err, oauth.ErrTransient)
 }
 
-// Busy reports whether a failure is about the server, and not about one session.
-func Busy(err error) bool {
+// ServerError reports whether a failure came with a status of the server's own trouble.
+func ServerError(err error) bool {
 	var fail *oauth.Error
-	return errors.As(err, &fail) && (fail.Status == http.StatusTooManyRequests || fail.Status == http.StatusServiceUnavailable)
+	return errors.As(err, &fail) && fail.Status >= 500
+}
+
+// Busy reports whether a failure says that the server gets too many requests: of one
+// session, or of all.
+func Busy(err error) bool { return Status(err) == http.StatusTooManyRequests }
+
+// Status returns the HTTP status of the server's answer, or 0.
+func Status(err error) int {
+	var fail *oauth.Error
+	if !errors.As(err, &fail) {
+		return 0
+	}
+	return fail.Status
 }
 
 // RetryAt returns when the server wants to be asked again, or zero.
@@ -127,4 +141,27 @@ func Code(err error) string {
 		return ""
 	}
 	return fail.Code
+}
+
+// A PanicError is what becomes of a panic in a Refresher, a store or a callback.
+// It names the value's type only, because its text could hold a secret.
+type PanicError struct {
+	// Where names the call that panicked.
+	Where string
+	// Type is the type of the value it panicked with.
+	Type string
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("refresh: panic in %s (%s)", e.Where, e.Type)
+}
+
+// Guard calls f and turns a panic into a *PanicError.
+func Guard(where string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &PanicError{Where: where, Type: fmt.Sprintf("%T", p)}
+		}
+	}()
+	return f()
 }

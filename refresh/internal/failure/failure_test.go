@@ -31,7 +31,7 @@ func TestWhatAnErrorMeans(t *testing.T) {
 		{"not sent", failure.Transient(odd), oauth.VerdictTrouble, false, true, true, false, false},
 		{"no session", failure.LoginRequired(odd), oauth.VerdictEnded, false, true, false, false, false},
 		{"a bare sentinel", oauth.ErrLoginRequired, oauth.VerdictEnded, false, false, false, false, true},
-		{"503", answered(503, oauth.ErrTransient, ""), oauth.VerdictTrouble, false, true, true, true, true},
+		{"503", answered(503, oauth.ErrTransient, ""), oauth.VerdictTrouble, false, true, true, false, true},
 		{"502", answered(502, oauth.ErrTransient, ""), oauth.VerdictTrouble, false, false, true, false, true},
 		{"429", answered(429, oauth.ErrTransient, ""), oauth.VerdictTrouble, false, true, false, true, true},
 		{"invalid_grant", answered(400, oauth.ErrLoginRequired, "invalid_grant"), oauth.VerdictEnded, false, true, false, false, true},
@@ -59,5 +59,17 @@ func TestWithKindKeepsWhatTheServerSaid(t *testing.T) {
 	err := failure.WithKind(said, oauth.ErrLoginRequired, cause)
 	if !errors.Is(err, oauth.ErrLoginRequired) || !errors.Is(err, cause) || failure.Code(err) != "odd" || errors.Is(said, oauth.ErrLoginRequired) {
 		t.Errorf("%v", err)
+	}
+}
+
+// One dead session, of which a backend says so under 500, does not hold the others back.
+func TestAWordAboutTheGrantUnderA500IsNoOutage(t *testing.T) {
+	for _, reason := range []error{oauth.ErrTokenInvalid, oauth.ErrUserNotFound} {
+		if failure.Outage(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 500, Sent: true, Err: reason}) {
+			t.Errorf("500 with %v counts as an outage", reason)
+		}
+	}
+	if !failure.Outage(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 500, Sent: true}) {
+		t.Error("500 without a word does not count as an outage")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,35 @@ func (s *store) Get(ctx context.Context, name string) (*tokenstore.Record, error
 	return moved(rec, ahead), nil
 }
 
+// Pages implements tokenstore.Pager. The records' times are by the host's clock.
+func (s *store) Pages(ctx context.Context, size int) iter.Seq2[[]tokenstore.Entry, error] {
+	return func(yield func([]tokenstore.Entry, error) bool) {
+		p, ok := s.Store.(tokenstore.Pager)
+		if !ok {
+			yield(nil, errors.ErrUnsupported)
+			return
+		}
+		for page, err := range p.Pages(ctx, size) {
+			if err == nil {
+				err = s.movePage(ctx, page)
+			}
+			if !yield(page, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (s *store) movePage(ctx context.Context, page []tokenstore.Entry) error {
+	ahead, err := s.ahead(ctx)
+	for i := range page {
+		if rec := page[i].Record; err == nil && rec != nil {
+			page[i].Record = moved(rec, ahead)
+		}
+	}
+	return err
+}
+
 // Set writes a record, whose times are by the host's clock.
 func (s *store) Set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
 	ahead, err := s.ahead(ctx)
@@ -62,6 +92,38 @@ func (s *store) Set(ctx context.Context, name string, rec *tokenstore.Record) (u
 		return 0, err
 	}
 	return s.Store.Set(ctx, name, moved(rec, -ahead))
+}
+
+// BeginSpend begins a spend of a record whose times are by the host's clock, if the
+// Store is a [tokenstore.Spender]. via is the Store itself.
+func (s *store) BeginSpend(ctx context.Context, via tokenstore.Store, name string, rec *tokenstore.Record, reserve bool) (tokenstore.Spending, uint64, error) {
+	spender, ok := s.Store.(tokenstore.Spender)
+	if !ok {
+		return nil, 0, errors.ErrUnsupported
+	}
+	ahead, err := s.ahead(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	begun, version, err := spender.BeginSpend(ctx, via, name, moved(rec, -ahead), reserve)
+	if err != nil {
+		return nil, 0, err
+	}
+	return &spending{begun, s}, version, nil
+}
+
+type spending struct {
+	tokenstore.Spending
+	store *store
+}
+
+// Settle saves a record, whose times are by the host's clock.
+func (s *spending) Settle(ctx context.Context, rec *tokenstore.Record) (uint64, error) {
+	ahead, err := s.store.ahead(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return s.Spending.Settle(ctx, moved(rec, -ahead))
 }
 
 // A reading is what a look at the Store's clock has told.

@@ -219,3 +219,46 @@ func TestAStoreWithoutAnAnswerIsNotTakenForOneInAgreement(t *testing.T) {
 		})
 	}
 }
+
+// A laggingStore tells a time that is an hour behind the host's.
+type laggingStore struct{ *tokenstore.Memory }
+
+func (laggingStore) Time(context.Context) (time.Time, error) { return time.Now().Add(-time.Hour), nil }
+
+// What comes on a page is what Get returns.
+func TestTimesOnPagesAreMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := Of(laggingStore{new(tokenstore.Memory)}, time.Now, time.Minute, slog.New(slog.DiscardHandler))
+		ends := time.Now().Add(time.Minute).UTC()
+		if _, err := s.Set(t.Context(), "a", &tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a", ExpiresAt: ends}}); err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for page, err := range s.(tokenstore.Pager).Pages(t.Context(), 10) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range page {
+				if seen++; !e.Record.Tokens.ExpiresAt.Equal(ends) {
+					t.Errorf("the token ends at %v; want %v", e.Record.Tokens.ExpiresAt, ends)
+				}
+			}
+		}
+		if seen != 1 {
+			t.Errorf("%d entries", seen)
+		}
+	})
+}
+
+type bareStore struct{ tokenstore.Store }
+
+func (bareStore) Time(context.Context) (time.Time, error) { return time.Now(), nil }
+
+func TestAStoreWithoutPagesSaysSo(t *testing.T) {
+	s := Of(bareStore{new(tokenstore.Memory)}, time.Now, time.Minute, slog.New(slog.DiscardHandler))
+	for _, err := range s.(tokenstore.Pager).Pages(t.Context(), 10) {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("error %v", err)
+		}
+	}
+}

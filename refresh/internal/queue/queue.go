@@ -1,6 +1,6 @@
 // Package queue hands items to workers when they are due: a delaying queue for any
-// number of items with one goroutine, one ticker and one timer, and a bounded number of
-// workers. It knows nothing of what it queues.
+// number of items with one goroutine, one timer, and a bounded number of workers. It knows
+// nothing of what it queues.
 //
 // Timers only wake the queue. When one fires, or at the latest once per interval, all
 // items are judged anew by the clock; after the clock was set, or the machine has slept,
@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/benbjohnson/clock"
-
 	"github.com/evertoken/evertoken/internal/moment"
 )
 
@@ -37,6 +36,9 @@ type Place struct {
 }
 
 const never = int64(1<<63 - 1)
+
+// soon is the shortest time a timer is made for.
+const soon = time.Millisecond
 
 // A Queue is safe for concurrent use.
 type Queue[T Item] struct {
@@ -70,10 +72,8 @@ func (q *Queue[T]) Workers() Workers { return q.workers }
 // Start begins to hand out items. All of them are judged anew at least once per
 // interval.
 func (q *Queue[T]) Start(interval time.Duration) {
-	// The timers of the loop would do, but for a fake clock that is moved on just
-	// before one of them is made. For the same reason the ticker is made here.
-	ticker := q.clk.Ticker(interval)
-	q.running.Go(func() { q.loop(ticker) })
+	timer := q.clk.Timer(min(soon, interval)) // made here: a fake clock may be moved on at once
+	q.running.Go(func() { q.loop(interval, timer) })
 }
 
 // Stop ends the queue and waits until no item is in work.
@@ -82,57 +82,67 @@ func (q *Queue[T]) Stop() {
 	q.running.Wait()
 }
 
-func (q *Queue[T]) loop(ticker *clock.Ticker) {
-	defer ticker.Stop()
+// loop hands out what is due. It also hears of time and of changes while it waits for a
+// free worker: the first item may then be another one.
+func (q *Queue[T]) loop(interval time.Duration, timer *clock.Timer) {
+	var worker Workers
 	for {
-		// No Reset and no zero timers: clock.Mock gets both wrong.
-		var wake <-chan time.Time
-		var timer *clock.Timer
-		if wait, any := q.dispatch(); any {
-			timer = q.clk.Timer(max(wait, time.Millisecond))
-			wake = timer.C
-		}
 		select {
 		case <-q.ctx.Done():
 		case <-q.nudge:
-		case <-ticker.C:
-		case <-wake:
-		}
-		if timer != nil {
-			timer.Stop()
+		case <-timer.C:
+		case worker <- struct{}{}:
+			q.handOut()
 		}
 		if q.ctx.Err() != nil {
+			timer.Stop()
 			return
 		}
+		last := timer
+		timer, worker = q.dispatch(interval)
+		last.Stop() // not before there is another: a fake clock goes from timer to timer
 	}
 }
 
-// dispatch hands out what is due. It returns how long nothing else will be, and false
-// if the queue is empty.
-func (q *Queue[T]) dispatch() (wait time.Duration, any bool) {
+// dispatch hands out what is due, and returns what to wait for: a timer, and a worker if
+// all are busy and more is due.
+func (q *Queue[T]) dispatch(interval time.Duration) (*clock.Timer, Workers) {
 	for {
-		if wait, any = q.next(); !any || wait > 0 {
-			return wait, any
+		now := moment.Of(q.clk.Now())
+		wait, any := q.next(now)
+		var worker Workers
+		if any && wait <= 0 {
+			if q.workers.tryAcquire() {
+				q.handOut()
+				continue
+			}
+			worker, wait = q.workers, interval
 		}
-		if !q.workers.Acquire(q.ctx) {
-			return 0, false
+		// No Reset and no zero timers: clock.Mock gets both wrong.
+		timer := q.clk.Timer(min(max(wait, soon), interval))
+		if moment.Of(q.clk.Now()).Mono()-now.Mono() < int64(soon) {
+			return timer, worker
 		}
-		item, changes := q.pop()
-		q.running.Go(func() { q.work(item, changes) })
+		timer.Stop() // a fake clock was moved on, or the machine stood still, before it was made
 	}
 }
 
-// next returns how long it is until the first item is due.
-func (q *Queue[T]) next() (wait time.Duration, any bool) {
+// handOut has the first item's work done by a worker that was acquired.
+func (q *Queue[T]) handOut() {
+	item, changes := q.pop()
+	q.running.Go(func() { q.work(item, changes) })
+}
+
+// next returns how long it is until the first item is due; without one, an age.
+func (q *Queue[T]) next(now moment.Instant) (wait time.Duration, any bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	now := moment.Of(q.clk.Now())
 	if now.Stepped(q.last) {
 		q.addAllLocked(now)
 	}
 	q.last = now
 	if len(q.heap) == 0 {
-		return 0, false
+		return time.Duration(never), false
 	}
 	return time.Duration(q.heap[0].Place().at - now.Mono()), true
 }
@@ -166,15 +176,18 @@ func (q *Queue[T]) work(item T, changes uint64) {
 
 // Add queues an item, or brings it forward, so that it is handed out now. One that is
 // in work is handed out once more after it.
-func (q *Queue[T]) Add(item T) {
-	now := moment.Of(q.clk.Now())
+func (q *Queue[T]) Add(item T) { q.AddAt(item, moment.Of(q.clk.Now())) }
+
+// AddAt queues an item for a time, or brings it forward to it. Of items that are due, the
+// one whose time was first is handed out first.
+func (q *Queue[T]) AddAt(item T, at moment.Instant) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if place := item.Place(); !place.busy && place.index == 0 {
-		q.putLocked(item, now.Mono())
+		q.putLocked(item, at.Mono())
 		return
 	}
-	q.advanceLocked(item, now.Mono())
+	q.advanceLocked(item, at.Mono())
 }
 
 // Advance brings an item forward that would be handed out after at. It does nothing
@@ -194,7 +207,7 @@ func (q *Queue[T]) advanceLocked(item T, at int64) {
 	}
 }
 
-// AddAll has all items handed out now.
+// AddAll has all items handed out now, those first that were to come first.
 func (q *Queue[T]) AddAll() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -204,8 +217,9 @@ func (q *Queue[T]) AddAll() {
 
 func (q *Queue[T]) addAllLocked(now moment.Instant) {
 	q.changes++
-	for _, item := range q.heap { // all equal, so the order of the heap holds
-		item.Place().at = now.Mono()
+	for _, item := range q.heap { // none comes before one that it came after, so the heap is in order
+		place := item.Place()
+		place.at = min(place.at, now.Mono())
 	}
 }
 
@@ -270,4 +284,55 @@ func (p *places[T]) Pop() any {
 	*p = (*p)[:last]
 	item.Place().index = 0
 	return item
+}
+
+// Workers bound how much is done at a time. Nil Workers bound nothing.
+type Workers chan struct{}
+
+// Acquire waits for a free worker, and reports whether there was one before ctx ended.
+// The caller releases it.
+func (w Workers) Acquire(ctx context.Context) bool {
+	if w.tryAcquire() {
+		return true // without paying for ctx's channel
+	}
+	select {
+	case w <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (w Workers) tryAcquire() bool {
+	if w == nil {
+		return true
+	}
+	select {
+	case w <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// Release gives an acquired worker back.
+func (w Workers) Release() {
+	if w != nil {
+		<-w
+	}
+}
+
+// Lend calls wait for a caller that has acquired a worker. If that takes longer than
+// a moment, the worker is free for others meanwhile: waiting does not count as work.
+func (w Workers) Lend(wait func()) {
+	const moment = 100 * time.Millisecond
+	if w == nil {
+		wait()
+		return
+	}
+	timer := time.AfterFunc(moment, w.Release)
+	wait()
+	if !timer.Stop() {
+		w.Acquire(context.Background())
+	}
 }

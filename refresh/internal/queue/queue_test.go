@@ -90,6 +90,38 @@ func TestAnItemInWorkIsHandedOutOnceMore(t *testing.T) {
 	})
 }
 
+// Of items that are due, those come first whose time was first, also when all are handed out.
+func TestDueItemsComeInTheOrderOfTheirTimes(t *testing.T) {
+	for name, all := range map[string]bool{"overdue": false, "all at once": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q, now := queue.New[*job](clock.New(), 1), moment.Of(time.Now())
+				var got, want []int
+				for i := range 100 {
+					n := (i * 37) % 100
+					j := &job{work: func(*job) (moment.Instant, bool) { got = append(got, n); return moment.Instant{}, false }}
+					at := now.Add(time.Duration(n-100) * time.Second)
+					if all {
+						at = now.Add(time.Duration(n-50) * time.Hour)
+					}
+					q.AddAt(j, at)
+					want = append(want, i)
+				}
+				if all {
+					q.AddAll()
+					want = want[:50] // the others are equal
+				}
+				q.Start(time.Minute)
+				synctest.Wait()
+				q.Stop()
+				if len(got) != 100 || !slices.Equal(got[:len(want)], want) {
+					t.Errorf("handed out in the order %v", got)
+				}
+			})
+		})
+	}
+}
+
 func TestWithoutMoreAnItemLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := start(t, 0)

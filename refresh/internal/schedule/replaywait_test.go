@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -33,7 +34,8 @@ func TestReplaysGoOnUntilTheGraceIsNearlyOver(t *testing.T) {
 		want         []time.Duration
 	}{
 		"not known":                           {0, 0, seconds(1, 3, 7, 15)},
-		"nonsense":                            {0, -time.Second, seconds(1, 3, 7, 15)},
+		"none":                                {0, -1, nil},
+		"until the successor is used":         {0, math.MaxInt64, long},
 		"half a second":                       {0, time.Second / 2, seconds(1)},
 		"five seconds":                        {0, 5 * time.Second, seconds(1, 3, 4.5)},
 		"ten seconds":                         {0, 10 * time.Second, seconds(1, 3, 7, 9)},

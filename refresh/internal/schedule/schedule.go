@@ -21,8 +21,8 @@ type Timing struct {
 	Idle           time.Duration // the refresh token dies unused after this; zero: it does not
 	Jitter         float64       // in [0,1), fixed for a session in a process
 	Latency        time.Duration // how long a refresh takes
-	Crowd          time.Duration // how long it takes to refresh all sessions of the server
-	Pooled         bool          // the session is one of many
+	Crowd          time.Duration // how long a rate needs for all sessions of the server; zero: there is none
+	Crowded        bool          // many other sessions of the server are due at the same time
 	Seldom         bool          // processes look when they happen to run, not when it is due
 }
 
@@ -31,10 +31,11 @@ type Timing struct {
 // loop. A server that takes long to answer is asked earlier: twice as long before
 // expiry as its answers take.
 //
-// Jitter moves it earlier by at most a tenth; it never makes it later. The sessions
-// of a pool may expire all at once: they are spread over half the lead, or over as
-// much time as the permitted rate needs for all of them, but never over more than
-// half of what the token lives before that.
+// Jitter moves it earlier and never later: by at most a tenth, and a sixtieth of what the
+// token lives before that, so that it costs the server less than two calls in a hundred.
+// Where many sessions are due at once they are spread over half the lead, and where a rate
+// is too low for all of them to be renewed in the other half, over as much time as it needs;
+// but never over more than half of what the token lives before the lead.
 func (t Timing) Lead() time.Duration {
 	lead, life := t.Threshold, MaxLife
 	if !t.Issued.IsZero() {
@@ -42,12 +43,17 @@ func (t Timing) Lead() time.Duration {
 		lead = min(max(min(lead, life/3), 2*t.Latency), life/2)
 	}
 	lead = min(max(lead, 0), MaxLife)
-	spread := lead / 10
-	if t.Pooled {
-		spread = max(min(max(lead/2, t.Crowd), (life-lead)/2), spread)
+	spread := min(lead/10, (life-lead)/calls)
+	crowd := t.Crowd - lead/2
+	if t.Crowded {
+		crowd = max(crowd, lead/2)
 	}
+	spread = max(spread, min(crowd, (life-lead)/2))
 	return lead + time.Duration(float64(spread)*t.Jitter)
 }
+
+// calls is how many lives of a token jitter may shorten by one call at most.
+const calls = 60
 
 // seed makes the jitter of a session another one in each process.
 var seed = maphash.MakeSeed()
@@ -91,7 +97,7 @@ func (t Timing) hinted() time.Time {
 		return t.Hint
 	}
 	hint := moment.Later(t.Hint, t.Issued.Add(leastHint))
-	return hint.Add(-time.Duration(float64(hint.Sub(t.Issued)/10) * t.Jitter))
+	return hint.Add(-time.Duration(float64(hint.Sub(t.Issued)/calls) * t.Jitter))
 }
 
 // leastHint is the shortest time after which a server can have a token renewed.
@@ -149,6 +155,10 @@ const (
 	// answer got lost is sent again in quick succession. Servers' grace windows
 	// are ten seconds to two minutes; most are thirty.
 	ReplayWindow = time.Minute
+	// HurryWindow is how long after a spend was announced a process that finds the
+	// announcement sends the token again at once, where it is not known how long the server
+	// takes it. It is less than what locks of hosts last that cannot renew them.
+	HurryWindow = 15 * time.Second
 )
 
 // replayDelays are the waits before a token whose outcome is unknown is sent
@@ -161,22 +171,47 @@ var replayDelays = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Sec
 // reports false when there is to be no more in the flight.
 //
 // grace is how long the server takes a token again that it has spent; zero: not
-// known. Replays go on until a tenth of it is left, and no longer, since after
+// known; less: not at all, and there are no replays. Otherwise replays go on until a tenth of it is left, and no longer, since after
 // that they may count as theft. The first is made in any case: the answer may have
 // taken long because the request did.
 func ReplayWait(replay int, since, grace time.Duration) (wait time.Duration, again bool) {
 	last := len(replayDelays) - 1
 	wait = replayDelays[min(replay, last)]
 	switch {
-	case since > ReplayWindow:
+	case grace < 0, since > ReplayWindow:
 		return 0, false
-	case grace <= 0:
+	case grace == 0:
 		return wait, replay <= last
 	case replay == 0:
 		return wait, true
 	}
 	left := min(grace-grace/10, ReplayWindow) - since
 	return min(wait, left), left >= replayDelays[0]
+}
+
+// LastChances are how long after the first sending of a refresh token that is still being
+// worked on, for all that is known, it is sent again: when two tenths are left of a grace
+// that is known, and when one is, should the answer to the former be lost. Where no grace
+// is known there are none, since the server may take another sending for theft; the answer
+// is waited for instead.
+func LastChances(grace time.Duration) []time.Duration {
+	if grace <= 0 {
+		return nil
+	}
+	return []time.Duration{grace - grace/5, grace - grace/10}
+}
+
+// ReplayLimit is how long after it was sent first a refresh token whose outcome is
+// unknown is sent again, given the server's grace as for ReplayWait.
+func ReplayLimit(grace time.Duration) time.Duration {
+	if grace > 0 {
+		return min(grace-grace/10, ReplayWindow)
+	}
+	var limit time.Duration
+	for _, delay := range replayDelays {
+		limit += delay
+	}
+	return limit
 }
 
 // Backoff is the wait after the given number of failures in a row: doubling from
@@ -196,13 +231,29 @@ func FallingWait(lasted, interval, limit time.Duration) time.Duration {
 	return min(max(lasted, interval), max(limit, interval))
 }
 
-// CallerPause is how long to wait after trouble that has lasted so long, given how long
-// it is in the beginning.
-func CallerPause(lasted, first time.Duration) time.Duration {
-	if lasted < 30*time.Minute {
-		return first
-	}
-	return lasted / 150
+// While callers wait for a server that is in trouble, it gets a request every second or
+// so, so that they are served within two seconds of its return; with the least pause
+// sixty in a minute.
+const (
+	// ProbePause is the least time between two of those requests.
+	ProbePause = time.Second
+	// probeJitter is how much longer it may be.
+	probeJitter = 300 * time.Millisecond
+)
+
+// ProbeWait is how long after such a request the next one is made, as jitter in [0,1)
+// says.
+func ProbeWait(jitter float64) time.Duration {
+	return ProbePause + time.Duration(float64(probeJitter)*jitter)
+}
+
+// LastSecond is how long before a token's death it is tried to be renewed in any case,
+// given how long answers take: a server that is back by then stalls no caller.
+func LastSecond(latency time.Duration) time.Duration { return max(time.Second, 2*latency) }
+
+// LastAttempt is when that attempt begins for a token that dies at a time.
+func LastAttempt(dies moment.Instant, latency time.Duration, jitter float64) moment.Instant {
+	return dies.Add(-LastSecond(latency) + 20*time.Millisecond + time.Duration(jitter*float64(60*time.Millisecond)))
 }
 
 const (

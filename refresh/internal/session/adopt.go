@@ -3,7 +3,9 @@ package session
 import (
 	"context"
 	"errors"
+	"time"
 
+	"github.com/evertoken/evertoken/internal/chance"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/refresh/internal/schedule"
@@ -20,7 +22,8 @@ func (s *Session) lookIfChanged(ctx context.Context, seen *Stamp) error {
 	} else {
 		current = s.cfg.ReadStamp(ctx, s.name) // first: what is written meanwhile is news then
 	}
-	if current.Known && current == s.stamp && s.rec != nil {
+	if current.Known && s.rec != nil && (current == s.stamp || current.Value == s.rec.Version) { // some stamps are versions
+		s.stamp = current
 		return nil
 	}
 	err := s.look(ctx)
@@ -44,7 +47,8 @@ func (s *Session) look(ctx context.Context) error {
 		}
 		return nil
 	case errors.Is(err, tokenstore.ErrDamaged) && s.rec != nil && !s.cfg.Follower:
-		// Moved aside. What we hold is good: write it anew.
+		// Moved aside, or lost. What we hold is good: write it anew.
+		s.gone()
 		s.rec.Version = 0
 		s.unsaved.store = true
 		return nil
@@ -60,11 +64,15 @@ func (s *Session) look(ctx context.Context) error {
 func (s *Session) take(stored *tokenstore.Record) {
 	switch mine := s.rec; {
 	case mine != nil && !differs(mine.Tokens, stored.Tokens):
-		s.rec = stored
+		s.rec, s.held = stored, 0
 		if s.account == nil {
 			s.account = stored.Tokens
 		}
+		if s.cur.Load() != nil && !stored.Tokens.ExpiresAt.Equal(mine.Tokens.ExpiresAt) {
+			s.show(stored.Tokens) // this host's clock was set, and the Store's was not
+		}
 		s.storeSaved()
+		s.wentBack()
 		if s.displaced() { // and is back
 			s.setHealth(func(h *Health) { *h = Health{State: StateValid, Renewed: stored.RefreshedAt} })
 		}
@@ -72,7 +80,8 @@ func (s *Session) take(stored *tokenstore.Record) {
 		s.displace()
 		return
 	case mine != nil && !s.cfg.Follower && s.outdated(stored):
-		mine.Version = stored.Version // ours is written over it
+		s.gone()
+		s.writeOver(stored)
 		s.unsaved.store = true
 		return
 	default:
@@ -81,11 +90,16 @@ func (s *Session) take(stored *tokenstore.Record) {
 			s.distrust.Store(nil)
 		}
 		before := s.state.Load()
-		s.rec = stored
+		s.noteReplaced(stored)
+		s.rec, s.held = stored, 0
+		s.wentBack()
 		s.unsaved = unsaved{}
 		s.publish(stored.Tokens)
 		s.releaseKept()
 		s.setHealth(func(h *Health) { *h = Health{State: StateValid, Renewed: stored.RefreshedAt} })
+		if s.cfg.renewedBefore(stored) {
+			s.cfg.Gate.HearOfRenewal(s.cfg.ConfigID, s.now().At(stored.RefreshedAt))
+		}
 		if mine != nil {
 			s.host.Emit(Event{Kind: EventAdopted})
 			s.lifted(before)
@@ -100,21 +114,61 @@ func (s *Session) take(stored *tokenstore.Record) {
 // earlier state of our session, because we could not save the later one yet or
 // because an old copy was put back; or ours is a new login, not yet saved.
 func (s *Session) outdated(stored *tokenstore.Record) bool {
+	mine, now := s.rec, s.now().Wall()
 	if s.unsaved.login {
-		return newLogin(stored, s.rec.Tokens, s.now().Wall())
+		return newLogin(stored, mine.Tokens, now)
 	}
-	if s.rec.Descends(stored.Tokens.RefreshToken) {
+	before := stored.Tokens.IssuedAt.Before(mine.Tokens.IssuedAt)
+	lower := stored.Version < max(mine.Version, s.held)
+	switch {
+	case mine.Descends(stored.Tokens.RefreshToken):
 		return true
-	}
-	if stored.Tokens.RefreshToken != s.rec.Tokens.RefreshToken {
+	case stored.Descends(mine.Tokens.RefreshToken):
+		return false // whatever its version: an old copy may have been written over since
+	case stored.Tokens.RefreshToken == mine.Tokens.RefreshToken:
+		// A server without rotation: the refresh tokens do not tell. Versions do, if
+		// ours was saved; clocks need not, as they can be set back.
+		if s.unsaved.store && s.held == 0 {
+			return before
+		}
+		return lower
+	case sameLogin(stored, mine):
+		// Further apart than ancestors are remembered. A stale process may have written a
+		// mark on an old copy, so a higher version tells less than when it was issued.
+		return lower || before && !mine.Tokens.IssuedAt.After(now)
+	case stored.Version >= derivedVersion:
 		return false
 	}
-	// A server without rotation: the refresh tokens do not tell. Versions do, if
-	// ours was saved; clocks need not, as they can be set back.
-	if s.unsaved.store {
-		return stored.Tokens.IssuedAt.Before(s.rec.Tokens.IssuedAt)
+	// Another login, earlier than ours unless it is one whose version was counted by a
+	// clock that is behind.
+	return lower && !stored.Tokens.IssuedAt.After(mine.Tokens.IssuedAt)
+}
+
+// derivedVersion is the least of the versions that a record has which another program wrote
+// without one: they are derived from its content, and say nothing about the order.
+const derivedVersion = 1 << 52
+
+// sameLogin reports whether two records descend from one login, which the first of
+// their ancestors tells.
+func sameLogin(a, b *tokenstore.Record) bool {
+	first := firstToken(a)
+	return first != "" && first == firstToken(b)
+}
+
+// firstToken returns the fingerprint of the refresh token that a session began with, as
+// far as its record knows.
+func firstToken(rec *tokenstore.Record) string {
+	if len(rec.Ancestors) > 0 {
+		return rec.Ancestors[0]
 	}
-	return stored.Version < s.rec.Version
+	return tokenstore.Fingerprint(rec.Tokens.RefreshToken)
+}
+
+// writeOver makes the next save replace stored, an old state of the session, by what
+// we hold.
+func (s *Session) writeOver(stored *tokenstore.Record) {
+	s.held = max(s.held, s.rec.Version)
+	s.rec.Version = stored.Version
 }
 
 // displace ends the session because the Store holds one of another account now,
@@ -137,7 +191,7 @@ func (s *Session) displaced() bool { return errors.Is(s.state.Load().Err, ErrOth
 // loggedOut ends the session because it was removed from the Store. What we
 // hold is not written back: a logout must stay one.
 func (s *Session) loggedOut() {
-	s.rec = nil
+	s.rec, s.held = nil, 0
 	s.unsaved = unsaved{}
 	s.releaseKept()
 	s.forgetResources()
@@ -149,21 +203,27 @@ func (s *Session) loggedOut() {
 // publish shows a pair with a new access token to readers.
 func (s *Session) publish(pair *oauth.TokenPair) {
 	s.generation++
+	t := s.cfg.timing(pair)
+	s.cfg.Gate.Expect(t.Due(), s.now().Wall())
 	s.show(pair)
 }
 
 // show shows a pair to readers. Without publish it has the same access token as
 // the one before.
 func (s *Session) show(pair *oauth.TokenPair) {
-	s.cur.Store(snapshot.New(pair, s.timing(pair), s.generation, s.now()))
+	next := snapshot.New(pair, s.timing(pair), s.generation, s.now())
+	if before := s.cur.Load(); next.Same(before) {
+		next.EndsBy(before.Ends())
+	}
+	s.cur.Store(next)
 	s.account = pair
 }
 
 func (s *Session) timing(pair *oauth.TokenPair) schedule.Timing {
 	t := s.cfg.timing(pair)
-	t.Jitter = schedule.JitterOf(s.name)
+	t.Crowded = s.cfg.Gate.Crowded(t.Due(), t.Lead()/2)
+	t.Jitter = chance.Of(s.cfg.Clock, s.name, schedule.JitterOf)
 	t.Crowd, t.Latency = s.cfg.Gate.Pace()
-	t.Pooled = s.cfg.Pooled
 	return t
 }
 
@@ -173,4 +233,25 @@ func (s *Session) publishResource(resource string, pair *oauth.TokenPair) {
 	t.Idle, t.RefreshExpires = 0, pair.ExpiresAt // the session looks after the refresh token
 	s.generation++
 	s.Cell(resource).Store(snapshot.New(pair, t, s.generation, s.now()))
+}
+
+// newLogin reports whether tokens are a login that stored does not know of, and
+// not an earlier state of the same session.
+func newLogin(stored *tokenstore.Record, tokens *oauth.TokenPair, now time.Time) bool {
+	switch {
+	case stored.Descends(tokens.RefreshToken), !differs(stored.Tokens, tokens):
+		return false
+	case tokens.RefreshToken != "" && tokens.RefreshToken == stored.Tokens.RefreshToken:
+		return tokens.IssuedAt.After(stored.Tokens.IssuedAt)
+	}
+	issued := stored.Tokens.IssuedAt
+	if issued.After(now) {
+		return true // by a clock that was set back since: it proves nothing
+	}
+	return tokens.IssuedAt.IsZero() || !issued.After(tokens.IssuedAt)
+}
+
+// differs reports whether two pairs are not the same one.
+func differs(a, b *oauth.TokenPair) bool {
+	return a.AccessToken != b.AccessToken || a.RefreshToken != b.RefreshToken
 }

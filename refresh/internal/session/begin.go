@@ -13,6 +13,8 @@ import (
 // CheckStart returns an error for a session that cannot begin.
 func (c *Config) CheckStart(name string, tokens *oauth.TokenPair) error {
 	switch {
+	case c.Problem != nil:
+		return fmt.Errorf("refresh: start: %w", c.Problem)
 	case c.Follower && c.Store == nil:
 		return fmt.Errorf("refresh: start: a follower needs Config.Store: %w", oauth.ErrMisconfigured)
 	case c.Follower && tokens != nil:
@@ -20,22 +22,38 @@ func (c *Config) CheckStart(name string, tokens *oauth.TokenPair) error {
 	case c.Refresh == nil && !c.Follower:
 		return fmt.Errorf("refresh: start: Config.OAuthClient is nil: %w", oauth.ErrMisconfigured)
 	}
+	if tokens != nil {
+		if err := checkPair(tokens); err != nil {
+			return fmt.Errorf("refresh: start: %w", err)
+		}
+	}
 	if err := tokenstore.CheckName(name); err != nil {
 		return fmt.Errorf("refresh: start: Config.Session: %w: %w", oauth.ErrMisconfigured, err)
 	}
 	return nil
 }
 
+// A Saved is a session as the Store has just told it.
+type Saved struct {
+	Record *tokenstore.Record
+	Stamp  Stamp
+}
+
 // Begin decides which pair a run starts with: tokens if they are a new login, else the
-// saved session. The caller has the turn.
-func (s *Session) Begin(ctx context.Context, tokens *oauth.TokenPair) error {
+// saved session. saved is that, and nil if the Store is yet to be asked. The caller has
+// the turn.
+func (s *Session) Begin(ctx context.Context, tokens *oauth.TokenPair, saved *Saved) error {
 	s.account = nil // whose session it is, Start decides anew
 	s.askAnew()
-	stored, err := s.get(ctx)
+	var stored *tokenstore.Record
+	var err error
+	if saved != nil {
+		stored = saved.Record
+	} else {
+		stored, err = s.get(ctx)
+	}
 	switch {
-	case err == nil:
-	case errors.Is(err, tokenstore.ErrNotFound):
-		stored = nil
+	case err == nil, errors.Is(err, tokenstore.ErrNotFound):
 	case tokens == nil && !(s.cfg.Tokenless && errors.Is(err, tokenstore.ErrDamaged)): // moved aside: begin anew
 		return fmt.Errorf("refresh: start: reading session %q: %w", s.name, err)
 	default:
@@ -52,13 +70,18 @@ func (s *Session) Begin(ctx context.Context, tokens *oauth.TokenPair) error {
 			s.beginEmpty()
 			return nil
 		}
-		return fmt.Errorf("refresh: start: no saved session %q: %w", s.name, oauth.ErrLoginRequired)
+		if s.cfg.Store == nil {
+			return fmt.Errorf("refresh: start: tokens are nil, and there is no Config.Store to go on from: %w", oauth.ErrLoginRequired)
+		}
+		return fmt.Errorf("refresh: start: tokens are nil, and no session %q is saved: %w", s.name, oauth.ErrLoginRequired)
 	}
 	if tokens == nil || (stored != nil && !newLogin(stored, tokens, s.now().Wall())) {
 		if err := s.cfg.checkRenewable(stored.Tokens); err != nil {
 			return fmt.Errorf("refresh: start: %w", err)
 		}
-		s.take(stored)
+		if s.take(stored); saved != nil {
+			s.stamp = saved.Stamp
+		}
 		return nil
 	}
 	if err := s.cfg.checkRenewable(tokens); err != nil {
@@ -80,7 +103,7 @@ func (s *Session) askAnew() {
 	s.asked = ""
 	if h := s.state.Load(); h.Failures > 0 && !h.Ended() {
 		s.setHealth(func(h *Health) {
-			h.Next, h.callers, h.since, h.firm = moment.Instant{}, moment.Instant{}, moment.Instant{}, false
+			h.Next, h.callers, h.since, h.firm = moment.Instant{}, moment.Instant{}, moment.Instant{}, moment.Instant{}
 		})
 	}
 }

@@ -11,7 +11,9 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/gate"
+	"github.com/evertoken/evertoken/refresh/internal/reach"
 	"github.com/evertoken/evertoken/refresh/internal/schedule"
+	"github.com/evertoken/evertoken/refresh/internal/witness"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -26,6 +28,11 @@ type Config struct {
 	Records tokenstore.Store   // Store, for Get and Set: with times by the host's clock
 	Locker  tokenstore.Locker  // Store, if it is one
 	Stamper tokenstore.Stamper // Store, if it is one
+	Spender tokenstore.Spender // Records, if Store and it are one
+
+	Reach   *reach.Line   // to the Store
+	Witness *witness.Book // what this machine knows of spent tokens; nil: nothing
+	Place   string        // see tokenstore.Record.Places; empty: not known
 
 	Gate   *gate.Gate
 	Clock  clock.Clock
@@ -36,7 +43,6 @@ type Config struct {
 	Follower             bool
 	Paused               bool // nothing is renewed
 	OnDemand             bool // nothing is renewed before a caller asks for the token
-	Pooled               bool // the session is one of many
 
 	RefreshThreshold time.Duration
 	CheckInterval    time.Duration
@@ -44,8 +50,10 @@ type Config struct {
 	MaxWait          time.Duration
 	RefreshIdleLimit time.Duration
 
+	Grace time.Duration
+
+	Problem  error // of the configuration; nothing starts with one
 	ConfigID string
-	Grace    time.Duration // how long the server takes a spent token again; zero: not known
 	// Tokenless: the Refresher obtains pairs without a refresh token, whatever there was
 	// before. Otherwise RenewsGrant tells of which grants it does so.
 	Tokenless   bool
@@ -94,6 +102,9 @@ func (c *Config) checkRenewable(t *oauth.TokenPair) error {
 	case oauth.GrantTypeTokenExchange:
 		return fmt.Errorf("Config.OAuthClient cannot renew a pair from a token exchange; "+
 			"use (*oauth.Client).TokenExchangeRefresher, which knows what to exchange: %w", oauth.ErrMisconfigured)
+	case oauth.GrantTypeJWTBearer:
+		return fmt.Errorf("Config.OAuthClient cannot renew a pair that an assertion gave; use JWTBearerRefresher or "+
+			"IdentityAssertionRefresher of *oauth.Client, which ask for the next one: %w", oauth.ErrMisconfigured)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func (s *Session) Quiet() bool {
 	if s.unsaved != (unsaved{}) || s.kept != nil || s.unchecked.err != nil || s.account == nil || differs(s.account, rec.Tokens) {
 		return false
 	}
-	return !s.Distrusted() && len(s.resources) == 0
+	return !s.Distrusted() && len(s.resources) == 0 && s.lookAgain.IsZero()
 }
 
 // wants reports whether the session wants to be renewed now.
@@ -73,7 +73,7 @@ func (s *Session) outlook(cur *snapshot.Snapshot) Outlook {
 	now := s.now()
 	o := Outlook{Due: moment.Never, Stamp: s.stamp, Magnitude: s.cfg.Gate.Magnitude()}
 	plan := func(at moment.Instant) {
-		if !at.IsZero() && at.Since(now) < schedule.MaxLife {
+		if at.Since(now) < schedule.MaxLife {
 			o.Due = o.Due.Or(at)
 		}
 	}
@@ -81,7 +81,6 @@ func (s *Session) outlook(cur *snapshot.Snapshot) Outlook {
 	case s.cfg.Paused, s.cfg.OnDemand:
 	case s.deferred.IsZero() || !cur.IsDue(now):
 		plan(now.At(cur.DueAt(now)))
-		plan(now.At(cur.Due))
 	default:
 		plan(s.deferred)
 	}

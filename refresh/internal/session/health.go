@@ -6,8 +6,6 @@ import (
 
 	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
-	"github.com/evertoken/evertoken/refresh/internal/failure"
-	"github.com/evertoken/evertoken/refresh/internal/schedule"
 )
 
 // A State is how a session fares, in a word; see refresh.State.
@@ -33,32 +31,19 @@ type Health struct {
 	Renewed  time.Time      // last renewal that this process or the record knows of
 	Unsaved  error          // why the current pair is not saved; nil if it is
 
-	firm    bool           // no attempt for a caller before Next either: the server asked for it, or it would be in vain
+	firm    moment.Instant // no attempt before this at all: the server asked for it, or it would be in vain
+	vain    bool           // the Store does not take a pair, and the process ends before that passes
 	callers moment.Instant // no attempt for a caller before this
 	epoch   uint64         // of the gate, at the last attempt
 	failed  moment.Instant // when the last attempt failed
 	since   moment.Instant // when the first of them in a row did
 	doubted bool           // it was suspected or misconfigured since it was renewed last
-	saveAt  moment.Instant // when saving is tried again
+	saveAt  moment.Instant // when saving is tried again, unless the Store comes back before
 	saves   int            // failed saves in a row
 }
 
 // NoSession is the health of a session that has not begun. Never modified.
 var NoSession = Health{State: StateNone}
-
-// noticeWithin is how soon the return of a server is noticed while a caller waits.
-const noticeWithin = 2 * time.Second
-
-// callerWait is how long to wait after a failure that may be over any moment, for a
-// caller without a living token: no longer than noticeWithin in the first half of an
-// hour of trouble, and then longer by an amount that does not matter to a caller who has
-// waited for so long. A server that is never reached is not spared anything.
-func (h *Health) callerWait() time.Duration {
-	if !failure.Arrived(h.Err) {
-		return noticeWithin
-	}
-	return schedule.CallerPause(h.failed.Since(h.since), noticeWithin)
-}
 
 // Ended reports whether only a new login, or news from the Store, can help.
 func (h *Health) Ended() bool { return h.State == StateLoginRequired || h.State == StateLoggedOut }
@@ -70,6 +55,10 @@ func (h *Health) Told() bool { return h.State == StateMisconfigured || h.State =
 // inDoubt reports whether the program may have been told that a person has to do
 // something, which is not taken back yet.
 func (h *Health) inDoubt() bool { return h.doubted || h.Told() }
+
+// Vain reports whether a caller is not to wait for the next attempt because the Store does not
+// take a pair, and the process is about to end.
+func (h *Health) Vain() bool { return h.vain }
 
 // Hopeless reports whether the session is not tried any more, because what came back
 // was spent and cannot be read.
@@ -84,7 +73,7 @@ func (h *Health) renew(at time.Time) {
 
 // fail makes a copy of the health that of a session whose attempt failed.
 func (h *Health) fail(at moment.Instant, err error) {
-	h.Err, h.Failures, h.failed, h.doubted = err, h.Failures+1, at, h.inDoubt()
+	h.Err, h.Failures, h.failed, h.doubted, h.vain = err, h.Failures+1, at, h.inDoubt(), false
 	if h.since.IsZero() {
 		h.since = at
 	}
@@ -92,3 +81,36 @@ func (h *Health) fail(at moment.Instant, err error) {
 
 // saved makes a copy of the health that of a session without an unsaved pair.
 func (h *Health) saved() { h.Unsaved, h.saves, h.saveAt = nil, 0, moment.Instant{} }
+
+// A Kind says what happened; see refresh.EventKind.
+type Kind string
+
+// The kinds of events that package refresh describes.
+const (
+	EventRefreshing         Kind = "refreshing"
+	EventUnlocked           Kind = "unlocked"
+	EventRefreshed          Kind = "refreshed"
+	EventAdopted            Kind = "adopted"
+	EventRefreshFailed      Kind = "refresh_failed"
+	EventMisconfigured      Kind = "misconfigured"
+	EventLoginRequired      Kind = "login_required"
+	EventSuspected          Kind = "suspected"
+	EventRecovered          Kind = "recovered"
+	EventLoggedOut          Kind = "logged_out"
+	EventOtherAccount       Kind = "other_account"
+	EventSaveFailed         Kind = "save_failed"
+	EventSaved              Kind = "saved"
+	EventScopeReduced       Kind = "scope_reduced"
+	EventIDTokenRejected    Kind = "id_token_rejected"
+	EventRefreshTokenEnding Kind = "refresh_token_ending"
+	EventOldCopy            Kind = "old_copy"
+	EventCopied             Kind = "copied"
+	EventChecked            Kind = "checked"
+)
+
+// An Event is something that happened to a session.
+type Event struct {
+	Kind Kind
+	Err  error          // why, if it is a failure
+	Next moment.Instant // when the next attempt is, if it is a failure
+}

@@ -16,13 +16,17 @@ import (
 // CheckUpdate returns an error for a pair that cannot become the session.
 func (c *Config) CheckUpdate(tokens *oauth.TokenPair) error {
 	switch {
-	case tokens == nil, tokens.AccessToken == "" && tokens.RefreshToken == "":
+	case tokens == nil:
+		return errors.New("refresh: UpdateTokens: tokens are nil")
+	case tokens.AccessToken == "" && tokens.RefreshToken == "":
 		return errors.New("refresh: UpdateTokens: the pair has no token")
 	case c.Follower:
 		return fmt.Errorf("refresh: UpdateTokens: %w", ErrFollower)
 	}
-	if err := c.checkRenewable(tokens); err != nil {
-		return fmt.Errorf("refresh: UpdateTokens: %w", err)
+	for _, check := range []func(*oauth.TokenPair) error{checkPair, c.checkRenewable} {
+		if err := check(tokens); err != nil {
+			return fmt.Errorf("refresh: UpdateTokens: %w", err)
+		}
 	}
 	return nil
 }

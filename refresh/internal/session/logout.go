@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
@@ -32,8 +33,13 @@ func (s *Session) logout(ctx context.Context) error {
 	if rec == nil {
 		return nil
 	}
+	var kept error                           // by the server
 	if !isEmpty(rec) && !rec.Condemned("") { // shown again, a dead token can count as stolen
-		if err := s.revoke(ctx, rec.Tokens); err != nil {
+		switch err := s.revoke(ctx, rec.Tokens); {
+		case err == nil, errors.Is(err, oauth.ErrLoginRequired): // it was over before
+		case refusesToRevoke(err):
+			kept = fmt.Errorf("the session is removed here, but %w: %w", oauth.ErrNotRevoked, err)
+		default:
 			return err
 		}
 	}
@@ -41,15 +47,43 @@ func (s *Session) logout(ctx context.Context) error {
 		return err
 	}
 	s.loggedOut()
-	return nil
+	return kept
 }
 
-// revoke tells the server, if there is a way to.
+// revoke tells the server, if there is a way to. It waits for that as long as a caller
+// waits for a token, and no longer for an OAuthClient that ignores its context.
 func (s *Session) revoke(ctx context.Context, tokens *oauth.TokenPair) error {
 	if s.cfg.Revoke == nil {
 		return nil
 	}
-	return failure.Guard("OAuthClient.Revoke", func() error { return s.cfg.Revoke(ctx, tokens.Clone()) })
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		done <- failure.Guard("OAuthClient.Revoke", func() error {
+			return failure.Told("OAuthClient.Revoke", s.cfg.Revoke(ctx, tokens.Clone()))
+		})
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(obedience):
+		return failure.Transient(fmt.Errorf("%w: %w", errDeaf, context.Cause(ctx)))
+	}
+}
+
+// refusesToRevoke reports whether the server will not revoke a token, so that a logout
+// would never end that waited for it.
+func refusesToRevoke(err error) bool {
+	if _, told := errors.AsType[*oauth.Error](err); told {
+		return errors.Is(err, oauth.ErrNotRevoked)
+	}
+	return errors.Is(err, oauth.ErrNotRevoked) || errors.Is(err, oauth.ErrMisconfigured)
 }
 
 // erase removes rec from the Store, and what writers that ignore the lock

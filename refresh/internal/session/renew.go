@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/chance"
 	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
@@ -29,7 +29,7 @@ func (w Want) urgent() bool { return w.Force || w.Rejected }
 
 // Renew brings the session forward, once: by adopting what another process has saved,
 // or by spending the refresh token. ctx ends when the session is replaced by a new login
-// (ErrReplaced). An error that matches ErrDeferred means that the renewal has not begun.
+// (ErrReplaced), or when the end of the run does not wait any more (ErrStopped). An error that matches ErrDeferred means that the renewal has not begun.
 // The caller has the turn. A panic of ours is a failure like others.
 func (s *Session) Renew(ctx context.Context, r Run, w Want) error {
 	err := failure.Guard("refresh", func() error { return s.renew(ctx, r, w) })
@@ -41,9 +41,17 @@ func (s *Session) Renew(ctx context.Context, r Run, w Want) error {
 }
 
 func (s *Session) renew(ctx context.Context, r Run, w Want) error {
+	s.awaitLater(ctx, r)
+	if err := s.forbidden(ctx, w); err != nil {
+		return err
+	}
 	// First without the lock: most news comes from a holder that has just let go
-	// of it, and a token that may not be spent needs no lock.
-	_ = s.look(ctx)
+	// of it, and a token that may not be spent needs no lock. Where lock and announcement
+	// are one step and all was well so far, that step tells.
+	if s.state.Load().State != StateValid || !s.claims() {
+		s.looked = s.now()
+		_ = s.look(ctx)
+	}
 	if s.satisfied(w) {
 		return nil
 	}
@@ -53,42 +61,168 @@ func (s *Session) renew(ctx context.Context, r Run, w Want) error {
 	if err := s.barred(w); err != nil {
 		return err
 	}
+	if err := s.giveTime(w); err != nil {
+		return err
+	}
 	if err := s.admit(ctx, r, w); err != nil {
 		return err
 	}
-	defer s.cfg.Gate.Release(s.cfg.ConfigID)
-	lease, err := s.lease(ctx, r)
-	if r.Over() && err != nil {
-		return ErrStopped
+	defer s.cfg.Gate.Release(s.cfg.ConfigID, s.name)
+	seen := s.rec
+	c, done, err := s.begin(ctx, r, w)
+	if done || err != nil {
+		return err
 	}
-	if err != nil {
-		if s.look(ctx); s.satisfied(w) {
-			return nil
-		}
-		return s.storeFailed(ctx, err)
-	}
-	defer func() { s.endLease(lease) }()
+	defer func() { s.endLease(c.Lease) }()
 
 	// A conflict means that another writer changed the record without the lock. Each
 	// round reads it again; three of them lost to others are a matter for later.
-	for range 3 {
-		if err = s.look(ctx); err != nil && !s.alone(err) {
-			return s.storeFailed(ctx, fmt.Errorf("reading the session: %w", err))
+	for round := range 3 {
+		if !c.announced {
+			if err = s.look(ctx); err != nil && !s.alone(err) {
+				return s.storeFailed(ctx, fmt.Errorf("reading the session: %w", err))
+			}
+			if s.satisfied(w) {
+				return nil
+			}
+			if err = s.barred(w); err != nil {
+				return err
+			}
 		}
-		if s.satisfied(w) {
-			return nil
-		}
-		if err = s.barred(w); err != nil {
-			return err
+		if round == 0 {
+			if err = s.probe(ctx, seen, c, w); err != nil {
+				s.takeBack(ctx, c)
+				return err
+			}
 		}
 		if r.Over() {
+			s.takeBack(ctx, c)
 			return ErrStopped // no refresh begins any more
 		}
-		if err = s.spend(ctx, r, lease, w); !errors.Is(err, tokenstore.ErrConflict) {
+		if !c.announced {
+			if err = s.unsettled(ctx, c.Lease, w); err != nil {
+				return err
+			}
+		}
+		if err = s.spend(ctx, r, c, w); !errors.Is(err, tokenstore.ErrConflict) {
 			return err
 		}
+		c.announced = false
 	}
 	return s.failed(ctx, failure.Transient(err))
+}
+
+// forbidden returns why the server cannot be asked now that is in trouble, unless it is
+// time to look whether another process has renewed the session all the same.
+func (s *Session) forbidden(ctx context.Context, w Want) error {
+	now := s.now()
+	if !s.cfg.Gate.Troubled(now) || now.Since(s.looked) > lookInTrouble {
+		return nil
+	}
+	s.hearNotice(ctx, false)
+	q := s.request(w)
+	if until, err := s.cfg.Gate.Forbids(q); err != nil {
+		return s.refuse(q, until, err)
+	}
+	return nil
+}
+
+// lookInTrouble is how often a session whose callers wait for a server that is in trouble
+// looks at the Store.
+const lookInTrouble = 2 * time.Second
+
+// refuse is the end of a renewal that has not begun, because the server cannot be asked.
+func (s *Session) refuse(q gate.Request, until moment.Instant, err error) error {
+	if q.Urgent {
+		s.heldBack(until, err)
+		return s.state.Load().Err
+	}
+	s.putOff(q, until)
+	return ErrDeferred
+}
+
+// probe returns why the session's lock is given up again without a request, or nil: this
+// process was cut off from the Store while it waited for the lock, or the server is in
+// trouble, and another process has just asked it. before is the record as it was then.
+func (s *Session) probe(ctx context.Context, before *tokenstore.Record, c claim, w Want) error {
+	if err := s.giveTime(w); err != nil {
+		return err
+	}
+	q := s.request(w)
+	if !c.announced && before != nil && before.Version != s.rec.Version && !s.cfg.Gate.Troubled(q.Now) {
+		s.hearNotice(ctx, true)
+	}
+	if until := s.cfg.Gate.Claim(ctx, s.cfg.Records, q); !until.IsZero() {
+		return s.refuse(q, until, failure.Transient(errProbed))
+	}
+	return nil
+}
+
+// begin takes the session's lock, and announces the spend if that is one step. done tells
+// that there is nothing to do any more: the session has what w asks for.
+func (s *Session) begin(ctx context.Context, r Run, w Want) (c claim, done bool, err error) {
+	if s.cfg.ShortLived && s.unsaved.store && s.kept == nil {
+		if err := s.save(ctx); err != nil {
+			return c, false, s.unspent(ctx, err)
+		}
+	}
+	for range 8 { // each time, another process was faster
+		if !s.claims() {
+			break
+		}
+		c, err = s.claim(ctx, r)
+		switch {
+		case r.Over() && err != nil:
+			return c, false, ErrStopped
+		case err == nil:
+			return c, false, nil
+		case errors.Is(err, tokenstore.ErrConflict):
+			if err := s.look(ctx); err != nil && !s.alone(err) {
+				return c, false, s.storeFailed(ctx, fmt.Errorf("reading the session: %w", err))
+			}
+			if s.satisfied(w) {
+				return c, true, nil
+			}
+			if err := s.barred(w); err != nil {
+				return c, false, err
+			}
+			s.hearNotice(ctx, true) // perhaps it has tried in vain
+			continue
+		case errors.Is(err, errors.ErrUnsupported):
+		case errors.Is(err, tokenstore.ErrLocked):
+			return s.unlocked(ctx, w, err)
+		case s.cfg.ShortLived:
+			return c, false, s.unspent(ctx, err)
+		}
+		break // what fails in one step may work in several, or tells why not
+	}
+	lease, err := s.lease(ctx, r)
+	if r.Over() && err != nil {
+		return c, false, ErrStopped
+	}
+	if err != nil {
+		return s.unlocked(ctx, w, err)
+	}
+	return claim{Lease: lease}, false, nil
+}
+
+// unlocked follows a lock that could not be had: its holder may have done the work.
+func (s *Session) unlocked(ctx context.Context, w Want, err error) (c claim, done bool, _ error) {
+	if s.look(ctx); s.satisfied(w) {
+		return c, true, nil
+	}
+	return c, false, s.storeFailed(ctx, err)
+}
+
+// takeBack removes the announcement of a spend that does not take place.
+func (s *Session) takeBack(ctx context.Context, c claim) {
+	if c.announced {
+		s.mark(ctx, func(rec *tokenstore.Record) {
+			if !c.lost {
+				rec.Pending = nil
+			}
+		})
+	}
 }
 
 // satisfied reports whether the session has, by now, what w asks for.
@@ -130,7 +264,8 @@ func (s *Session) barred(w Want) error {
 		return s.state.Load().Err
 	case s.unread() && !w.Insist:
 		return s.stillUnread()
-	case !w.Force && !(now.Reached(s.nextOwn(h)) && now.Reached(s.asksElsewhere())):
+	case s.lostForGood(): // nothing is sent, whenever it is tried
+	case !w.Force && !(now.Reached(s.nextFor(w, h)) && now.Reached(s.asksElsewhere())):
 		return h.Err
 	}
 	return nil
@@ -138,66 +273,118 @@ func (s *Session) barred(w Want) error {
 
 // askedToWait reports whether the record says that the server wants to be left alone.
 func (s *Session) askedToWait(now moment.Instant) bool {
-	wait := s.rec.NotBefore.Sub(now.Wall())
-	return wait > 0 && wait <= gate.MaxAsked
+	return !now.Reached(s.leftAlone.End(askedWait(s.rec), now))
+}
+
+// askedWait is what the server has asked for, by a record.
+func askedWait(rec *tokenstore.Record) moment.Wait {
+	return moment.Wait{Written: rec.AskedAt, Until: rec.NotBefore}
+}
+
+// noteAsked notes in rec when the server wants to be asked again, unless it is to be left
+// alone for longer.
+func (s *Session) noteAsked(rec *tokenstore.Record, at time.Time) {
+	now := s.now()
+	if before := s.leftAlone.End(askedWait(rec), now); now.Reached(before) || now.At(at).After(before) {
+		rec.NotBefore, rec.AskedAt = at.UTC(), now.Wall().UTC()
+	}
 }
 
 // obeyNotBefore makes the server's wish, which another process may have left in
 // the record, this one's own.
 func (s *Session) obeyNotBefore() {
-	until := s.now().At(s.rec.NotBefore)
+	now := s.now()
+	until := s.leftAlone.End(askedWait(s.rec), now)
+	if now.Wall().Before(s.rec.AskedAt) {
+		// The clock was set back since. A process that begins later cannot know how much
+		// of the wait has passed meanwhile, unless it is told by the clock as it goes now.
+		s.mark(context.Background(), func(rec *tokenstore.Record) {
+			rec.NotBefore, rec.AskedAt = until.Wall().UTC(), now.Wall().UTC()
+		})
+	}
 	s.setHealth(func(h *Health) {
 		if h.Err == nil {
 			h.State = StateRetrying
-			h.Err = failure.AskedToWait(s.rec.NotBefore)
+			h.Err = failure.AskedToWait(until.Wall())
 		}
-		h.Next, h.firm = h.Next.And(until), true
+		h.Next, h.firm = h.Next.And(until), h.firm.And(until)
 	})
+}
+
+// request returns what the gate has to know of an attempt.
+func (s *Session) request(w Want) gate.Request {
+	now := s.now()
+	q := gate.Request{
+		Session: s.name, ConfigID: s.cfg.ConfigID, Interval: s.cfg.CheckInterval,
+		Now: now, Urgent: w.urgent(), Lost: s.lost(), Insist: w.Insist, Window: s.cfg.CheckInterval / 2,
+		Jitter: chance.Float64(s.cfg.Clock), Shared: s.cfg.Locker != nil && s.cfg.Gate.Name() != "",
+	}
+	if cur := s.currentFor(w.Resource); cur.Alive(now) && !w.Rejected && cur.Ends() != moment.Never {
+		q.Dies, q.Window = cur.Ends(), min(q.Window, cur.Ends().Since(now)/2)
+	}
+	q.Refused = s.rec != nil && refusedSince(s.rec, s.cfg.ConfigID) != nil
+	return q
 }
 
 // admit waits until the session may refresh, or puts it off if no caller waits for it.
 // Gate.Release is to be called when the refresh is over.
 func (s *Session) admit(ctx context.Context, r Run, w Want) error {
-	s.hearNotice(ctx)
+	s.hearNotice(ctx, false)
 	for waited := false; ; waited = true {
-		now := s.now()
-		q := gate.Request{
-			Session: s.name, ConfigID: s.cfg.ConfigID, Interval: s.cfg.CheckInterval,
-			Now: now, Urgent: w.urgent() || s.lost(), Insist: w.Insist, Window: s.cfg.CheckInterval / 2,
-		}
-		q.Reserved = waited || s.reserved && now.Reached(s.deferred)
-		if cur := s.cur.Load(); cur.Alive(now) && cur.Ends() != moment.Never {
-			q.Window = min(q.Window, cur.Ends().Since(now)/2)
-		}
+		q := s.request(w)
+		q.Reserved = waited || s.reserved && q.Now.Reached(s.deferred)
 		until, err := s.cfg.Gate.Admit(q)
 		switch {
 		case until.IsZero():
 			s.reserved, s.deferred = false, moment.Instant{}
 			return nil
-		case !q.Urgent && err != nil:
-			// Not beyond a check interval: the success of another session may end the wait.
-			until = until.Or(now.Add(s.cfg.CheckInterval))
-			s.deferred = until.Add(time.Duration(float64(q.Window) * rand.Float64()))
-			return ErrDeferred
-		case !q.Urgent:
-			s.reserved, s.deferred = true, until
-			return ErrDeferred
 		case err != nil:
-			s.heldBack(until, err)
-			return s.state.Load().Err
+			return s.refuse(q, until, err)
+		case !q.Urgent && !q.Lost:
+			s.reserved = true
+			s.deferUntil(until)
+			return ErrDeferred
 		}
-		if !s.pause(ctx, r, now.Until(until)) {
+		if !s.pause(ctx, r, q.Now.Until(until)) {
 			return ErrStopped
 		}
 	}
 }
 
-// hearNotice takes over what other processes have left about the server.
-func (s *Session) hearNotice(ctx context.Context) {
+// putOff makes a renewal that no caller waits for wait until a time, but neither beyond a
+// check interval, as the success of another session may end the wait, nor beyond the last
+// attempt before the token dies.
+func (s *Session) putOff(q gate.Request, until moment.Instant) {
+	last := s.lastAttempt(q.Now)
+	if q.Now.Reached(last) {
+		if !q.Dies.IsZero() && q.Dies.Since(q.Now) < time.Second { // it was the last attempt
+			s.deferUntil(until)
+			return
+		}
+		last = moment.Instant{}
+	}
+	var spread time.Duration
+	if !s.cfg.Gate.Alone() { // or all that were put off would come at once
+		spread = time.Duration(float64(q.Window) * chance.Float64(s.cfg.Clock))
+	}
+	s.deferUntil(until.Or(q.Now.Add(q.Interval)).Add(spread).Or(last))
+}
+
+// deferUntil puts a due renewal off. After a failure it is the next attempt that waits.
+func (s *Session) deferUntil(until moment.Instant) {
+	s.deferred = until
+	if s.state.Load().Failures > 0 {
+		s.setHealth(func(h *Health) { h.Next = until })
+	}
+}
+
+// hearNotice takes over what other processes have left about the server, with insist also
+// if there was no reason to ask.
+func (s *Session) hearNotice(ctx context.Context, insist bool) {
 	if s.cfg.Locker == nil {
 		return // no other process shares the Store
 	}
-	n, heard := s.cfg.Gate.Hear(ctx, s.cfg.Records, s.cfg.ConfigID, s.now)
+	n, heard := s.cfg.Gate.Hear(ctx, s.cfg.Records, s.cfg.ConfigID, insist, s.now)
 	if !heard {
 		return
 	}
@@ -211,7 +398,7 @@ func (s *Session) hearNotice(ctx context.Context) {
 // client again.
 func (s *Session) hearOfClient(ctx context.Context) {
 	if s.cfg.Gate.ClientRefused(s.cfg.ConfigID) != nil {
-		s.hearNotice(ctx)
+		s.hearNotice(ctx, false)
 	}
 }
 
@@ -222,6 +409,10 @@ func (s *Session) tellNotice(ctx context.Context, n gate.Notice) {
 	}
 }
 
+// lookElsewhere is how soon a session whose callers wait looks for what other processes
+// have found out of the server.
+const lookElsewhere = 400 * time.Millisecond
+
 // heldBack notes that the server cannot be asked, for the callers that wait for it.
 func (s *Session) heldBack(until moment.Instant, err error) {
 	epoch := s.cfg.Gate.Epoch()
@@ -229,12 +420,16 @@ func (s *Session) heldBack(until moment.Instant, err error) {
 		if h.Err == nil {
 			h.State, h.Err = StateRetrying, err
 		}
-		h.failed, h.epoch = s.now(), epoch
-		h.callers = h.failed.Add(noticeWithin) // or they would ask again at once
+		h.failed, h.epoch, h.callers = s.now(), epoch, until
+		if s.cfg.Locker != nil { // another process may find out that it is back
+			h.callers = until.Or(h.failed.Add(lookElsewhere))
+		}
 		if failure.Verdict(err) == oauth.VerdictClient {
-			h.State, h.Err, h.callers = StateMisconfigured, err, until
+			h.State, h.Err = StateMisconfigured, err
 		}
 		h.Next = h.Next.And(until)
-		h.firm = h.firm || !failure.RetryAt(err).IsZero()
+		if last := s.lastAttempt(h.failed); !h.failed.Reached(last) {
+			h.Next = h.Next.Or(last)
+		}
 	})
 }

@@ -1,8 +1,9 @@
 // Package session is the state machine of one session: how it begins, adopts what others
 // have saved, is renewed, spends its refresh token, saves what comes back, judges
-// refusals, and ends. It has no timers and no goroutines, and knows no manager and no
-// pool. It asks for what it needs (Store, Refresher, gate, clock, its [Host]) and says
-// when it wants to be looked at again ([Session.Look], [Session.NextLook]).
+// refusals, and ends. It has no timers and no goroutines but for the requests under way
+// ([sending]), and knows no manager and no pool. It asks for what it needs (Store,
+// Refresher, gate, clock, its [Host]) and says when it wants to be looked at again
+// ([Session.Look], [Session.NextLook]).
 package session
 
 import (
@@ -22,13 +23,21 @@ import (
 type Host interface {
 	// Emit tells the program what happened.
 	Emit(Event)
-	// LoginRequired tells the program, once per grant, that a person has to log in.
-	LoginRequired(err error)
+	// LoginRequired tells the program, once per grant, that a person has to log in. grant
+	// is for StillRefused, to be asked right before.
+	LoginRequired(grant string, err error)
 	// Changed tells callers that wait to look again, because the current token or the
 	// session's health may be another one.
 	Changed()
 	// InUse reports whether a caller has asked for the token lately.
 	InUse() bool
+	// Wake makes the session be looked at now.
+	Wake()
+	// Outlive calls f on a goroutine of its own, which may outlive the run. The session
+	// does not rest meanwhile, and is looked at afterwards.
+	Outlive(f func())
+	// Waiting reports whether a caller waits for a token.
+	Waiting() bool
 }
 
 // A Run is the time during which a session is kept alive, for what is done in it.
@@ -58,18 +67,35 @@ type Session struct {
 	// turn is held (by sending) by the goroutine that changes the session: one at a time, and
 	// a caller can leave the queue. It guards the fields below it.
 	turn       chan struct{}
-	rec        *tokenstore.Record // the session as last read or saved; nil: none. All there is without a Store
-	unsaved    unsaved            // what of rec is not saved yet
-	account    *oauth.TokenPair   // a pair of the account that the session belongs to; nil: not known yet
-	kept       tokenstore.Lease   // lease kept while the Store holds a spent token
-	generation uint64             // of the last access token shown
-	asked      string             // fingerprint of the refresh token that was asked about last, by this process
-	reported   string             // fingerprint of the grant that Host.LoginRequired has heard of
-	notified   time.Time          // refresh-token end that was announced
-	unchecked  refusal            // not yet checked against the Store
-	stamp      Stamp              // of what was last read from the Store
-	deferred   moment.Instant     // until when a due refresh is put off; zero: it is not
-	reserved   bool               // it may begin then
+	rec        *tokenstore.Record  // the session as last read or saved; nil: none. All there is without a Store
+	unsaved    unsaved             // what of rec is not saved yet; nothing without one
+	held       uint64              // greatest version of rec, while an old copy is to be written over; 0: rec.Version
+	account    *oauth.TokenPair    // a pair of the account that the session belongs to; nil: not known yet
+	kept       tokenstore.Lease    // lease kept while the Store holds a spent token
+	spending   tokenstore.Spending // the lease that is held, if it can settle; nil: none
+	plain      bool                // the Store's BeginSpend is not to be used after all
+	generation uint64              // of the last access token shown
+	asked      string              // fingerprint of the refresh token that was asked about last, by this process
+	reported   string              // fingerprint of the grant that Host.LoginRequired has heard of
+	notified   time.Time           // refresh-token end that was announced
+	unchecked  refusal             // not yet checked against the Store
+	unanswered string              // fingerprint of a refresh token whose answer was lost in this process
+	written    [4]uint64           // versions that this session has written last
+	doubt      doubt               // whether the refresh token is another process's matter
+	stamp      Stamp               // of what was last read from the Store
+	leftAlone  moment.Kept         // what the server asked for, by the record
+	elsewhere  moment.Kept         // see asksElsewhere
+	news       moment.Kept         // see awaitNews
+	deferred   moment.Instant      // until when a due refresh is put off; zero: it is not
+	reserved   bool                // it may begin then
+	begun      moment.Instant      // when the last request began,
+	seen       moment.Instant      // and when a session of the server had been renewed last by then
+	looked     moment.Instant      // when a renewal looked at the Store last
+	lookAgain  moment.Instant      // when to look at the Store before a check interval is over; zero: not so soon
+
+	later *sending // of the token before, whose answer takes the place of the current pair; nil: none is under way
+
+	late chan *sending // answers to sendings that were given up, for the turn's holder if it waits for one; made when needed
 
 	mu        sync.Mutex                // guards resources
 	resources map[string]*snapshot.Cell // by resource indicator

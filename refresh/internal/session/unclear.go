@@ -3,9 +3,9 @@ package session
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/chance"
 	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
@@ -103,27 +103,35 @@ func (s *Session) lasting() time.Duration {
 // token may have it tried four times as often as the falling rate is.
 func (s *Session) suffer(state State, err error, lasted, limit time.Duration) {
 	wait := schedule.FallingWait(lasted, s.cfg.CheckInterval, limit)
-	wait -= time.Duration(float64(wait/10) * rand.Float64()) // sessions that fail together need not ask together
+	wait -= time.Duration(float64(wait/10) * chance.Float64(s.cfg.Clock)) // sessions that fail together need not ask together
 	epoch := s.cfg.Gate.Epoch()
 	s.setHealth(func(h *Health) {
 		h.fail(s.now(), err)
 		h.State, h.epoch = state, epoch
-		h.Next, h.callers, h.firm = h.failed.Add(wait), h.failed.Add(wait/4), false
-		if asked := s.now().At(failure.RetryAt(err)); asked.After(h.Next) {
-			h.Next, h.firm = asked, true
-		}
+		h.firm = s.now().At(failure.RetryAt(err))
+		h.Next, h.callers = h.failed.Add(wait).And(h.firm), h.failed.Add(wait/4)
 	})
 }
 
-// refusal handles a refusal in words that do not decide.
-func (s *Session) unclear(err error) error {
+// unclear handles a refusal in words that do not decide. Under a status of the server's
+// own trouble it is taken for that first.
+func (s *Session) unclear(ctx context.Context, err error) error {
 	err = undecided(err)
-	alike := s.cfg.Gate.Refuse(s.name)
-	if s.lastingBeyond(schedule.Slowly * s.cfg.CheckInterval) {
-		if !alike {
-			return s.suspect(err)
-		}
+	limit := schedule.Slowly * s.cfg.CheckInterval
+	lasts, while := s.lastingBeyond(limit), time.Duration(0)
+	if lasts { // else nothing follows, however the others fare
+		while = s.lookOn(limit)
+	}
+	others := s.cfg.Gate.Refuse(gate.Refusal{
+		ConfigID: s.cfg.ConfigID, Session: s.name, Now: s.now(), Since: s.refusedAt(), Begun: s.begun, Seen: s.seen, While: while,
+	})
+	switch {
+	case lasts && others == gate.OthersWell:
+		return s.suspect(err)
+	case lasts && others == gate.OthersAlike:
 		s.tellAlike(err)
+	case failure.ServerError(err):
+		return s.failed(ctx, err)
 	}
 	state := StateRetrying
 	if s.state.Load().State == StateSuspected {
@@ -137,6 +145,23 @@ func (s *Session) refusedOnce(err error, state State, limit time.Duration) error
 	s.suffer(state, err, s.lasting(), limit)
 	s.host.Emit(Event{Kind: EventRefreshFailed, Err: err, Next: s.state.Load().Next})
 	return err
+}
+
+// lookOn is how long to look on for others whom the server may refuse too, of the time
+// that suspicions take: not at all in a process that ends before others come.
+func (s *Session) lookOn(limit time.Duration) time.Duration {
+	if s.cfg.ShortLived && s.cfg.Gate.Alone() {
+		return 0
+	}
+	return limit
+}
+
+// refusedAt is since when the session has been refused, by whichever process saw it.
+func (s *Session) refusedAt() moment.Instant {
+	if mark := refusedSince(s.rec, s.cfg.ConfigID); mark != nil {
+		return s.now().At(mark.At)
+	}
+	return s.now() // the Store could not be written
 }
 
 // lastingBeyond reports whether the session has been refused several times and for
@@ -177,6 +202,7 @@ func (s *Session) refuseClient(ctx context.Context, err error) bool {
 	}
 	refused, n := s.cfg.Gate.RefuseClient(gate.Refusal{
 		ConfigID: s.cfg.ConfigID, Session: s.name, Err: err, Now: s.now(), Interval: s.cfg.CheckInterval, Life: life,
+		Since: s.refusedAt(), Begun: s.begun, Seen: s.seen,
 	})
 	s.tellNotice(ctx, n)
 	return refused
@@ -187,7 +213,8 @@ func (s *Session) refuseClient(ctx context.Context, err error) bool {
 // of a dead token are told from others by how long it lasts, if the client was in order
 // before.
 func (s *Session) clientRefused(err error) error {
-	if s.cfg.Gate.Alone() && s.renewedBefore() && s.lastingBeyond(lonely*s.cfg.CheckInterval) && !errors.Is(err, oauth.ErrClientSecretExpired) {
+	limit := lonely * s.cfg.CheckInterval
+	if s.cfg.renewedBefore(s.rec) && s.lastingBeyond(limit) && !errors.Is(err, oauth.ErrClientSecretExpired) && s.cfg.Gate.RefusedAlone(s.cfg.ConfigID, s.now(), s.lookOn(limit)) {
 		return s.suspect(err)
 	}
 	s.suffer(StateMisconfigured, err, s.lasting(), schedule.Slowly*s.cfg.CheckInterval)
@@ -207,32 +234,40 @@ func (s *Session) stillUnread() error {
 		Hint: "say in the configuration where the tokens are (Config.TokenPath, Dialect), or log in again"})
 }
 
-// renewedBefore reports whether the session was ever renewed with this configuration.
-func (s *Session) renewedBefore() bool {
-	return !s.rec.RefreshedAt.IsZero() && s.rec.RefreshedBy == s.cfg.ConfigID
+// renewedBefore reports whether a session was ever renewed with this configuration.
+func (c *Config) renewedBefore(rec *tokenstore.Record) bool {
+	return !rec.RefreshedAt.IsZero() && rec.RefreshedBy == c.ConfigID
 }
 
 // nextOwn returns when the manager tries again by itself: at once if the server has
 // shown since the last attempt that it is not what it was.
 func (s *Session) nextOwn(h *Health) moment.Instant {
 	if s.cleared(h) {
-		return moment.Instant{}
+		return h.firm
 	}
-	return h.Next
+	return h.Next.And(h.firm)
 }
 
-// nextForCaller returns when to try again for a caller without a living token: sooner
-// than by itself, unless the server has asked to wait.
-func (s *Session) nextForCaller(h *Health) moment.Instant {
-	if next := s.nextOwn(h); !h.firm {
-		return next.Or(h.callers)
+// nextFor returns when to try again for what is wanted.
+func (s *Session) nextFor(w Want, h *Health) moment.Instant {
+	if w.urgent() {
+		return s.nextForCaller(h)
 	}
-	return h.Next
+	return s.nextOwn(h)
+}
+
+// nextForCaller returns when to try again for a caller without a token that is taken:
+// sooner than by itself, unless the server has asked to wait.
+func (s *Session) nextForCaller(h *Health) moment.Instant {
+	if s.cleared(h) {
+		return h.firm
+	}
+	return h.Next.Or(h.callers).And(h.firm)
 }
 
 // cleared reports whether a success of another session has taken back what h says.
 func (s *Session) cleared(h *Health) bool {
-	return h.Err != nil && !h.firm && s.cfg.Gate.Epoch() != h.epoch
+	return h.Err != nil && s.cfg.Gate.Epoch() != h.epoch
 }
 
 // lifted reports that a session which was in doubt is good again, whichever process has
@@ -253,5 +288,6 @@ func (s *Session) asksElsewhere() moment.Instant {
 	if mark == nil || mark.Certain || s.asked != mark.Token || s.cleared(s.state.Load()) {
 		return moment.Instant{}
 	}
-	return s.now().At(mark.Last.Add(schedule.FallingWait(mark.Last.Sub(mark.At), s.cfg.CheckInterval, maxRefusalWait) * 9 / 10))
+	wait := schedule.FallingWait(mark.Last.Sub(mark.At), s.cfg.CheckInterval, maxRefusalWait) * 9 / 10
+	return s.elsewhere.End(moment.Wait{Written: mark.Last, Until: mark.Last.Add(wait)}, s.now())
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/chance"
 	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
@@ -25,20 +25,26 @@ func (s *Session) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 	}
 	anew := s.cfg.asksAnew(pair)
 	doubt := v == oauth.VerdictEnded && !anew && s.doubted(pair, lost)
+	// A success without a token may have spent it, which matters where it is never taken again.
+	good := failure.NotSpent(err, v) && !(s.cfg.neverAgain(pair) && errors.Is(err, oauth.ErrNoToken))
 	s.mark(ctx, func(rec *tokenstore.Record) {
-		if v == oauth.VerdictUnread || !lost && failure.NotSpent(err, v) {
+		if v == oauth.VerdictUnread || !lost && good {
 			rec.Pending = nil
 		}
 		if at := failure.RetryAt(err); !at.IsZero() {
-			rec.NotBefore = moment.Later(rec.NotBefore, at.UTC())
+			s.noteAsked(rec, at)
 		}
 		if notes(v) && !anew || doubt {
 			rec.Refused, rec.Dead = s.refusedAgain(pair, err, v), nil
 		}
 	})
+	if !good {
+		s.unanswered = tokenstore.Fingerprint(pair.RefreshToken)
+	}
 	if !s.holds(pair) {
 		return tokenstore.ErrConflict
 	}
+	_ = s.askedToWait(s.now()) // which begins now
 	switch {
 	case anew:
 		return s.notObtained(ctx, err, v)
@@ -57,7 +63,7 @@ func (s *Session) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 		_ = s.stillUnread()
 		return err
 	case v == oauth.VerdictUnclear:
-		return s.unclear(err)
+		return s.unclear(ctx, err)
 	}
 	return s.failed(ctx, err)
 }
@@ -97,12 +103,66 @@ func (s *Session) doubted(pair *oauth.TokenPair, lost bool) bool {
 // awaitSecondOpinion asks again when the word has stood for long enough.
 func (s *Session) awaitSecondOpinion(ctx context.Context, pair *oauth.TokenPair, err error) error {
 	err = s.failed(ctx, failure.WithKind(err, oauth.ErrTransient, errDoubted))
-	first := s.now()
-	if mark := refusedSince(s.rec, s.cfg.ConfigID); mark != nil { // none if the Store could not be written
-		first = s.now().At(mark.At)
-	}
-	s.setHealth(func(h *Health) { h.Next, h.firm = h.Next.And(first.Add(opinion(pair))), true })
+	first := s.refusedAt()
+	s.setHealth(func(h *Health) {
+		h.Next = h.Next.And(first.Add(opinion(pair)))
+		h.firm = h.Next
+	})
 	return err
+}
+
+// A server that is known never to take a spent refresh token again (oauth.GraceNone) may
+// end far more than this session when it is sent again. So one whose answer was lost is
+// left alone for good. Only a newer one helps, of another process or of a login.
+
+// lostForGood reports whether the session's refresh token may be spent, and is not to be
+// sent again. Of a mark that another process has left it says so only under the lease: that
+// process may still be waiting for its answer.
+func (s *Session) lostForGood() bool {
+	if !s.cfg.neverAgain(s.rec.Tokens) {
+		return false
+	}
+	token := s.rec.Tokens.RefreshToken
+	return s.rec.Pending.On(token) || s.unanswered == tokenstore.Fingerprint(token)
+}
+
+// neverAgain reports whether a refresh token that may be spent is not to be sent again.
+func (c *Config) neverAgain(pair *oauth.TokenPair) bool { return c.Grace < 0 && !c.asksAnew(pair) }
+
+// newsWithin is how long another process may need to save the newer pair that it has.
+func (c *Config) newsWithin() time.Duration { return min(2*c.CheckInterval, moment.LongestWait) }
+
+// stillUnanswered goes on waiting for news of a spend whose outcome stays unknown. When
+// other processes have had time to tell theirs, and no token is left to be served, a login
+// is needed.
+func (s *Session) stillUnanswered(w Want) error {
+	alive := s.cur.Load().Alive(s.now()) && !w.Rejected
+	if told := s.awaitNews(alive); !alive && s.now().Reached(told) {
+		s.declareDead(failure.LoginRequired(errNotAgain))
+	}
+	return s.state.Load().Err
+}
+
+// awaitNews puts the session off until other processes have had time to save a newer pair,
+// and longer if the one that there is lives longer. It returns the first of the two times;
+// zero if no process may have one.
+func (s *Session) awaitNews(alive bool) (told moment.Instant) {
+	now := s.now()
+	if mark := s.rec.Pending; mark.On(s.rec.Tokens.RefreshToken) {
+		told = s.news.End(moment.Wait{Written: mark.At, Until: mark.At.Add(s.cfg.newsWithin())}, now)
+	}
+	next := told
+	if cur := s.cur.Load(); alive && cur.Ends() != moment.Never {
+		next = next.And(cur.Ends())
+	}
+	s.setHealth(func(h *Health) {
+		if !errors.Is(h.Err, errNotAgain) {
+			h.State, h.Err = StateRetrying, failure.Transient(errNotAgain)
+		}
+		h.Next = next.And(now.Add(2 * schedule.ProbePause))
+		h.firm = h.Next
+	})
+	return told
 }
 
 // misconfigured reports a mistake in the configuration once, and goes on slowly:
@@ -121,6 +181,8 @@ func (s *Session) misconfigured(err error) error {
 // Store cannot be read, the word is remembered, and the token not spent again.
 func (s *Session) condemn(ctx context.Context, pair *oauth.TokenPair, err error) error {
 	switch lookErr := s.look(ctx); {
+	case ctx.Err() != nil: // a new login waits for the turn, and the verdict is not about it
+		return context.Cause(ctx)
 	case lookErr != nil:
 		s.unchecked = refusal{tokenstore.Fingerprint(pair.RefreshToken), err}
 		return s.failed(ctx, failure.Transient(fmt.Errorf("the server refuses the session, which cannot be checked in the Store: %w", lookErr)))
@@ -137,7 +199,10 @@ func (s *Session) condemn(ctx context.Context, pair *oauth.TokenPair, err error)
 			Code: failure.Code(err), By: s.cfg.ConfigID, Certain: true,
 		}
 	})
-	if s.rec == nil || s.rec.Tokens.RefreshToken != pair.RefreshToken {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case s.rec == nil || s.rec.Tokens.RefreshToken != pair.RefreshToken:
 		return tokenstore.ErrConflict
 	}
 	s.declareDead(err)
@@ -148,6 +213,9 @@ func (s *Session) condemn(ctx context.Context, pair *oauth.TokenPair, err error)
 func (s *Session) declareDead(err error) {
 	if !errors.Is(err, oauth.ErrLoginRequired) {
 		err = failure.WithKind(err, oauth.ErrLoginRequired, nil)
+	}
+	if s.keptElsewhere() && !errors.Is(err, ErrOldCopy) && !errors.Is(err, errAnswerLost) {
+		err = failure.WithKind(err, oauth.ErrLoginRequired, ErrCopied)
 	}
 	s.setHealth(func(h *Health) { h.State, h.Err, h.Next = StateLoginRequired, err, moment.Instant{} })
 	s.report(Event{Kind: EventLoginRequired, Err: err})
@@ -162,7 +230,20 @@ func (s *Session) report(e Event) {
 	}
 	s.reported = fingerprint
 	s.host.Emit(e)
-	s.host.LoginRequired(e.Err)
+	s.host.LoginRequired(fingerprint, e.Err)
+}
+
+// StillRefused reports whether the session still has the grant that Host.LoginRequired
+// was told of, and needs a login for it: in the meantime a person may have logged in,
+// here or in another process. An error means that the Store does not say. The caller has
+// the turn.
+func (s *Session) StillRefused(ctx context.Context, grant string) (still bool, err error) {
+	err = s.look(ctx)
+	h := s.state.Load()
+	if s.rec == nil || tokenstore.Fingerprint(s.rec.Tokens.RefreshToken) != grant || s.displaced() {
+		return false, err
+	}
+	return h.State == StateLoginRequired || h.State == StateSuspected, err
 }
 
 // failed records a failure after which the session goes on, and returns err.
@@ -173,11 +254,9 @@ func (s *Session) failed(ctx context.Context, err error) error {
 	at, epoch := failure.RetryAt(err), s.cfg.Gate.Epoch()
 	s.setHealth(func(h *Health) {
 		h.fail(s.now(), err)
-		h.State, h.epoch, h.firm = StateRetrying, epoch, false
-		h.Next, h.callers = h.failed.Add(s.wait(h)), h.failed.Add(h.callerWait())
-		if asked := s.now().At(at); asked.After(h.Next) {
-			h.Next, h.firm = asked, true
-		}
+		h.State, h.epoch, h.firm = StateRetrying, epoch, h.failed.At(at)
+		h.Next = h.failed.Add(s.wait(h)).Or(s.lastAttempt(h.failed)).And(h.firm)
+		h.callers = h.failed.Add(schedule.ProbeWait(chance.Float64(s.cfg.Clock)))
 	})
 	s.host.Emit(Event{Kind: EventRefreshFailed, Err: err, Next: s.state.Load().Next})
 	return err
@@ -226,15 +305,34 @@ func (s *Session) unspent(ctx context.Context, cause error) error {
 	return s.storeFailed(ctx, fmt.Errorf("%w: %w", errUnspent, cause))
 }
 
-// storeFailed is failed for trouble with the Store. Where only a person can end
-// that, callers in a process that is about to end do not wait for it.
+// storeFailed is failed for trouble with the Store. In a process that is about to end,
+// callers do not wait for a place that is full, closed or broken: they learn why at once.
+// A lock that another process has, and a server that is away, may be worth the wait.
 func (s *Session) storeFailed(ctx context.Context, cause error) error {
 	err := s.failed(ctx, failure.Transient(cause))
-	place, ok := errors.AsType[*tokenstore.PlaceError](cause)
-	if s.cfg.ShortLived && ok && !place.Passes {
-		s.setHealth(func(h *Health) { h.Next, h.firm = h.Next.And(h.failed.Add(schedule.Slowly*s.cfg.CheckInterval)), true })
+	_, place := errors.AsType[*tokenstore.PlaceError](cause)
+	if s.cfg.ShortLived && !errors.Is(cause, tokenstore.ErrLocked) && (place || !errors.Is(cause, tokenstore.ErrUnavailable)) {
+		s.setHealth(func(h *Health) { h.vain = true })
 	}
 	return err
+}
+
+// lastAttempt returns when the last attempt is to be made before the token dies that
+// lives now, if that is yet to come: a server that is back by then stalls no caller.
+func (s *Session) lastAttempt(now moment.Instant) moment.Instant {
+	cur := s.cur.Load()
+	if !cur.Alive(now) || cur.Ends() == moment.Never {
+		return moment.Instant{}
+	}
+	_, latency := s.cfg.Gate.Pace()
+	at := schedule.LastAttempt(cur.Ends(), latency, chance.Float64(s.cfg.Clock))
+	switch {
+	case !now.Reached(at):
+		return at
+	case !s.begun.IsZero() && cur.Ends().Since(s.begun) > schedule.LastSecond(latency):
+		return now // the one in progress until now has begun too early
+	}
+	return moment.Instant{}
 }
 
 // wait is how long to wait after a failure: backing off up to the check interval, and
@@ -246,7 +344,7 @@ func (s *Session) wait(h *Health) time.Duration {
 	if failure.Arrived(h.Err) && !s.cur.Load().Alive(h.failed) {
 		limit = schedule.FallingWait(h.failed.Since(h.since)/60, limit, maxRefusalWait)
 	}
-	return schedule.Backoff(h.Failures, limit, rand.Float64())
+	return schedule.Backoff(h.Failures, limit, chance.Float64(s.cfg.Clock))
 }
 
 // notObtained records a failure to ask for a pair anew. Whatever the server's words,

@@ -26,7 +26,7 @@ func TestExpiryThatIsHandedOutIsWhenARenewalIsDue(t *testing.T) {
 		"long life":                {in(2 * time.Hour), renewable, in(115 * time.Minute)},
 		"a third of a short life":  {in(9 * time.Minute), renewable, in(6 * time.Minute)},
 		"jitter":                   {in(2 * time.Hour), edited(func(t *schedule.Timing) { t.Jitter = 0.5 }), in(2*time.Hour - 315*time.Second)},
-		"jitter in a pool":         {in(2 * time.Hour), edited(func(t *schedule.Timing) { t.Pooled, t.Jitter = true, 0.5 }), in(2*time.Hour - 375*time.Second)},
+		"jitter in a crowd":        {in(2 * time.Hour), edited(func(t *schedule.Timing) { t.Crowded, t.Jitter = true, 0.5 }), in(2*time.Hour - 375*time.Second)},
 		"slow server":              {in(2 * time.Hour), edited(func(t *schedule.Timing) { t.Latency = 10 * time.Minute }), in(100 * time.Minute)},
 		"refresh token ends first": {in(2 * time.Hour), edited(func(t *schedule.Timing) { t.RefreshExpires = in(time.Hour) }), in(54 * time.Minute)},
 		"idle limit ends first":    {in(2 * time.Hour), edited(func(t *schedule.Timing) { t.Idle = 30 * time.Minute }), in(27 * time.Minute)},

@@ -18,9 +18,9 @@ import (
 // Snapshot are those of a session without a token.
 type Snapshot struct {
 	Pair          *oauth.TokenPair
-	Authorization []string // the Authorization header's value
-	Generation    uint64   // of the access token; servers may issue equal tokens twice
-	Bearer        bool     // the token's type, which every request asks for
+	Authorization string // the Authorization header's value
+	Generation    uint64 // of the access token; servers may issue equal tokens twice
+	Bearer        bool   // the token's type, which every request asks for
 
 	Due    time.Time // when a refresh is due, by the wall clock; see DueAt
 	Ending time.Time // when to announce the refresh token's end
@@ -42,7 +42,7 @@ func New(pair *oauth.TokenPair, t schedule.Timing, generation uint64, now moment
 	pair.AccessToken = header[len(scheme):] // one copy in memory: tokens can be long
 	s := &Snapshot{
 		Pair:          pair,
-		Authorization: []string{header},
+		Authorization: header,
 		Generation:    generation,
 		Bearer:        pair.Type() == "Bearer",
 		Due:           t.Due(),
@@ -71,10 +71,17 @@ func New(pair *oauth.TokenPair, t schedule.Timing, generation uint64, now moment
 // Ends returns when the access token ends; Never if that is not known.
 func (s *Snapshot) Ends() moment.Instant { return s.ends }
 
-// EndsBy makes the access token end no later than an earlier snapshot of it did.
+// EndsBy makes the access token end no later than an earlier snapshot of it did, and
+// exactly then if both have the same end by the wall clock: what one that was set since
+// makes of the time that is left is not what was left.
 func (s *Snapshot) EndsBy(end moment.Instant) {
-	if sooner := s.ends.Since(end); sooner > 0 {
-		s.ends, s.ask = s.ends.OrMono(end), s.ask.OrMono(s.ask.Add(-sooner))
+	sooner := s.ends.Since(end)
+	if sooner < 0 && !s.ends.Wall().Equal(end.Wall()) {
+		return
+	}
+	s.ends = s.ends.AddMono(-sooner)
+	if !s.ask.IsZero() {
+		s.ask = s.ask.AddMono(-sooner)
 	}
 }
 

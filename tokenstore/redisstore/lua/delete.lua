@@ -13,7 +13,7 @@ end
 if had[2] and had[1] ~= ARGV[1] then
   return -1
 end
-local version = math.max(tonumber(had[1] or 0), tonumber(tomb[1] or 0), tonumber(ARGV[6]))
+local version = math.max(number(had[1]), number(tomb[1]), tonumber(ARGV[6]))
 redis.call('HSET', KEYS[2], 'v', string.format('%.0f', version), 'w', had[2] and ARGV[2] or '')
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('DEL', KEYS[1])
@@ -21,5 +21,5 @@ redis.call('ZREM', KEYS[3], ARGV[4])
 if not had[1] then
   return 0
 end
-redis.call('PUBLISH', ARGV[5], ARGV[7] .. ARGV[4])
+redis.call('PUBLISH', ARGV[5], ARGV[7] .. '0:' .. ARGV[4])
 return had[2] and 1 or 0

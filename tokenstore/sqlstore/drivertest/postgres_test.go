@@ -14,13 +14,19 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/evertoken/evertoken/internal/faultproxy"
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore/sqlstore"
 )
 
 func init() {
@@ -187,7 +193,7 @@ func (s *server) kill() {
 	<-s.stopped
 }
 
-// signal sends a signal to the server and all its processes, which are no group.
+// signal sends a signal to the server and all its processes, which are not one process group.
 func (s *server) signal(sig syscall.Signal) {
 	s.t.Helper()
 	pid := s.cmd.Process.Pid
@@ -239,6 +245,75 @@ func (p place) listener() func(ctx context.Context, channel string, notify func(
 				return err
 			}
 			notify(n.Payload)
+		}
+	}
+}
+
+// statements counts what a database is sent, and apart from that the looks at a
+// record's version.
+type statements struct{ n, looks atomic.Int32 }
+
+func (c *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, query pgx.TraceQueryStartData) context.Context {
+	if strings.HasPrefix(query.SQL, "SELECT CAST(version AS text) FROM") {
+		c.looks.Add(1)
+	} else {
+		c.n.Add(1)
+	}
+	return ctx
+}
+
+func (*statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func TestASavedRefreshIsTwoStatements(t *testing.T) {
+	s := startPostgres(t)
+	for _, notify := range []bool{false, true} {
+		p := s.newPlace(t)
+		p.Notify = notify
+		migrate(t, p)
+		cfg, err := pgx.ParseConfig(p.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := new(statements)
+		cfg.Tracer = count
+		db := stdlib.OpenDB(*cfg)
+		t.Cleanup(func() { _ = db.Close() })
+		store, err := sqlstore.New(db, p.config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		auth := oauthtest.NewServer(oauthtest.Config{})
+		t.Cleanup(auth.Close)
+		tokens, err := auth.Login(oauthtest.DefaultUser)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := refresh.NewManager(refresh.Config{OAuthClient: oauth.NewClient(auth.OAuthConfig()), Store: store, CheckInterval: time.Hour})
+		if err := m.Start(t.Context(), tokens); err != nil {
+			t.Fatal(err)
+		}
+		renew := func() {
+			t.Helper()
+			if err := m.ForceRefresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		renew()
+		renew()
+		before := count.n.Load()
+		for range 8 {
+			renew()
+		}
+		m.Stop()
+		if n := count.n.Load() - before; n != 16 {
+			t.Errorf("notify=%v: %d statements for 8 refreshes; want 2 each", notify, n)
+		}
+		// A manager looks once when it starts, beside what callers do, and then in an hour.
+		if looks := count.looks.Load(); looks > 1 {
+			t.Errorf("notify=%v: %d looks; want that of the start at most", notify, looks)
+		}
+		if mistakes := auth.Audit(); len(mistakes) > 0 || len(auth.Spends()) != 10 {
+			t.Errorf("mistakes %v, %d spends", mistakes, len(auth.Spends()))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
+	"github.com/evertoken/evertoken/tokenstore/sqlstore"
 	"github.com/evertoken/evertoken/tokenstore/storetest"
 )
 
@@ -119,23 +122,17 @@ func TestPagesAreInOrderAndComplete(t *testing.T) {
 			mustSet(t, s, name, &tokenstore.Record{Tokens: newPair("a")})
 		}
 		slices.Sort(want)
-		for _, pager := range []tokenstore.Pager{s, tokenstore.NewSealed(s, nil)} {
-			var got []string
-			for after := ""; ; after = got[len(got)-1] {
-				page, err := pager.NamesAfter(t.Context(), after, 4)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got = append(got, page...); len(page) < 4 {
-					break
-				}
+		var got []string
+		for page, err := range s.Pages(t.Context(), 4) {
+			if err != nil {
+				t.Fatal(err)
 			}
-			if !slices.Equal(got, want) {
-				t.Errorf("pages of %q; want %q", got, want)
+			for _, e := range page {
+				got = append(got, e.Name)
 			}
-			if page, err := pager.NamesAfter(t.Context(), "", 0); len(page) != 0 || err != nil {
-				t.Errorf("a page of no names: %q, %v", page, err)
-			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("pages of %q; want %q", got, want)
 		}
 	})
 }
@@ -203,16 +200,46 @@ func TestCleanupFindsTheSpentOnes(t *testing.T) {
 	})
 }
 
-// A session that the index calls spent, and its record does not, stays.
+// A session that the index calls spent, and its record does not, stays, and Cleanup ends
+// though there are more of them than it looks at in one go.
 func TestCleanupBelievesTheRecord(t *testing.T) {
 	onEach(t, func(t *testing.T, p place) {
 		s := p.store(t)
 		mustSet(t, s, "alive", &tokenstore.Record{Tokens: newPair("a")})
 		mustSet(t, s, "damaged", &tokenstore.Record{Tokens: newPair("a")})
 		p.exec(t, `UPDATE "%s" SET record = 'garbage' WHERE name = 'damaged'`)
+		p.exec(t, `INSERT INTO "%[1]s" (name, version, record)
+			WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 501)
+			SELECT 'damaged/' || i, version, record FROM n, "%[1]s" WHERE name = 'damaged'`)
 		p.exec(t, `UPDATE "%s" SET spent_at = 1`)
 		if n, err := s.Cleanup(t.Context()); n != 0 || err != nil {
 			t.Errorf("Cleanup: %d, %v; want 0", n, err)
+		}
+		if n, err := s.Count(t.Context()); n != 503 || err != nil {
+			t.Errorf("%d sessions are left, %v; want 503", n, err)
+		}
+	})
+}
+
+func TestWhatCannotBeKeptIsRefused(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) { teststore.RefuseWhatCannotBeKept(t, p.store(t)) })
+}
+
+// Who reads the table with other means finds the version in the record, too.
+func TestARecordHasTheVersionOfItsRow(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		s := p.store(t)
+		rec := &tokenstore.Record{Tokens: newPair("a")}
+		for range 3 {
+			rec.Version = mustSet(t, s, "default", rec)
+			var data []byte
+			if err := p.db(t).QueryRow(fmt.Sprintf(`SELECT record FROM "%s"`, cmp.Or(p.Table, sqlstore.DefaultTable))).Scan(&data); err != nil {
+				t.Fatal(err)
+			}
+			var stored tokenstore.Record
+			if err := stored.UnmarshalJSON(data); err != nil || stored.Version != rec.Version {
+				t.Errorf("version %d, %v; want %d", stored.Version, err, rec.Version)
+			}
 		}
 	})
 }
@@ -246,6 +273,68 @@ func TestDamagedRecordIsKeptAsideUntilDeleted(t *testing.T) {
 			t.Errorf("Count: %d, %v; want 0", n, err)
 		}
 	})
+}
+
+// A version that another program has written, and that is none, makes the record a damaged
+// one, and a login heals it.
+func TestABadVersionWedgesNoSession(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		bad := []string{"-1", "0", "-9223372036854775808", "9223372036854775807", "9007199254740992"}
+		if strings.HasPrefix(p.Driver, "sqlite") {
+			bad = append(bad, "'abc'", "''", "1.5", "1e300", "x'00ff'", "'18446744073709551616'", "'1e3x'")
+		}
+		s := p.store(t)
+		for _, bad := range bad {
+			old := mustSet(t, s, "default", &tokenstore.Record{Tokens: newPair("a")})
+			p.exec(t, `UPDATE "%s" SET version = `+bad)
+			_, stampErr := s.Stamp(t.Context(), "default")
+			_, getErr := s.Get(t.Context(), "default")
+			if !errors.Is(stampErr, tokenstore.ErrDamaged) || !errors.Is(getErr, tokenstore.ErrDamaged) {
+				t.Errorf("version %s: Stamp %v, Get %v; want ErrDamaged", bad, stampErr, getErr)
+			}
+			for page, err := range s.Pages(t.Context(), 10) {
+				if err != nil || len(page) != 1 || page[0].Record != nil {
+					t.Errorf("version %s: a page of %v, %v", bad, page, err)
+				}
+			}
+			if n, err := s.Cleanup(t.Context()); n != 0 || err != nil {
+				t.Errorf("version %s: Cleanup: %d, %v", bad, n, err)
+			}
+			if _, err := s.Set(t.Context(), "default", &tokenstore.Record{Version: old, Tokens: newPair("b")}); !errors.Is(err, tokenstore.ErrConflict) {
+				t.Errorf("version %s: Set over it: %v", bad, err)
+			}
+			next := mustSet(t, s, "default", &tokenstore.Record{Tokens: newPair("b")})
+			if rec := mustGet(t, s, "default"); rec.Version != next {
+				t.Errorf("version %s: after a login it is %d; want %d", bad, rec.Version, next)
+			}
+			p.exec(t, `UPDATE "%s" SET version = `+bad)
+			if err := s.Delete(t.Context(), "default", next); !errors.Is(err, tokenstore.ErrNotFound) {
+				t.Errorf("version %s: Delete: %v", bad, err)
+			}
+			if n, err := s.Count(t.Context()); n != 0 || err != nil {
+				t.Errorf("version %s: %d sessions are left, %v", bad, n, err)
+			}
+		}
+	})
+}
+
+// A table that another program has made may have no version at all.
+func TestAMissingVersionWedgesNoSession(t *testing.T) {
+	p := newSQLite(t)
+	migrate(t, p)
+	p.exec(t, `DROP TABLE "%s"`)
+	p.exec(t, `CREATE TABLE "%s" (name text NOT NULL PRIMARY KEY, version bigint, record blob, spent_at bigint, damaged blob)`)
+	p.exec(t, `INSERT INTO "%s" (name) VALUES ('default')`)
+	s := p.store(t)
+	if _, err := s.Get(t.Context(), "default"); !errors.Is(err, tokenstore.ErrDamaged) {
+		t.Errorf("Get: %v", err)
+	}
+	mustSet(t, s, "default", &tokenstore.Record{Tokens: newPair("a")})
+	mustGet(t, s, "default")
+	p.exec(t, `UPDATE "%s" SET version = NULL`)
+	if err := s.Delete(t.Context(), "default", 1); !errors.Is(err, tokenstore.ErrNotFound) {
+		t.Errorf("Delete: %v", err)
+	}
 }
 
 func TestRecordOfANewerFormatIsLeftAlone(t *testing.T) {
