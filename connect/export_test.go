@@ -1,0 +1,7 @@
+package connect
+
+// ClientRecord is the name of the record with the client at issuer.
+func ClientRecord(issuer string) string { return clientRecord(issuer) }
+
+// LoginRecord is the name of the record with the login of a session that is under way.
+func LoginRecord(session string) string { return loginRecord(session) }

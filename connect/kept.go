@@ -1,0 +1,217 @@
+package connect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/register"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// keptField is the field of our records in a Store.
+const keptField = "connect"
+
+// A kept is a record of ours in the Store: what is in it, and its version, zero if there
+// is none.
+type kept[T any] struct {
+	name    string
+	version uint64
+	value   T
+}
+
+// load reads a record of ours. One that cannot be read counts as none: what is in it can be
+// found out again.
+func load[T any](ctx context.Context, store tokenstore.Store, name string) (kept[T], error) {
+	k := kept[T]{name: name}
+	rec, err := store.Get(ctx, name)
+	switch {
+	case errors.Is(err, tokenstore.ErrNotFound), errors.Is(err, tokenstore.ErrDamaged):
+		return k, nil
+	case err != nil:
+		return k, fmt.Errorf("connect: %w", err)
+	}
+	k.version = rec.Version
+	var value T
+	if json.Unmarshal(rec.Unknown[keptField], &value) == nil {
+		k.value = value
+	}
+	return k, nil
+}
+
+// save replaces the record by one with the given value.
+func (k *kept[T]) save(ctx context.Context, store tokenstore.Store, value T) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	rec := &tokenstore.Record{Version: k.version, Unknown: map[string]json.RawMessage{keptField: raw}}
+	version, err := store.Set(ctx, k.name, rec)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	k.version, k.value = version, value
+	return nil
+}
+
+// update is save for a record that has no lock: what other processes have written since is
+// replaced.
+func update[T any](ctx context.Context, store tokenstore.Store, name string, value T) error {
+	for {
+		k, err := load[T](ctx, store, name)
+		if err == nil {
+			err = k.save(ctx, store, value)
+		}
+		if !errors.Is(err, tokenstore.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// The names of our records. Listings of sessions leave them out.
+
+func clientRecord(issuer string) string {
+	return tokenstore.ServerRecord("connect: client at " + canonical(issuer))
+}
+
+func placeRecord(address, account string) string {
+	return tokenstore.ServerRecord("connect: session of " + canonical(address) + "\x00" + account)
+}
+
+func loginRecord(session string) string {
+	return tokenstore.ServerRecord("connect: login of " + session)
+}
+
+// A keptClient is what the program is at an authorization server.
+type keptClient struct {
+	Registration *register.Registration `json:"registration,omitempty"`
+}
+
+// A place is where the session with an API was found to be.
+type place struct {
+	// Session is the session's name, and ClientID the client that its pair belongs to.
+	Session  string `json:"session,omitempty"`
+	ClientID string `json:"client_id,omitempty"`
+	Resource string `json:"resource,omitempty"`
+	Issuer   string `json:"issuer,omitempty"`
+
+	Scopes    []string        `json:"scopes,omitempty"`
+	DPoP      bool            `json:"dpop,omitempty"`
+	Assumed   bool            `json:"assumed,omitempty"` // by oauth.Config.AssumeEndpoints
+	Endpoints oauth.Endpoints `json:"endpoints,omitzero"`
+
+	AuthURL       string `json:"auth_url,omitempty"`
+	TokenURL      string `json:"token_url,omitempty"`
+	DeviceAuthURL string `json:"device_auth_url,omitempty"`
+	RevocationURL string `json:"revocation_url,omitempty"`
+
+	RequireIss        bool       `json:"require_iss,omitempty"`
+	RequirePushedAuth bool       `json:"require_pushed_auth,omitempty"`
+	AuthParams        url.Values `json:"auth_params,omitempty"`
+}
+
+// placeOf returns what to keep of a client that was found.
+func placeOf(session, resource string, cfg oauth.Config) place {
+	return place{
+		Session: session, ClientID: cfg.ClientID, Resource: resource, Issuer: cfg.Issuer,
+		Scopes: cfg.Scopes, DPoP: cfg.DPoP, Assumed: cfg.AssumeEndpoints, Endpoints: cfg.Endpoints,
+		AuthURL: cfg.AuthURL, TokenURL: cfg.TokenURL, DeviceAuthURL: cfg.DeviceAuthURL, RevocationURL: cfg.RevocationURL,
+		RequireIss: cfg.RequireIss, RequirePushedAuth: cfg.RequirePushedAuth, AuthParams: cfg.AuthParams,
+	}
+}
+
+// config returns cfg with what was kept.
+func (p place) config(cfg oauth.Config) oauth.Config {
+	cfg.Issuer, cfg.Scopes, cfg.Resources = p.Issuer, p.Scopes, []string{p.Resource}
+	cfg.DPoP, cfg.AssumeEndpoints, cfg.Endpoints = p.DPoP, p.Assumed, p.Endpoints
+	cfg.AuthURL, cfg.TokenURL, cfg.DeviceAuthURL, cfg.RevocationURL = p.AuthURL, p.TokenURL, p.DeviceAuthURL, p.RevocationURL
+	cfg.RequireIss, cfg.RequirePushedAuth, cfg.AuthParams = p.RequireIss, p.RequirePushedAuth, p.AuthParams
+	return cfg
+}
+
+// An attempt is the latest login of a session: who began it, and how it ended, unless a
+// session came of it or its process has died.
+type attempt struct {
+	// Host is where it returns to, ClientID whose it is.
+	Host     string              `json:"host,omitempty"`
+	ClientID string              `json:"client_id,omitempty"`
+	Wants    string              `json:"wants,omitempty"` // what it asks for
+	Request  *oauth.LoginRequest `json:"request,omitempty"`
+	Began    time.Time           `json:"began,omitzero"`
+	// Ended is the word that it ended with.
+	Ended string `json:"ended,omitempty"`
+}
+
+// What an attempt can have ended with.
+const (
+	endedRefused = "refused" // by the person
+	endedLate    = "late"    // the person was waited for in vain
+	endedFailed  = "failed"
+	endedDone    = "done"
+)
+
+// open reports whether a login was begun of which no end is known.
+func (a attempt) open() bool { return a.Ended == "" && !a.Began.IsZero() }
+
+// resumableFor is how long after its beginning a login is gone on with. Pages of servers do
+// not stay good for longer.
+const resumableFor = time.Hour
+
+// resumable returns the request that a process can go on with which would begin by, or nil.
+func (a attempt) resumable(by attempt) *oauth.LoginRequest {
+	age := by.Began.Sub(a.Began)
+	if !a.open() || a.Request == nil || a.ClientID != by.ClientID || a.Wants != by.Wants || a.Host != by.Host || age < 0 || age > resumableFor {
+		return nil
+	}
+	return a.Request
+}
+
+// attemptOf returns a login that begins now.
+func attemptOf(cfg oauth.Config, now time.Time) attempt {
+	return attempt{Host: host(), ClientID: cfg.ClientID, Wants: strings.Join(cfg.Scopes, " ") + "?" + cfg.AuthParams.Encode(), Began: now}
+}
+
+// host tells machines, and containers, apart: a login returns to its own.
+func host() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+var errLate = errors.New("the login was not completed in time")
+
+// failure returns what a login that another process has tried tells this one.
+func (a attempt) failure() error {
+	const text = "connect: the login in another process has ended without a session: %w"
+	switch a.Ended {
+	case endedRefused:
+		return fmt.Errorf(text, oauth.ErrAccessDenied)
+	case endedLate:
+		return fmt.Errorf(text, errLate)
+	}
+	return fmt.Errorf(text, oauth.ErrLoginRequired)
+}
+
+// endOf returns the word for the end of a login, or false if that is not an end: this process
+// leaves, and another one may go on.
+func endOf(ctx context.Context, err error) (word string, ended bool) {
+	switch {
+	case err == nil:
+		return endedDone, true
+	case errors.Is(err, oauth.ErrAccessDenied):
+		return endedRefused, true
+	case errors.Is(context.Cause(ctx), errLate):
+		return endedLate, true
+	case ctx.Err() != nil, errors.Is(err, oauth.ErrClientRefused): // goes on as another client
+		return "", false
+	}
+	return endedFailed, true
+}

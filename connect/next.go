@@ -1,0 +1,262 @@
+package connect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/challenge"
+	"github.com/evertoken/evertoken/refresh"
+)
+
+// ErrRefused tells that the API refuses the session's token, and that another login would
+// not change that.
+var ErrRefused = errors.New("connect: the API refuses the session's token, and another login would not change that")
+
+const (
+	// secondOpinion is after what time a server is asked once more whether it knows the
+	// client: some say that it does not while their database is away. A person's login is
+	// dearer than the wait, and MCP clients wait for half a minute or longer.
+	secondOpinion = 5 * time.Second
+	// lookAtLock is how long a process tries to have a lock, to learn whether another one
+	// has it.
+	lookAtLock = 50 * time.Millisecond
+	// checkLimit bounds checkKnown: the person waits.
+	checkLimit = 5 * time.Second
+	// windowStands is how long after the beginning of a login its window is taken to be
+	// before the person. A process that is started then, and goes on with the login, opens
+	// another one later: after a crash there would be two, after several many.
+	windowStands = 15 * time.Second
+	// otherLogin is how long a process waits for another one's login before it says so.
+	otherLogin = time.Second
+)
+
+// resume starts the session that the Store has, once, so that a program which is started
+// again is neither refused nor needs the servers' metadata.
+func (s *Session) resume(ctx context.Context) error {
+	s.mu.Lock()
+	done := s.resumed
+	s.mu.Unlock()
+	if done || s.cur.Load() != nil {
+		return nil
+	}
+	return s.share(ctx, nil, func(ctx context.Context) (*login, error) {
+		l, err := s.saved(ctx)
+		if err == nil {
+			s.mu.Lock()
+			s.resumed = true
+			s.mu.Unlock()
+		}
+		return l, err
+	})
+}
+
+// saved starts the session that the Store has for the API, and returns nil if it has none.
+func (s *Session) saved(ctx context.Context) (*login, error) {
+	if s.cfg.Grant != nil {
+		return nil, nil // which is made of the API's metadata
+	}
+	k, err := load[place](ctx, s.store(), placeRecord(s.cfg.URL, s.cfg.Account))
+	if err != nil {
+		return nil, err
+	}
+	p := k.value
+	if p.Session == "" || p.DPoP && s.cfg.BearerOnly {
+		return nil, nil
+	}
+	l, err := s.stored(ctx, p)
+	if l == nil {
+		return nil, err // the first refusal leads to another one
+	}
+	l.accepted.Store(true) // what was stored was good for something
+	if err := l.manager.Start(s.ctx, nil); err != nil {
+		l.manager.Stop()
+		if errors.Is(err, oauth.ErrLoginRequired) || errors.Is(err, oauth.ErrMisconfigured) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	return l, nil
+}
+
+// stored returns the login at a place, whose manager is yet to be started, or nil if the
+// program is another client by now.
+func (s *Session) stored(ctx context.Context, p place) (*login, error) {
+	cfg := p.config(s.cfg.OAuth)
+	r, err := s.keptAt(ctx, p.Issuer, cfg)
+	if r == nil || r.ClientID != p.ClientID {
+		return nil, err
+	}
+	client := oauth.NewClient(s.asClient(r.Config(cfg)))
+	return s.newLogin(p.Resource, program{issuer: p.Issuer, client: client, registered: s.isRegistered(r), secretEnds: r.SecretExpiresAt}, nil), nil
+}
+
+// asClient returns cfg with a key of the program's, which no registration holds.
+func (s *Session) asClient(cfg oauth.Config) oauth.Config {
+	if auth := s.cfg.OAuth.ClientAuth; auth.Method() != "none" {
+		cfg.ClientAuth = auth
+	}
+	return cfg
+}
+
+// newLogin returns a login whose manager is yet to be started. A nil refresher means the
+// program's client.
+func (s *Session) newLogin(resource string, p program, refresher refresh.Refresher) *login {
+	cfg := s.cfg.Refresh
+	cfg.OAuthClient, cfg.OnInsufficientScope = p.client, nil
+	if refresher != nil {
+		cfg.OAuthClient = refresher
+	}
+	cfg.Session = SessionName(resource, p.issuer, s.cfg.Account)
+	cfg.AllowedOrigins = []string{s.origin.Scheme + "://" + s.origin.Host}
+	m := refresh.NewManager(cfg)
+	return &login{
+		program: p, resource: resource, session: cfg.Session,
+		manager: m, requests: m.Transport(s.cfg.Transport), granting: refresher != nil,
+	}
+}
+
+// next returns the login that takes the place of seen, which the API has refused, or which
+// has no token for the given cause.
+func (s *Session) next(ctx context.Context, seen *login, header http.Header, cause error) (*login, error) {
+	want := wanted(header)
+	var lost gone
+	switch {
+	case !seen.forgotten(cause):
+	case errors.Is(cause, oauth.ErrClientSecretExpired):
+		lost = gone{seen.client.Config().ClientID, seen.secretEnds}
+	default:
+		known, err := s.stillKnown(ctx, seen)
+		if known || err != nil {
+			return seen, err
+		}
+		lost = gone{clientID: seen.client.Config().ClientID}
+	}
+	api, err := s.discover(ctx, seen, header)
+	if err != nil {
+		return nil, err
+	}
+	same := seen != nil && slices.Contains(api.AuthorizationServers, seen.issuer)
+	switch {
+	case same && lost.isNone() && (want.Code() == "insufficient_scope" || want.WantsLogin()):
+		return s.stepUp(ctx, seen, want, api, header)
+	case same && lost.isNone():
+		return s.again(ctx, seen, api, header)
+	}
+	if !same {
+		seen = nil // what it has come to ask for was for another server
+	}
+	return s.at(ctx, seen, api, header, lost, nil)
+}
+
+// discover finds out where the API wants tokens from. Without any refusal yet, it asks for
+// one.
+func (s *Session) discover(ctx context.Context, seen *login, header http.Header) (*oauth.ProtectedResource, error) {
+	if seen == nil && header == nil {
+		return s.unrepeatedMetadata(oauth.DiscoverResource(ctx, s.cfg.URL, s.cfg.OAuth))
+	}
+	return s.unrepeatedMetadata(oauth.DiscoverChallenged(ctx, s.cfg.URL, header, s.cfg.OAuth))
+}
+
+// at goes on with the stored session at the authorization server of api, or logs in: for what
+// the login seen has asked for at least, if that is not nil; as another client than the one that
+// is lost; and with another pair than the one that the API has refused, if that is not nil.
+func (s *Session) at(ctx context.Context, seen *login, api *oauth.ProtectedResource, header http.Header, lost gone, refused *oauth.TokenPair) (*login, error) {
+	for {
+		p, err := s.clientAt(ctx, seen, api, header, lost)
+		if err != nil {
+			return nil, err
+		}
+		l, err := s.begin(ctx, api, p, refused)
+		if !p.registered || !lost.isNone() || !errors.Is(err, oauth.ErrClientRefused) {
+			return l, err
+		}
+		lost = gone{clientID: p.client.Config().ClientID}
+	}
+}
+
+// forgotten reports whether the cause is that the server refuses a client that it has
+// registered.
+func (l *login) forgotten(cause error) bool {
+	return l != nil && l.registered && (errors.Is(cause, oauth.ErrClientRefused) || errors.Is(cause, oauth.ErrClientSecretExpired))
+}
+
+// stillKnown asks the server a second time about a client that it does not know, unless
+// another process has registered anew already. It reports whether the session goes on.
+func (s *Session) stillKnown(ctx context.Context, seen *login) (bool, error) {
+	k, err := load[keptClient](ctx, s.store(), clientRecord(seen.issuer))
+	if err != nil {
+		return false, err
+	}
+	if r := k.value.Registration; r != nil && r.ClientID != seen.client.Config().ClientID {
+		return false, nil
+	}
+	pause := time.NewTimer(secondOpinion)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+	err = seen.manager.ForceRefresh(ctx)
+	switch {
+	case errors.Is(err, oauth.ErrClientRefused), errors.Is(err, oauth.ErrLoginRequired):
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// A program is what this one is at an authorization server.
+type program struct {
+	issuer string // as the API names it
+	client *oauth.Client
+	// registered says that the server has made the client, so that one which has forgotten
+	// it can make another; kept, that it was made earlier.
+	registered, kept bool
+	secretEnds       time.Time // zero: never
+}
+
+// clientAt returns the program's client at the authorization server of api, whose logins ask
+// for what that of seen does, which may be nil.
+func (s *Session) clientAt(ctx context.Context, seen *login, api *oauth.ProtectedResource, header http.Header, lost gone) (program, error) {
+	issuer, cfg := api.AuthorizationServers[0], s.cfg.OAuth
+	if seen != nil {
+		issuer = seen.issuer
+		had := seen.client.Config()
+		cfg.Scopes, cfg.AuthParams = oauth.UnionScopes(had.Scopes, cfg.Scopes), had.AuthParams
+	}
+	cfg.AssumeEndpoints = api.Assumed // what the API has named has metadata
+	r, kept, err := s.registration(ctx, issuer, lost, cfg)
+	if err != nil {
+		return program{}, err
+	}
+	cfg = s.asClient(r.Config(cfg))
+	cfg.Scopes, cfg.Resources = oauth.UnionScopes(api.Scopes, cfg.Scopes), []string{api.Resource}
+	client, err := oauth.Discover(ctx, issuer, cfg)
+	if err == nil && s.wantsProof(api, header) && provesKeys(client.Metadata()) {
+		cfg.DPoP = true
+		client, err = oauth.Discover(ctx, issuer, cfg)
+	}
+	registered := s.isRegistered(r)
+	return program{issuer, client, registered, registered && kept, r.SecretExpiresAt}, err
+}
+
+// wantsProof reports whether the API wants tokens that are bound to a key: by the
+// scheme of its challenge (RFC 9449 section 7.1) or by its metadata (RFC 9728 section 2).
+func (s *Session) wantsProof(api *oauth.ProtectedResource, header http.Header) bool {
+	_, proof := challenge.Find(header, "DPoP")
+	var required bool
+	_ = json.Unmarshal(api.Raw["dpop_bound_access_tokens_required"], &required) // anything else is no
+	return !s.cfg.BearerOnly && (proof || required)
+}
+
+// provesKeys reports whether the authorization server binds tokens to keys of our kind (RFC
+// 9449 section 5.1).
+func provesKeys(m *oauth.Metadata) bool {
+	var algs []string
+	return m != nil && json.Unmarshal(m.Raw["dpop_signing_alg_values_supported"], &algs) == nil && slices.Contains(algs, "ES256")
+}

@@ -1,0 +1,218 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/evertoken/evertoken/internal/drain"
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/challenge"
+)
+
+// maxRounds bounds how often one request is sent after a refusal: for a first login, for
+// more scope, and for another server. The Model Context Protocol wants no more than a few.
+const maxRounds = 3
+
+// A roundTripper is what Client returns.
+type roundTripper struct{ s *Session }
+
+// Format implements fmt.Formatter: every verb prints the session.
+func (t roundTripper) Format(w fmt.State, verb rune) { t.s.Format(w, verb) }
+
+// RoundTrip implements http.RoundTripper. It does not modify req.
+func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	s := t.s
+	if !s.isOurs(req.URL) {
+		return s.base().RoundTrip(req)
+	}
+	if err := s.resume(req.Context()); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	for round := 0; ; round++ {
+		seen := s.cur.Load()
+		resp, err := s.send(req, seen)
+		if err != nil && !s.mayHelp(seen, err) {
+			return nil, err
+		}
+		header, refused := s.refusal(resp)
+		if err == nil && !refused || round == maxRounds {
+			return resp, err
+		}
+		again, ok := rewind(req)
+		if !ok {
+			return resp, err
+		}
+		if failed := s.authorize(req.Context(), seen, header, err); failed != nil {
+			return answer(resp, failed)
+		}
+		drain.Response(resp)
+		req = again
+	}
+}
+
+// mayHelp reports whether there is something to do about why a login has no token.
+func (s *Session) mayHelp(seen *login, err error) bool {
+	return errors.Is(err, oauth.ErrLoginRequired) || seen.forgotten(err)
+}
+
+// answer returns what a caller gets after a refusal that no login has mended: the API's
+// own answer if a login would not help, and otherwise why there was none.
+func answer(resp *http.Response, failed error) (*http.Response, error) {
+	if resp != nil && (errors.Is(failed, ErrRefused) || errors.Is(failed, oauth.ErrNoStepUp)) {
+		return resp, nil
+	}
+	drain.Response(resp)
+	return nil, failed
+}
+
+// send sends req with the tokens of a login, or without if there is none.
+func (s *Session) send(req *http.Request, l *login) (*http.Response, error) {
+	if l == nil {
+		return s.base().RoundTrip(req)
+	}
+	s.showCurrent(l)
+	resp, err := l.requests.RoundTrip(req)
+	s.showCurrent(l) // which has renewed a token that the API has refused
+	if err == nil && resp.StatusCode != http.StatusUnauthorized {
+		l.accepted.Store(true)
+	}
+	return resp, err
+}
+
+// refusal returns the header of an answer that a login may help against.
+func (s *Session) refusal(resp *http.Response) (http.Header, bool) {
+	if resp == nil {
+		return nil, true
+	}
+	header := s.unrepeated(resp.Header)
+	switch resp.StatusCode {
+	case http.StatusUnauthorized:
+		return header, true
+	case http.StatusForbidden:
+		return header, wanted(header).Code() == "insufficient_scope"
+	}
+	return nil, false
+}
+
+// wanted returns the challenge for tokens, or the zero one.
+func wanted(header http.Header) challenge.Challenge {
+	for _, scheme := range []string{"Bearer", "DPoP"} {
+		if c, found := challenge.Find(header, scheme); found {
+			return c
+		}
+	}
+	return challenge.Challenge{}
+}
+
+// rewind returns a copy of a request that was sent, with its body from the beginning, or
+// false if that cannot be had.
+func rewind(req *http.Request) (*http.Request, bool) {
+	again := *req
+	switch {
+	case req.Body == nil || req.Body == http.NoBody:
+		return &again, true
+	case req.GetBody == nil:
+		return nil, false
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, false
+	}
+	again.Body = body
+	return &again, true
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// Token returns a living token, for programs that present it themselves, and tell
+// [Session.Refused] what the API says of it; set Config.BearerOnly. Others want
+// [Session.Client]. It waits for a renewal as refresh.Manager.TokenContext does. An error
+// that matches [oauth.ErrLoginRequired] means that there is no session, or none any more:
+// then send the request without a token. The pair is the caller's own.
+func (s *Session) Token(ctx context.Context) (*oauth.TokenPair, error) {
+	if err := s.resume(ctx); err != nil {
+		return nil, err
+	}
+	if l := s.cur.Load(); l != nil {
+		return l.manager.TokenContext(ctx)
+	}
+	return nil, errNone
+}
+
+// TokenSource returns a source of [Session.Token] for programs that take one of
+// golang.org/x/oauth2. Its tokens are good in caches such as oauth2.ReuseTokenSource.
+func (s *Session) TokenSource() oauth2.TokenSource { return source{s} }
+
+type source struct{ s *Session }
+
+// Format implements fmt.Formatter: every verb prints the session.
+func (t source) Format(w fmt.State, verb rune) { t.s.Format(w, verb) }
+
+// Token implements oauth2.TokenSource.
+func (t source) Token() (*oauth2.Token, error) {
+	if err := t.s.resume(t.s.ctx); err != nil {
+		return nil, err
+	}
+	if l := t.s.cur.Load(); l != nil {
+		return l.manager.Token()
+	}
+	return nil, errNone
+}
+
+// errNone is why there is no token before the first login.
+var errNone = &oauth.Error{Op: "connect", Kind: oauth.ErrLoginRequired, Err: errors.New("there is no session yet")}
+
+// soon is how old a login or a renewal is at most for a program that presents tokens to take a
+// refusal for one of its token. The Session sees no success of those, and a program's first
+// calls take less.
+const soon = time.Minute
+
+// Refused tells that the API has answered a request with accessToken (empty: without) by
+// status and header, and does what [Session.Client] would: it returns nil when the request
+// is to be sent again, with what [Session.Token] returns now. An error that matches
+// [ErrRefused] or [oauth.ErrNoStepUp] says that a login would not help.
+func (s *Session) Refused(ctx context.Context, accessToken string, status int, header http.Header) error {
+	seen := s.cur.Load()
+	if s.show(accessToken); seen != nil {
+		s.showCurrent(seen)
+	}
+	header, refused := s.refusal(&http.Response{StatusCode: status, Header: header})
+	switch {
+	case !refused:
+		return ErrRefused
+	case seen == nil, status != http.StatusUnauthorized, wanted(header).WantsLogin():
+		return s.authorize(ctx, seen, header, nil)
+	}
+	pair, err := seen.manager.TokenContext(ctx)
+	if err == nil && accessToken != "" && accessToken != pair.AccessToken {
+		return nil // renewed while the request was on its way
+	}
+	return s.authorize(ctx, seen, header, err)
+}
+
+// renew has a token renewed that a program was refused with, which a refresh.Transport does
+// by itself. It reports whether there is a new one.
+func (l *login) renew(ctx context.Context) (bool, error) {
+	now := time.Now()
+	if now.Sub(l.began) > soon {
+		l.accepted.Store(true)
+	}
+	if last := l.renewed.Swap(now.UnixNano()); now.Sub(time.Unix(0, last)) <= soon {
+		return false, nil
+	}
+	err := l.manager.ForceRefresh(ctx)
+	if errors.Is(err, oauth.ErrLoginRequired) {
+		return false, nil
+	}
+	return err == nil, err
+}
