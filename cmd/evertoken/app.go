@@ -16,6 +16,7 @@ import (
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
+	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -29,11 +30,16 @@ type app struct {
 	common
 	// What a login names, for the commands in its messages.
 	server, client string
+	backend        *backendNamed
+	mcp            string   // the MCP server that the command is about
 	typed          []string // its other flags
 
 	openKeyring func(ctx context.Context, dir string) (stores.Backend, error)
 	closeLimit  time.Duration // how long the end waits for what is to be saved
 }
+
+// A backendNamed is a backend as a login names it, or a part of that.
+type backendNamed struct{ dialect, url string }
 
 // common is what all commands share of the command line.
 type common struct {
@@ -53,6 +59,11 @@ func (a *app) choose(line common) error {
 	a.common = line
 	a.Profile = cmp.Or(line.Profile, a.getenv("EVERTOKEN_PROFILE"), profile.Default)
 	a.Dir = cmp.Or(line.Dir, a.getenv("EVERTOKEN_DIR"))
+	// A relative one would mean another directory wherever the command is run, also one that
+	// came with other people's files. --dir was typed here, and is absolute already.
+	if a.Dir != "" && !filepath.IsAbs(a.Dir) {
+		return fmt.Errorf("EVERTOKEN_DIR: %q is not an absolute path: give one that begins at the root", a.Dir)
+	}
 	return profile.CheckName(a.Profile)
 }
 
@@ -63,16 +74,32 @@ func (a *app) say(format string, args ...any) {
 	}
 }
 
-// warn is say for what --quiet must not hide.
+// warn is say for what --quiet must not hide. Whatever it is given, a terminal shows it and
+// does not obey it.
 func (a *app) warn(format string, args ...any) {
 	// A message that cannot be written has no other place to go.
-	_, _ = fmt.Fprintf(a.stderr, strings.TrimSuffix(format, "\n")+"\n", args...)
+	_, _ = io.WriteString(a.stderr, shown(strings.TrimSuffix(format, "\n"), args)+"\n")
 }
 
-// print writes a line of the command's result.
+// print writes a line of the command's result, as warn does: what reads it may be a pager.
 func (a *app) print(format string, args ...any) error {
-	_, err := fmt.Fprintf(a.stdout, format+"\n", args...)
+	_, err := io.WriteString(a.stdout, shown(format, args)+"\n")
 	return err
+}
+
+// shown writes a text of ours, with arguments that others may have written: these stay on
+// their line.
+func shown(format string, args []any) string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			args[i] = outside.Show(arg)
+		case error:
+			args[i] = outside.Show(arg.Error())
+		}
+	}
+	return outside.Lines(fmt.Sprintf(format, args...))
 }
 
 // logger returns where decisions are logged: nowhere, unless asked for.
@@ -80,7 +107,7 @@ func (a *app) logger() *slog.Logger {
 	if !a.Verbose {
 		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return outside.NewLogger(slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
 }
 
 // report tells the person what went wrong and what to do, and returns the exit
@@ -108,7 +135,8 @@ func (a *app) explain(err error) *exit.Problem {
 
 func (a *app) guide() explain.Guide {
 	dir, _ := a.directory() // "" if there is none, and then no session either
-	return explain.Guide{Profile: a.Profile, Dir: dir, Command: a.command, Login: a.loginCommand}
+	p, _ := a.remembered()
+	return explain.Guide{Profile: a.Profile, Dir: dir, Command: a.command, Login: a.loginCommand, Backend: a.backend != nil || p.Backend != nil}
 }
 
 // directory returns where sessions are kept.
@@ -156,19 +184,21 @@ func (a *app) saveProfile(p *profile.Profile) error {
 
 // openStore opens the store that a profile names.
 func (a *app) openStore(ctx context.Context, p *profile.Profile) (*stores.Bound, error) {
-	b, err := a.openBackend(ctx, p.Kind())
+	b, err := a.openBackend(ctx, p.Kind(), "")
 	if err != nil {
 		return nil, err
 	}
-	return &stores.Bound{Backend: b, Kind: p.Kind(), Binding: p.Binding()}, nil
+	return &stores.Bound{Backend: b, Kind: p.Kind(), Binding: p.Binding(), Settings: p.Fingerprint()}, nil
 }
 
-func (a *app) openBackend(ctx context.Context, kind string) (stores.Backend, error) {
+// openBackend opens a store of that kind, in a directory of its own below the usual one unless
+// below is empty.
+func (a *app) openBackend(ctx context.Context, kind, below string) (stores.Backend, error) {
 	dir, err := a.directory()
 	if err != nil {
 		return nil, err
 	}
-	dir = stores.Dir(dir, kind)
+	dir = filepath.Join(stores.Dir(dir, kind), below)
 	if kind != profile.InKeyring {
 		return tokenstore.NewFile(dir)
 	}
@@ -182,9 +212,12 @@ func (a *app) openBackend(ctx context.Context, kind string) (stores.Backend, err
 // loginCommand is what to type for a login to the current profile: whole, with all
 // that is known of it. What the profile remembers is left out unless full.
 func (a *app) loginCommand(full bool, flags ...string) string {
+	if a.mcp != "" {
+		return a.command("mcp", append([]string{quoted(a.mcp)}, flags...)...)
+	}
 	remembered, err := a.remembered()
 	words := a.typed
-	if full || err != nil || a.server != "" || a.client != "" {
+	if full || err != nil || a.server != "" || a.client != "" || a.backend != nil {
 		words = append(a.serverFlags(remembered), words...)
 	}
 	for _, flag := range flags {
@@ -195,7 +228,7 @@ func (a *app) loginCommand(full bool, flags ...string) string {
 }
 
 // switches are the flags of a login that have no value.
-var switches = []string{"--device", "--no-browser", "--keep-old", "--no-pkce"}
+var switches = []string{"--device", "--no-browser", "--keep-old", "--no-pkce", "--password-stdin"}
 
 // without returns a command's words without the flags of the given names.
 func without(words []string, names ...string) []string {
@@ -221,7 +254,26 @@ func (a *app) command(name string, flags ...string) string {
 	if a.Profile != profile.Default {
 		words = append(words, "--profile", a.Profile)
 	}
-	return `"` + strings.Join(append(words, flags...), " ") + `"`
+	for _, flag := range flags {
+		words = append(words, withoutUserInfo(flag))
+	}
+	return `"` + strings.Join(words, " ") + `"`
+}
+
+// withoutUserInfo puts URL in the place of an address with user information: what is to be
+// typed is shown on terminals and kept in logs.
+func withoutUserInfo(word string) string {
+	before, address, _ := strings.Cut(word, "://")
+	if end := strings.IndexAny(address, "/?#"); end >= 0 {
+		address = address[:end]
+	}
+	if !strings.Contains(address, "@") {
+		return word
+	}
+	if flag, _, joined := strings.Cut(before, "="); joined {
+		return flag + "=URL"
+	}
+	return "URL"
 }
 
 // remembered returns the current profile, or an empty one and an error.
@@ -240,6 +292,9 @@ func (a *app) remembered() (*profile.Profile, error) {
 // serverFlags name the server and client: those of the command line, or else those
 // that are remembered, or else what to put in their place.
 func (a *app) serverFlags(p *profile.Profile) []string {
+	if a.backend != nil || p.Backend != nil && a.server == "" && a.client == "" {
+		return a.backendFlags(p.Backend)
+	}
 	if a.server != "" && !p.IsOf(a.server) {
 		p = new(profile.Profile) // another server shares nothing with it
 	}
@@ -254,6 +309,18 @@ func (a *app) serverFlags(p *profile.Profile) []string {
 	return append([]string{"--issuer", quoted(cmp.Or(a.server, p.Issuer, "URL"))}, client...)
 }
 
+// backendFlags name a backend like serverFlags; remembered may be nil.
+func (a *app) backendFlags(remembered *profile.Backend) []string {
+	var named backendNamed
+	if a.backend != nil {
+		named = *a.backend
+	}
+	if remembered != nil && cmp.Or(named.url, remembered.URL) == remembered.URL {
+		named = backendNamed{cmp.Or(named.dialect, remembered.Named), remembered.URL}
+	}
+	return []string{"--dialect", quoted(cmp.Or(named.dialect, "NAME")), "--url", quoted(cmp.Or(named.url, "URL"))}
+}
+
 // quoted writes a word as a shell takes it back.
 func quoted(word string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" + `@%+=:,./_-\`
@@ -263,8 +330,9 @@ func quoted(word string) string {
 	return word
 }
 
-// closeLimit is app.closeLimit: a little more than a refresh may take.
-const closeLimit = 35 * time.Second
+// closeLimit is app.closeLimit: a little more than a refresh may take
+// (refresh.Config.RefreshTimeout). Its answer may be all that is left of the session.
+const closeLimit = 3*time.Minute + 5*time.Second
 
 // finish ends a manager and waits for what it has to save. ctx only tells whether
 // the person waits for it.

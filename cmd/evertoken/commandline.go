@@ -19,13 +19,15 @@ type cli struct {
 	common
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 
-	Login    loginCmd    `cmd:"" help:"Log in with a browser, or with a code on another device."`
+	Login    loginCmd    `cmd:"" help:"Log in with a browser, with a code on another device, or by name and password."`
 	Token    tokenCmd    `cmd:"" help:"Print a valid access token, for scripts."`
 	Get      getCmd      `cmd:"" help:"Fetch a URL with the access token."`
+	Curl     curlCmd     `cmd:"" help:"Run curl with the access token, out of others' sight."`
 	Status   statusCmd   `cmd:"" help:"Show what is known about the session, without asking the server."`
 	Whoami   whoamiCmd   `cmd:"" help:"Print who has logged in."`
 	Profiles profilesCmd `cmd:"" help:"List the profiles, each with its server and client."`
 	Refresh  refreshCmd  `cmd:"" help:"Renew the access token now."`
+	MCP      mcpCmd      `cmd:"" name:"mcp" help:"Connect a program to an MCP server, with the login kept."`
 	Watch    watchCmd    `cmd:"" help:"Keep the session alive until stopped, and tell what happens."`
 	Logout   logoutCmd   `cmd:"" help:"End the session at the server, then delete it here."`
 	Demo     demoCmd     `cmd:"" help:"Watch a session live through trouble, on a server of its own."`
@@ -41,8 +43,9 @@ trouble (try again), 5 misconfigured, 130 interrupted by Ctrl-C.
 
 Example:
 
-  evertoken login --issuer https://login.example.com --client-id my-cli
-  curl -H "Authorization: Bearer $(evertoken token)" https://api.example.com/me`
+  evertoken login --issuer https://login.example.com --client-id my-cli --api https://api.example.com
+  evertoken get https://api.example.com/me
+  evertoken curl https://api.example.com/things -d name=value`
 
 // run is the whole command. It returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
@@ -71,12 +74,26 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // quoted: all but those that these commands have anyway.
 func loginFlags(args []string) []string {
 	var flags []string
-	for _, word := range without(args, "--issuer", "--client-id", "--profile", "--dir", "--timeout") {
+	for _, word := range without(untold(args), "--issuer", "--client-id", "--dialect", "--url", "--profile", "--dir", "--timeout") {
 		if !slices.Contains([]string{"login", "-q", "--quiet", "-v", "--verbose"}, word) {
 			flags = append(flags, quoted(word))
 		}
 	}
 	return flags
+}
+
+// untold returns a command line without the values of --field, which can be secrets.
+func untold(args []string) []string {
+	args = slices.Clone(args)
+	for i, word := range args {
+		if field, is := strings.CutPrefix(word, "--field="); is {
+			name, _, _ := strings.Cut(field, "=")
+			args[i] = "--field=" + name
+		} else if i > 0 && args[i-1] == "--field" {
+			args[i], _, _ = strings.Cut(word, "=")
+		}
+	}
+	return args
 }
 
 // parse reads the command line. It returns no context if that asked for help or for
@@ -95,7 +112,7 @@ func (a *app) parseAll(args []string) (*kong.Context, *common, error) {
 	parser, err := kong.New(&line,
 		kong.Name("evertoken"),
 		kong.Description(description),
-		kong.Vars{"presets": profile.PresetNames(), "version": version()},
+		kong.Vars{"presets": profile.PresetNames(), "dialects": profile.DialectNames(), "version": version()},
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(int) { done = true }), // not ours to exit from here
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 80}),
@@ -120,9 +137,13 @@ func misread(args []string, err error) *exit.Problem {
 	command := fail.Context.Selected().Name
 	p.Next = `see "evertoken help ` + command + `"`
 	if i := slices.IndexFunc(args, isAddress); command == "login" && i > 0 && !strings.HasPrefix(args[i-1], "-") {
-		p.What = "the address of the server has to follow --issuer"
+		flag := "--issuer"
+		if slices.ContainsFunc(args, func(word string) bool { return word == "--dialect" || strings.HasPrefix(word, "--dialect=") }) {
+			flag = "--url"
+		}
+		p.What = "the address of the server has to follow " + flag
 		words := []string{"evertoken"}
-		for _, word := range slices.Insert(slices.Clone(args), i, "--issuer") {
+		for _, word := range slices.Insert(untold(args), i, flag) {
 			words = append(words, quoted(word))
 		}
 		p.Next = `run "` + strings.Join(words, " ") + `"`

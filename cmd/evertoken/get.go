@@ -11,6 +11,8 @@ import (
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/terminal"
+	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/internal/thishost"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
@@ -20,12 +22,15 @@ import (
 type getCmd struct {
 	URL     string `arg:"" help:"What to fetch: https, or http on this machine."`
 	Include bool   `short:"i" help:"Print the status and the headers of the answer before its body."`
+	allowFlag
 	waitFlag
 }
 
 // Help is shown below the command's flags.
 func (getCmd) Help() string {
-	return `The body goes to stdout whatever the status. Exit code: 0 for 2xx; 3 if the API refuses the token (401); 4 if it does and the server cannot be asked for another, and for 408, 425, 429 and 5xx; 1 for the rest.
+	return `The token goes to the APIs that the login named (--api), and to the server that it comes from. For any other a person at a terminal is asked once, and the answer is kept until the session ends; without one the command fails with exit code 5. A redirect elsewhere is followed without the token.
+
+The body goes to stdout whatever the status. Exit code: 0 for 2xx; 3 if the API refuses the token (401); 4 if it does and the server cannot be asked for another, and for 408, 425, 429 and 5xx; 1 for the rest.
 
 ` + example("get https://api.example.com/me", "get -i https://api.example.com/me")
 }
@@ -33,21 +38,29 @@ func (getCmd) Help() string {
 // Run sends one GET. The token is renewed before it if need be, and once after
 // it if the API rejects it.
 func (c *getCmd) Run(ctx context.Context, a *app) error {
-	if err := c.check(); err != nil {
+	u, err := secureURL(c.URL)
+	if err != nil {
 		return err
 	}
 	s, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	return s.with(ctx, c.Wait, func(m *refresh.Manager) error {
+	if err := c.allow(ctx, a, s, "get", u); err != nil {
+		return err
+	}
+	return c.send(ctx, a, s)
+}
+
+func (c *getCmd) send(ctx context.Context, a *app, s *session) error {
+	return s.with(ctx, c.patience(), func(ctx context.Context, m *refresh.Manager) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL, nil)
 		if err != nil {
 			return exit.Misuse(errors.New("the URL cannot be used"))
 		}
 		resp, err := m.Client().Do(req)
 		if err != nil {
-			return c.failed(a, err)
+			return failedAPI(a, err)
 		}
 		defer resp.Body.Close()
 		if err := c.show(a, resp); err != nil {
@@ -57,34 +70,47 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 	})
 }
 
-// check refuses URLs on whose way others could read the token.
-func (c *getCmd) check() error {
-	u, err := url.Parse(c.URL)
+// secureURL reads a URL, and refuses those on whose way others could read the token.
+func secureURL(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
 	switch {
 	case err != nil, u.Host == "":
-		return exit.Misuse(errors.New("give a whole URL, such as https://api.example.com/me"))
+		return nil, exit.Misuse(errors.New("give a whole URL, such as https://api.example.com/me"))
 	case u.User != nil:
-		return exit.Misuse(errors.New("the URL must not hold a password"))
+		return nil, exit.Misuse(errors.New("the URL must not hold a password"))
 	case u.Scheme == "https", u.Scheme == "http" && thishost.Is(u.Hostname()):
-		return nil
+		return u, nil
 	}
-	return exit.Misuse(errors.New("tokens are sent over https only (plain http only to this machine)"))
+	return nil, exit.Misuse(errors.New("tokens are sent over https only (plain http only to this machine)"))
 }
 
-// show writes the answer.
+// show writes the answer: as it is for a program, and on a terminal without what that would
+// obey.
 func (c *getCmd) show(a *app, resp *http.Response) error {
+	out, end := a.stdout, func() error { return nil }
+	if terminal.Is(a.stdout) {
+		w := outside.NewWriter(a.stdout)
+		out, end = w, w.Close
+	}
+	return c.write(out, end, resp)
+}
+
+func (c *getCmd) write(out io.Writer, end func() error, resp *http.Response) error {
 	if c.Include {
-		if err := a.print("%s %s", resp.Proto, resp.Status); err != nil {
+		if _, err := fmt.Fprintf(out, "%s %s\n", resp.Proto, resp.Status); err != nil {
 			return err
 		}
-		if err := resp.Header.Write(a.stdout); err != nil {
+		if err := resp.Header.Write(out); err != nil {
 			return err
 		}
-		if err := a.print(""); err != nil {
+		if _, err := fmt.Fprintln(out); err != nil {
 			return err
 		}
 	}
-	_, err := io.Copy(a.stdout, resp.Body)
+	_, err := io.Copy(out, resp.Body)
+	if err == nil {
+		err = end()
+	}
 	if explain.IsAny(err, syscall.EPIPE, context.Canceled) {
 		return err
 	}
@@ -94,9 +120,9 @@ func (c *getCmd) show(a *app, resp *http.Response) error {
 	return nil
 }
 
-// failed explains a request without an answer: there was no token, or the API
+// failedAPI explains a request without an answer: there was no token, or the API
 // could not be reached.
-func (c *getCmd) failed(a *app, err error) error {
+func failedAPI(a *app, err error) error {
 	for _, kind := range []error{oauth.ErrLoginRequired, oauth.ErrMisconfigured, oauth.ErrTransient, refresh.ErrUnsaved, context.Canceled} {
 		if errors.Is(err, kind) {
 			return a.explain(explain.Bare(err))
@@ -120,8 +146,12 @@ func (c *getCmd) verdict(a *app, resp *http.Response, state refresh.State) error
 		return exit.New(exit.Login, what+", and the server keeps refusing to renew the session without saying why", "a login probably helps: "+a.guide().LoginAdvice())
 	case code == http.StatusUnauthorized && state == refresh.StateRetrying:
 		return exit.New(exit.Temporary, what+", and the token could not be renewed yet", "try again in a moment")
+	case code == http.StatusUnauthorized && a.guide().Backend:
+		return exit.New(exit.Login, what, "the API does not accept this session's tokens: check "+a.command("status")+", or log in with how it wants them: --token-header, --token-scheme or --token-cookie")
 	case code == http.StatusUnauthorized:
 		return exit.New(exit.Login, what, "the API does not accept this session's tokens: check "+a.command("status")+", or log in with other scopes: "+a.loginCommand(false, "--scope SCOPE"))
+	case code == http.StatusForbidden && a.guide().Backend:
+		return exit.New(exit.Failed, what, "the session is fine, but may not do this")
 	case code == http.StatusForbidden:
 		return exit.New(exit.Failed, what, "the session is fine, but may not do this; it may need other scopes")
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:

@@ -31,6 +31,8 @@ type loginCmd struct {
 	ClientAuth string   `placeholder:"METHOD" enum:",none,client_secret_basic,client_secret_basic_raw,client_secret_post" default:"" help:"How the client authenticates: none, client_secret_basic, client_secret_basic_raw or client_secret_post (default: as the server wants it)."`
 	Scope      []string `placeholder:"SCOPE" help:"What to ask for; repeat it or separate by commas (see --scope-separator for how it is sent). Some servers give a refresh token only for one, such as offline_access."`
 
+	API []string `name:"api" placeholder:"URL" help:"An API that gets the access token; repeat it for more. \"evertoken get\" sends it to these, to the server itself, and otherwise asks. --api= forgets them."`
+
 	AuthParam map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"What else the browser login sends to the server, such as prompt=consent; repeat it for more. KEY= forgets one."`
 
 	Timeout     time.Duration `default:"10m" placeholder:"D" help:"How long to wait for the person to log in (default ${default})."`
@@ -40,7 +42,9 @@ type loginCmd struct {
 	Store       string        `placeholder:"WHERE" enum:",keyring,file" default:"" help:"Where to keep the tokens: keyring (files sealed with a key in the OS keyring) or file (readable by any program that can read your files). Default: $$EVERTOKEN_STORE, or what the profile remembers, or keyring."`
 	KeepOld     bool          `help:"Do not end the old session of the profile at the server."`
 
+	backendFlags
 	mannersFlags
+	presentFlags
 
 	AuthURL       string `group:"Instead of what the server publishes" placeholder:"URL" help:"Authorization endpoint."`
 	TokenURL      string `group:"Instead of what the server publishes" placeholder:"URL" help:"Token endpoint."`
@@ -52,7 +56,11 @@ type loginCmd struct {
 func (loginCmd) Help() string {
 	return `Where the server lists the scopes openid and offline_access and --scope is not given, login asks for them, and for consent (--auth-param prompt=consent), so that the session can be renewed and says who has logged in. What the profile remembers from the last login need not be given again; --preset=, --lifetime 0 and --no-pkce=false, say, forget it. An old session is ended at the server once the new one is saved. Should the server end both, which is found out by asking it who has logged in, you log in once more, and from then on old sessions are left alone there.
 
-` + example("login --issuer https://login.example.com --client-id my-cli", "login --profile work --issuer https://login.example.com --client-id my-cli --device")
+A backend that does not speak OAuth is logged in to by user name and password. They go to it and are not kept; the profile keeps the user name and the dialect, whole, so that a later change of a file does not change a session. Passwords are never taken from the command line, which other users can see. Tokens are never sent in an address, since addresses stay in logs and histories: a backend that wants that cannot be used.
+
+` + example("login --issuer https://login.example.com --client-id my-cli", "login --profile work --issuer https://login.example.com --client-id my-cli --device",
+		"login --issuer https://login.example.com --client-id my-cli --api https://api.example.com --api https://files.example.com",
+		"login --dialect kratos --url https://api.example.com --username alice", "login --dialect ours.yaml --url https://api.example.com --field otp")
 }
 
 // Run logs in. It looks for everything that can fail without the person before it asks
@@ -62,6 +70,15 @@ func (c *loginCmd) Run(ctx context.Context, a *app) error {
 	old, err := a.loadProfile()
 	if err != nil && !errors.Is(err, profile.ErrNone) && c.ClientID == "" {
 		return err
+	}
+	if old, err = c.unedited(ctx, a, old); err != nil {
+		return err
+	}
+	if err := c.misplaced(c.speaks(old)); err != nil {
+		return err
+	}
+	if c.speaks(old) {
+		return c.backendLogin(ctx, a, old)
 	}
 	known := c.known(old)
 	if err := c.check(a, known); err != nil {
@@ -75,13 +92,12 @@ func (c *loginCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	client, secretFile, err := c.connect(ctx, a, known, manners)
+	p, client, err := c.connect(ctx, a, known, manners)
 	if err != nil {
-		return c.explain(a, err)
+		return err
 	}
-	p := profile.Of(client.Config(), secretFile)
-	p.KeepOld, p.Store, p.Manners = known.KeepOld, kind, manners
-	store, err := a.openStore(ctx, p)
+	p.Store = kind
+	store, err := c.openStore(ctx, a, p)
 	if err != nil {
 		return err
 	}
@@ -112,7 +128,7 @@ func (c *loginCmd) finish(ctx context.Context, a *app, l login, pair *oauth.Toke
 		return err
 	}
 	a.server, a.client, a.typed = "", "", nil // the profile remembers them now
-	a.announce(l.store, l.new, pair, c.advice(l.client))
+	a.announce(l.store, l.new, pair, a.loginFor(c.advice(l.client), l.new.Scopes))
 	if copied := a.removeCopy(following, stores.Other(l.new.Kind())); copied != nil && (l.new.Moves(l.old) || replaced.Tokens == nil) {
 		replaced = copied
 	}
@@ -139,7 +155,7 @@ func (c *loginCmd) onceMore(ctx context.Context, a *app, l login) error {
 	if _, err := a.saveLogin(context.WithoutCancel(ctx), l.store, l.new, l.new, pair); err != nil {
 		return err
 	}
-	a.announce(l.store, l.new, pair, c.advice(l.client))
+	a.announce(l.store, l.new, pair, a.loginFor(c.advice(l.client), l.new.Scopes))
 	return nil
 }
 
@@ -158,6 +174,25 @@ func (c *loginCmd) store(a *app, old *profile.Profile) (string, error) {
 	return profile.InKeyring, nil
 }
 
+// openStore opens the store that the new login is saved in.
+func (c *loginCmd) openStore(ctx context.Context, a *app, p *profile.Profile) (*stores.Bound, error) {
+	store, err := a.openStore(ctx, p)
+	if err == nil {
+		store.NamesAPIs = c.API != nil
+	}
+	return store, err
+}
+
+// remember makes a profile remember what the flags for any kind of server and the last login
+// tell.
+func (c *loginCmd) remember(p, last *profile.Profile) error {
+	var err error
+	if p.APIs, err = c.apisOf(last.APIs); err != nil {
+		return err
+	}
+	return c.presentFlags.remember(p, last)
+}
+
 // known returns what the profile, if there is one, remembers of the server and
 // client to log in with. Another server or another client shares nothing with it.
 func (c *loginCmd) known(old *profile.Profile) *profile.Profile {
@@ -168,9 +203,24 @@ func (c *loginCmd) known(old *profile.Profile) *profile.Profile {
 	return &profile.Profile{}
 }
 
-// connect builds the client from the flags, and from what is known for what they
+// connect returns the client, and what to remember of it and of the server.
+func (c *loginCmd) connect(ctx context.Context, a *app, known *profile.Profile, m profile.Manners) (*profile.Profile, *oauth.Client, error) {
+	told := new(profile.Profile)
+	if err := c.remember(told, known); err != nil {
+		return nil, nil, err
+	}
+	client, secretFile, err := c.client(ctx, a, known, m)
+	if err != nil {
+		return nil, nil, c.explain(a, err)
+	}
+	p := profile.Of(client.Config(), secretFile)
+	p.KeepOld, p.Manners, p.Presentation, p.Grace, p.APIs = known.KeepOld, m, told.Presentation, told.Grace, told.APIs
+	return p, client, nil
+}
+
+// client builds the client from the flags, and from what is known for what they
 // leave out. It also returns the path of the client's secret.
-func (c *loginCmd) connect(ctx context.Context, a *app, p *profile.Profile, m profile.Manners) (*oauth.Client, string, error) {
+func (c *loginCmd) client(ctx context.Context, a *app, p *profile.Profile, m profile.Manners) (*oauth.Client, string, error) {
 	cfg := oauth.Config{
 		ClientID:      cmp.Or(c.ClientID, p.ClientID),
 		AuthURL:       c.AuthURL,
@@ -304,6 +354,8 @@ func (c *loginCmd) explain(a *app, err error) error {
 		return exit.New(exit.Config, explain.Text(err), "if the tokens are below one of its members, run the command again with --token-path NAME; otherwise see that --token-url is the token endpoint of this server")
 	case errors.Is(err, syscall.EADDRINUSE):
 		return exit.New(exit.Temporary, explain.Text(err), "end the program that uses it (another login that waits?), choose another --redirect-url or log in with --device; then run the command again")
+	case explain.IsAny(err, syscall.EMFILE, syscall.ENFILE):
+		return exit.New(exit.Temporary, explain.Text(err), "close other programs, or raise the limit of open files (ulimit -n); then run the command again")
 	case errors.Is(err, oauth.ErrTransient):
 		return exit.New(exit.Temporary, explain.Text(err), "check the network, then run the command again")
 	}

@@ -45,7 +45,7 @@ func (c *loginCmd) addresses(a *app) error {
 	}
 	if c.Issuer != "" && !strings.Contains(c.Issuer, "://") {
 		a.server = "https://" + c.Issuer
-		return exit.New(exit.Usage, fmt.Sprintf("--issuer: got %q, want a whole address", c.Issuer), "run "+a.loginCommand(true))
+		return exit.New(exit.Usage, "--issuer is not a whole address", "run "+a.loginCommand(true))
 	}
 	return nil
 }

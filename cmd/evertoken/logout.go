@@ -11,6 +11,7 @@ import (
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/text"
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -33,6 +34,7 @@ func (c *logoutCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return c.ignoreAbsent(a, err)
 	}
+	s.revive(ctx)
 	waiting, cancel := context.WithTimeout(ctx, lockLimit)
 	defer cancel()
 	lease, err := s.store.Lock(waiting, a.Profile)
@@ -58,6 +60,28 @@ func (c *logoutCmd) Run(ctx context.Context, a *app) error {
 	}
 	a.say("Logged out of %s%s.", s.profile.Server(), ended)
 	return nil
+}
+
+// A living logout is what a client may want that ends sessions by an access token.
+type livingLogout interface{ RevokesByAccessToken() bool }
+
+// revive renews an access token that is dead, or of which the end is not known, where the
+// backend wants one that lives for a logout. What came of it, the logout finds out.
+func (s *session) revive(ctx context.Context) {
+	if c, is := s.client.(livingLogout); !is || !c.RevokesByAccessToken() {
+		return
+	}
+	rec, err := s.store.Get(ctx, s.app.Profile)
+	if err != nil || rec.Tokens.RefreshToken == "" || rec.Dead.On(rec.Tokens.RefreshToken) {
+		return
+	}
+	if t := rec.Tokens; !t.ExpiresAt.IsZero() && left(t) > leastWait {
+		return
+	}
+	err = s.with(ctx, patience{lockLimit, leastWait}, func(ctx context.Context, m *refresh.Manager) error { return m.ForceRefresh(ctx) })
+	if err != nil {
+		s.app.logger().Debug("the access token could not be renewed for the logout", "error", err)
+	}
 }
 
 // removable finds out whether the record can be deleted, before the server ends the
@@ -88,13 +112,15 @@ func (c *logoutCmd) revoke(ctx context.Context, s *session, rec *tokenstore.Reco
 	switch {
 	case rec.Dead.On(rec.Tokens.RefreshToken):
 		return " (the server had ended the session before)", nil // revoking it now could count as reuse
-	case s.profile.RevocationURL == "":
+	case !s.client.CanRevoke():
 		return "; its server has no way to end the session from here, so there it " + endOf(rec.Tokens), nil
 	}
 	err = s.client.Revoke(ctx, rec.Tokens)
 	switch {
 	case err == nil:
 		return "", nil
+	case errors.Is(err, oauth.ErrNotRevoked): // nor will it at the next try
+		return "; the server refused to end the session (" + explain.Text(err) + "), so there it " + endOf(rec.Tokens), nil
 	case c.Force:
 		return "; the server could not be told (" + explain.Text(err) + "), so there the session " + endOf(rec.Tokens), nil
 	}

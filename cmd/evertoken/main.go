@@ -1,9 +1,9 @@
-// Command evertoken logs in to an OAuth server once and keeps the session alive
-// from then on, for shell scripts and for people.
+// Command evertoken logs in to an OAuth server, or to a backend that has tokens of its own,
+// once, and keeps the session alive from then on, for shell scripts and for people.
 //
 //	evertoken login --issuer https://login.example.com --client-id my-cli
-//	curl -H "Authorization: Bearer $(evertoken token)" https://api.example.com/me
 //	evertoken get https://api.example.com/me
+//	evertoken curl https://api.example.com/things -d name=value
 //	evertoken status
 //
 // Any number of these may run at once: one of them renews the tokens and the
@@ -28,7 +28,8 @@
 // EVERTOKEN_DIR names another:
 //
 //	profiles/   the server and client each profile was logged in with, without the
-//	            client secret, and the store of its tokens
+//	            client secret, or the backend and its dialect, without the password;
+//	            and the store of its tokens
 //	sealed/     --store keyring: a file of tokens for each profile, sealed with a
 //	            key that is in the OS keyring
 //	*.json      --store file: a file of tokens for each profile, readable by any
@@ -52,6 +53,7 @@ import (
 )
 
 func main() {
+	forbidDumps()
 	ctx, stop := untilSignal()
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 	stop()

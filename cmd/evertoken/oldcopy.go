@@ -60,7 +60,7 @@ func (a *app) takeCopy(ctx context.Context, kind string) (*tokenstore.Record, er
 // cannot be opened.
 func (a *app) unsealedCopy(ctx context.Context) *tokenstore.Record {
 	var rec *tokenstore.Record
-	sealed, err := a.openBackend(ctx, profile.InKeyring)
+	sealed, err := a.openBackend(ctx, profile.InKeyring, "")
 	if err == nil {
 		rec, err = sealed.Get(ctx, a.Profile)
 	}

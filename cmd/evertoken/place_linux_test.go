@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
+	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -71,6 +75,82 @@ func inTheWay(suffix string, put func(path string) error) func(d *desk) func() {
 	}
 }
 
+// smallDisk puts a small disk in the place of the directory.
+func smallDisk(d *desk) {
+	d.t.Cleanup(d.mount("tmpfs", d.Dir, "tmpfs", 0, "size=256k,nr_inodes=64,mode=0700"))
+}
+
+// fill leaves no byte on the disk.
+func fill(d *desk) (mend func()) {
+	filler := filepath.Join(d.Dir, "filler")
+	_ = os.WriteFile(filler, make([]byte, 1<<20), 0o600) // as much as there is room for
+	return func() { d.must(os.Remove(filler)) }
+}
+
+// noInodes leaves room on the disk, but not for one more file.
+func noInodes(d *desk) (mend func()) {
+	var made []string
+	for i := range 1000 {
+		name := filepath.Join(d.Dir, fmt.Sprint("filler-", i))
+		if os.WriteFile(name, nil, 0o600) != nil {
+			break
+		}
+		made = append(made, name)
+	}
+	return func() {
+		for _, name := range made {
+			d.must(os.Remove(name))
+		}
+	}
+}
+
+// immutable makes the directory one whose files can be written, but not replaced.
+func immutable(d *desk) (mend func()) {
+	d.t.Helper()
+	set := func(flag uint32) error {
+		dir, err := os.Open(d.Dir)
+		d.must(err)
+		defer dir.Close()
+		return unix.IoctlSetPointerInt(int(dir.Fd()), unix.FS_IOC_SETFLAGS, int(flag))
+	}
+	const immutableFlag = 0x10 // FS_IMMUTABLE_FL
+	if err := set(immutableFlag); err != nil {
+		d.t.Skipf("this file system has no such flag, or it takes root: %v", err)
+	}
+	return func() { d.must(set(0)) }
+}
+
+// noDescriptors leaves the process no file to open.
+func noDescriptors(d *desk) (mend func()) {
+	var before syscall.Rlimit
+	d.must(syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before))
+	const limit = 256
+	d.must(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: limit, Max: before.Max}))
+	var opened []*os.File
+	for {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			break
+		}
+		opened = append(opened, f)
+	}
+	return func() {
+		for _, f := range opened {
+			d.must(f.Close())
+		}
+		d.must(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before))
+	}
+}
+
+// recordMounted makes the record's file a mount of its own.
+func recordMounted(d *desk) (mend func()) {
+	elsewhere := filepath.Join(d.t.TempDir(), "record")
+	data, err := os.ReadFile(d.sessionFile(profile.InFiles))
+	d.must(err)
+	d.must(os.WriteFile(elsewhere, data, 0o600))
+	return d.mount(elsewhere, d.sessionFile(profile.InFiles), "", syscall.MS_BIND, "")
+}
+
 func saving(k *fakeKeyring) *error  { return &k.full }
 func locking(k *fakeKeyring) *error { return &k.locked }
 
@@ -91,22 +171,13 @@ func spoiledPlaces() map[string]spoiledPlace {
 				return d.readOnly()
 			}},
 		"disk full": {store: profile.InFiles, code: exit.Temporary, next: "free some space", deletes: true,
-			prepare: func(d *desk) {
-				d.t.Cleanup(d.mount("tmpfs", d.Dir, "tmpfs", 0, "size=256k,mode=0700"))
-			},
-			spoil: func(d *desk) func() {
-				filler := filepath.Join(d.Dir, "filler")
-				_ = os.WriteFile(filler, make([]byte, 1<<20), 0o600) // as much as there is room for
-				return func() { d.must(os.Remove(filler)) }
-			}},
+			prepare: func(d *desk) { smallDisk(d) }, spoil: fill},
+		"no inodes left": {store: profile.InFiles, code: exit.Temporary, next: "free some space", deletes: true,
+			prepare: func(d *desk) { smallDisk(d) }, spoil: noInodes},
+		"directory cannot be changed": {store: profile.InFiles, code: exit.Config, next: "owns the directory", spoil: immutable},
+		"too many open files":         {store: profile.InFiles, code: exit.Temporary, next: "ulimit -n", unread: true, spoil: noDescriptors},
 		"record is a mount": {store: profile.InFiles, code: exit.Config, next: "mount the directory",
-			spoil: func(d *desk) func() {
-				elsewhere := filepath.Join(d.t.TempDir(), "record")
-				data, err := os.ReadFile(d.sessionFile(profile.InFiles))
-				d.must(err)
-				d.must(os.WriteFile(elsewhere, data, 0o600))
-				return d.mount(elsewhere, d.sessionFile(profile.InFiles), "", syscall.MS_BIND, "")
-			}},
+			spoil: recordMounted},
 		"record is a link": {store: profile.InFiles, code: exit.Config, next: "put the file itself there", unread: true,
 			spoil: func(d *desk) func() {
 				elsewhere := filepath.Join(d.t.TempDir(), "record")
@@ -189,9 +260,79 @@ func TestF73_TheSessionOutlivesAPlaceThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+// Room was made and files were opened before the refresh token was sent: what happens to
+// the place in that moment costs at most a warning.
+func TestF73_AnAnswerIsKeptWhateverHappensToThePlaceMeanwhile(t *testing.T) {
+	for name, spoil := range map[string]func(d *desk) (mend func()){
+		"disk full":                   fill,
+		"no inodes left":              noInodes,
+		"directory turned read-only":  (*desk).readOnly,
+		"directory cannot be changed": immutable,
+		"too many open files":         noDescriptors,
+		"record is a mount":           recordMounted,
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &desk{t: t, server: oauthtest.New(oauthtest.Config{})}
+			s := sessionAt(t, d.server, profile.Manners{}, func(dir string) {
+				d.app = &app{common: common{Dir: dir}}
+				if name == "disk full" || name == "no inodes left" {
+					smallDisk(d)
+				}
+			})
+			d.app = s.app
+			s.app.stderr = &d.stderr
+			d.expireIn(s)
+			cfg := d.server.OAuthConfig()
+			next, mend := cfg.HTTPClient.Transport, func() {}
+			cfg.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				mend = spoil(d)
+				return next.RoundTrip(r)
+			})}
+			s.client = oauth.NewClient(cfg)
+			begun := time.Now()
+			got := d.ran(func() error { return new(tokenCmd).serve(t.Context(), s.app, s) })
+			mend()
+			if took := time.Since(begun); got.stdout == "" || took > 10*time.Second {
+				t.Errorf("after %v: exit code %d, stdout %q, stderr %q; want the new token", took, got.code, got.stdout, got.stderr)
+			}
+			if got.code != exit.OK && got.code != exit.Temporary && got.code != exit.Config {
+				t.Errorf("exit code %d: %s", got.code, got.stderr)
+			}
+			s.client = oauth.NewClient(d.server.OAuthConfig())
+			for range 2 {
+				d.expireIn(s)
+				if got := d.ran(func() error { return new(tokenCmd).serve(t.Context(), s.app, s) }); got.code != exit.OK || got.stdout == "" {
+					t.Errorf("afterwards: exit code %d, stdout %q, stderr %q", got.code, got.stdout, got.stderr)
+				}
+			}
+			if n := d.server.Refreshes(); n != 3 {
+				t.Errorf("%d refreshes; want 3", n)
+			}
+			for _, mistake := range d.server.Audit() {
+				t.Errorf("the server saw a mistake: %v", mistake)
+			}
+		})
+	}
+}
+
+type roundTripper func(r *http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// expireIn is expire for a session that is open.
+func (d *desk) expireIn(s *session) {
+	d.t.Helper()
+	rec, err := s.store.Get(d.t.Context(), s.app.Profile)
+	d.must(err)
+	rec.Tokens.ExpiresAt = time.Now().Add(-time.Second)
+	rec.Tokens.IssuedAt = rec.Tokens.ExpiresAt.Add(-15 * time.Minute)
+	_, err = s.store.Set(d.t.Context(), s.app.Profile, rec)
+	d.must(err)
+}
+
 // token runs the command, which does not wait for a new token.
 func (d *desk) token() ran {
-	return d.ran(func() error { return (&tokenCmd{waitFlag: waitFlag{time.Millisecond}}).Run(d.t.Context(), d.app) })
+	return d.ran(func() error { return (&tokenCmd{waitFlag: waitFlag{new(time.Millisecond)}}).Run(d.t.Context(), d.app) })
 }
 
 func (d *desk) refresh() ran {
@@ -204,7 +345,7 @@ func (d *desk) logout() ran {
 
 func (d *desk) get() ran {
 	return d.ran(func() error {
-		return (&getCmd{URL: d.server.Resource(), waitFlag: waitFlag{time.Millisecond}}).Run(d.t.Context(), d.app)
+		return (&getCmd{URL: d.server.Resource(), waitFlag: waitFlag{new(time.Millisecond)}}).Run(d.t.Context(), d.app)
 	})
 }
 

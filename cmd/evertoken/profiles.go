@@ -1,14 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
-	"github.com/evertoken/evertoken/cmd/evertoken/internal/text"
+	"github.com/evertoken/evertoken/internal/outside"
 )
 
 // profilesCmd lists the profiles.
@@ -29,6 +31,7 @@ type listed struct {
 	Current  bool   `json:"current"`
 	Server   string `json:"server,omitempty"`
 	ClientID string `json:"client_id,omitempty"`
+	Dialect  string `json:"dialect,omitempty"`
 	Store    string `json:"store,omitempty"`
 	Error    string `json:"error,omitempty"`
 }
@@ -65,6 +68,9 @@ func (a *app) listed(file profile.File) listed {
 		return l
 	}
 	l.Server, l.ClientID, l.Store = p.Server(), p.ClientID, p.Kind()
+	if p.Backend != nil {
+		l.Dialect = p.Backend.Named
+	}
 	return l
 }
 
@@ -75,12 +81,12 @@ func (a *app) printProfiles(profiles []listed) error {
 		if l.Current {
 			mark = "*"
 		}
-		line := []string{mark + " " + l.Name, l.Server, l.ClientID, l.Store}
+		line := []string{mark + " " + l.Name, l.Server, cmp.Or(l.ClientID, l.Dialect), l.Store}
 		if l.Error != "" {
 			line = []string{line[0], l.Error}
 		}
 		for i := range line {
-			line[i] = text.Visible(line[i])
+			line[i] = outside.Show(line[i])
 		}
 		if _, err := fmt.Fprintln(table, strings.Join(line, "\t")); err != nil {
 			return err
@@ -95,7 +101,8 @@ func (a *app) printJSON(value any) error {
 	if err != nil {
 		return err
 	}
-	return a.print("%s", text.VisibleJSON(data))
+	_, err = io.WriteString(a.stdout, outside.JSON(data)+"\n")
+	return err
 }
 
 // noProfile is the error for a profile that no login has made. Where there are others,

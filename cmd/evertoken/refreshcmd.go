@@ -24,7 +24,7 @@ func (refreshCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	return s.with(ctx, lockLimit, func(m *refresh.Manager) error {
+	return s.with(ctx, patience{lockLimit, lockLimit}, func(ctx context.Context, m *refresh.Manager) error {
 		if err := m.ForceRefresh(ctx); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
@@ -89,10 +91,56 @@ func TestF80_ScriptEveryFiveMinutesKeepsAnIdleRefreshTokenAlive(t *testing.T) {
 	}
 }
 
+// A server that cannot be reached at all is told of soon, unless the person wants to wait.
+func TestF83_AServerThatCannotBeReachedIsToldOfWithinFiveSeconds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		wait     *time.Duration
+		from, to time.Duration
+	}{
+		"by default": {nil, 3 * time.Second, 5 * time.Second},
+		"at once":    {new(time.Duration(0)), 0, time.Second},
+		"for longer": {new(20 * time.Second), 17 * time.Second, 21 * time.Second},
+	} {
+		for what, run := range map[string]func(ctx context.Context, w waitFlag, s *session) error{
+			"token": func(ctx context.Context, w waitFlag, s *session) error {
+				return (&tokenCmd{waitFlag: w}).serve(ctx, s.app, s)
+			},
+			"whoami": func(ctx context.Context, w waitFlag, s *session) error {
+				_, err := (&whoamiCmd{waitFlag: w}).ask(ctx, s)
+				return err
+			},
+			"get": func(ctx context.Context, w waitFlag, s *session) error {
+				return (&getCmd{URL: "https://api.example", waitFlag: w}).send(ctx, s.app, s)
+			},
+		} {
+			t.Run(what+" "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					server := oauthtest.New(oauthtest.Config{AccessTokenLifetime: time.Minute})
+					s := sessionAt(t, server, profile.Manners{})
+					time.Sleep(time.Hour)
+					server.Script(oauthtest.Fault{Down: true, Times: -1})
+					begun := time.Now()
+					err := run(t.Context(), waitFlag{tt.wait}, s)
+					took := time.Since(begun)
+					if err == nil || took < tt.from || took > tt.to {
+						t.Errorf("after %v: %v; want the cause, between %v and %v", took, err, tt.from, tt.to)
+					}
+					if problem := s.app.explain(err); problem.Code != exit.Temporary || !strings.Contains(problem.Error(), "connection refused") {
+						t.Errorf("the person reads %q, exit code %d", problem, problem.Code)
+					}
+				})
+			})
+		}
+	}
+}
+
 // sessionAt logs in at the server in process, with a profile that knows m.
-func sessionAt(t *testing.T, server *oauthtest.Server, m profile.Manners) *session {
+func sessionAt(t *testing.T, server *oauthtest.Server, m profile.Manners, prepare ...func(dir string)) *session {
 	t.Helper()
 	a := testApp(t)
+	for _, f := range prepare {
+		f(a.Dir)
+	}
 	a.closeLimit = closeLimit
 	cfg := server.OAuthConfig()
 	p := profile.Of(cfg, "")
@@ -113,7 +161,7 @@ func TestPresetOfTheProfileKeepsItsRefreshTokenAlive(t *testing.T) {
 	for preset, due := range map[string]bool{"xero": true, "atlassian": false, "": false} {
 		l, now := living(), time.Now()
 		l.profile.Preset = preset
-		l.pair.IssuedAt, l.pair.ExpiresAt = now.AddDate(0, 0, -28), now.AddDate(0, 1, 0)
+		l.pair.IssuedAt, l.pair.ExpiresAt = now.AddDate(0, 0, -35), now.AddDate(0, 1, 0)
 		a := testApp(t)
 		a.Profile, a.Dir = profile.Default, l.save(t)
 		s, err := a.open(t.Context())
@@ -125,7 +173,7 @@ func TestPresetOfTheProfileKeepsItsRefreshTokenAlive(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := s.judge(rec).NeedsRefresh; got != due {
-			t.Errorf("preset %q: renewal due four weeks after the last: %v; want %v", preset, got, due)
+			t.Errorf("preset %q: renewal due 35 days after the last: %v; want %v", preset, got, due)
 		}
 	}
 }

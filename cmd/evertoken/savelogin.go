@@ -35,8 +35,11 @@ func (a *app) saveLogin(ctx context.Context, store *stores.Bound, old, p *profil
 		}
 	}
 	replaced, err := a.savePair(ctx, store, pair)
-	if err == nil && p.Moves(old) {
+	switch {
+	case err == nil && p.Moves(old):
 		err = a.saveProfile(p)
+	case err != nil && !p.Moves(old) && old != nil:
+		_ = a.saveProfile(old) // the old session is still there, and goes with the old settings
 	}
 	if err != nil {
 		return nil, unsavedLogin(err)
@@ -75,7 +78,11 @@ func (a *app) savePair(ctx context.Context, store *stores.Bound, pair *oauth.Tok
 		}
 		rec := old.Clone()
 		rec.Supersede(pair)
+		store.Unbind(rec)
 		rec.RefreshedAt, rec.RefreshedBy = time.Time{}, "" // this login was never renewed
+		if rec.Places = nil; tokenstore.PlaceOf(store) != "" {
+			rec.Places = []string{tokenstore.PlaceOf(store)}
+		}
 		if _, err = store.Set(ctx, a.Profile, rec); err == nil {
 			return old, nil
 		}
@@ -101,9 +108,9 @@ func unsavedLogin(err error) error {
 	return &explain.Doing{What: "the login worked, but could not be saved", Err: err}
 }
 
-// announce says what the person has now, and until when. advice is what to ask for
-// if there is no refresh token.
-func (a *app) announce(store *stores.Bound, p *profile.Profile, pair *oauth.TokenPair, advice oauth.OfflineAccess) {
+// announce says what the person has now, and until when. advice is what to do if there is
+// no refresh token.
+func (a *app) announce(store *stores.Bound, p *profile.Profile, pair *oauth.TokenPair, advice string) {
 	now := time.Now()
 	a.say("Logged in to %s as profile %q.", p.Server(), a.Profile)
 	a.say("  access token   %s", text.Until(pair.ExpiresAt, now))
@@ -115,7 +122,7 @@ func (a *app) announce(store *stores.Bound, p *profile.Profile, pair *oauth.Toke
 		a.say("  refresh token  none: the access token does not end, as far as the server says, and there is nothing to renew")
 	case pair.RefreshToken == "":
 		a.say("  refresh token  none: the session ends with the access token")
-		a.say("                 to get one, %s", a.loginFor(advice, p.Scopes))
+		a.say("                 to get one, %s", advice)
 	case pair.RefreshExpiresAt.IsZero():
 		a.say("  refresh token  yes: the session is renewed as long as the server allows")
 	default:
@@ -161,8 +168,13 @@ func (a *app) endOld(ctx context.Context, old *profile.Profile, replaced *tokens
 		return false // there is nothing to end
 	case t.AccessToken == pair.AccessToken, t.RefreshToken != "" && t.RefreshToken == pair.RefreshToken:
 		return false // the server went on with the same session
-	case old == nil, stores.BindingOf(replaced) != "" && stores.BindingOf(replaced) != old.Binding():
+	case old == nil, stores.BindingOf(replaced) != "" && stores.BindingOf(replaced) != old.Binding(),
+		stores.SettingsOf(replaced) != "" && stores.SettingsOf(replaced) != old.Fingerprint():
 		a.warn("evertoken: warning: the old session is no longer used here, but lives on at a server that the profile has forgotten")
+		return false
+	case old.Backend != nil:
+		// Backends may end all of a person's sessions with one, the new one too.
+		a.say("The old session is not ended at the backend, where it lives on until it ends by itself; to end one, log out before you log in.")
 		return false
 	case old.RevocationURL == "":
 		a.say("The old session lives on until it ends by itself: its server has no way to end it from here.")
@@ -186,6 +198,9 @@ func (a *app) endOld(ctx context.Context, old *profile.Profile, replaced *tokens
 // also when it cannot be asked. To spend the refresh token instead would not do: at some
 // servers that counts as reuse once it is revoked.
 func rejected(ctx context.Context, client *oauth.Client, pair *oauth.TokenPair) bool {
+	if client == nil {
+		return false // a backend's dialect has no such endpoint
+	}
 	if cfg := client.Config(); cfg.Endpoints.Userinfo == "" || !isOpenID(pair, cfg.Scopes) {
 		return false
 	}

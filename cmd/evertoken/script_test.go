@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/curlline"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
@@ -30,17 +32,54 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"evertoken": main,
 		"browser":   openInBrowser,
+		"curl":      recordCurl,
 	})
 }
 
 // openInBrowser is what BROWSER names in the scripts: it has the test's process
 // act for the person, and takes the browser back to where the server sends it.
 func openInBrowser() {
+	recordSeen()
 	resp, err := http.Get(os.Getenv("PERSON") + "?" + url.Values{
 		"url": {os.Args[len(os.Args)-1]}, "user": {os.Getenv("LOGIN_AS")}, "refuse": {os.Getenv("REFUSE")},
 	}.Encode())
 	if err != nil || resp.StatusCode != http.StatusOK {
 		os.Exit(1)
+	}
+}
+
+// recordCurl is in front of curl: it records what others see of it, and then runs it.
+func recordCurl() {
+	recordSeen()
+	_, others, _ := strings.Cut(os.Getenv("PATH"), string(filepath.ListSeparator)) // behind the directory of the test's own
+	_ = os.Setenv("PATH", others)
+	cmd := exec.Command("curl", os.Args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if file := os.NewFile(3, "/dev/fd/3"); curlline.NamesPipes(runtime.GOOS) {
+		cmd.ExtraFiles = []*os.File{file}
+	}
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(99)
+	}
+	os.Exit(cmd.ProcessState.ExitCode())
+}
+
+// recordSeen writes what every user of the machine sees of this process, its words, and
+// what those see that are like it, its environment and its limits, into files that $SEEN names.
+func recordSeen() {
+	seen := os.Getenv("SEEN")
+	if seen == "" {
+		return
+	}
+	limits, _ := os.ReadFile("/proc/self/limits") // a script that misses them fails
+	for name, text := range map[string]string{
+		".argv": strings.Join(os.Args, "\n") + "\n", ".environ": strings.Join(os.Environ(), "\n") + "\n", ".limits": string(limits),
+	} {
+		if err := os.WriteFile(seen+name, []byte(text), 0o600); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(99)
+		}
 	}
 }
 
@@ -54,8 +93,12 @@ func scripts(dir string, setUp func(*testscript.Env) error) testscript.Params {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Condition: func(cond string) (bool, error) {
-			if cond == "root" {
+			switch cond {
+			case "root":
 				return os.Geteuid() == 0, nil
+			case "machine-id":
+				_, err := os.Stat("/etc/machine-id")
+				return err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -97,6 +140,7 @@ func setUp(env *testscript.Env) error {
 		env.Setenv("ONEGRANT"+n, oneGrant.URL)
 		env.Values["server"+n] = s
 	}
+	setUpBackends(env)
 	if err := setUpNetwork(env); err != nil {
 		return err
 	}
@@ -209,6 +253,10 @@ func faults(ts *testscript.TestScript, name string) oauthtest.Fault {
 		return oauthtest.Fault{Endpoint: oauthtest.AnyEndpoint, Status: http.StatusServiceUnavailable, HTML: true, Times: -1}
 	case "revocation-down":
 		return oauthtest.Fault{Endpoint: oauthtest.RevocationEndpoint, Status: http.StatusServiceUnavailable}
+	case "revocation-refused":
+		return oauthtest.Fault{Endpoint: oauthtest.RevocationEndpoint, Status: http.StatusForbidden, Body: `{"error":"access_denied"}`}
+	case "revocation-missing":
+		return oauthtest.Fault{Endpoint: oauthtest.RevocationEndpoint, Status: http.StatusNotFound, HTML: true}
 	case "slow":
 		return oauthtest.Fault{Delay: 300 * time.Millisecond, AfterCommit: true}
 	case "lost":
@@ -290,6 +338,13 @@ func ageCommand(ts *testscript.TestScript, _ bool, args []string) {
 	by, err := time.ParseDuration(args[1])
 	ts.Check(err)
 	store, rec := openSession(ts, args[0]), savedSession(ts, args[0])
+	makeOlder(rec, by)
+	_, err = store.Set(context.Background(), args[0], rec)
+	ts.Check(err)
+}
+
+// makeOlder sets back the times of a record.
+func makeOlder(rec *tokenstore.Record, by time.Duration) {
 	rec.Tokens.IssuedAt = rec.Tokens.IssuedAt.Add(-by)
 	if !rec.RefreshedAt.IsZero() {
 		rec.RefreshedAt = rec.RefreshedAt.Add(-by)
@@ -304,8 +359,6 @@ func ageCommand(ts *testscript.TestScript, _ bool, args []string) {
 			*end = end.Add(-by)
 		}
 	}
-	_, err = store.Set(context.Background(), args[0], rec)
-	ts.Check(err)
 }
 
 // openSession opens the store that a profile names.

@@ -18,8 +18,16 @@ import (
 type session struct {
 	app     *app
 	profile *profile.Profile
-	client  *oauth.Client
+	client  client
+	oauth   *oauth.Client // the client, if the server speaks OAuth, or nil
 	store   *stores.Bound
+	apis    []string // the origins that the token may go to, if it is sent anywhere
+}
+
+// A client renews a session, and ends it if the server can.
+type client interface {
+	refresh.Refresher
+	refresh.Revoker
 }
 
 // open finds the current profile's session, and has the OS keyring unlocked if the
@@ -37,16 +45,21 @@ func (a *app) open(ctx context.Context) (*session, error) {
 
 // openProfile is open for a profile that has been loaded.
 func (a *app) openProfile(ctx context.Context, p *profile.Profile) (*session, error) {
-	cfg, err := p.Config()
-	if err != nil {
-		return nil, err
+	s := &session{app: a, profile: p}
+	if p.Backend != nil {
+		s.client = p.Backend.Client(p.Lifetime)
+	} else {
+		cfg, err := p.Config()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Output = a.stderr
+		s.oauth = oauth.NewClient(cfg)
+		s.client = s.oauth
 	}
-	cfg.Output = a.stderr
-	store, err := a.openStore(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	return &session{app: a, profile: p, client: oauth.NewClient(cfg), store: store}, nil
+	var err error
+	s.store, err = a.openStore(ctx, p)
+	return s, err
 }
 
 // config returns how the session is kept alive: by a command that ends soon.
@@ -56,6 +69,9 @@ func (s *session) config() refresh.Config {
 		Store:            s.store,
 		Session:          s.app.Profile,
 		RefreshIdleLimit: time.Duration(s.profile.RefreshIdle), // zero: the preset's
+		Grace:            time.Duration(s.profile.Grace),       // likewise
+		Presentation:     s.profile.Presentation.OAuth(),       // zero: the dialect's, or OAuth's
+		AllowedOrigins:   s.apis,
 		ShortLived:       true,
 		Logger:           s.app.logger(),
 	}
@@ -68,18 +84,35 @@ func (s *session) judge(rec *tokenstore.Record) *refresh.RefreshStatus {
 
 // with runs a manager while f works with it; callers without a living token wait
 // for one as long as given. A refresh under way when f returns is followed
-// through and saved; what cannot be saved is an error.
-func (s *session) with(ctx context.Context, wait time.Duration, f func(m *refresh.Manager) error) (err error) {
+// through and saved; what cannot be saved is an error. f's context ends, with the
+// failure for its cause, when the server could not be reached for as long as w has
+// patience.
+func (s *session) with(ctx context.Context, w patience, f func(ctx context.Context, m *refresh.Manager) error) (err error) {
 	cfg := s.config()
-	cfg.MaxWait = max(wait, leastWait)
+	cfg.MaxWait = max(w.wait, leastWait)
+	waiting, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	cfg.OnEvent = func(e refresh.Event) {
+		if e.Kind == refresh.EventCopied {
+			s.app.warn("evertoken: %s", s.app.guide().Event(e))
+		}
+		fail, ok := errors.AsType[*oauth.Error](e.Err)
+		if e.Kind == refresh.EventRefreshFailed && ok && !fail.Sent {
+			time.AfterFunc(w.unreached, func() { giveUp(e.Err) })
+		}
+	}
 	m := refresh.NewManager(cfg)
 	// The end of ctx must not end the manager before f has seen it.
 	if err := m.Start(context.WithoutCancel(ctx), nil); err != nil {
 		return err
 	}
 	defer func() { err = cmp.Or(s.app.finish(ctx, m), err) }()
-	return f(m)
+	return f(waiting, m)
 }
+
+// A patience is how long to wait for a new token: at all, and while the server cannot be
+// reached.
+type patience struct{ wait, unreached time.Duration }
 
 // leastWait is what taking the lock may need on a busy machine.
 const leastWait = time.Second

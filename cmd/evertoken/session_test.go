@@ -220,8 +220,8 @@ func TestWhatCannotBeSavedIsSaidAndIsAFailure(t *testing.T) {
 	}})
 	var out, errs strings.Builder
 	a.stdout, a.stderr = &out, &errs
-	if code := a.report((refreshCmd{}).Run(t.Context(), a)); code != exit.Failed {
-		t.Errorf("exit code %d; want %d", code, exit.Failed)
+	if code := a.report((refreshCmd{}).Run(t.Context(), a)); code != exit.Config {
+		t.Errorf("exit code %d; want %d", code, exit.Config)
 	}
 	if !strings.Contains(errs.String(), "not saved") || !strings.Contains(errs.String(), "make room or fix") {
 		t.Errorf("message %q; want one that says what is unsaved and what to do", errs.String())

@@ -118,7 +118,7 @@ func TestAnInterruptedDownloadIsNoTroubleOfTheServer(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer api.Close()
-	cmd, out := command(t, "get", "--dir", living().save(t), api.URL)
+	cmd, out := command(t, "get", "--allow-origin", "--dir", living().save(t), api.URL)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {

@@ -5,10 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/text"
+	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -66,7 +69,7 @@ func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *re
 	rows := [][2]string{
 		{"profile", a.Profile},
 		{"server", s.profile.Server()},
-		{"client", s.profile.ClientID},
+		clientRow(s.profile),
 		{"state", c.stateText(a, st)},
 		{"access token", accessText(st, now)},
 		{"next renewal", renewalText(st, rec.Tokens.RefreshToken != "", now)},
@@ -74,10 +77,13 @@ func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *re
 		{"last renewed", lastText(st, now)},
 	}
 	if rec.Tokens.Scope != "" {
-		rows = append(rows, [2]string{"scope", text.Visible(rec.Tokens.Scope)})
+		rows = append(rows, [2]string{"scope", outside.Show(rec.Tokens.Scope)})
 	}
 	if st.ClockSkew != 0 {
 		rows = append(rows, [2]string{"clock", "this machine's is " + text.Brief(st.ClockSkew.Abs()) + direction(st.ClockSkew) + " the server's"})
+	}
+	if apis := s.allowed(rec); len(apis) > 0 {
+		rows = append(rows, [2]string{"APIs", outside.Show(strings.Join(apis, ", "))})
 	}
 	rows = append(rows, [2]string{"tokens", s.store.Place()})
 	for _, row := range rows {
@@ -86,6 +92,14 @@ func (c *statusCmd) printText(a *app, s *session, rec *tokenstore.Record, st *re
 		}
 	}
 	return nil
+}
+
+// clientRow says what the server knows of this program.
+func clientRow(p *profile.Profile) [2]string {
+	if b := p.Backend; b != nil {
+		return [2]string{"dialect", outside.Show(b.Named)}
+	}
+	return [2]string{"client", p.ClientID}
 }
 
 func (c *statusCmd) stateText(a *app, st *refresh.RefreshStatus) string {
@@ -161,11 +175,16 @@ func (c *statusCmd) printJSON(a *app, s *session, rec *tokenstore.Record, st *re
 	}
 	fields["profile"] = a.Profile
 	fields["server"] = s.profile.Server()
-	fields["client_id"] = s.profile.ClientID
+	if b := s.profile.Backend; b != nil {
+		fields["dialect"], fields["username"] = b.Named, b.Username
+	} else {
+		fields["client_id"] = s.profile.ClientID
+	}
 	fields["store"] = s.store.Kind
 	fields["dir"] = s.store.Dir()
 	fields["renewable"] = rec.Tokens.RefreshToken != "" && st.State != refresh.StateLoginRequired
 	fields["scope"] = rec.Tokens.Scope
+	fields["apis"] = s.allowed(rec)
 	for name, mark := range map[string]*tokenstore.Mark{"pending": rec.Pending, "refused": rec.Refused, "dead": rec.Dead} {
 		if mark.On(rec.Tokens.RefreshToken) {
 			fields[name+"_since"] = mark.At

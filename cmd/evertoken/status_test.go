@@ -36,14 +36,14 @@ func TestF46_ShortTokensAreNotRenewedOnEveryCall(t *testing.T) {
 }
 
 func TestWhoseTokenIsGoodEnoughDoesNotWaitLong(t *testing.T) {
-	c := &tokenCmd{waitFlag: waitFlag{time.Hour}}
+	c := &tokenCmd{waitFlag: waitFlag{new(time.Hour)}}
 	living := &oauth.TokenPair{AccessToken: "a", ExpiresAt: time.Now().Add(time.Minute)}
-	if got := c.patience(living); got > time.Second {
+	if got := c.patienceWith(living).wait; got > time.Second {
 		t.Errorf("with a living token: %v", got)
 	}
 	need := 2 * time.Minute
 	c.MinValid = &need
-	if got := c.patience(living); got != time.Hour {
+	if got := c.patienceWith(living).wait; got != time.Hour {
 		t.Errorf("with one that does not live long enough: %v; want --wait", got)
 	}
 }

@@ -15,19 +15,31 @@ import (
 // tokenCmd prints a valid access token and nothing else.
 type tokenCmd struct {
 	MinValid *time.Duration `placeholder:"D" help:"Renew the token first if less than this is left of it, or if that is not known (see \"evertoken help login\", --lifetime). One that is due (see \"evertoken status\") is renewed in any case."`
+	Header   bool           `help:"Print the HTTP header that carries the token, for \"curl -H @-\"."`
 	waitFlag
 }
 
 // waitFlag is for commands that need a living token.
 type waitFlag struct {
-	Wait time.Duration `default:"30s" placeholder:"D" help:"How long to wait for a new token while the server is in trouble and the old one has died (default ${default})."`
+	Wait *time.Duration `placeholder:"D" help:"How long to wait for a new token while the server is in trouble and the old one has died (default 30s, but 4s if the server cannot be reached)."`
+}
+
+// patience is what the flag says. A person who types a command while the network is down
+// is told soon.
+func (f waitFlag) patience() patience {
+	if f.Wait != nil {
+		return patience{*f.Wait, *f.Wait}
+	}
+	return patience{30 * time.Second, 4 * time.Second}
 }
 
 // Help is shown below the command's flags.
 func (tokenCmd) Help() string {
 	return `Never opens a browser. Without a valid session it prints nothing and fails with exit code 3.
 
-` + example("token", "token --profile work --min-valid 5m")
+To use it, "evertoken get" or "evertoken curl" are safer. Hand the token on by a pipe: in a command line, every user of the machine can read it.
+
+` + example("token", "token --profile work --min-valid 5m", "token --header | curl -H @- https://api.example.com/me")
 }
 
 // Run prints the token.
@@ -50,7 +62,7 @@ func (c *tokenCmd) serve(ctx context.Context, a *app, s *session) error {
 	if c.enough(st, rec.Tokens) {
 		return c.show(a, rec.Tokens) // the usual case needs no manager
 	}
-	return s.with(ctx, c.patience(rec.Tokens), func(m *refresh.Manager) error {
+	return s.with(ctx, c.patienceWith(rec.Tokens), func(ctx context.Context, m *refresh.Manager) error {
 		pair, err := c.renewed(ctx, a, m)
 		if err != nil {
 			return err
@@ -59,7 +71,12 @@ func (c *tokenCmd) serve(ctx context.Context, a *app, s *session) error {
 	})
 }
 
-func (*tokenCmd) show(a *app, t *oauth.TokenPair) error { return a.print("%s", t.AccessToken) }
+func (c *tokenCmd) show(a *app, t *oauth.TokenPair) error {
+	if c.Header {
+		return a.print("Authorization: %s %s", t.Type(), t.AccessToken)
+	}
+	return a.print("%s", t.AccessToken)
+}
 
 // enough reports whether a token is to be served as it is.
 func (c *tokenCmd) enough(st *refresh.RefreshStatus, t *oauth.TokenPair) bool {
@@ -79,13 +96,14 @@ func (c *tokenCmd) lasts(t *oauth.TokenPair) bool {
 	return left(t) > need
 }
 
-// patience is how long to wait for a new token. A caller whose token is good
+// patienceWith is how long to wait for a new token. A caller whose token is good
 // enough does not wait for another process that is renewing it.
-func (c *tokenCmd) patience(t *oauth.TokenPair) time.Duration {
+func (c *tokenCmd) patienceWith(t *oauth.TokenPair) patience {
+	p := c.patience()
 	if c.lasts(t) {
-		return leastWait
+		p.wait = leastWait
 	}
-	return c.Wait
+	return p
 }
 
 // renewed returns a pair with enough life, or failing that, with some.

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
-	"github.com/evertoken/evertoken/cmd/evertoken/internal/text"
+	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
 )
@@ -23,7 +23,7 @@ type whoamiCmd struct {
 
 // Help is shown below the command's flags.
 func (whoamiCmd) Help() string {
-	return `Asks the server, or reads the ID token of the login where the server has nothing to ask. Prints the name that the person logs in with, or else the email address, the full name, or the server's identifier. A session tells this only if it has the scope openid.
+	return `Asks the server, or reads the ID token of the login where the server has nothing to ask. Prints the name that the person logs in with, or else the email address, the full name, or the server's identifier. A session tells this only if it has the scope openid. Of a backend with a dialect it prints the user name of the login, and asks nothing.
 
 ` + example("whoami", "whoami --profile work --json")
 }
@@ -43,7 +43,7 @@ func (c *whoamiCmd) Run(ctx context.Context, a *app) error {
 	}
 	for _, name := range []string{"preferred_username", "email", "name", "sub"} {
 		if value, _ := claims[name].(string); value != "" {
-			return a.print("%s", text.Visible(value))
+			return a.print("%s", outside.Show(value))
 		}
 	}
 	return c.untold(s, nil)
@@ -58,6 +58,9 @@ func (c *whoamiCmd) claims(ctx context.Context, s *session) (map[string]any, err
 	if err != nil {
 		return nil, err
 	}
+	if b := s.profile.Backend; b != nil {
+		return map[string]any{"preferred_username": b.Username}, nil
+	}
 	claims := idTokenClaims(rec.Tokens.IDToken)
 	if claims == nil {
 		return nil, c.untold(s, rec.Tokens)
@@ -68,12 +71,12 @@ func (c *whoamiCmd) claims(ctx context.Context, s *session) (map[string]any, err
 // ask asks the server, with a fresh token, and once more with a new one if the server
 // rejects that.
 func (c *whoamiCmd) ask(ctx context.Context, s *session) (claims map[string]any, err error) {
-	err = s.with(ctx, c.Wait, func(m *refresh.Manager) error {
+	err = s.with(ctx, c.patience(), func(ctx context.Context, m *refresh.Manager) error {
 		pair, err := m.TokenContext(ctx)
 		if err != nil {
 			return err
 		}
-		info, err := s.client.Userinfo(ctx, pair)
+		info, err := s.oauth.Userinfo(ctx, pair)
 		if hasStatus(err, http.StatusUnauthorized) {
 			if err := m.ForceRefresh(ctx); err != nil {
 				return err
@@ -81,7 +84,7 @@ func (c *whoamiCmd) ask(ctx context.Context, s *session) (claims map[string]any,
 			if pair, err = m.TokenContext(ctx); err != nil {
 				return err
 			}
-			info, err = s.client.Userinfo(ctx, pair)
+			info, err = s.oauth.Userinfo(ctx, pair)
 		}
 		if hasStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
 			return c.untold(s, pair)
@@ -103,7 +106,7 @@ func hasStatus(err error, statuses ...int) bool {
 // pair means that the reason is unknown.
 func (c *whoamiCmd) untold(s *session, pair *oauth.TokenPair) error {
 	p := exit.New(exit.Failed, "the server does not say who has logged in", "ask its administrator")
-	if pair != nil && !isOpenID(pair, s.profile.Scopes) {
+	if s.oauth != nil && pair != nil && !isOpenID(pair, s.profile.Scopes) {
 		p.Next = "the session lacks the scope openid: run " + s.app.loginCommand(false, scopeFlags(append([]string{"openid"}, s.profile.Scopes...))...)
 	}
 	return p

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 )
@@ -137,7 +138,7 @@ func (t *troublemaker) make(ctx context.Context, tr trouble) {
 	defer end()
 	hurry := tr.met != refresh.EventRefreshing
 	if t.wait(ctx, cmp.Or(tr.met, refresh.EventRefreshFailed), hurry) &&
-		t.pause(ctx, tr.lasts) &&
+		sleep.For(ctx, tr.lasts) == nil &&
 		end() &&
 		t.wait(ctx, cmp.Or(tr.over, refresh.EventRefreshed), hurry) {
 		d.board.faultSurvived(tr.name)
@@ -163,17 +164,5 @@ func (t *troublemaker) wait(ctx context.Context, kind refresh.EventKind, hurry b
 		case <-ctx.Done():
 			return false
 		}
-	}
-}
-
-// pause waits for d, with the same result.
-func (t *troublemaker) pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -36,6 +36,10 @@ func (g Guide) Event(e refresh.Event) string {
 		return "logged out; " + g.LoginAdvice()
 	case refresh.EventSaveFailed:
 		return "renewed, but NOT SAVED: " + Short(e.Err) + Next(e)
+	case refresh.EventCopied:
+		return "the saved session was copied here from another machine or directory, and only one of the two can go on with it; if it is still used there, " + g.LoginAdvice()
+	case refresh.EventOldCopy:
+		return "an older copy of the saved session was put back: " + Short(e.Err)
 	case refresh.EventSaved:
 		return "saved"
 	case refresh.EventScopeReduced:

@@ -11,12 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
+	"github.com/evertoken/evertoken/internal/ownfile"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -30,6 +32,8 @@ type Guide struct {
 	Dir string
 	// Command returns a command about the profile, in quotes.
 	Command func(name string, flags ...string) string
+	// Backend tells that the profile's server is a backend with a dialect, and speaks no OAuth.
+	Backend bool
 	// Login returns the command that logs in to the profile, in quotes. With full, it
 	// names server and client even if the profile remembers them.
 	Login func(full bool, flags ...string) string
@@ -48,7 +52,11 @@ func (g Guide) Error(err error) *exit.Problem {
 	switch {
 	case errors.Is(err, refresh.ErrUnsaved):
 		// The refresh token on disk may be spent: this comes before all else.
-		return exit.New(exit.Failed, what, "make room or fix the permissions of the directory, then run "+g.Command("status"))
+		code := exit.Temporary
+		if errors.As(err, &at) {
+			code = unusable(at).Code
+		}
+		return exit.New(code, what, "make room or fix the permissions of the directory, then run "+g.Command("status"))
 	case fromKeyring(err):
 		return g.keyring(err)
 	case errors.Is(err, syscall.EPIPE):
@@ -106,6 +114,12 @@ func IsAny(err error, kinds ...error) bool {
 
 // settings is the next step after a misconfiguration.
 func (g Guide) settings(err error) string {
+	switch {
+	case g.Backend && errors.Is(err, oauth.ErrClientRefused):
+		return "the backend refuses this program, and not the session: ask its administrator"
+	case g.Backend:
+		return "see that --url and --dialect fit this backend, then run " + g.Login(true)
+	}
 	next := "correct the settings with " + g.Login(true)
 	if fail, ok := errors.AsType[*oauth.Error](err); ok && advice(fail) != "" {
 		next = advice(fail) + "; " + next
@@ -151,10 +165,18 @@ func unusable(err *tokenstore.PlaceError) *exit.Problem {
 		p.Next = "choose a directory on a local disk" + elsewhere
 	case errors.Is(err, syscall.EROFS):
 		p.Next = "choose a directory that can be written to" + elsewhere
-	case IsAny(err, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP):
+	case strings.HasSuffix(p.Next, ownfile.AnotherDirectory):
+		p.Next += elsewhere
+	case IsAny(err, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP), isOwn(err):
 		p.Next += ", or choose another directory" + elsewhere
 	}
 	return p
+}
+
+// isOwn reports whether something else lies in place of a file of ours.
+func isOwn(err error) bool {
+	_, ok := errors.AsType[*ownfile.Error](err)
+	return ok
 }
 
 // fromKeyring reports whether the keyring fails, or a key is missing. These errors are
@@ -181,7 +203,7 @@ func (g Guide) keyring(err error) *exit.Problem {
 	case errors.Is(err, tokenstore.ErrNotSealed):
 		return exit.New(exit.Config, fmt.Sprintf("the session of profile %q is not sealed, so this program has not written it", g.Profile), "to replace it, "+g.LoginAdvice())
 	}
-	return exit.New(exit.Config, fmt.Sprintf("the session of profile %q cannot be opened: its file was changed, or sealed with a key that is not in the OS keyring", g.Profile),
+	return exit.New(exit.Config, fmt.Sprintf("the session of profile %q cannot be opened: its file was changed or comes from another directory, or it is sealed with a key that is not in the OS keyring", g.Profile),
 		"bring that keyring back; to start over without the session, "+g.LoginAdvice())
 }
 

@@ -54,7 +54,7 @@ func TestEveryErrorHasItsExitCodeAndANextStep(t *testing.T) {
 		"key lost":       {wrap(keyring.ErrKeyLost), exit.Config, login},
 		"sealed":         {wrap(tokenstore.ErrSealed), exit.Config, "bring that keyring back; to start over without the session, " + login},
 		"not sealed":     {wrap(tokenstore.ErrNotSealed), exit.Config, "to replace it, " + login},
-		"unsaved":        {wrap(fmt.Errorf("%w: %w", refresh.ErrUnsaved, fs.ErrPermission)), exit.Failed, "make room"},
+		"unsaved":        {wrap(fmt.Errorf("%w: %w", refresh.ErrUnsaved, fs.ErrPermission)), exit.Temporary, "make room"},
 		"permission":     {wrap(&fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}), exit.Config, "--dir"},
 		"no room":        {wrap(&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}), exit.Temporary, "free some space"},
 		"mounted file":   {wrap(&fs.PathError{Op: "rename", Path: "x", Err: syscall.EBUSY}), exit.Config, "mount the directory"},

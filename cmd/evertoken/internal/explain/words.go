@@ -31,6 +31,8 @@ var words = []struct {
 	err  error
 	text string
 }{
+	{refresh.ErrCopied, "the saved session was copied here from another machine or directory, where it was renewed, too"},
+	{refresh.ErrOldCopy, "the saved session was restored from an older copy, whose refresh token is spent"},
 	{tokenstore.ErrDamaged, "the saved session is damaged"},
 	{tokenstore.ErrNewerFormat, "the saved session was written by a newer version"},
 	{tokenstore.ErrConflict, "another process keeps changing the saved session"},
@@ -150,6 +152,9 @@ var Flags = map[string]string{
 func setting(field string) string {
 	if flag := Flags[field]; flag != "" {
 		return flag
+	}
+	if field == "BaseURL" { // of dialect.Config
+		return "--url"
 	}
 	if strings.HasPrefix(field, "Endpoints.") {
 		return "what the server publishes"

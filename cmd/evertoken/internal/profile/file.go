@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/internal/ownfile"
+	"github.com/evertoken/evertoken/oauth/dialect"
 )
 
 // A File is where one profile is remembered.
@@ -38,7 +40,7 @@ func (f File) Path() string { return filepath.Join(f.Dir, below, prefix+f.Name+s
 
 // Exists reports whether there is such a profile.
 func (f File) Exists() bool {
-	_, err := os.Stat(f.Path())
+	_, err := os.Lstat(f.Path())
 	return err == nil
 }
 
@@ -62,7 +64,7 @@ func Names(dir string) ([]string, error) {
 // Load reads the profile. The error wraps ErrNone, ErrDamaged or ErrNewer, or is
 // that of reading.
 func (f File) Load() (*Profile, error) {
-	data, err := readRegular(f.Path())
+	data, err := read(f.Path())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, ErrNone
@@ -70,8 +72,12 @@ func (f File) Load() (*Profile, error) {
 		return nil, err
 	}
 	var p Profile
-	switch err := json.Unmarshal(data, &p); {
-	case err != nil || p.ClientID == "" || p.TokenURL == "":
+	err = json.Unmarshal(data, &p)
+	_, foreign := errors.AsType[*dialect.ParseError](err) // a member of a later version's
+	switch {
+	case foreign:
+		return nil, fmt.Errorf("%s %w (%w)", f.Path(), ErrNewer, err)
+	case err != nil || !p.whole():
 		return nil, fmt.Errorf("%s %w", f.Path(), ErrDamaged)
 	case p.Format > Format, !p.Known(), p.Kind() != InFiles && p.Kind() != InKeyring:
 		return nil, fmt.Errorf("%s %w", f.Path(), ErrNewer)
@@ -79,13 +85,33 @@ func (f File) Load() (*Profile, error) {
 	return &p, nil
 }
 
-// readRegular reads a file, and nothing else that may be in its place: reading a
-// named pipe waits for a process at its other end.
-func readRegular(path string) ([]byte, error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, exit.New(exit.Config, path+" is not a file", "move it away")
+// whole reports whether there is a server to ask.
+func (p *Profile) whole() bool {
+	if p.Backend != nil {
+		return p.Backend.URL != ""
 	}
-	return os.ReadFile(path)
+	return p.ClientID != "" && p.TokenURL != ""
+}
+
+// read reads a profile's file, which says where tokens are sent: nothing else that may be
+// in its place, and none that other users may write to.
+func read(path string) ([]byte, error) {
+	err := ownfile.CheckPlace(filepath.Dir(path))
+	var data []byte
+	if err == nil {
+		data, err = ownfile.ReadUnshared(path)
+	}
+	if own, ok := errors.AsType[*ownfile.Error](err); ok {
+		next := own.Advice
+		if strings.HasSuffix(next, ownfile.AnotherDirectory) {
+			next += " with --dir or EVERTOKEN_DIR"
+		}
+		return nil, exit.New(exit.Config, own.What, next)
+	}
+	if errors.Is(err, ownfile.ErrTooLarge) {
+		return nil, fmt.Errorf("%s %w", path, ErrDamaged)
+	}
+	return data, err
 }
 
 // Save writes the profile, whole or not at all.
@@ -107,11 +133,11 @@ func (f File) Check() error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	data, err := readRegular(path)
+	data, err := read(path)
 	switch {
 	case err == nil:
 		return replaceFile(path, data)
-	case !errors.Is(err, fs.ErrNotExist):
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged):
 		return err
 	}
 	trial := path + ".tmp-trial"

@@ -3,11 +3,12 @@ package profile
 
 import (
 	"cmp"
+	"errors"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/internal/ownfile"
 	"github.com/evertoken/evertoken/oauth"
 )
 
@@ -31,12 +32,12 @@ type Profile struct {
 	Format int    `json:"format"`
 	Issuer string `json:"issuer,omitempty"`
 
-	ClientID   string `json:"client_id"`
+	ClientID   string `json:"client_id,omitempty"`
 	SecretFile string `json:"client_secret_file,omitempty"`
 	ClientAuth string `json:"client_auth,omitempty"` // by its registered name
 
 	AuthURL       string `json:"auth_url,omitempty"`
-	TokenURL      string `json:"token_url"`
+	TokenURL      string `json:"token_url,omitempty"`
 	DeviceAuthURL string `json:"device_auth_url,omitempty"`
 	RevocationURL string `json:"revocation_url,omitempty"`
 	UserinfoURL   string `json:"userinfo_url,omitempty"`
@@ -47,6 +48,17 @@ type Profile struct {
 	RequireIss  bool       `json:"require_iss,omitempty"`
 
 	Manners
+
+	// Backend is set instead of all that is above but Manners.Lifetime and RefreshIdle.
+	Backend *Backend `json:"backend,omitempty"`
+
+	// Presentation is how APIs want the access token. Zero is what OAuth or the backend's
+	// dialect says.
+	Presentation Presentation `json:"presentation,omitzero"`
+	Grace        Grace        `json:"grace,omitempty"`
+
+	// APIs are the origins that the login named for the access token; see Origins.
+	APIs []string `json:"apis,omitempty"`
 
 	Store string `json:"store,omitempty"` // see Kind
 
@@ -118,11 +130,30 @@ func (p *Profile) IsOf(issuer string) bool {
 }
 
 // Server names the server for people.
-func (p *Profile) Server() string { return cmp.Or(p.Issuer, p.TokenURL) }
+func (p *Profile) Server() string {
+	if p.Backend != nil {
+		return p.Backend.URL
+	}
+	return cmp.Or(p.Issuer, p.TokenURL)
+}
+
+// Client names for people what the server knows of the program: its client ID, or the
+// dialect in which it talks to a backend.
+func (p *Profile) Client() string {
+	if p.Backend != nil {
+		return p.Backend.Named
+	}
+	return p.ClientID
+}
 
 // Binding says which client at which server a session belongs to. It is saved
 // with the tokens.
-func (p *Profile) Binding() string { return p.ClientID + " at " + p.TokenURL }
+func (p *Profile) Binding() string {
+	if p.Backend != nil {
+		return "the backend at " + p.Backend.URL
+	}
+	return p.ClientID + " at " + p.TokenURL
+}
 
 // ReadSecret reads a client secret from its file; no path means no secret.
 func ReadSecret(path string) (string, error) {
@@ -130,7 +161,10 @@ func ReadSecret(path string) (string, error) {
 		return "", nil
 	}
 	next := "put the secret there, or log in again with --client-secret-file"
-	data, err := os.ReadFile(path)
+	data, err := ownfile.ReadSecret(path)
+	if own, ok := errors.AsType[*ownfile.Error](err); ok {
+		return "", exit.New(exit.Config, "the client secret is not read: "+own.What, own.Advice)
+	}
 	if err != nil {
 		return "", exit.New(exit.Config, "cannot read the client secret: "+err.Error(), next)
 	}

@@ -3,10 +3,7 @@ package text
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf16"
 )
 
 // Brief writes a duration for people, who need two units at most.
@@ -56,32 +53,4 @@ func When(t, now time.Time) string {
 		return s + " (in " + Brief(t.Sub(now)) + ")"
 	}
 	return s + " (" + Brief(now.Sub(t)) + " ago)"
-}
-
-// Visible returns what a server or a file says so that a terminal shows it and does
-// not obey it.
-func Visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
-}
-
-// VisibleJSON is Visible for JSON, whose strings keep their meaning.
-func VisibleJSON(data []byte) string {
-	var b strings.Builder
-	for _, r := range string(data) {
-		switch {
-		case unicode.IsPrint(r), r == '\n':
-			b.WriteRune(r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
 }

@@ -1,7 +1,6 @@
 package text
 
 import (
-	"encoding/json"
 	"testing"
 	"time"
 )
@@ -54,24 +53,5 @@ func TestTheEndOfAToken(t *testing.T) {
 		if got := Until(at, now); got != want {
 			t.Errorf("Until(%v): got %q, want %q", at, got, want)
 		}
-	}
-}
-
-func TestWhatAServerSaysCannotSteerATerminal(t *testing.T) {
-	const said = "al\x1b[31mice\u009b2J\u202e\U0001d173 ünï\n"
-	if got, want := Visible(said), "al\ufffd[31mice\ufffd2J\ufffd\ufffd ünï\ufffd"; got != want {
-		t.Errorf("Visible: got %q, want %q", got, want)
-	}
-	data, err := json.Marshal(said)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shown := VisibleJSON(data)
-	if got := Visible(shown); got != shown {
-		t.Errorf("VisibleJSON: got %q, which holds what a terminal may obey", shown)
-	}
-	var back string
-	if err := json.Unmarshal([]byte(shown), &back); err != nil || back != said {
-		t.Errorf("read again: got %q, %v; want %q", back, err, said)
 	}
 }

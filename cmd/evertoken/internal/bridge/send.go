@@ -1,0 +1,251 @@
+package bridge
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"time"
+
+	"github.com/evertoken/evertoken/internal/sleep"
+)
+
+const (
+	// retryPause is how long a request that could not be sent waits for the next try, so
+	// that the server's return is noticed within two seconds.
+	retryPause = time.Second
+	// maxRetryAfter bounds what a server may ask to wait.
+	maxRetryAfter = time.Minute
+	// sayAfter is how many tries of a request fail before a person is told.
+	sayAfter = 3
+)
+
+// errExpired is why a request has no answer whose session the server has ended.
+var errExpired = errors.New("the server has ended the session before it answered")
+
+// send passes a line of the program's on, and what comes back, and answers for the server
+// if that does not. sent is called when the request is on its way.
+func (b *bridge) send(c *call, line []byte, list []head, sent func()) {
+	defer sent()
+	b.remote.keep(list, line)
+	err := b.exchange(c, line, list, sent)
+	if err == nil && list[0].Method == "notifications/initialized" {
+		b.listen()
+	}
+	if b.ctx.Err() != nil {
+		return
+	}
+	text := "the server did not answer"
+	if err != nil {
+		text = b.Explain(err)
+	}
+	for _, id := range c.left() {
+		b.deliver(failure(id, text))
+	}
+	if err != nil && len(list) == 1 && !list[0].isRequest() {
+		b.Say("A message to the server was lost: %s", text)
+	}
+}
+
+// exchange posts a line until the server has it, and passes on what it answers.
+func (b *bridge) exchange(c *call, line []byte, list []head, sent func()) error {
+	beginning := list[0].Method == "initialize"
+	for tries := 1; ; tries++ {
+		id, version, generation := b.remote.state()
+		resp, err := b.post(c.ctx, line, list, id, version, sent)
+		wait := retryPause
+		switch {
+		case err != nil && !b.Passes(err):
+			return err
+		case err != nil:
+		case resp.StatusCode == http.StatusNotFound && id != "" && !beginning:
+			drop(resp)
+			if tries > 2 {
+				return errExpired
+			}
+			if err := b.begin(generation); err != nil {
+				return err
+			}
+			continue
+		case resp.StatusCode == http.StatusServiceUnavailable, resp.StatusCode == http.StatusTooManyRequests:
+			drop(resp)
+			wait, err = retryAfter(resp.Header), fmt.Errorf("the server says HTTP %d", resp.StatusCode)
+		default:
+			return b.answered(c, resp, beginning)
+		}
+		if tries == sayAfter {
+			b.Say("Waiting for the server: %s", b.Explain(err))
+		}
+		sent() // what comes after it waits for the same
+		if sleep.For(c.ctx, wait) != nil {
+			return context.Cause(c.ctx)
+		}
+		if c.asks && !c.waits() {
+			return nil // canceled meanwhile
+		}
+	}
+}
+
+// retryAfter returns how long a server wants to be left alone.
+func retryAfter(header http.Header) time.Duration {
+	seconds, err := strconv.Atoi(header.Get("Retry-After"))
+	if seconds <= 0 || err != nil && !errors.Is(err, strconv.ErrRange) {
+		return retryPause
+	}
+	return time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
+}
+
+// post sends a line to the server.
+func (b *bridge) post(ctx context.Context, line []byte, list []head, id, version string, sent func()) (*http.Response, error) {
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent() }})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL, bytes.NewReader(line))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json, text/event-stream")
+	setHeader(req, id, version)
+	if changesNothing(list) {
+		// net/http then sends it once more if the connection turns out to be closed. The
+		// empty list is for that alone and not sent.
+		req.Header["Idempotency-Key"] = []string{}
+	}
+	return b.Client.Do(req)
+}
+
+func drop(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	_ = resp.Body.Close()
+}
+
+// answered passes on what a server answers.
+func (b *bridge) answered(c *call, resp *http.Response, beginning bool) error {
+	defer resp.Body.Close()
+	pass := func(message []byte) { b.pass(c, message, beginning, resp.Header.Get("Mcp-Session-Id")) }
+	switch {
+	case resp.StatusCode == http.StatusAccepted, resp.StatusCode == http.StatusNoContent:
+		return nil
+	case isEvents(resp) && resp.StatusCode == http.StatusOK:
+		return b.follow(c, resp, pass)
+	case !isHTML(resp):
+		body, err := readMessage(resp.Body)
+		if err != nil {
+			return err
+		}
+		if list, err := heads(body); err == nil && len(list) > 0 && (resp.StatusCode == http.StatusOK || c.wants(list[0])) {
+			pass(body)
+			return nil
+		}
+	}
+	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
+		return nil
+	}
+	return fmt.Errorf("the server says HTTP %d", resp.StatusCode)
+}
+
+// pass hands a message of the server's to the program, and notes what it answers.
+func (b *bridge) pass(c *call, message []byte, beginning bool, session string) {
+	list, err := heads(message)
+	if err != nil {
+		b.Say("A message of the server's is not JSON and is left out.")
+		return
+	}
+	for _, h := range list {
+		if !h.isAnswer() {
+			continue
+		}
+		if beginning && h.Result != nil {
+			b.remote.begun(session, h.Result.ProtocolVersion)
+		}
+		c.forget(h.ID)
+		if len(h.ID) == 0 || string(h.ID) == "null" { // an error about what cannot be read
+			c.left()
+		}
+	}
+	b.deliver(message)
+}
+
+// follow passes on a stream that answers a call, and goes on with it when it breaks off: from
+// the last event that had an ID.
+func (b *bridge) follow(c *call, resp *http.Response, pass func([]byte)) error {
+	var at position
+	err := at.read(resp.Body, pass)
+	for tries := 0; c.waits() && c.ctx.Err() == nil; tries++ {
+		if at.last == "" {
+			return errors.Join(errors.New("the server's answer broke off"), err)
+		}
+		if sleep.For(c.ctx, at.pause()) != nil {
+			return context.Cause(c.ctx)
+		}
+		next, failed := b.get(c.ctx, at.last)
+		switch {
+		case failed != nil && !b.Passes(failed):
+			return failed
+		case failed != nil:
+			continue
+		case next.StatusCode == http.StatusNotFound:
+			drop(next)
+			return errExpired
+		case next.StatusCode == http.StatusServiceUnavailable:
+			drop(next)
+			continue
+		case next.StatusCode != http.StatusOK:
+			drop(next)
+			return fmt.Errorf("the server's answer broke off, and it says HTTP %d to being asked for the rest", next.StatusCode)
+		}
+		err = at.read(next.Body, pass)
+		_ = next.Body.Close()
+	}
+	return nil
+}
+
+// A position is where a stream is.
+type position struct {
+	last  string        // the ID of the last event
+	retry time.Duration // the pause that the server wants
+}
+
+func (p *position) pause() time.Duration {
+	if p.retry > 0 {
+		return min(p.retry, maxRetryAfter)
+	}
+	return retryPause
+}
+
+// read passes the messages of a stream on until it ends.
+func (p *position) read(body io.Reader, pass func([]byte)) error {
+	events := eventReader{bufio.NewReader(body)}
+	for {
+		ev, err := events.next()
+		if err != nil {
+			return err
+		}
+		if len(ev.data) > 0 && (ev.kind == "" || ev.kind == "message") {
+			pass(ev.data)
+		}
+		if ev.hasID { // after the message is passed on, or it would be lost with it
+			p.last = ev.id
+		}
+		if ev.retry > 0 {
+			p.retry = ev.retry
+		}
+	}
+}
+
+// isHTML reports whether an answer is a page, which is none of an MCP server's.
+func isHTML(resp *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return kind == "text/html"
+}
+
+// isEvents reports whether an answer is a stream of events.
+func isEvents(resp *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return kind == "text/event-stream"
+}
