@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"syscall"
 	"testing"
 
 	"github.com/evertoken/evertoken/oauth"
@@ -85,7 +84,7 @@ func (s *authServer) die() {
 }
 
 // stall makes the server take requests and do nothing.
-func (s *authServer) stall() { s.process.signal(syscall.SIGSTOP) }
+func (s *authServer) stall() { s.process.stop() }
 
 // client returns the client that the server knows, with endpoints by discovery if
 // the server has any.

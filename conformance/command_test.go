@@ -211,7 +211,7 @@ func (p *person) store(code int) *tokenstore.File {
 }
 
 // expire makes the saved session an hour older: its access token has expired by the
-// local clock, and its last renewal is no news.
+// local clock, and its last renewal is not news.
 func (p *person) expire() {
 	p.t.Helper()
 	rec := p.saved()

@@ -11,7 +11,10 @@
 //     and tokenstore/refreshtoken).
 //
 // It is a module of its own, so that programs that use Evertoken do not get what only
-// these tests need; fosite and gin-jwt are two more, in the directories fosite and ginjwt.
+// these tests need; fosite and gin-jwt are two more, in the directories fosite and ginjwt. In the directory kratos
+// is another, with tests of its own: a backend on go-kratos, by HTTP and gRPC. ginjwt has tests
+// of its own, too: gin-jwt 2, gin-jwt's own tests on our stores, and the records that the twins
+// in oauthtest are held to; ginjwt30 has the version whose store interface has no contexts.
 //
 // [TestServers] plays the same scenarios with all of these servers, and prints a
 // table in Markdown: what came of them, and what a server does not offer. Where the

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -65,6 +67,34 @@ func startProcess(t *testing.T, cmd *exec.Cmd, files ...*os.File) *process {
 
 // signal sends a signal to a server and its children.
 func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
+
+// stop stops a server and its children, and waits until none of their threads runs: the
+// signal alone lets those that do answer one more request.
+func (p *process) stop() {
+	p.signal(syscall.SIGSTOP)
+	for limit := time.Now().Add(stepLimit); !stopped(p.cmd.Process.Pid); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			p.t.Fatal("the server cannot be stopped")
+		}
+	}
+}
+
+// stopped reports whether all threads of a process group are, as far as the system shows
+// them in /proc.
+func stopped(group int) bool {
+	threads, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*/stat") // the pattern is good
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has ended
+		}
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // state, parent, group
+		if fields[2] == strconv.Itoa(group) && !strings.Contains("TtZX", fields[0]) {
+			return false
+		}
+	}
+	return true
+}
 
 // kill ends a server without warning, and waits until it has.
 func (p *process) kill() {

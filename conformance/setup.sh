@@ -40,7 +40,7 @@ want "redis-server" redis-server
 if has_node; then
 	# npm wants a home for its cache.
 	[ -n "${HOME:-}" ] && [ -w "${HOME:-}" ] || export HOME="$scratch"
-	for server in oidcprovider nodeoauth; do
+	for server in oidcprovider nodeoauth mcp; do
 		install_packages "$server" || missing "npm could not install $server"
 	done
 else
@@ -50,4 +50,7 @@ fi
 # The first build takes a minute, and the rest find it in the cache.
 for server in fosite ginjwt; do
 	(cd "$server" && limited 300 go build -o /dev/null .) || missing "$server cannot be built"
+done
+for tests in kratos ginjwt ginjwt30 mcp; do
+	(cd "$tests" && limited 300 go test -run '^$' . >/dev/null) || missing "$tests cannot be built"
 done

@@ -32,6 +32,8 @@ type options struct {
 	Password            string `json:"password"`            // of alice
 	Redis               string `json:"redis"`               // host:port; empty keeps refresh tokens in memory
 	Ours                bool   `json:"ours"`                // keep them by Evertoken's store of that kind
+
+	odd func(*ginjwt.GinJWTMiddleware) // what a test sets besides
 }
 
 func main() {
@@ -59,7 +61,7 @@ func newHandler(o options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	mw, err := ginjwt.New(&ginjwt.GinJWTMiddleware{
+	settings := &ginjwt.GinJWTMiddleware{
 		Realm:             "conformance",
 		Key:               []byte("no secret: a server for tests"),
 		Timeout:           time.Duration(o.AccessTokenLifetime) * time.Second,
@@ -68,7 +70,11 @@ func newHandler(o options) (http.Handler, error) {
 		PayloadFunc: func(user any) jwt.MapClaims {
 			return jwt.MapClaims{ginjwt.IdentityKey: user}
 		},
-	})
+	}
+	if o.odd != nil {
+		o.odd(settings)
+	}
+	mw, err := ginjwt.New(settings)
 	if err != nil {
 		return nil, err
 	}
