@@ -173,7 +173,7 @@ func TestCommandsPrintTheSavedToken(t *testing.T) {
 					t.Errorf("got another token than the saved one (%d bytes)", len(got))
 				}
 				if c.name == floor && !json.Valid([]byte(got)) {
-					t.Errorf("what was read is no session (%d bytes)", len(got))
+					t.Errorf("what was read is not a session (%d bytes)", len(got))
 				}
 			})
 		}

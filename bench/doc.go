@@ -40,6 +40,6 @@
 // Where the work cannot be made the same, because one library does more (a
 // refresh of ours in a store announces and saves what it does) or less, the benchmark says so.
 //
-// The benchmarks open no socket. Those with a server call it in process, and its
+// The benchmarks open no socket, but for those that send requests to an API. Those with a server call it in process, and its
 // time is part of the numbers of every library measured.
 package bench

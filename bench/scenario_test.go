@@ -30,8 +30,9 @@ type report map[string]float64
 type scenario func(tb testing.TB, c cache) report
 
 // observe runs a scenario with all caches at once and reports what it counted.
-func observe(b *testing.B, try scenario) {
-	list := caches()
+func observe(b *testing.B, try scenario) { observeOf(b, caches(), try) }
+
+func observeOf(b *testing.B, list []cache, try scenario) {
 	reports := make([]report, len(list))
 	var wg sync.WaitGroup
 	for i, c := range list {
@@ -211,6 +212,7 @@ func TestEvertokenStallsNobodyAndRepeatsNothing(t *testing.T) {
 		{"slow server", slowServer, report{"overlaps": 0}},
 		{"crowd", crowdAtOnce, report{"errors": 0, "requests": 1}},
 		{"deadline", deadline, report{"back-ms": 50, "errors": 0, "requests": 1}},
+		{"recovery", recovery, report{"p90-ms": 2000, "max-ms": 3000, "requests": 20}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

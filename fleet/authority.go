@@ -25,6 +25,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/sleep"
+	"github.com/evertoken/evertoken/internal/trouble"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -41,18 +43,28 @@ const (
 // each on an address of its own, and the ledger of what refresh tokens came.
 type authority struct {
 	*oauthtest.Server
-	http *http.Server
-	ca   []byte // PEM
+	ca     []byte           // PEM
+	tokens trouble.Endpoint // what hosts reach
+	cert   tls.Certificate
+	auth   string // where it listens
+	api    *http.Server
 
-	mu       sync.Mutex // guards what follows
-	ledger   ledger
-	awaiting map[string]chan struct{} // by process: closed when it next announces a spend
+	mu         sync.Mutex   // guards what follows
+	http       *http.Server // of auth; replaced by up
+	turnedAway int          // requests for tokens that were answered 429 or 503
+	ledger     ledger
+	awaiting   map[string]chan struct{} // by process: closed when it next announces a spend
 }
 
 func newAuthority(cfg oauthtest.Config) *authority {
 	a := &authority{Server: oauthtest.New(cfg), ledger: newLedger(cfg.AccessTokenLifetime), awaiting: make(map[string]chan struct{})}
-	a.http = &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)} // clients that vanish are expected
+	a.tokens.Path, a.tokens.Server = string(oauthtest.TokenEndpoint), a
+	a.api, a.http = a.newHTTP(), a.newHTTP()
 	return a
+}
+
+func (a *authority) newHTTP() *http.Server {
+	return &http.Server{Handler: &a.tokens, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)} // clients that vanish are expected
 }
 
 // listen serves both addresses and returns where.
@@ -62,19 +74,59 @@ func (a *authority) listen(authIP, apiIP string) (auth, api string, err error) {
 		return "", "", err
 	}
 	a.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
-	var addrs [2]string
-	for i, ip := range []string{authIP, apiIP} {
-		l, err := tls.Listen("tcp", net.JoinHostPort(ip, "0"), &tls.Config{Certificates: []tls.Certificate{cert}})
-		if err != nil {
-			return "", "", err
-		}
-		addrs[i] = l.Addr().String()
-		go func() { _ = a.http.Serve(l) }() // always ends with an error
+	a.cert = cert
+	l, err := a.listenTLS(net.JoinHostPort(apiIP, "0"))
+	if err != nil {
+		return "", "", err
 	}
-	return addrs[0], addrs[1], nil
+	go func() { _ = a.api.Serve(l) }() // always ends with an error
+	a.auth = net.JoinHostPort(authIP, "0")
+	if err := a.up(); err != nil {
+		return "", "", err
+	}
+	return a.auth, l.Addr().String(), nil
 }
 
-func (a *authority) close() { _ = a.http.Close() }
+func (a *authority) listenTLS(addr string) (net.Listener, error) {
+	return tls.Listen("tcp", addr, &tls.Config{Certificates: []tls.Certificate{a.cert}})
+}
+
+// up has the authority listen, where it did before.
+func (a *authority) up() error {
+	var l net.Listener
+	var err error
+	for range 50 { // a connection of another process may have the port for a moment
+		if l, err = a.listenTLS(a.auth); err == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
+		return err
+	}
+	a.auth = l.Addr().String()
+	h := a.newHTTP()
+	a.mu.Lock()
+	a.http = h
+	a.mu.Unlock()
+	go func() { _ = h.Serve(l) }() // always ends with an error
+	return nil
+}
+
+// down ends the authority until up: connections break, and new ones are refused. The API
+// stays.
+func (a *authority) down() {
+	a.mu.Lock()
+	h := a.http
+	a.mu.Unlock()
+	_ = h.Close()
+}
+
+func (a *authority) close() {
+	a.tokens.Heal()
+	a.down()
+	_ = a.api.Close()
+}
 
 // login starts a session for the user.
 func (a *authority) login(user string) (*oauth.TokenPair, error) {
@@ -87,6 +139,9 @@ func (a *authority) login(user string) (*oauth.TokenPair, error) {
 	a.ledger.issue(hashOf(pair.RefreshToken), time.Now())
 	return pair, nil
 }
+
+// authorityName is how all hosts call the authority. They reach it by ways of their own.
+const authorityName = "as.test"
 
 // announce takes down that a process is about to spend a token.
 func (a *authority) announce(token, process string) {
@@ -139,13 +194,23 @@ func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if answer.status == http.StatusTooManyRequests || answer.status == http.StatusServiceUnavailable {
+		a.turnedAway++
+		return
+	}
 	a.ledger.spends = append(a.ledger.spends, sp)
 }
 
 // An answerCopy keeps what is answered.
 type answerCopy struct {
 	http.ResponseWriter
-	body bytes.Buffer
+	status int
+	body   bytes.Buffer
+}
+
+func (c *answerCopy) WriteHeader(status int) {
+	c.status = status
+	c.ResponseWriter.WriteHeader(status)
 }
 
 func (c *answerCopy) Write(b []byte) (int, error) {
@@ -161,7 +226,7 @@ func newCertificate(ips ...string) (tls.Certificate, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{authorityName},
 	}
 	for _, ip := range ips {
 		template.IPAddresses = append(template.IPAddresses, net.ParseIP(ip))
@@ -211,7 +276,7 @@ func users(n int) []string {
 func (a *authority) fill(ctx context.Context, s tokenstore.Store, names []string, during time.Duration) error {
 	begun := time.Now()
 	for i, name := range names {
-		if err := sleep(ctx, time.Until(begun.Add(during*time.Duration(i)/time.Duration(len(names))))); err != nil {
+		if err := sleep.For(ctx, time.Until(begun.Add(during*time.Duration(i)/time.Duration(len(names))))); err != nil {
 			return err
 		}
 		pair, err := a.login(name)

@@ -16,6 +16,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/evertoken/evertoken/internal/sleep"
 )
 
 // patience is how long anything may take before the command gives up: far longer
@@ -26,6 +28,7 @@ const patience = time.Minute
 type engine struct {
 	kind kind
 	addr string // host:port
+	dir  string // of its files
 	args []string
 	cmd  *exec.Cmd
 }
@@ -39,11 +42,11 @@ func startEngine(ctx context.Context, k kind, ip, dir string) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{kind: k, addr: net.JoinHostPort(ip, port)}
+	e := &engine{kind: k, addr: net.JoinHostPort(ip, port), dir: dir}
 	if k == inRedis {
 		e.args = []string{
 			"redis-server", "--bind", ip, "--port", port, "--dir", dir, "--protected-mode", "no",
-			"--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction", "--logfile", filepath.Join(dir, "log"),
+			"--save", "", "--enable-debug-command", "yes", "--appendonly", "yes", "--maxmemory-policy", "noeviction", "--logfile", filepath.Join(dir, "log"),
 		}
 	} else if e.args, err = initPostgres(ip, port, dir); err != nil {
 		return nil, err
@@ -66,7 +69,7 @@ func (e *engine) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for e.ping(ctx) != nil {
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 20*time.Millisecond); err != nil {
 			return fmt.Errorf("%s does not answer: %w", e.kind, err)
 		}
 	}
@@ -97,6 +100,47 @@ func (e *engine) kill() {
 	}
 	_ = e.cmd.Process.Signal(sig) // it may have ended
 	_ = e.cmd.Wait()              // by a signal
+}
+
+// copyData copies what sessions the engine has, and returns how to put the copy back:
+// for Redis by a snapshot that is loaded again, by its files, or by removing all, as if
+// the copy were older than all sessions; for PostgreSQL as a dump.
+func (e *engine) copyData(ctx context.Context, how int) (restore func(context.Context) error, err error) {
+	switch {
+	case e.kind == inPostgres:
+		const table, dump = "evertoken_sessions", "evertoken_sessions_dump"
+		return func(ctx context.Context) error {
+			return e.exec(ctx, "BEGIN; DELETE FROM "+table+"; INSERT INTO "+table+" SELECT * FROM "+dump+"; COMMIT")
+		}, e.exec(ctx, "DROP TABLE IF EXISTS "+dump+"; CREATE TABLE "+dump+" AS TABLE "+table)
+	case how%3 == 2: // an old copy without any of the sessions
+		c := redis.NewClient(&redis.Options{Addr: e.addr})
+		return func(ctx context.Context) error {
+			defer c.Close()
+			return c.FlushAll(ctx).Err()
+		}, nil
+	case how%3 == 0:
+		c := redis.NewClient(&redis.Options{Addr: e.addr})
+		return func(ctx context.Context) error {
+			defer c.Close()
+			return c.Do(ctx, "DEBUG", "RELOAD", "NOSAVE").Err()
+		}, c.Save(ctx).Err()
+	}
+	backup := e.dir + ".copy"
+	return func(ctx context.Context) error {
+		e.kill()
+		return errors.Join(os.RemoveAll(e.dir), os.Rename(backup, e.dir), e.start(ctx))
+	}, os.CopyFS(backup, os.DirFS(e.dir))
+}
+
+// exec has PostgreSQL carry out statements.
+func (e *engine) exec(ctx context.Context, statements string) error {
+	db, err := sql.Open("pgx", postgresURL(e.addr)+"&default_query_exec_mode=simple_protocol")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, statements)
+	return err
 }
 
 // initPostgres makes an empty database and returns how to start its server. As root
@@ -153,16 +197,4 @@ func freePort(ip string) (string, error) {
 	defer l.Close()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	return port, err
-}
-
-// sleep waits for d, or until ctx ends and then returns its error.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -5,29 +5,40 @@ import (
 	"time"
 )
 
-// A trouble is one kind of thing that goes wrong.
-type trouble int
+// A trial is one kind of thing that goes wrong.
+type trial int
 
 const (
-	cutEngine    trouble = iota // a host cannot reach the engine
-	cutAuthority                // a host cannot reach the authorization server
-	cutBoth                     // a host can reach neither
-	restart                     // the engine is killed, and started again
-	pause                       // a process that has a lease is stopped for longer than that lasts
-	troubles
+	cutEngine    trial = iota // a host cannot reach the engine
+	cutAuthority              // a host cannot reach the authorization server
+	cutBoth                   // a host can reach neither
+	restart                   // the engine is killed, and started again
+	pause                     // a process that has a lease is stopped for longer than that lasts
+	mixed                     // so many are mixed in one run; those that follow have a day each
+
+	putBack         trial = iota - 1 // an old copy of the engine's data is put back
+	awayAfterSpend                   // the engine is killed when the server has done its work and not answered yet
+	authorityPauses                  // the authorization server stands still with the requests that it has
+	authorityDown                    // the authorization server is away
+	throttled                        // one session is sent away for an hour
+	trials
 )
 
-func (t trouble) String() string {
-	return [...]string{"host cut off from the engine", "from the authorization server", "from both", "engine killed and restarted", "holder stopped beyond its lease"}[t]
+func (t trial) String() string {
+	return [...]string{
+		"host cut off from the engine", "from the authorization server", "from both", "engine killed and restarted", "holder stopped beyond its lease",
+		"old copy put back", "engine away between spend and save", "authority pauses", "authority away", "one session throttled",
+	}[t]
 }
 
 // A fault is one of them, from at until at+lasts since the run began. It is for one
 // host; a pause is for one of its processes, and begins when that spends something
 // next.
 type fault struct {
-	trouble
+	trial
 	at, lasts     time.Duration
 	host, process int
+	how           int // there are several ways for some
 }
 
 // plan draws the faults of a run by lot. Every kind comes in turn, in an order that
@@ -37,9 +48,9 @@ func (s size) plan(rand *rand.Rand) []fault {
 	var faults []fault
 	busy := make(map[any]time.Duration) // until when
 	for at := s.calm; ; {
-		for _, i := range rand.Perm(int(troubles)) {
-			f := fault{trouble: trouble(i), at: at, host: rand.IntN(s.hosts), process: rand.IntN(s.processes)}
-			f.lasts = s.lasts(f.trouble, rand)
+		for _, i := range rand.Perm(int(mixed)) {
+			f := fault{trial: trial(i), at: at, host: rand.IntN(s.hosts), process: rand.IntN(s.processes)}
+			f.lasts = s.lasts(f.trial, rand)
 			if f.at+f.lasts > s.length-s.calm {
 				return faults
 			}
@@ -58,7 +69,7 @@ func (s size) plan(rand *rand.Rand) []fault {
 
 // about is what only one fault may be about at a time.
 func (f fault) about() any {
-	switch f.trouble {
+	switch f.trial {
 	case restart:
 		return restart
 	case pause:
@@ -67,7 +78,7 @@ func (f fault) about() any {
 	return f.host // cut off in one way
 }
 
-func (s size) lasts(t trouble, rand *rand.Rand) time.Duration {
+func (s size) lasts(t trial, rand *rand.Rand) time.Duration {
 	between := func(a, b time.Duration) time.Duration { return a + time.Duration(rand.Int64N(int64(b-a))) }
 	switch t {
 	case restart:

@@ -31,22 +31,22 @@ func TestAPlanDependsOnItsSeedOnly(t *testing.T) {
 
 func TestAPlanHasEveryTroubleAndLeavesTimeBeforeAndAfter(t *testing.T) {
 	plans(t, func(t *testing.T, s size, plan []fault) {
-		var seen [troubles]int
+		var seen [mixed]int
 		for _, f := range plan {
-			seen[f.trouble]++
+			seen[f.trial]++
 			if f.at < s.calm || f.at+f.lasts > s.length-s.calm {
-				t.Errorf("%v from %v for %v", f.trouble, f.at, f.lasts)
+				t.Errorf("%v from %v for %v", f.trial, f.at, f.lasts)
 			}
-			if f.trouble == pause && f.lasts <= s.lease {
+			if f.trial == pause && f.lasts <= s.lease {
 				t.Errorf("a pause of %v does not outlast a lease of %v", f.lasts, s.lease)
 			}
-			if f.trouble != restart && f.lasts >= grace {
-				t.Errorf("%v lasts %v: no client can help where the server repeats an answer for %v", f.trouble, f.lasts, grace)
+			if f.trial != restart && f.lasts >= grace {
+				t.Errorf("%v lasts %v: no client can help where the server repeats an answer for %v", f.trial, f.lasts, grace)
 			}
 		}
 		for tr, n := range seen {
 			if n == 0 {
-				t.Errorf("%d × %v", n, trouble(tr))
+				t.Errorf("%d × %v", n, trial(tr))
 			}
 		}
 	})

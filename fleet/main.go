@@ -4,6 +4,7 @@
 //	make fleet
 //	make fleet ARGS="-quick"
 //	make fleet ARGS="-seed 7 -for 1m -skew 0"
+//	make fleet ARGS="-quick -rows 3,5"
 //
 // Each host has several processes; in each of them a refresh.Pool keeps all sessions
 // alive, and uses their tokens. They share one Redis, then one PostgreSQL. The
@@ -16,6 +17,14 @@
 // again; processes stopped in the middle of a spend, for longer than leases last. The
 // clocks of two hosts are off by five minutes, one to either side: by several lives of
 // an access token.
+//
+// After that each kind of bad day has a run of its own, with fewer processes, in which
+// nothing else goes wrong: an old copy of the engine's data is put back, of whose last
+// renewals one host has not heard; the engine is killed when the server has spent a token
+// and not answered yet; the server stands still with the requests that it has, for more
+// than half a minute, and then goes on; it is away while callers wait, and back; it sends
+// one session away for an hour. No answer is lost on the second, the third and the last of
+// these days, whose servers have no grace window: there no token may be sent again.
 //
 // # What is counted
 //
@@ -57,6 +66,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -88,6 +100,17 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	quick := flags.Bool("quick", false, "seconds and few sessions instead of minutes and many")
 	skew := flags.Duration("skew", 5*time.Minute, "how far the clocks of two hosts are off, one to either side")
 	length := flags.Duration("for", 0, "how long each engine's run is; zero means ten minutes, or seconds with -quick")
+	var only []int
+	flags.Func("rows", "run only these: `numbers` with commas between them; from 3 on they are days", func(list string) error {
+		for text := range strings.SplitSeq(list, ",") {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				return err
+			}
+			only = append(only, n)
+		}
+		return nil
+	})
 	measuring := flags.Bool("measure", false, "instead, count what sessions ask of the engines")
 	simulating := flags.Bool("simulate", false, "instead, compute what a million sessions do")
 	switch err := flags.Parse(args); {
@@ -113,7 +136,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	s.length = cmp.Or(*length, s.length)
 	fmt.Fprintf(stdout, "fleet -seed %d%s\n\n", *seed, mode)
-	holds, err := runAll(ctx, *seed, s, *skew, stdout, stderr)
+	holds, err := runAll(ctx, *seed, s, days(*quick), only, *skew, stdout, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, "fleet:", err)
 	}
@@ -123,21 +146,34 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitHolds
 }
 
-// runAll runs every row, prints each when it is done, and the notes at the end.
-func runAll(ctx context.Context, seed uint64, s size, skew time.Duration, stdout, stderr io.Writer) (holds bool, err error) {
+// runAll runs the chosen rows, all if none is chosen, prints each when it is done, and the
+// notes at the end.
+func runAll(ctx context.Context, seed uint64, s size, ofDays []day, only []int, skew time.Duration, stdout, stderr io.Writer) (holds bool, err error) {
 	goFirst()
 	printHeader(stdout)
 	random := rand.New(rand.NewPCG(seed, seed))
+	chosen := func(number int) bool { return len(only) == 0 || slices.Contains(only, number) }
 	var rows []*row
 	holds = true
-	for _, k := range []kind{inRedis, inPostgres} {
+	tell := func(r *row) {
+		r.print(stdout)
+		r.printProblems(stderr)
+		rows, holds = append(rows, r), holds && r.holds()
+	}
+	engines := []kind{inRedis, inPostgres}
+	for i, k := range engines {
+		if !chosen(i + 1) {
+			continue
+		}
 		r, err := runRow(ctx, random, s, k, skew)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", k, err)
 		}
-		r.print(stdout)
-		r.printProblems(stderr)
-		rows, holds = append(rows, r), holds && r.holds()
+		tell(r)
+	}
+	err = runDays(ctx, random, ofDays, func(i int) bool { return chosen(len(engines) + i + 1) }, tell)
+	if err != nil {
+		return false, err
 	}
 	for _, r := range rows {
 		fmt.Fprintf(stdout, "\n%s: %s\n", r.What, r.Note)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -156,7 +157,7 @@ func (g *gauge) open(ctx context.Context) error {
 			return err
 		}
 	}
-	return sleep(ctx, measuredLooks/2*measuredCheck) // until all have been looked at
+	return sleep.For(ctx, measuredLooks/2*measuredCheck) // until all have been looked at
 }
 
 func (g *gauge) hearing() string {
@@ -206,7 +207,7 @@ func (g *gauge) openPool(ctx context.Context, client oauth.Config, s store) (*re
 // rest reads the load of sessions that nothing happens to.
 func (g *gauge) rest(ctx context.Context) error {
 	return g.read(ctx, "a session at rest, in a check interval", measuredLooks*float64(len(g.names)), func() error {
-		return sleep(ctx, measuredLooks*measuredCheck)
+		return sleep.For(ctx, measuredLooks*measuredCheck)
 	})
 }
 
@@ -270,7 +271,7 @@ func (g *gauge) awaitAdoption(ctx context.Context, p *refresh.Pool, name string)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for other.GetTokens().AccessToken != mine.GetTokens().AccessToken {
-		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 10*time.Millisecond); err != nil {
 			return err
 		}
 	}

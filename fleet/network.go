@@ -44,6 +44,10 @@ func newNetwork(hosts int) network {
 	if n, err := newNamespaces(hosts); err == nil {
 		return n
 	}
+	return newProxied(hosts)
+}
+
+func newProxied(hosts int) *proxied {
 	return &proxied{proxies: make([][services]*faultproxy.Proxy, hosts)}
 }
 

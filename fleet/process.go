@@ -23,6 +23,7 @@ type process struct {
 	mu       sync.Mutex // guards what follows; read freely once it has ended
 	counts   counts
 	done     bool
+	waits    []wait   // of callers
 	failures []string // why calls with a living token were not served
 	trouble  []string // what else breaks a promise
 }
@@ -69,6 +70,11 @@ func (p *process) hear(a *authority, what, rest string) {
 		}
 	case saidFailed:
 		p.failures = append(p.failures, rest)
+	case saidWaited:
+		var w wait
+		if json.Unmarshal([]byte(rest), &w) == nil {
+			p.waits = append(p.waits, w)
+		}
 	case saidDone:
 		p.done = json.Unmarshal([]byte(rest), &p.counts) == nil
 	default:

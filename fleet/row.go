@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A row is the result of one run.
@@ -13,9 +14,10 @@ type row struct {
 	What                               string
 	Hosts, Processes, Sessions, Faults int
 	tally
-	Lost            int // sessions that cannot be renewed any more
-	Living, Served  int // calls with a living token, and those of them that were served
-	Waited, GivenUp int // calls with a dead one: served in the end, or not in time
+	Lost            int           // sessions that cannot be renewed any more
+	Living, Served  int           // calls with a living token, and those of them that were served
+	Waited, GivenUp int           // calls with a dead one: served in the end, or not in time
+	Wait            time.Duration // the longest of a caller
 	Problems        []string
 	Note            string
 }
@@ -29,13 +31,15 @@ func (r *row) broken(format string, args ...any) {
 
 // note says what happened.
 func (r *row) note(f *run) {
-	var happened [troubles]int
+	var happened [trials]int
 	for _, x := range f.faults {
-		happened[x.trouble]++
+		happened[x.trial]++
 	}
 	var parts []string
 	for t, n := range happened {
-		parts = append(parts, fmt.Sprintf("%d × %s", n, trouble(t)))
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d × %s", n, trial(t)))
+		}
 	}
 	r.Note = fmt.Sprintf("%.0f s with access tokens of %.0f s: %.1f lives; leases of %s, a look every %s. Hosts are %s. %s. The machine's %d cores were busy for %.0f %% of the time.",
 		f.size.length.Seconds(), f.size.life.Seconds(), f.size.length.Seconds()/f.size.life.Seconds(),
@@ -43,7 +47,7 @@ func (r *row) note(f *run) {
 }
 
 // columns are the headings of the table.
-var columns = []string{"engine", "processes", "sessions", "faults", "spends", "due", "early", "replays", "reuses", "lost", "living: served", "dead: served", "given up", "holds"}
+var columns = []string{"engine", "processes", "sessions", "faults", "spends", "due", "early", "replays", "reuses", "lost", "living: served", "dead: served", "given up", "longest wait", "holds"}
 
 func printHeader(w io.Writer) {
 	fmt.Fprintf(w, "| %s |\n|---%s|\n", strings.Join(columns, " | "), strings.Repeat("|---:", len(columns)-1))
@@ -59,7 +63,7 @@ func (r *row) print(w io.Writer) {
 	for _, n := range []int{r.Sessions, r.Faults, spends, r.Due, r.Early, r.Replays, r.Reuses, r.Lost} {
 		cells = append(cells, strconv.Itoa(n))
 	}
-	cells = append(cells, fmt.Sprintf("%d/%d", r.Served, r.Living), strconv.Itoa(r.Waited), strconv.Itoa(r.GivenUp), holds)
+	cells = append(cells, fmt.Sprintf("%d/%d", r.Served, r.Living), strconv.Itoa(r.Waited), strconv.Itoa(r.GivenUp), fmt.Sprintf("%.1f s", r.Wait.Seconds()), holds)
 	fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
 }
 
@@ -67,16 +71,17 @@ func (r *row) print(w io.Writer) {
 const enough = 3
 
 // printProblems tells what is broken, as soon as that is known. Problems whose texts
-// differ in numbers only are of one kind.
+// differ in words with digits only are of one kind.
 func (r *row) printProblems(w io.Writer) {
 	told := make(map[string]int)
 	for _, p := range r.Problems {
-		kind := strings.Map(func(c rune) rune {
-			if strings.ContainsRune("0123456789.-µms", c) {
-				return -1
+		var words []string
+		for word := range strings.FieldsSeq(p) {
+			if !strings.ContainsAny(word, "0123456789") {
+				words = append(words, word)
 			}
-			return c
-		}, p)
+		}
+		kind := strings.Join(words, " ")
 		if told[kind]++; told[kind] <= enough {
 			fmt.Fprintf(w, "fleet: %s: BROKEN: %s\n", r.What, p)
 		}

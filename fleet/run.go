@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 )
 
@@ -26,17 +27,27 @@ type run struct {
 	faults    []fault // those that happened
 	busy      float64 // the share of the machine's time in which it worked
 	names     []string
+	day       trial      // what the run is about, if it is a day
+	today     sync.Mutex // held by the fault of a day that happens
+
+	mu     sync.Mutex // guards broken
+	broken []string   // promises that were seen to be broken
 }
 
 // runRow sets a fleet up, tortures it, and judges.
 func runRow(ctx context.Context, r *rand.Rand, s size, k kind, skew time.Duration) (*row, error) {
+	f := &run{size: s, kind: k, offsets: s.offsets(skew), network: newNetwork(s.hosts)}
+	return f.row(ctx, s.plan(r), skew)
+}
+
+func (f *run) row(ctx context.Context, plan []fault, skew time.Duration) (*row, error) {
+	defer f.network.close()
 	dir, err := os.MkdirTemp("", "evertoken-fleet-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	f := &run{size: s, kind: k, offsets: s.offsets(skew), names: users(s.sessions), network: newNetwork(s.hosts)}
-	defer f.network.close()
+	f.names = users(f.size.sessions)
 	if err := f.setUp(ctx, dir); err != nil {
 		f.tearDown()
 		return nil, err
@@ -44,7 +55,7 @@ func runRow(ctx context.Context, r *rand.Rand, s size, k kind, skew time.Duratio
 	defer f.tearDown()
 	f.begun = time.Now()
 	all, busy := cores()
-	if err := f.torture(ctx, s.plan(r)); err != nil {
+	if err := f.torture(ctx, plan); err != nil {
 		return nil, err
 	}
 	allNow, busyNow := cores()
@@ -77,7 +88,7 @@ func (f *run) setUp(ctx context.Context, dir string) error {
 	for _, name := range f.names {
 		known[name] = "secret"
 	}
-	f.authority = newAuthority(oauthtest.Config{AccessTokenLifetime: f.size.life, Grace: grace, Users: known})
+	f.authority = newAuthority(oauthtest.Config{AccessTokenLifetime: f.size.life, Grace: f.size.grace, Users: known})
 	auth, api, err := f.authority.listen(f.network.ip(theAuthority), f.network.ip(theAPI))
 	if err != nil {
 		return err
@@ -126,10 +137,11 @@ func (f *run) startAll(ctx context.Context) error {
 	for host := range f.size.hosts {
 		cfg := workerConfig{
 			Kind: f.kind, Host: host, Skew: f.offsets[host], CA: f.authority.ca,
-			Engine:   f.network.addr(host, theEngine),
-			TokenURL: "https://" + f.network.addr(host, theAuthority) + string(oauthtest.TokenEndpoint),
-			API:      "https://" + f.network.addr(host, theAPI) + string(oauthtest.ResourceEndpoint),
-			Check:    f.size.check, Lease: f.size.lease, Timeout: f.size.timeout, MaxWait: f.size.maxWait, Calls: f.size.calls,
+			Engine:    f.network.addr(host, theEngine),
+			Authority: f.network.addr(host, theAuthority),
+			TokenURL:  "https://" + authorityName + string(oauthtest.TokenEndpoint),
+			API:       "https://" + f.network.addr(host, theAPI) + string(oauthtest.ResourceEndpoint),
+			Check:     f.size.check, Lease: f.size.lease, Timeout: f.size.timeout, MaxWait: f.size.maxWait, Calls: f.size.calls,
 		}
 		for i := range f.size.processes {
 			cfg.Name = fmt.Sprintf("%d/%d", host, i)
@@ -177,7 +189,7 @@ func (f *run) torture(ctx context.Context, plan []fault) error {
 	var failed error
 	var happening sync.WaitGroup
 	for _, fault := range plan {
-		if err := sleep(ctx, time.Until(f.begun.Add(fault.at))); err != nil {
+		if err := sleep.For(ctx, time.Until(f.begun.Add(fault.at))); err != nil {
 			failed = err
 			break
 		}
@@ -192,25 +204,25 @@ func (f *run) torture(ctx context.Context, plan []fault) error {
 		})
 	}
 	happening.Wait()
-	return errors.Join(failed, sleep(ctx, time.Until(f.begun.Add(f.size.length))))
+	return errors.Join(failed, sleep.For(ctx, time.Until(f.begun.Add(f.size.length))))
 }
 
 // happen lets one fault happen, and ends it. It ends it also when ctx does.
 func (f *run) happen(ctx context.Context, x fault) error {
 	cut := func(off bool) error {
 		var errs []error
-		if x.trouble != cutAuthority {
+		if x.trial != cutAuthority {
 			errs = append(errs, f.network.cut(x.host, theEngine, off))
 		}
-		if x.trouble != cutEngine {
+		if x.trial != cutEngine {
 			errs = append(errs, f.network.cut(x.host, theAuthority, off))
 		}
 		return errors.Join(errs...)
 	}
-	switch x.trouble {
+	switch x.trial {
 	case restart:
 		f.engine.kill()
-		_ = sleep(ctx, x.lasts) // an interrupted run is reported elsewhere
+		_ = sleep.For(ctx, x.lasts) // an interrupted run is reported elsewhere
 		return f.engine.start(ctx)
 	case pause:
 		p := f.processes[x.host][x.process]
@@ -218,11 +230,14 @@ func (f *run) happen(ctx context.Context, x fault) error {
 		if err := p.Signal(syscall.SIGSTOP); err != nil {
 			return err
 		}
-		_ = sleep(ctx, x.lasts)
+		_ = sleep.For(ctx, x.lasts)
 		return p.Signal(syscall.SIGCONT)
+	case cutEngine, cutAuthority, cutBoth:
+	default:
+		return f.happenToday(ctx, x)
 	}
 	err := cut(true)
-	_ = sleep(ctx, x.lasts)
+	_ = sleep.For(ctx, x.lasts)
 	return errors.Join(err, cut(false))
 }
 
@@ -251,7 +266,13 @@ func (f *run) judge(ctx context.Context, skew time.Duration) (*row, error) {
 	if r.Due == 0 || r.Living == 0 {
 		r.broken("nothing happened")
 	}
+	r.Problems = append(r.Problems, f.broken...)
 	r.note(f)
+	if f.day == 0 {
+		return r, nil
+	}
+	r.What += ": " + f.day.String()
+	f.judgeDay(r)
 	return r, nil
 }
 
@@ -262,6 +283,9 @@ func (r *row) countCalls(p *process) {
 	r.Served += p.counts.LivingServed
 	r.Waited += p.counts.DeadServed
 	r.GivenUp += p.counts.Dead - p.counts.DeadServed
+	for _, w := range p.waits {
+		r.Wait = max(r.Wait, w.End.Sub(w.Begun))
+	}
 	for _, why := range p.failures {
 		r.broken("a call with a living token was not served: %s", why)
 	}

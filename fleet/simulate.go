@@ -24,10 +24,12 @@ func (m model) renewals(r *rand.Rand) []int {
 	seconds := make([]int, int(m.length/time.Second)+1)
 	lead := min(m.threshold, m.life/3)
 	for range m.sessions {
-		// A session keeps its jitter for the life of a process: it moves the renewal
-		// forward by at most half the lead.
-		every := m.life - lead - time.Duration(r.Float64()*float64(lead)/2)
-		for at := every; at <= m.length; at += every {
+		// A session keeps its jitter for the life of a process. It moves the first renewal, of
+		// a crowd, forward by at most half the lead; then they are spread, and it does so by
+		// a tenth, and a sixtieth of what the token lives before that.
+		jitter := r.Float64()
+		every := m.life - lead - time.Duration(jitter*float64(min(lead/10, (m.life-lead)/60)))
+		for at := m.life - lead - time.Duration(jitter*float64(lead)/2); at <= m.length; at += every {
 			seconds[at/time.Second]++
 		}
 	}

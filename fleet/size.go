@@ -19,6 +19,7 @@ type size struct {
 	calm                       time.Duration // before and after the faults
 	every                      time.Duration // between the beginnings of two faults, on average
 	calls                      time.Duration // between two API calls of a process
+	grace                      time.Duration // of the server
 }
 
 // Two cores carry fullSize with room: while nothing fails it keeps 0.7 of one busy with
@@ -28,12 +29,18 @@ var (
 	fullSize = size{
 		hosts: 3, processes: 8, sessions: 1000, life: 90 * time.Second, check: 30 * time.Second,
 		lease: 6 * time.Second, timeout: 4 * time.Second, maxWait: 20 * time.Second,
-		length: 10 * time.Minute, calm: 10 * time.Second, every: 8 * time.Second, calls: 250 * time.Millisecond,
+		length: 10 * time.Minute, calm: 10 * time.Second, every: 8 * time.Second, calls: 250 * time.Millisecond, grace: grace,
 	}
 	quickSize = size{
 		hosts: 3, processes: 2, sessions: 60, life: 8 * time.Second, check: 3 * time.Second,
 		lease: 1500 * time.Millisecond, timeout: time.Second, maxWait: 5 * time.Second,
-		length: 12 * time.Second, calm: time.Second, every: 800 * time.Millisecond, calls: 50 * time.Millisecond,
+		length: 12 * time.Second, calm: time.Second, every: 800 * time.Millisecond, calls: 50 * time.Millisecond, grace: grace,
+	}
+	// daySize is for days, which run beside each other.
+	daySize = size{
+		hosts: 2, processes: 2, sessions: 12, life: 8 * time.Second, check: time.Second,
+		lease: 1500 * time.Millisecond, timeout: time.Second, maxWait: 20 * time.Second,
+		calm: time.Second, every: 800 * time.Millisecond, calls: 100 * time.Millisecond,
 	}
 )
 

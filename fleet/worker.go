@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/internal/workers"
 	"github.com/evertoken/evertoken/internal/wrongclock"
 	"github.com/evertoken/evertoken/oauth"
@@ -26,8 +28,10 @@ import (
 
 // A workerConfig tells a worker what to be.
 type workerConfig struct {
-	Kind          kind
-	Engine        string // host:port
+	Kind   kind
+	Engine string // host:port
+	// Authority is by what way this host reaches the token endpoint, which has one name for all.
+	Authority     string
 	TokenURL, API string
 	CA            []byte
 	Host          int
@@ -48,6 +52,7 @@ const (
 	saidTook   = "took"   // a refresh was answered: when, how long it took
 	saidFailed = "failed" // a call with a living token was not served: why
 	saidEnded  = "ended"  // a session is over, says the pool: what, session
+	saidWaited = "waited" // a call was not served, or not at once: a wait as JSON
 	saidDone   = "done"   // counts as JSON, and then nothing more
 	saidError  = "error"  // the worker cannot go on: why
 )
@@ -110,6 +115,15 @@ func (w *worker) say(what string, fields ...any) {
 	_, _ = io.WriteString(w.out, line+"\n") // a reader that has gone need not know
 }
 
+// toAuthority returns a transport that reaches the token endpoint.
+func (w *worker) toAuthority() *http.Transport {
+	way := w.api.Clone()
+	way.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, w.cfg.Authority)
+	}
+	return way
+}
+
 func (w *worker) open(ctx context.Context) error {
 	s, closeStore, err := openStore(w.cfg.Kind, w.cfg.Engine, w.cfg.Lease)
 	if err != nil {
@@ -123,7 +137,7 @@ func (w *worker) open(ctx context.Context) error {
 	cfg := refresh.Config{
 		OAuthClient: timed{oauth.NewClient(oauth.Config{
 			ClientID: oauthtest.DefaultClientID, TokenURL: w.cfg.TokenURL, Now: clk.Now,
-			HTTPClient: &http.Client{Transport: signing{w.api.Clone(), w.cfg.Name}},
+			HTTPClient: &http.Client{Transport: signing{w.toAuthority(), w.cfg.Name}},
 		}), w},
 		Store: telling{s, w}, Clock: clk,
 		CheckInterval: w.cfg.Check, RefreshTimeout: w.cfg.Timeout, MaxWait: w.cfg.MaxWait,
@@ -145,7 +159,7 @@ func (w *worker) open(ctx context.Context) error {
 		if _, err = w.pool.Restore(ctx); err == nil {
 			w.names, err = s.Names(ctx)
 		}
-		if err == nil || sleep(ctx, time.Second) != nil {
+		if err == nil || sleep.For(ctx, time.Second) != nil {
 			return err
 		}
 	}
@@ -169,6 +183,9 @@ func (w *worker) callUntil(ended <-chan bool) bool {
 	}
 }
 
+// atOnce is how long a call may take that does not wait for anything.
+const atOnce = 100 * time.Millisecond
+
 // margin is how much longer than it is called for a token has to live to count as
 // living: on a busy machine a call takes a moment to arrive.
 const margin = time.Second
@@ -188,6 +205,11 @@ func (w *worker) call(name string) {
 	living := trip.living(begun, expiry)
 	if err != nil && living {
 		w.say(saidFailed, err)
+	}
+	if now := time.Now(); now.Sub(begun) > atOnce || err != nil {
+		if told, err := json.Marshal(wait{name, begun, now, err == nil}); err == nil {
+			w.say(saidWaited, string(told))
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/torture/internal/process"
 	"github.com/evertoken/evertoken/torture/internal/report"
@@ -60,30 +61,48 @@ func (ph phase) String() string {
 // inLanes shares out the rounds, runs them, and adds up what they counted.
 func (t *torture) inLanes(ctx context.Context, c worker.Client, r *report.Row, rounds int, sig os.Signal, grace time.Duration) (*lane, error) {
 	total := new(lane)
-	var mu sync.Mutex // guards total, r and failed
-	var failed error
-	var running sync.WaitGroup
+	var mu sync.Mutex // guards total
+	var parts []part
 	for i := range lanes {
 		share := rounds*(i+1)/lanes - rounds*i/lanes
 		l := &lane{rand: t.newRand(), sig: sig, grace: grace}
-		running.Go(func() {
-			part := &report.Row{Judged: r.Judged}
-			err := l.run(ctx, t, c, part, share)
+		parts = append(parts, func(ctx context.Context, r *report.Row) error {
+			err := l.run(ctx, t, c, r, share)
 			mu.Lock()
 			defer mu.Unlock()
-			r.Add(part)
 			total.busy += l.busy
 			for ph, d := range l.deaths {
 				total.deaths[ph].times += d.times
 				total.deaths[ph].temps += d.temps
 			}
+			return err
+		})
+	}
+	return total, beside(ctx, r, parts...)
+}
+
+// A part of a row runs beside others, and has a row of its own to count in.
+type part = func(ctx context.Context, r *report.Row) error
+
+// beside runs parts of a row beside each other, and adds up what they counted.
+func beside(ctx context.Context, r *report.Row, parts ...part) error {
+	var mu sync.Mutex // guards r and failed
+	var failed error
+	var running sync.WaitGroup
+	for _, run := range parts {
+		running.Go(func() {
+			own := &report.Row{Judged: r.Judged}
+			err := run(ctx, own)
+			mu.Lock()
+			defer mu.Unlock()
+			r.Add(own)
 			if failed == nil {
 				failed = err
 			}
 		})
 	}
 	running.Wait()
-	return total, failed
+	return failed
 }
 
 func (l *lane) run(ctx context.Context, t *torture, c worker.Client, r *report.Row, rounds int) error {
@@ -186,7 +205,7 @@ func (l *lane) strike(ctx context.Context, victim *process.Process) error {
 			return err
 		}
 	}
-	sleep(ctx, time.Duration(part*float64(takes)))
+	_ = sleep.For(ctx, time.Duration(part*float64(takes)))
 	if l.sig == os.Kill {
 		victim.Kill()
 		return ctx.Err()
@@ -238,16 +257,17 @@ func (l *lane) carriedOut(refreshToken string, since int) bool {
 // has no grace window and the one before it died without the answer: then the
 // only copy of the new refresh token died with it.
 func (l *lane) succeed(ctx context.Context, died phase) error {
+	begun := time.Now()
 	err := l.open(ctx, l.now)
 	if !l.srv.Lost() {
-		l.row.CountServed(err)
+		l.row.CountServed(err, time.Since(begun))
 		return ctx.Err()
 	}
 	l.row.Lost++
 	if died == unanswered && l.grace == 0 && l.sig == os.Kill {
 		l.row.Failed++
 	} else {
-		l.row.CountServed(err)
+		l.row.CountServed(err, time.Since(begun))
 		l.row.Broken("a session was lost whose refresh was %s", died)
 	}
 	if err := l.logIn(ctx); err != nil {

@@ -59,6 +59,12 @@ func testWorker() bool {
 	case lonely:
 		wrap = func(f *tokenstore.File) tokenstore.Store { return lonelyStore{f} }
 	case forgetful:
+		// What it has spent is not known to the next process, which would not go on.
+		cache, err := os.MkdirTemp("", "cache-*")
+		if err != nil {
+			return false
+		}
+		os.Setenv("XDG_CACHE_HOME", cache)
 		wrap = func(f *tokenstore.File) tokenstore.Store { return &forgetfulStore{File: f} }
 	default:
 		step, ok := stepOf(cfg.Client)

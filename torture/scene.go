@@ -20,6 +20,7 @@ type scene struct {
 	shelf saved.Shelf
 	cfg   worker.Config // of the scene's workers
 	row   *report.Row
+	when  string // of the round, if problems are to tell
 }
 
 // newRow returns the row of a client. Only x/oauth2 is not judged.
@@ -30,11 +31,19 @@ func newRow(c worker.Client, what string) *report.Row {
 	return &report.Row{What: what, Judged: true}
 }
 
-func newShelf(c worker.Client, dir string) (saved.Shelf, error) {
+// either is the name of a row, which is shorter for x/oauth2.
+func either(c worker.Client, ours, theirs string) string {
 	if c == worker.XOAuth2 {
-		return saved.Plain(dir), nil
+		return theirs
 	}
-	return saved.NewFile(dir)
+	return ours
+}
+
+func newShelf(c worker.Client, dir, session string) (saved.Shelf, error) {
+	if c == worker.XOAuth2 {
+		return saved.Plain{Dir: dir, Session: session}, nil
+	}
+	return saved.NewFile(dir, session)
 }
 
 // newScene logs in to a new server. The caller closes the scene.
@@ -47,15 +56,19 @@ func (t *torture) newScene(ctx context.Context, c worker.Client, r *report.Row, 
 }
 
 func (t *torture) newSceneIn(ctx context.Context, dir string, c worker.Client, r *report.Row, cfg oauthtest.Config) (*scene, error) {
+	home, err := t.newDir()
+	if err != nil {
+		return nil, err
+	}
 	srv, err := server.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	s := &scene{t: t, srv: srv, row: r, cfg: worker.Config{
-		Client: c, Dir: dir,
+		Client: c, Dir: dir, Home: home,
 		TokenURL: srv.SocketURL(oauthtest.TokenEndpoint), API: srv.SocketURL(oauthtest.ResourceEndpoint),
 	}}
-	if s.shelf, err = newShelf(c, dir); err == nil {
+	if s.shelf, err = newShelf(c, dir, ""); err == nil {
 		err = s.logIn(ctx)
 	}
 	if err != nil {
@@ -63,6 +76,63 @@ func (t *torture) newSceneIn(ctx context.Context, dir string, c worker.Client, r
 		return nil, err
 	}
 	return s, nil
+}
+
+// newPoolScene logs in to a session for each of the users; no users means one session.
+func (t *torture) newPoolScene(ctx context.Context, c worker.Client, r *report.Row, users []string) (*scene, error) {
+	cfg := oauthtest.Config{}
+	if len(users) > 0 {
+		cfg.Users = make(map[string]string)
+		for _, user := range append([]string{oauthtest.DefaultUser}, users...) {
+			cfg.Users[user] = "secret"
+		}
+	}
+	s, err := t.newScene(ctx, c, r, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.cfg.Sessions = users
+	for _, user := range users {
+		if err := s.logInTo(ctx, user); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// logInTo logs in to a user's session of a pool.
+func (s *scene) logInTo(ctx context.Context, user string) error {
+	pair, err := s.srv.Login(user)
+	if err != nil {
+		return err
+	}
+	shelf, err := newShelf(s.cfg.Client, s.cfg.Dir, user)
+	if err != nil {
+		return err
+	}
+	return shelf.Put(ctx, pair)
+}
+
+// expireAll makes the API reject the access tokens of all sessions.
+func (s *scene) expireAll() {
+	s.srv.Expire()
+	for _, user := range s.cfg.Sessions {
+		s.srv.ExpireAccess(user)
+	}
+}
+
+// lossOfAny is loss for a scene that may have a pool.
+func (s *scene) lossOfAny(ctx context.Context) error {
+	_, err := s.loss(ctx)
+	for _, user := range s.cfg.Sessions {
+		if err == nil && s.srv.Sessions(user) == 0 {
+			s.row.Lost++
+			s.row.Broken("session %s was lost", user)
+			err = s.logInTo(ctx, user)
+		}
+	}
+	return err
 }
 
 func (s *scene) close() { s.srv.Close() }
@@ -129,8 +199,11 @@ func replies(ctx context.Context, crowd []*process.Process) []error {
 
 // callAll has all of them call the API, which must serve them.
 func (s *scene) callAll(ctx context.Context, crowd []*process.Process) {
-	for _, err := range askAll(ctx, crowd, worker.CmdCall) {
-		s.row.CountServed(err)
+	for i, err := range askAll(ctx, crowd, worker.CmdCall) {
+		if err != nil && s.when != "" {
+			err = fmt.Errorf("%s: %w", s.when, err)
+		}
+		s.row.CountServed(err, crowd[i].Took())
 	}
 }
 
@@ -173,4 +246,12 @@ func (s *scene) finish(ctx context.Context) error {
 	}
 	s.srv.Count(s.row)
 	return nil
+}
+
+// number says how many of something there are.
+func number(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

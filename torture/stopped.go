@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/torture/internal/process"
@@ -36,7 +38,11 @@ func (t *torture) stopped(ctx context.Context) (*report.Row, error) {
 			return nil, err
 		}
 		early += n
-		s.callAll(ctx, crowd)
+		back := time.Now()
+		sendAll(crowd, callers(1))
+		if err := s.countSince(ctx, crowd, back, "gone on"); err != nil {
+			return nil, err
+		}
 		if _, err := s.loss(ctx); err != nil {
 			return nil, err
 		}
@@ -48,8 +54,9 @@ func (t *torture) stopped(ctx context.Context) (*report.Row, error) {
 		r.Broken("%d expiries cost %d spends", t.size.stops, r.Spends)
 	}
 	r.Note("%d processes share a session, and wait %s for its lock. While one of them refreshes, half of them are "+
-		"stopped for twice that time, in every other round with the one that holds the lock; then all go on and must "+
-		"be served. While it was stopped, %d calls of others ended without a new token.", t.size.few, t.size.maxWait, early)
+		"stopped for twice that time, in every other round with the one that holds the lock; then all go on and "+
+		"callers call until they are served. While it was stopped, %d calls of others ended without a new token; after "+
+		"that %s.", t.size.few, t.size.maxWait, early, r.WaitsText())
 	return r, nil
 }
 
@@ -75,7 +82,7 @@ func (s *scene) stopHalf(ctx context.Context, crowd []*process.Process, order []
 			return 0, fmt.Errorf("stopping a process: %w", err)
 		}
 	}
-	sleep(ctx, 2*s.t.size.maxWait)
+	_ = sleep.For(ctx, 2*s.t.size.maxWait)
 	for _, p := range chosen {
 		if err := p.Resume(); err != nil {
 			return 0, fmt.Errorf("letting a process go on: %w", err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -21,6 +20,10 @@ type torture struct {
 
 	mu   sync.Mutex // guards dirs
 	dirs int
+
+	toolOnce sync.Once // guards what follows
+	tool     string    // the evertoken command
+	toolErr  error
 }
 
 // size is how much of everything there is.
@@ -36,18 +39,40 @@ type size struct {
 	tokenLife       time.Duration // of the tokens that really expire
 	plainExpiries   int           // as expiries and kills, for x/oauth2
 	plainKills      int
+	fileStep        int             // between two limits of open files
+	restores        int             // rounds of old copies, moved directories, and others that are short
+	pauses          []time.Duration // of the server
+	outages         []time.Duration
+	away            time.Duration   // short outages are repeated for so long
+	lives           []time.Duration // of access tokens that outlive an outage
+	inTime          int             // such outages, for each of lives
+	aways           int             // commands that are run in each kind of outage
 }
 
 var (
 	fullSize = size{
 		crowd: 64, expiries: 50, kills: 1000, terms: 200, full: 4, steps: 40, stops: 8, few: 8,
 		maxWait: 1500 * time.Millisecond, tokenLife: 3 * time.Second, plainExpiries: 10, plainKills: 200,
+		fileStep: 1, restores: 24, pauses: []time.Duration{45 * time.Second, 75 * time.Second, 2 * time.Minute},
+		outages: seconds(1, 2, 3, 5, 10, 20, 40, 60, 90, 120), away: 2 * time.Minute, aways: 5,
+		lives: seconds(12, 15, 20, 30, 45, 60, 90), inTime: 3,
 	}
 	quickSize = size{
 		crowd: 6, expiries: 4, kills: 18, terms: 8, full: 1, steps: 6, stops: 2, few: 4,
 		maxWait: 300 * time.Millisecond, tokenLife: 3 * time.Second, plainExpiries: 2, plainKills: 6,
+		fileStep: 2, restores: 4, pauses: seconds(33),
+		outages: seconds(1, 3, 9, 24), away: 12 * time.Second, aways: 1,
+		lives: seconds(12, 15), inTime: 2,
 	}
 )
+
+func seconds(list ...int) []time.Duration {
+	var times []time.Duration
+	for _, n := range list {
+		times = append(times, time.Duration(n)*time.Second)
+	}
+	return times
+}
 
 func newTorture(seed uint64, quick bool, stderr *os.File) (*torture, error) {
 	self, err := os.Executable()
@@ -91,14 +116,4 @@ func (t *torture) newDir() (string, error) {
 	dir := filepath.Join(t.dir, strconv.Itoa(t.dirs))
 	t.mu.Unlock()
 	return dir, os.Mkdir(dir, 0o700)
-}
-
-// sleep waits for d, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -179,7 +179,7 @@ func TestCheckFindsWhatIsWorse(t *testing.T) {
 	}
 }
 
-// A goal that was not reached before is no reason to fail.
+// A goal that was not reached before is not a reason to fail.
 func TestCheckLeavesUnreachedCountsAlone(t *testing.T) {
 	bad := strings.Replace(good, "2 requests", "9 requests", 1)
 	if worse := check(measuredIn(t, bad), measuredIn(t, bad).save(nil)); len(worse) > 0 {

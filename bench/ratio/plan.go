@@ -22,11 +22,13 @@ type step struct {
 // noise is larger beside it. What is weighed or counted in fake time has one: it
 // comes out the same, to the byte.
 var plan = []step{
-	{benchmarks: []string{"Token", "TokenParallel", "TokenContext", "Transport"}, time: "100ms", rounds: 8, quick: 6},
-	{benchmarks: []string{"Refresh", "RefreshShared", "RefreshSaved", "ColdStart", "CommandPlain", "CommandSealed"}, time: "200ms", rounds: 6, quick: 4},
-	{benchmarks: []string{"Renewal", "Outage", "RetryAfter", "SlowServer", "Crowd", "Deadline"}, time: "1x", rounds: 6, quick: 1},
+	{benchmarks: []string{"Token", "TokenParallel", "TokenContext", "PoolSession", "PoolToken", "Transport"}, time: "100ms", rounds: 8, quick: 6},
+	{benchmarks: []string{"Refresh", "RefreshShared", "RefreshPooled", "RefreshSaved", "ColdStart", "CommandPlain", "CommandSealed"}, time: "200ms", rounds: 6, quick: 4},
+	{benchmarks: []string{"Renewal", "Outage", "RetryAfter", "SlowServer", "Crowd", "Deadline", "Restore"}, time: "1x", rounds: 6, quick: 1},
+	{benchmarks: []string{"RequestsFast", "RequestsSlow", "Recovery"}, time: "1x", rounds: 4, quick: 1},
 	{benchmarks: []string{"Sessions", "SessionsJWT"}, time: "1x", rounds: 1, quick: 1},
 	{test: "TestSessionsAtRestUseNoProcessor", sessions: "100000", rounds: 1},
+	{test: "TestManySessionsAreRestored", sessions: "1000000", rounds: 1, limit: 5 * time.Minute},
 	{test: "TestAMillionSessionsRenewInAnHour", sessions: "1000000", rounds: 1, limit: 4 * time.Minute},
 }
 

@@ -2,7 +2,10 @@
 
 package process
 
-import "syscall"
+import (
+	"os/exec"
+	"syscall"
+)
 
 // HaveSignals reports whether the system has the signals of Unix.
 const HaveSignals = true
@@ -12,3 +15,7 @@ func (p *Process) Halt() error { return p.Signal(syscall.SIGSTOP) }
 
 // Resume lets a halted worker go on.
 func (p *Process) Resume() error { return p.Signal(syscall.SIGCONT) }
+
+// OwnGroup puts a command into a process group of its own: Ctrl-C is for the process
+// that runs it, and waits for it.
+func OwnGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
 // A Row is the result of one kind of torture.
 type Row struct {
+	Number    int      `json:"row"`
 	What      string   `json:"what"`
 	Judged    bool     `json:"judged"`
 	Processes int      `json:"processes"` // started in all
@@ -24,12 +27,21 @@ type Row struct {
 	Locks     int      `json:"locks_left"`    // held by no living process
 	Served    int      `json:"served"`        // requests that had to be served
 	Failed    int      `json:"failed"`        // and were not
+	Wait      Millis   `json:"longest_wait"`  // of a caller that had to be served, in milliseconds
+	Asked     int      `json:"asked"`         // requests that reached a server that was away
 	Problems  []string `json:"problems"`      // what breaks a promise
+	Late      []string `json:"too_slow"`      // what took longer than is promised
 	Notes     []string `json:"notes"`
+
+	Waits []time.Duration `json:"-"` // of callers for a server that is back
+	Away  time.Duration   `json:"-"` // how long servers were away that Asked counts for
 }
 
+// Millis is a duration, in JSON a number of milliseconds.
+type Millis int64
+
 // Holds reports whether no promise is broken.
-func (r *Row) Holds() bool { return len(r.Problems) == 0 }
+func (r *Row) Holds() bool { return len(r.Problems) == 0 && len(r.Late) == 0 }
 
 // enough is how many problems a row tells one by one.
 const enough = 5
@@ -41,13 +53,22 @@ func (r *Row) Broken(format string, args ...any) {
 	}
 }
 
+// TooSlow notes that something takes longer than is promised. On a machine that has other
+// work to do that can be the machine's doing.
+func (r *Row) TooSlow(format string, args ...any) {
+	if r.Judged {
+		r.Late = append(r.Late, fmt.Sprintf(format, args...))
+	}
+}
+
 // Note adds a sentence below the table.
 func (r *Row) Note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-// CountServed counts a request that had to be served.
-func (r *Row) CountServed(err error) {
+// CountServed counts a request that had to be served, and how long it took.
+func (r *Row) CountServed(err error, took time.Duration) {
+	r.Wait = max(r.Wait, Millis(took.Milliseconds()))
 	if err == nil {
 		r.Served++
 		return
@@ -67,7 +88,31 @@ func (r *Row) Add(part *Row) {
 	r.Locks += part.Locks
 	r.Served += part.Served
 	r.Failed += part.Failed
+	r.Wait = max(r.Wait, part.Wait)
+	r.Waits = append(r.Waits, part.Waits...)
+	r.Asked += part.Asked
+	r.Away += part.Away
 	r.Problems = append(r.Problems, part.Problems...)
+	r.Late = append(r.Late, part.Late...)
+}
+
+// quantile is the least time within which that share of the waits was over.
+func (r *Row) quantile(share float64) time.Duration {
+	if len(r.Waits) == 0 {
+		return 0
+	}
+	slices.Sort(r.Waits)
+	return r.Waits[min(len(r.Waits)-1, int(share*float64(len(r.Waits))))]
+}
+
+// Wait90 is how long nine of ten callers have waited at most.
+func (r *Row) Wait90() time.Duration { return r.quantile(0.9) }
+
+// WaitsText tells how long callers have waited.
+func (r *Row) WaitsText() string {
+	seconds := func(share float64) float64 { return r.quantile(share).Seconds() }
+	return fmt.Sprintf("half of %d callers were served within %.2f s, 90 %% within %.2f s, and all within %.2f s",
+		len(r.Waits), seconds(0.5), seconds(0.9), seconds(1))
 }
 
 // columns are the headings of the table, with the width that each needs. All of
@@ -76,8 +121,16 @@ var columns = []struct {
 	name  string
 	width int
 }{
-	{"what", -36}, {"procs", 5}, {"rounds", 6}, {"spends", 6}, {"reuses", 6}, {"lost", 4},
-	{"torn", 4}, {"locks", 5}, {"served", 9}, {"holds", 5},
+	{"what", -32}, {"procs", 5}, {"rounds", 6}, {"spends", 6}, {"reuses", 6}, {"lost", 4},
+	{"torn", 4}, {"locks", 5}, {"served", 9}, {"wait", 6}, {"holds", 5},
+}
+
+// String returns the time in seconds.
+func (m Millis) String() string {
+	if m < 10_000 {
+		return fmt.Sprintf("%.1f s", float64(m)/1000)
+	}
+	return fmt.Sprintf("%d s", (m+500)/1000)
 }
 
 // PrintHeader prints the heading of the table.
@@ -95,7 +148,7 @@ func PrintHeader(w io.Writer) {
 }
 
 // Print prints the row with its number.
-func (r *Row) Print(w io.Writer, number int) {
+func (r *Row) Print(w io.Writer) {
 	holds := "yes"
 	switch {
 	case !r.Judged:
@@ -107,7 +160,7 @@ func (r *Row) Print(w io.Writer, number int) {
 	if r.Failed > 0 {
 		served += "/" + strconv.Itoa(r.Served+r.Failed)
 	}
-	cells := []any{fmt.Sprintf("%d %s", number, r.What), r.Processes, r.Rounds, r.Spends, r.Reuses, r.Lost, r.Torn, r.Locks, served, holds}
+	cells := []any{fmt.Sprintf("%d %s", r.Number, r.What), r.Processes, r.Rounds, r.Spends, r.Reuses, r.Lost, r.Torn, r.Locks, served, r.Wait, holds}
 	line := "|"
 	for i, c := range columns {
 		line += fmt.Sprintf("%*v|", c.width, cells[i])
@@ -117,19 +170,23 @@ func (r *Row) Print(w io.Writer, number int) {
 
 // PrintNotes prints what the table cannot hold.
 func PrintNotes(w io.Writer, rows []*Row) {
-	for i, r := range rows {
+	for _, r := range rows {
 		fmt.Fprintln(w)
 		text := strings.Join(r.Notes, " ")
-		for n, p := range r.Problems {
-			switch {
-			case n < enough:
-				text += " BROKEN: " + p + "."
-			case n == enough:
-				text += fmt.Sprintf(" BROKEN: and %d more.", len(r.Problems)-enough)
-			}
-		}
-		fmt.Fprintln(w, wrap(fmt.Sprintf("%d. %s", i+1, text), 100))
+		text += told(" BROKEN: ", r.Problems) + told(" TOO SLOW: ", r.Late)
+		fmt.Fprintln(w, wrap(fmt.Sprintf("%d. %s", r.Number, text), 100))
 	}
+}
+
+// told returns what is wrong, each as a sentence that begins with a word.
+func told(word string, problems []string) (text string) {
+	for n, p := range problems {
+		if n == enough {
+			return text + fmt.Sprintf("%sand %d more.", word, len(problems)-enough)
+		}
+		text += word + p + "."
+	}
+	return text
 }
 
 // wrap breaks text into lines of at most width characters, indented as in a list.

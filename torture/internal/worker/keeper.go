@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +20,7 @@ type Keeper struct {
 	cfg     Config
 	worker  *Worker
 	manager atomic.Pointer[refresh.Manager] // a signal may come at any time
-	api     *http.Client
+	pool    atomic.Pointer[refresh.Pool]    // instead, if there are several sessions
 }
 
 // NewKeeper returns the program of a worker.
@@ -36,6 +35,9 @@ func (k *Keeper) Open(ctx context.Context) error {
 	if k.Store, err = tokenstore.NewFile(k.cfg.Dir); err != nil {
 		return err
 	}
+	if len(k.cfg.Sessions) > 0 {
+		return k.startPool(ctx)
+	}
 	return k.Start(ctx, k.Config())
 }
 
@@ -43,18 +45,28 @@ func (k *Keeper) Open(ctx context.Context) error {
 func (k *Keeper) Start(ctx context.Context, cfg refresh.Config) error {
 	m := refresh.NewManager(cfg)
 	k.manager.Store(m)
-	k.api = m.Client()
 	return m.Start(context.WithoutCancel(ctx), nil)
+}
+
+func (k *Keeper) startPool(ctx context.Context) error {
+	p := refresh.NewPool(refresh.PoolConfig{Config: k.Config()})
+	k.pool.Store(p)
+	if err := p.Start(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	_, err := p.Restore(ctx)
+	return err
 }
 
 // Config returns the configuration of the manager, once there is a Store.
 func (k *Keeper) Config() refresh.Config {
 	return refresh.Config{
-		OAuthClient:   oauth.NewClient(k.OAuthConfig()),
-		Store:         k.Store,
-		CheckInterval: k.cfg.CheckInterval,
-		MaxWait:       k.cfg.MaxWait,
-		Clock:         k.worker.clock,
+		OAuthClient:    oauth.NewClient(k.OAuthConfig()),
+		Store:          k.Store,
+		CheckInterval:  k.cfg.CheckInterval,
+		MaxWait:        k.cfg.MaxWait,
+		RefreshTimeout: k.cfg.RefreshTimeout,
+		Clock:          k.worker.clock,
 		OnEvent: func(e refresh.Event) {
 			if e.Kind != refresh.EventChecked {
 				k.worker.tell(string(e.Kind))
@@ -69,10 +81,22 @@ func (k *Keeper) OAuthConfig() oauth.Config {
 }
 
 // Call implements Role.
-func (k *Keeper) Call(ctx context.Context) error { return fetch(ctx, k.api, k.cfg.API) }
+func (k *Keeper) Call(ctx context.Context, session string) error {
+	m := k.manager.Load()
+	if p := k.pool.Load(); p != nil {
+		var err error
+		if m, err = p.Session(ctx, session); err != nil {
+			return err
+		}
+	}
+	return fetch(ctx, m.Client(), k.cfg.API)
+}
 
-// Close ends the session in good order.
+// Close ends the sessions in good order.
 func (k *Keeper) Close(ctx context.Context) error {
+	if p := k.pool.Load(); p != nil {
+		return p.Close(ctx)
+	}
 	if m := k.manager.Load(); m != nil {
 		return m.Close(ctx)
 	}

@@ -22,5 +22,18 @@ func limitFiles(bytes int64) error {
 	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit)
 }
 
+// limitOpenFiles makes opening files and sockets fail; those that are open stay so.
+func limitOpenFiles(none bool) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = limit.Max
+	if none {
+		setLimit(&limit.Cur, 0)
+	}
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+}
+
 // setLimit bridges the types that systems have for limits.
 func setLimit[T int64 | uint64](limit *T, bytes int64) { *limit = T(bytes) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -17,38 +18,54 @@ import (
 // temporary file and a rename, and takes a 401 for an expiry. What it does not have
 // is a lock, a way to tell that it died half way, and an orderly end.
 type plain struct {
-	cfg    Config
-	source oauth2.TokenSource
+	cfg Config
+
+	mu      sync.Mutex // guards sources
+	sources map[string]oauth2.TokenSource
 }
 
-func (p *plain) Open(ctx context.Context) error {
-	tok, err := saved.ReadToken(p.cfg.Dir)
-	if err != nil {
-		return err
+func (p *plain) Open(context.Context) error {
+	names := p.cfg.Sessions
+	if len(names) == 0 {
+		names = []string{""}
 	}
-	p.source = p.over(tok, "")
+	p.sources = make(map[string]oauth2.TokenSource)
+	for _, name := range names {
+		tok, err := saved.ReadToken(p.cfg.Dir, name)
+		if err != nil {
+			return err
+		}
+		p.sources[name] = p.over(tok, name, "")
+	}
 	return nil
 }
 
 // over returns a source that has tok, which may be nil, and renews it when it has
 // expired. The access token rejected is as good as expired.
-func (p *plain) over(tok *oauth2.Token, rejected string) oauth2.TokenSource {
-	return oauth2.ReuseTokenSource(tok, &savedSource{p.cfg, rejected})
+func (p *plain) over(tok *oauth2.Token, session, rejected string) oauth2.TokenSource {
+	return oauth2.ReuseTokenSource(tok, &savedSource{p.cfg, session, rejected})
 }
 
-// call takes a rejected token for an expired one: first what others have saved is
+// Call takes a rejected token for an expired one: first what others have saved is
 // tried, then a refresh.
-func (p *plain) Call(ctx context.Context) error {
+func (p *plain) Call(ctx context.Context, session string) error {
 	var err error
 	for range 3 {
+		p.mu.Lock()
+		source := p.sources[session]
+		p.mu.Unlock()
 		var tok *oauth2.Token
-		if tok, err = p.source.Token(); err != nil {
+		if tok, err = source.Token(); err != nil {
 			return withoutBody(err)
 		}
 		if err = p.fetch(ctx, tok); !errors.Is(err, errRejected) {
 			return err
 		}
-		p.source = p.over(nil, tok.AccessToken)
+		p.mu.Lock()
+		if p.sources[session] == source { // another caller may have been faster
+			p.sources[session] = p.over(nil, session, tok.AccessToken)
+		}
+		p.mu.Unlock()
 	}
 	return err
 }
@@ -79,11 +96,12 @@ func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 // A savedSource renews the token in a file.
 type savedSource struct {
 	cfg      Config
+	session  string
 	rejected string
 }
 
 func (s *savedSource) Token() (*oauth2.Token, error) {
-	old, err := saved.ReadToken(s.cfg.Dir)
+	old, err := saved.ReadToken(s.cfg.Dir, s.session)
 	if err != nil {
 		return nil, err
 	}
@@ -98,5 +116,5 @@ func (s *savedSource) Token() (*oauth2.Token, error) {
 	if err != nil || tok.AccessToken == old.AccessToken {
 		return tok, err
 	}
-	return tok, saved.WriteToken(s.cfg.Dir, tok)
+	return tok, saved.WriteToken(s.cfg.Dir, s.session, tok)
 }

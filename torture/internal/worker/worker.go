@@ -5,6 +5,7 @@ package worker
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,17 +20,30 @@ import (
 	"github.com/evertoken/evertoken/internal/workers"
 )
 
-// A worker reads commands, one a line, and writes one line for each: done, or what
-// went wrong. Lines with the mark tell of events in between.
+// A worker reads commands, one a line, and writes one line for each: done, perhaps
+// with what it has measured, or what went wrong. Lines with the mark tell of events in
+// between.
 const (
-	CmdOpen  = "open"  // open the saved session
-	CmdCall  = "call"  // one request to the API
-	CmdClock = "clock" // and a duration: how far the clock is off from now on
-	CmdRoom  = "room"  // and a number of bytes: how large files may become; -1: any size
+	CmdOpen   = "open"   // open the saved sessions
+	CmdCall   = "call"   // one request to the API; for a pool with the session's name
+	CmdServed = "served" // and a number of callers, who call until each is served: see Served
+	CmdSteady = "steady" // and a duration, for which a few callers call all the time: see Steady
+	CmdClock  = "clock"  // and a duration: how far the clock is off from now on
+	CmdRoom   = "room"   // and a number of bytes: how large files may become; -1: any size
+	CmdFiles  = "files"  // and whether files may be opened: "none" or "any"
 
 	Done      = "done"
 	EventMark = "event "
 )
+
+// Served is what CmdServed measures: when each caller was served.
+type Served []time.Time
+
+// Steady is what CmdSteady measures.
+type Steady struct {
+	Calls, Failed int
+	Longest       time.Duration // that a caller has waited
+}
 
 // Exit codes.
 const (
@@ -42,14 +56,20 @@ const (
 // than the slowest machine needs.
 const Patience = time.Minute
 
+// VeryLong is the same for what is not over before a server is back.
+const VeryLong = 10 * time.Minute
+
 // A Config tells a worker what to be.
 type Config struct {
-	Client        Client
-	Dir           string // where the session is saved
-	TokenURL      string
-	API           string
-	CheckInterval time.Duration // as in refresh.Config; zero means its default
-	MaxWait       time.Duration // too
+	Client         Client
+	Dir            string // where the session is saved
+	Home           string // of the worker's user, for what a client keeps outside of Dir
+	TokenURL       string
+	API            string
+	Sessions       []string      // a pool of these; empty means one session, by its default name
+	CheckInterval  time.Duration // as in refresh.Config; zero means its default
+	MaxWait        time.Duration // too
+	RefreshTimeout time.Duration // too
 }
 
 // A Client is what keeps a worker's session.
@@ -64,8 +84,9 @@ const (
 type Role interface {
 	// Open goes on with the saved session.
 	Open(ctx context.Context) error
-	// Call makes one request to the API. It returns nil if that was served.
-	Call(ctx context.Context) error
+	// Call makes one request to the API, with the token of a session; without a name,
+	// of the only one. It returns nil if that was served. Safe for concurrent use.
+	Call(ctx context.Context, session string) error
 }
 
 // Main is the main function of a worker. It returns the exit code: when its
@@ -78,6 +99,7 @@ func Main(stdin io.Reader, stdout io.Writer) int {
 		return ExitUsage
 	}
 	w := New(stdout)
+	w.sessions = cfg.Sessions
 	if cfg.Client == XOAuth2 {
 		w.Role = &plain{cfg: cfg} // it dies of SIGTERM, like most programs
 	} else {
@@ -111,7 +133,8 @@ func closeAfter(signals <-chan os.Signal, k *Keeper) {
 type Worker struct {
 	Role Role // what it does when it is asked
 
-	clock *movedClock
+	clock    *movedClock
+	sessions []string
 
 	mu  sync.Mutex // guards out
 	out io.Writer
@@ -138,35 +161,119 @@ func (w *Worker) Serve(stdin io.Reader) {
 	<-ended
 }
 
-func (w *Worker) do(command string) error {
+// do carries out a command. It returns what that has measured, if anything.
+func (w *Worker) do(command string) (measured any, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	name, argument, _ := strings.Cut(command, " ")
 	switch name {
 	case CmdOpen:
-		return w.Role.Open(ctx)
+		return nil, w.Role.Open(ctx)
 	case CmdCall:
-		return w.Role.Call(ctx)
+		return nil, w.Role.Call(ctx, argument)
+	case CmdServed:
+		var callers int
+		if _, err := fmt.Sscan(argument, &callers); err != nil {
+			return nil, err
+		}
+		return w.callUntilServed(callers)
+	case CmdSteady:
+		d, err := time.ParseDuration(argument)
+		return w.callSteadily(d), err
 	case CmdClock:
 		offset, err := time.ParseDuration(argument)
 		w.clock.set(offset)
-		return err
+		return nil, err
 	case CmdRoom:
 		var bytes int64
 		if _, err := fmt.Sscan(argument, &bytes); err != nil {
-			return err
+			return nil, err
 		}
-		return limitFiles(bytes)
+		return nil, limitFiles(bytes)
+	case CmdFiles:
+		return nil, limitOpenFiles(argument == "none")
 	}
-	return fmt.Errorf("unknown command %q", name)
+	return nil, fmt.Errorf("unknown command %q", name)
 }
 
-func (w *Worker) reply(err error) {
-	if err == nil {
-		w.print(Done)
-		return
+// again is how long a caller that was not served waits before it calls again.
+const again = 100 * time.Millisecond
+
+// callUntilServed has callers call at once, each until it is served.
+func (w *Worker) callUntilServed(callers int) (Served, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), VeryLong)
+	defer cancel()
+	served := make(Served, callers)
+	var calling sync.WaitGroup
+	for i := range served {
+		calling.Go(func() {
+			for ctx.Err() == nil {
+				if w.call(ctx, i) == nil {
+					served[i] = time.Now()
+					return
+				}
+				time.Sleep(again)
+			}
+		})
 	}
-	w.print(strings.ReplaceAll(err.Error(), "\n", "; "))
+	calling.Wait()
+	return served, context.Cause(ctx)
+}
+
+// call makes a caller's call, whose session is its own as far as there are some.
+func (w *Worker) call(ctx context.Context, caller int) error {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	name := ""
+	if len(w.sessions) > 0 {
+		name = w.sessions[caller%len(w.sessions)]
+	}
+	return w.Role.Call(ctx, name)
+}
+
+// pace is how long a caller that calls all the time rests between two calls.
+const pace = 20 * time.Millisecond
+
+// callSteadily has a few callers call all the time.
+func (w *Worker) callSteadily(d time.Duration) Steady {
+	const callers = 4
+	var mu sync.Mutex // guards sum
+	var sum Steady
+	var calling sync.WaitGroup
+	end := time.Now().Add(d)
+	for i := range callers {
+		calling.Go(func() {
+			for begun := time.Now(); begun.Before(end); begun = time.Now() {
+				err := w.call(context.Background(), i)
+				took := time.Since(begun)
+				mu.Lock()
+				sum.Calls++
+				sum.Longest = max(sum.Longest, took)
+				if err != nil {
+					sum.Failed++
+				}
+				mu.Unlock()
+				time.Sleep(pace)
+			}
+		})
+	}
+	calling.Wait()
+	return sum
+}
+
+func (w *Worker) reply(measured any, err error) {
+	switch {
+	case err != nil:
+		w.print(strings.ReplaceAll(err.Error(), "\n", "; "))
+	case measured != nil:
+		data, err := json.Marshal(measured)
+		if err != nil {
+			panic(err) // it is one of ours
+		}
+		w.print(Done + " " + string(data))
+	default:
+		w.print(Done)
+	}
 }
 
 // tell tells of an event.
