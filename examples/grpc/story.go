@@ -58,7 +58,7 @@ func (s *story) logIn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	auth := authclient.New(authConn, "demo")
+	auth := authclient.New(authConn, authclient.CallsOf(authpb.NewAuthClient(authConn)), "demo")
 	s.manager = refresh.NewManager(refresh.Config{
 		OAuthClient:   auth,
 		Store:         new(tokenstore.Memory),

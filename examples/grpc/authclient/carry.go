@@ -3,6 +3,7 @@ package authclient
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -18,7 +19,9 @@ import (
 // happens when the server takes a token for dead that lives by its own account.
 //
 // A call that is answered with Unauthenticated is made once more, with the token
-// that m has got in place of the rejected one. So is a stream, if the client sends
+// that m has got in place of the rejected one. So it is after PermissionDenied or
+// InvalidArgument, if another process or caller has renewed the token: m does not renew it
+// for those. So is a stream, if the client sends
 // a single message and has received none. Of the others m is told, so that the
 // next call has a better token. If there is none, or the server rejects that one
 // too, the caller gets the server's word, and for a check interval no rejection
@@ -41,16 +44,16 @@ func (c carrier) unary(ctx context.Context, method string, req, reply any, cc *g
 	}
 	creds := &callCreds{Manager: c.manager}
 	err := call(creds)
-	if !creds.rejected(err) {
+	if creds.refusal(err) == 0 {
 		return err
 	}
-	return c.again(ctx, cc, creds, err, call)
+	return c.again(ctx, creds, err, call)
 }
 
 // stream is a grpc.StreamClientInterceptor.
 func (c carrier) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	s := &carriedStream{
-		carrier: c, ctx: ctx, cc: cc, creds: &callCreds{Manager: c.manager}, repeatable: !desc.ClientStreams,
+		carrier: c, ctx: ctx, creds: &callCreds{Manager: c.manager}, repeatable: !desc.ClientStreams,
 		open: func(creds *callCreds) (grpc.ClientStream, error) {
 			stream, err := open(ctx, desc, cc, method, creds.with(opts)...)
 			return stream, creds.explain(err)
@@ -69,7 +72,6 @@ type carriedStream struct {
 	grpc.ClientStream
 	carrier    carrier
 	ctx        context.Context
-	cc         *grpc.ClientConn
 	open       func(*callCreds) (grpc.ClientStream, error)
 	creds      *callCreds
 	repeatable bool // the client sends one message, and has received none
@@ -85,7 +87,7 @@ func (s *carriedStream) SendMsg(m any) error {
 
 func (s *carriedStream) RecvMsg(m any) error {
 	err := s.creds.explain(s.ClientStream.RecvMsg(m))
-	if !s.creds.rejected(err) {
+	if s.creds.refusal(err) == 0 {
 		s.repeatable, s.sent = false, nil
 		return err
 	}
@@ -94,7 +96,7 @@ func (s *carriedStream) RecvMsg(m any) error {
 		repeat = nil
 	}
 	s.repeatable = false
-	return s.carrier.again(s.ctx, s.cc, s.creds, err, repeat)
+	return s.carrier.again(s.ctx, s.creds, err, repeat)
 }
 
 // repeat goes on with a new stream.
@@ -111,20 +113,25 @@ func (s *carriedStream) repeat(creds *callCreds, m any) error {
 }
 
 // callCreds are a manager's credentials for one call, which remember what they
-// have given. They override only that: TLS is required.
+// have given, and for where. They override only that: TLS is required, and the token goes
+// to the manager's origins.
 type callCreds struct {
 	*refresh.Manager
 
-	mu    sync.Mutex // guards what follows
-	token string     // the authorization that the call carries
-	err   error      // why it carries none
+	mu      sync.Mutex        // guards what follows
+	target  string            // where the call goes, as gRPC has told it
+	carries map[string]string // the metadata with the token, as Config.Presentation has it
+	err     error             // why there is none
 }
 
 func (c *callCreds) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
 	md, err := c.Manager.GetRequestMetadata(ctx, uri...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.token, c.err = md["authorization"], err
+	c.carries, c.err = md, err
+	if len(uri) > 0 {
+		c.target = uri[0]
+	}
 	return md, err
 }
 
@@ -132,16 +139,34 @@ func (c *callCreds) with(opts []grpc.CallOption) []grpc.CallOption {
 	return append(opts[:len(opts):len(opts)], grpc.PerRPCCredentials(c))
 }
 
-func (c *callCreds) carried() (token string, err error) {
+// carried returns the metadata that carries the token, which is not modified.
+func (c *callCreds) carried() (md map[string]string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.token, c.err
+	return c.carries, c.err
 }
 
-// rejected reports whether err is the server's word that the token is invalid.
-func (c *callCreds) rejected(err error) bool {
-	token, _ := c.carried()
-	return token != "" && status.Code(err) == codes.Unauthenticated
+func (c *callCreds) uri() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.target
+}
+
+// refusal returns the HTTP status that says of the token what err does, or zero if that
+// says nothing.
+func (c *callCreds) refusal(err error) int {
+	if md, _ := c.carried(); len(md) == 0 {
+		return 0
+	}
+	switch status.Code(err) {
+	case codes.Unauthenticated:
+		return http.StatusUnauthorized
+	case codes.PermissionDenied:
+		return http.StatusForbidden
+	case codes.InvalidArgument:
+		return http.StatusBadRequest
+	}
+	return 0
 }
 
 // explain returns err, or in its place why the call got no token: gRPC keeps

@@ -3,6 +3,7 @@ package authclient_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/evertoken/evertoken/examples/grpc/authpb"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/refresh"
 )
 
 // watch reads a stream of two messages to its end, or to an error.
@@ -92,6 +94,36 @@ func TestRejectedCallIsMadeOnceMore(t *testing.T) {
 	for _, name := range []string{"unary", "server stream"} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, oauthtest.Config{}, func(t *testing.T, f *fixture) {
+				f.backend.ExpireAccess("alice")
+				if err := calls(f)[name](t.Context()); err != nil {
+					t.Errorf("%v; want the second try to succeed", err)
+				}
+				if rejected, n := f.backend.Rejected(), f.refreshes(); rejected != 1 || n != 1 {
+					t.Errorf("%d rejections, %d refreshes; want 1, 1", rejected, n)
+				}
+				f.alive(t)
+			})
+		})
+	}
+}
+
+// Whatever metadata carries the token, a rejection is one.
+func TestRejectedCallIsMadeOnceMoreWhereTheTokenHasAHeaderOfItsOwn(t *testing.T) {
+	for _, name := range []string{"unary", "server stream"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, oauthtest.Config{}, func(t *testing.T, f *fixture) {
+				f.Stop()
+				f.Manager = refresh.NewManager(refresh.Config{
+					OAuthClient: newClient(f.connect(t)), Store: f.store, Presentation: oauth.Presentation{Header: "X-Token"},
+				})
+				t.Cleanup(f.Manager.Stop)
+				if err := f.Start(t.Context(), nil); err != nil {
+					t.Fatal(err)
+				}
+				f.account = authpb.NewAccountClient(f.connect(t, authclient.Carry(f.Manager)...))
+				if err := calls(f)[name](t.Context()); err != nil || f.backend.Rejected() != 0 {
+					t.Fatalf("%v, %d rejections", err, f.backend.Rejected())
+				}
 				f.backend.ExpireAccess("alice")
 				if err := calls(f)[name](t.Context()); err != nil {
 					t.Errorf("%v; want the second try to succeed", err)
@@ -297,4 +329,43 @@ func TestCarriedTokensTravelOverTLSOnly(t *testing.T) {
 		}
 		f.clean(t)
 	})
+}
+
+// Another process has renewed, which ended our token, and the server has other codes
+// for that than Unauthenticated.
+func TestF72_CallWithATokenThatASiblingHasEnded(t *testing.T) {
+	for _, code := range []int{401, 403, 400} {
+		for _, name := range []string{"unary", "server stream"} {
+			t.Run(fmt.Sprint(name, ", ", code), func(t *testing.T) {
+				bubble(t, oauthtest.Config{}, func(t *testing.T, f *fixture) {
+					sibling := refresh.NewManager(refresh.Config{OAuthClient: f.auth, Store: f.store})
+					if err := sibling.Start(t.Context(), nil); err != nil {
+						t.Fatal(err)
+					}
+					defer sibling.Stop()
+					synctest.Wait()
+					refused := oauthtest.Fault{Endpoint: oauthtest.ResourceEndpoint, Status: code}
+					if code != 401 { // which would renew
+						f.backend.Script(refused)
+						if err := calls(f)[name](t.Context()); err == nil {
+							t.Error("nothing is newer, and the refusal was passed over")
+						}
+					}
+					time.Sleep(2 * time.Second)
+					if err := sibling.ForceRefresh(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					before := f.refreshes()
+					f.backend.Script(refused)
+					if err := calls(f)[name](t.Context()); err != nil {
+						t.Errorf("%v; want the second try to succeed", err)
+					}
+					if n := f.refreshes() - before; n != 0 {
+						t.Errorf("%d refreshes; want none", n)
+					}
+					f.alive(t)
+				})
+			})
+		}
+	}
 }

@@ -56,7 +56,7 @@ func newFixture(t *testing.T, cfg oauthtest.Config, store tokenstore.Store) *fix
 		t.Fatal(err)
 	}
 	t.Cleanup(f.host.Down)
-	f.auth = authclient.New(f.connect(t), "laptop")
+	f.auth = newClient(f.connect(t))
 	if f.first, err = f.auth.Login(t.Context(), "alice", "wonderland"); err != nil {
 		t.Fatal(err)
 	}
@@ -65,11 +65,15 @@ func newFixture(t *testing.T, cfg oauthtest.Config, store tokenstore.Store) *fix
 	return f
 }
 
+func newClient(conn *grpc.ClientConn) *authclient.Client {
+	return authclient.New(conn, authclient.CallsOf(authpb.NewAuthClient(conn)), "laptop")
+}
+
 // manager returns one for the fixture's store, with a connection of its own.
 func (f *fixture) manager(t *testing.T) *refresh.Manager {
 	t.Helper()
 	m := refresh.NewManager(refresh.Config{
-		OAuthClient: authclient.New(f.connect(t), "laptop"), Store: f.store,
+		OAuthClient: newClient(f.connect(t)), Store: f.store,
 		OnRefreshFail: func(err error) bool {
 			f.mu.Lock()
 			defer f.mu.Unlock()

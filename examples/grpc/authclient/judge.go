@@ -29,14 +29,17 @@ type outcome struct {
 // that belongs to it. Kratos gives an ErrorInfo no domain, so that is not looked
 // at. oauth.Error knows the finer sentinel of each.
 var reasons = map[string]struct {
-	code codes.Code
-	kind error
+	code    codes.Code
+	kind    error
+	perhaps error // what it can mean besides; it is suspected when it lasts
 }{
-	"TOKEN_INVALID":          {codes.Unauthenticated, oauth.ErrLoginRequired},
-	"TOKEN_EXPIRED":          {codes.Unauthenticated, oauth.ErrLoginRequired},
-	"TOKEN_REUSED":           {codes.Unauthenticated, oauth.ErrLoginRequired},
-	"USER_NOT_FOUND":         {codes.NotFound, oauth.ErrLoginRequired},
-	"REFRESH_TOKEN_REQUIRED": {codes.InvalidArgument, oauth.ErrMisconfigured},
+	"TOKEN_INVALID":          {codes.Unauthenticated, oauth.ErrLoginRequired, nil},
+	"TOKEN_EXPIRED":          {codes.Unauthenticated, oauth.ErrLoginRequired, nil},
+	"TOKEN_REUSED":           {codes.Unauthenticated, oauth.ErrLoginRequired, nil},
+	"USER_NOT_FOUND":         {codes.NotFound, oauth.ErrLoginRequired, nil},
+	"REFRESH_TOKEN_REQUIRED": {codes.InvalidArgument, oauth.ErrMisconfigured, nil},
+	// A switch that lacks a case says it of a dead token as of a database that is down.
+	"REFRESH_ERROR": {codes.Internal, oauth.ErrTransient, oauth.ErrTokenInvalid},
 }
 
 // httpStatuses are the HTTP statuses that Kratos takes codes for, in which
@@ -82,8 +85,12 @@ func judge(o outcome) *oauth.Error {
 	if plausibleReason(reason) {
 		fail.Code = reason
 	}
+	if st.Code() == codes.Unimplemented {
+		fail.Kind, fail.Sent = oauth.ErrMisconfigured, false // nothing has taken it
+		fail.Hint = "the server has no such service or method: compare the package and service of its proto file with authclient.Calls"
+	}
 	if r, found := reasons[reason]; found && r.code == st.Code() {
-		fail.Kind = r.kind
+		fail.Kind, fail.Err = r.kind, r.perhaps
 	} else if o.op == opLogin && st.Code() == codes.Unauthenticated {
 		fail.Kind = oauth.ErrLoginRequired // a wrong password: no session is at stake
 	}

@@ -59,7 +59,11 @@ func TestJudgeAnswers(t *testing.T) {
 		{codes.NotFound, "USER_NOT_FOUND", 0, oauth.ErrLoginRequired, 404, true, oauth.ErrUserNotFound},
 		{codes.InvalidArgument, "REFRESH_TOKEN_REQUIRED", 0, oauth.ErrMisconfigured, 400, true, oauth.ErrRefreshTokenRequired},
 
-		// A reason with another code, or none of the list, is no verdict.
+		// What a switch without these cases says of all of them, and of trouble: see F69.
+		{codes.Internal, "REFRESH_ERROR", 0, oauth.ErrTransient, 500, true, oauth.ErrTokenInvalid},
+		{codes.Unavailable, "REFRESH_ERROR", 0, oauth.ErrTransient, 503, false, nil},
+
+		// A reason with another code, or none of the list, is not a verdict.
 		{codes.Internal, "TOKEN_INVALID", 0, oauth.ErrTransient, 500, false, nil},
 		{codes.Unavailable, "TOKEN_REUSED", 0, oauth.ErrTransient, 503, false, nil},
 		{codes.PermissionDenied, "TOKEN_EXPIRED", 0, oauth.ErrTransient, 403, true, nil},
@@ -83,7 +87,7 @@ func TestJudgeAnswers(t *testing.T) {
 		{codes.Internal, "", 0, oauth.ErrTransient, 500, false, nil},
 		{codes.Unknown, "", 0, oauth.ErrTransient, 500, false, nil},
 		{codes.DataLoss, "", 0, oauth.ErrTransient, 500, false, nil},
-		{codes.Unimplemented, "", 0, oauth.ErrTransient, 501, false, nil},
+		{codes.Unimplemented, "", 0, oauth.ErrMisconfigured, 501, false, nil},
 		{codes.Code(99), "", 0, oauth.ErrTransient, 500, false, nil},
 
 		// Perhaps a proxy's word: what the server behind it has done is open.
@@ -169,7 +173,14 @@ func TestLifetimeOfAPair(t *testing.T) {
 			t.Errorf("the session ends at %v; want %v", p.RefreshExpiresAt, want)
 		}
 	}
-	for _, access := range []string{"", "  ", "a\nb", "a\x7f", "ä"} {
+	for _, reply := range []Reply{nil, (*authpb.RefreshTokenReply)(nil), new(authpb.RefreshTokenReply), &authpb.RefreshTokenReply{AccessToken: "  "}} {
+		_, err := readPair(opRefresh, reply, now)
+		var fail *oauth.Error
+		if !errors.As(err, &fail) || !errors.Is(err, oauth.ErrUnreadAnswer) || !errors.Is(err, oauth.ErrMisconfigured) || fail.Unknown() {
+			t.Errorf("no access token: %v; want an answer that is not to be asked for again", err)
+		}
+	}
+	for _, access := range []string{"a\nb", "a\x7f", "ä"} {
 		_, err := readPair(opRefresh, &authpb.RefreshTokenReply{AccessToken: access, ExpiresIn: 900}, now)
 		var fail *oauth.Error
 		if !errors.As(err, &fail) || !fail.Unknown() {
@@ -182,6 +193,7 @@ func FuzzJudge(f *testing.F) {
 	f.Add(uint32(16), "TOKEN_INVALID", int64(0), true, true)
 	f.Add(uint32(16), "eyJhbGciOiJub25lIn0", int64(-1), true, false)
 	f.Add(uint32(14), "", int64(time.Minute), false, false)
+	f.Add(uint32(12), "", int64(time.Minute), false, true)
 	f.Fuzz(func(t *testing.T, code uint32, reason string, delay int64, sent, answered bool) {
 		if codes.Code(code) == codes.OK || !utf8.ValidString(reason) {
 			return // no status, and nothing that gRPC would carry
@@ -192,7 +204,8 @@ func FuzzJudge(f *testing.F) {
 		if (fail.Kind == oauth.ErrLoginRequired) != (answered && found && listed.kind == oauth.ErrLoginRequired && listed.code == codes.Code(code)) {
 			t.Errorf("%v", fail)
 		}
-		if fail.Kind == nil || fail.RetryAt.After(now.Add(time.Hour)) || answered && fail.Status != 0 && !fail.Sent {
+		if fail.Kind == nil || fail.RetryAt.After(now.Add(time.Hour)) ||
+			answered && fail.Status != 0 && !fail.Sent && codes.Code(code) != codes.Unimplemented { // which nothing has taken
 			t.Errorf("%v, again at %v, sent %v", fail, fail.RetryAt, fail.Sent)
 		}
 		if strings.Contains(fail.Error(), "secret") || fail.Code != "" && (fail.Code != reason || strings.ContainsAny(reason, "0123456789 .:%abcdefghijklmnopqrstuvwxyz")) {

@@ -5,11 +5,9 @@ import (
 	"io"
 	"net/http"
 	"strings"
-
-	"google.golang.org/grpc"
 )
 
-// again tells the manager that the server has rejected the token of a call, with
+// again tells the manager that the server has refused the token of a call, or perhaps, with
 // the error given, and makes the call once more if there is a better one. A nil
 // repeat means that the call cannot be made again.
 //
@@ -17,26 +15,26 @@ import (
 // a token, however many calls it was rejected in; none if another caller has
 // renewed it already, while the server is left alone, or when the token turns out not to be
 // the reason. Manager.ForceRefresh would spend a refresh token in all these cases.
-// So the call is shown to a Transport, as a request that is answered with 401 as
-// long as it carries the rejected token.
-func (c carrier) again(ctx context.Context, cc *grpc.ClientConn, creds *callCreds, err error, repeat func(*callCreds) error) error {
+// So the call is shown to a Transport, as a request that is answered with 401, 403 or 400
+// as long as it carries the rejected token.
+func (c carrier) again(ctx context.Context, creds *callCreds, err error, repeat func(*callCreds) error) error {
 	rejected, _ := creds.carried()
-	shown := false
+	refusal, shown := creds.refusal(err), false
 	call := roundTripper(func(r *http.Request) int {
-		if r.Header.Get("Authorization") == rejected {
+		if carries(r.Header, rejected) {
 			shown = true
-			return http.StatusUnauthorized
+			return refusal
 		}
 		if repeat == nil {
 			return http.StatusOK
 		}
 		next := &callCreds{Manager: c.manager}
-		if err = repeat(next); shown && next.rejected(err) {
+		if err = repeat(next); shown && next.refusal(err) == http.StatusUnauthorized {
 			return http.StatusUnauthorized
 		}
 		return http.StatusOK
 	})
-	r, reqErr := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+host(cc.Target()), nil)
+	r, reqErr := http.NewRequestWithContext(ctx, http.MethodPost, creds.uri(), nil)
 	if reqErr != nil {
 		return err
 	}
@@ -47,8 +45,15 @@ func (c carrier) again(ctx context.Context, cc *grpc.ClientConn, creds *callCred
 	return err
 }
 
-// host returns the end of a target such as dns:///api.example.com:443.
-func host(target string) string { return target[strings.LastIndexByte(target, '/')+1:] }
+// carries reports whether a header has all of the metadata.
+func carries(h http.Header, md map[string]string) bool {
+	for name, value := range md {
+		if h.Get(name) != value {
+			return false
+		}
+	}
+	return true
+}
 
 // A roundTripper answers requests with a status.
 type roundTripper func(*http.Request) int

@@ -52,7 +52,7 @@ func TestOutageIsNoLogout(t *testing.T) {
 					t.Errorf("in the outage: %v; want ErrTransient", err)
 				}
 				back()
-				time.Sleep(5 * minute) // gRPC itself waits up to 2 minutes before it connects again
+				time.Sleep(15 * minute) // a request that hangs is waited for, and gRPC itself waits before it connects again
 				if state := f.GetRefreshStatus().State; state != refresh.StateValid {
 					t.Errorf("state %v; want valid", state)
 				}

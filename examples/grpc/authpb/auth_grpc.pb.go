@@ -2,7 +2,7 @@
 // versions:
 // - protoc-gen-go-grpc v1.6.2
 // - protoc             v3.21.12
-// source: auth.proto
+// source: evertoken/examples/auth/v1/auth.proto
 
 package authpb
 
@@ -211,7 +211,7 @@ var Auth_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
-	Metadata: "auth.proto",
+	Metadata: "evertoken/examples/auth/v1/auth.proto",
 }
 
 const (
@@ -398,5 +398,5 @@ var Account_ServiceDesc = grpc.ServiceDesc{
 			ClientStreams: true,
 		},
 	},
-	Metadata: "auth.proto",
+	Metadata: "evertoken/examples/auth/v1/auth.proto",
 }

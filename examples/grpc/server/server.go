@@ -134,6 +134,9 @@ func (a account) user(ctx context.Context) (string, error) {
 		return "", status.Error(codes.Internal, "the backend has no address")
 	}
 	r.Header["Authorization"] = metadata.ValueFromIncomingContext(ctx, "authorization")
+	if token := metadata.ValueFromIncomingContext(ctx, "x-token"); len(token) == 1 { // as APIs of one's own have it
+		r.Header.Set("Authorization", "Bearer "+token[0])
+	}
 	answer, err := ask(a.backend, r)
 	if err != nil {
 		return "", err
