@@ -7,6 +7,8 @@ TESTFLAGS ?=
 SYSTEMS  := linux darwin windows freebsd
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+CYCLONEDX   := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 # Go keeps its caches below HOME; without a usable HOME they go into the tree.
 ifeq ($(and $(HOME),$(wildcard $(HOME)/.)),)
@@ -18,7 +20,7 @@ endif
 # No test may reach the keyring of the person who runs it.
 export DBUS_SESSION_BUS_ADDRESS := disabled:
 
-.PHONY: demo torture fleet fleet-quick build test resting examples test-real compiler check fmt vet lint api rooms cross fuzz bench bench-check conformance tidy clean help
+.PHONY: demo torture sim mutants fleet fleet-quick mcp-compare build test resting examples test-real compiler check fmt vet lint licences sbom vuln api rooms cross fuzz bench bench-check conformance tidy clean help
 
 demo: ## watch a session stay alive (ARGS="--for 20s" for less)
 	@$(GO) run ./cmd/evertoken demo $(ARGS)
@@ -26,11 +28,22 @@ demo: ## watch a session stay alive (ARGS="--for 20s" for less)
 torture: ## kill -9, full disks, moved clocks: count what is lost (ARGS="-quick")
 	@$(GO) run ./torture $(ARGS)
 
+# Some 270 session-years for each 10,000 seeds. MODES="store put back,crash" plays kinds
+# of trouble that are off in the tests, and SEED=n one history with all that happens in it.
+SEEDS ?= 10000
+
+sim: ## play simulated histories, and count what is lost (SEEDS=1000, MODES=, SEED=)
+	$(GO) test ./internal/sim -run 'TestManySeeds|TestOneSeed$$' -count=1 -v -timeout 4h \
+		-args $(if $(SEED),-seed $(SEED),-seeds $(SEEDS)) $(if $(MODES),-modes '$(MODES)')
+
+mutants: ## make small mistakes in the code, and list those that no test notices (ARGS="-count 20 -seed 1")
+	@$(GO) run ./internal/mutants $(ARGS)
+
 fleet: ## hosts that share sessions in Redis and PostgreSQL while everything between them fails (ARGS="-quick")
 	./fleet/setup.sh
 	cd fleet && $(GO) run . $(ARGS)
 
-fleet-quick: ## the same with few sessions, in half a minute
+fleet-quick: ## the same with few sessions, in two minutes
 	$(MAKE) fleet ARGS=-quick
 
 # Without C on Linux: loading its library takes a fifth of the time of "evertoken
@@ -44,6 +57,7 @@ TIMEOUT := -timeout 40m
 
 test: compiler ## run all tests with the race detector
 	$(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./...
+	cd mcp && $(GO) test -race $(TESTFLAGS) ./...
 
 resting: compiler ## run refresh's tests with sessions that rest whenever they can
 	$(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./refresh -args -resting
@@ -60,9 +74,9 @@ test-real: compiler ## test with a real OS keyring, Redis and PostgreSQL, and as
 	./tokenstore/keyring/setup.sh
 	./tokenstore/redisstore/setup.sh
 	$(GO) vet -tags real $(REAL)
-	$(GO) test -race -count=1 -tags real $(TESTFLAGS) $(REAL)
+	$(GO) test -race $(TIMEOUT) -count=1 -tags real $(TESTFLAGS) $(REAL)
 	./tokenstore/sqlstore/setup.sh
-	cd tokenstore/sqlstore/drivertest && $(GO) test -race -count=1 -tags real $(TESTFLAGS) ./...
+	cd tokenstore/sqlstore/drivertest && $(GO) test -race $(TIMEOUT) -count=1 -tags real $(TESTFLAGS) ./...
 	GOOS=windows $(GO) vet -tags real ./tokenstore/...
 	./internal/wine/test.sh -tags real $(TESTFLAGS) ./tokenstore ./tokenstore/keyring
 
@@ -73,7 +87,7 @@ compiler:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; } || \
 		{ echo "the race detector needs a C compiler: install gcc or clang"; exit 1; }
 
-check: fmt vet lint api test resting examples cross conformance test-real fleet-quick ## run what CI runs
+check: fmt vet lint licences vuln api test resting examples cross conformance test-real fleet-quick ## run what CI runs
 	$(MAKE) fuzz FUZZTIME=5000x
 
 fmt: ## fail if a file is not formatted
@@ -84,6 +98,10 @@ vet: ## vet every module, and run the tests of bench and fleet
 	cd conformance && $(GO) vet ./...
 	cd conformance/fosite && $(GO) vet ./...
 	cd conformance/ginjwt && $(GO) vet ./...
+	cd conformance/ginjwt30 && $(GO) vet ./...
+	cd conformance/kratos && $(GO) vet ./...
+	cd conformance/mcp && $(GO) vet ./...
+	cd mcp && $(GO) vet ./...
 	cd examples/grpc && $(GO) vet ./...
 	cd examples/libraries && $(GO) vet ./...
 	cd bench && $(GO) vet ./... && $(GO) test ./...
@@ -91,15 +109,35 @@ vet: ## vet every module, and run the tests of bench and fleet
 	cd fleet && $(GO) vet ./... && $(GO) test ./...
 
 # The modules beside the root module.
-MODULES := bench conformance conformance/fosite conformance/ginjwt examples/grpc examples/libraries fleet tokenstore/sqlstore/drivertest
+MODULES := bench conformance conformance/fosite conformance/ginjwt conformance/ginjwt30 conformance/kratos conformance/mcp examples/grpc examples/libraries fleet mcp tokenstore/sqlstore/drivertest
 
-lint: ## staticcheck for every module, and a rule of our own
+lint: ## staticcheck for every module, and rules of our own
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(STATICCHECK) -tags real ./tokenstore/...
 	@for module in $(MODULES); do echo "$$module"; \
 		(cd $$module && $(GO) run $(STATICCHECK) -tags real ./...) || exit 1; done
+	$(GO) run ./internal/rules
 	@! git grep -nE '(clk|[Cc]lock)\.With(Timeout|Deadline)' -- '*.go' || \
 		{ echo "deadlines of I/O come from package context: a fake clock's lie in 1970"; exit 1; }
+
+licences: ## fail if a dependency, its version or its licence differs from docs/licences.md, or is not allowed (UPDATE=1 writes it)
+	$(GO) run ./internal/licences $(if $(UPDATE),-update)
+
+# The tool finds the modules, in the command by what its binary says of itself; their
+# licences are ours, which are read from more files.
+sbom: build ## write bin/evertoken.cdx.json and bin/packages.cdx.json: what the command and the module consist of (CycloneDX)
+	$(GO) run $(CYCLONEDX) bin -json -std -version "$$(git describe --tags --always)" -output bin/evertoken.cdx.json bin/evertoken
+	$(GO) run $(CYCLONEDX) mod -json -output bin/packages.cdx.json .
+	$(GO) run ./internal/licences -sbom bin/evertoken.cdx.json -sbom bin/packages.cdx.json
+
+# Without its database the tool finds nothing and says so; that fails no build.
+vuln: ## look for calls of functions with known vulnerabilities, if the database can be reached (VULNDB=URL for another)
+	@for module in . $(MODULES); do \
+		if said=$$(cd $$module && $(GO) run $(GOVULNCHECK) $(if $(VULNDB),-db $(VULNDB)) -test ./... 2>&1); then echo "$$module: none known"; continue; fi; \
+		case "$$said" in *"fetching vulnerabilities: "*) \
+			echo "vulnerabilities were not looked for: the database cannot be reached:"; echo "$$said" | grep fetching; exit 0;; esac; \
+		echo "$$module:"; echo "$$said"; exit 1; \
+	done
 
 api: ## fail if exported names differ from api/*.txt (UPDATE=1 writes them)
 	$(GO) test ./internal/api $(if $(UPDATE),-args -update)
@@ -135,12 +173,25 @@ bench-check: ## fail if a ratio is worse by a quarter than in bench/results.json
 conformance: compiler ## real browser, real authorization servers (installs what it needs)
 	./conformance/setup.sh
 	cd conformance && $(GO) test -race -count=1 $(TESTFLAGS)
+	cd conformance/kratos && $(GO) test -race -count=1 $(TESTFLAGS)
+	cd conformance/ginjwt && $(GO) test -race -count=1 $(TESTFLAGS)
+	cd conformance/ginjwt30 && $(GO) test -race -count=1 $(TESTFLAGS)
+	cd conformance/mcp && $(GO) test -count=1 $(TESTFLAGS)
+	cd conformance/mcp && $(GO) test -count=1 $(TIMEOUT) $(TESTFLAGS) ./compare
+
+mcp-compare: ## ten bridges to an MCP server, ours and npm's mcp-remote, in every trouble: the table in docs/mcp.md (ARGS="-quick")
+	./conformance/setup.sh
+	cd conformance/mcp && $(GO) run ./compare $(ARGS)
 
 tidy: ## tidy every module
 	$(GO) mod tidy
 	cd conformance && $(GO) mod tidy
 	cd conformance/fosite && $(GO) mod tidy
 	cd conformance/ginjwt && $(GO) mod tidy
+	cd conformance/ginjwt30 && $(GO) mod tidy
+	cd conformance/kratos && $(GO) mod tidy
+	cd conformance/mcp && $(GO) mod tidy
+	cd mcp && $(GO) mod tidy
 	cd examples/grpc && $(GO) mod tidy
 	cd examples/libraries && $(GO) mod tidy
 	cd bench && $(GO) mod tidy
