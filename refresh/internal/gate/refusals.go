@@ -113,10 +113,14 @@ func (g *Gate) RefusedAlone(configID string, now moment.Instant, while time.Dura
 }
 
 // TellRefusals reports, once until the next success, that the program is to be told
-// that all sessions are refused alike.
-func (g *Gate) TellRefusals() bool {
+// that all sessions are refused alike. A client that is known to be refused explains it:
+// the program is told of either.
+func (g *Gate) TellRefusals(configID string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if c := g.clients[configID]; c != nil && c.open {
+		return c.tell()
+	}
 	return g.refusals.tell()
 }
 

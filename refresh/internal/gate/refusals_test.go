@@ -114,11 +114,43 @@ func TestRefusalsAreToldOnceUntilASuccess(t *testing.T) {
 				t.Errorf("refusal %d: the others are %d; want %d", i, others, want)
 			}
 		}
-		if !s.TellRefusals() || s.TellRefusals() {
+		if !s.TellRefusals("c") || s.TellRefusals("c") {
 			t.Error("it is not told once")
 		}
 		s.pass(1)
 		s.fail(1, "c", nil)
+	}
+}
+
+// Two sessions are refused at the same moment in words about the client, and the first
+// waits while the second one makes it the client's matter: the program is told once.
+func TestSessionsRefusedAtOnceAreToldOnceAsTheClients(t *testing.T) {
+	for name, secondTells := range map[string]bool{"the second tells first": true, "the first tells for it": false} {
+		s := newStory(9)
+		first, second := refusedAt(s.now, "c", "a"), refusedAt(s.now, "c", "b")
+		if refused, _ := s.RefuseClient(first); refused {
+			t.Fatal("one session's refusal is called the client's")
+		}
+		if refused, _ := s.RefuseClient(second); !refused {
+			t.Fatal("two sessions' refusal is not called the client's")
+		}
+		told := 0
+		tell := func(new bool) {
+			if new {
+				told++
+			}
+		}
+		if secondTells {
+			tell(s.TellClient("c"))
+		}
+		if others := s.Refuse(first); others != OthersAlike {
+			t.Errorf("%s: the others are %d; want %d", name, others, OthersAlike)
+		}
+		tell(s.TellRefusals("c"))
+		tell(s.TellClient("c"))
+		if told != 1 {
+			t.Errorf("%s: told %d times; want once", name, told)
+		}
 	}
 }
 

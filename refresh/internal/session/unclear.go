@@ -187,7 +187,7 @@ func (s *Session) suspect(err error) error {
 // tellAlike reports, once, that all of a server's sessions are refused alike: that is
 // not the matter of any one session.
 func (s *Session) tellAlike(err error) {
-	if s.cfg.Gate.TellRefusals() {
+	if s.cfg.Gate.TellRefusals(s.cfg.ConfigID) {
 		s.setHealth(func(h *Health) { h.doubted = true })
 		s.host.Emit(Event{Kind: EventMisconfigured, Err: failure.WithKind(err, oauth.ErrMisconfigured, errAllRefused), Next: s.state.Load().Next})
 	}
