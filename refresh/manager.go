@@ -31,7 +31,7 @@ func NewManager(cfg Config) *Manager {
 		return gate.Lone(name, DefaultWorkers)
 	})
 	e := engine.New(engine.Options{
-		Clock: set.Clock, CheckInterval: set.CheckInterval, Store: set.Store, Logger: set.Logger, Alone: true,
+		Clock: set.Clock, CheckInterval: set.CheckInterval, Store: set.Store, Reach: set.engine.Session.Reach, Logger: set.Logger, Alone: true,
 	})
 	v := newVisits()
 	emit := v.hiding(set.engine.Emit)

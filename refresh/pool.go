@@ -86,7 +86,7 @@ func NewPool(cfg PoolConfig) *Pool {
 	p := &Pool{configure: cfg.Configure, workers: cfg.Workers, limits: cfg.Limits, gates: make(map[string]*gate.Gate)}
 	p.set = newSetup(cfg.Config, true, p.gateOf)
 	p.engine = engine.New(engine.Options{
-		Clock: p.set.Clock, CheckInterval: p.set.CheckInterval, Store: p.set.Store, Logger: p.set.Logger,
+		Clock: p.set.Clock, CheckInterval: p.set.CheckInterval, Store: p.set.Store, Reach: p.set.engine.Session.Reach, Logger: p.set.Logger,
 		Workers: cfg.Workers, IdleAfter: cfg.IdleAfter,
 	})
 	return p
@@ -203,7 +203,11 @@ func (p *Pool) setupOf(name string) *setup {
 	p.configure(name, &cfg)
 	cfg.Clock, cfg.CheckInterval = p.set.Clock, p.set.CheckInterval
 	own := newSetup(cfg, true, p.gateOf)
-	own.engine.Watched = own.Store == p.set.Store
+	if own.Store == p.set.Store {
+		own.engine.Session.Reach = p.set.engine.Session.Reach // what one session meets is known to all
+	} else {
+		own.engine.Watched = false
+	}
 	return own
 }
 

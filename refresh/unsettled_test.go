@@ -21,6 +21,8 @@ const leaseTime = 15 * time.Second
 type hosted struct {
 	*tokenstore.Memory
 
+	lease time.Duration // how long a lock outlives a host that is cut off
+
 	mu      sync.Mutex // guards what follows
 	holders map[string]*hostLease
 }
@@ -33,7 +35,7 @@ type hostWay struct {
 }
 
 func newHosted() *hosted {
-	return &hosted{Memory: new(tokenstore.Memory), holders: make(map[string]*hostLease)}
+	return &hosted{Memory: new(tokenstore.Memory), lease: leaseTime, holders: make(map[string]*hostLease)}
 }
 
 func (h *hosted) way() *hostWay { return &hostWay{hosted: h} }
@@ -104,7 +106,7 @@ func (w *hostWay) Lock(ctx context.Context, name string) (tokenstore.Lease, erro
 	}
 }
 
-func (l *hostLease) lostLocked() bool { return l.w.cut && time.Since(l.w.since) >= leaseTime }
+func (l *hostLease) lostLocked() bool { return l.w.cut && time.Since(l.w.since) >= l.w.lease }
 
 func (l *hostLease) Err() error {
 	l.w.mu.Lock()
@@ -231,6 +233,74 @@ func TestF76_AnOutageBeginsTheWaitAnew(t *testing.T) {
 		other.serve(t, f.GetTokens())
 		f.clean(t)
 	})
+}
+
+// A listeningWay has a connection over which the store says what changes, until it breaks.
+type listeningWay struct {
+	*hostWay
+	broken chan struct{}
+}
+
+func (w *listeningWay) Watch(ctx context.Context, changed func(tokenstore.Change)) error {
+	if err := w.reach(); err != nil {
+		return err
+	}
+	changed(tokenstore.Change{})
+	select {
+	case <-w.broken:
+		return fmt.Errorf("connection reset: %w", tokenstore.ErrUnavailable)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// The store was away for a moment in which the other host made no call. That it does not
+// hear of changes any more tells it of the outage, and the writer gets its time.
+func TestF76_AnOutageWithoutACallIsNoticedByTheBrokenConnection(t *testing.T) {
+	for _, pooled := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			shared := newHosted()
+			shared.lease = 3 * time.Second
+			mine, theirs := shared.way(), &listeningWay{shared.way(), make(chan struct{})}
+			f := newFixture(t, oauthtest.Config{}, mine.use).start(t)
+			renew := theirs.sibling(t, f, pooled)
+			synctest.Wait()
+			f.spendUnsaved(t, mine)
+			theirs.cutOff(true)
+			close(theirs.broken)
+			time.Sleep(5 * time.Second)
+			theirs.cutOff(false)
+			_ = renew(t.Context()) // of a living token, within the time in which a lost answer is asked for again
+			time.Sleep(5 * time.Second)
+			mine.cutOff(false)
+			time.Sleep(3 * minute)
+			f.inState(t, refresh.StateValid)
+			if f.GetTokens().RefreshToken != f.saved(t).RefreshToken {
+				t.Error("the first host does not have what is saved")
+			}
+			f.clean(t)
+		})
+	}
+}
+
+// sibling starts another host of f's session, alone or in a pool that configures each
+// session, and returns what renews it there.
+func (w *listeningWay) sibling(t *testing.T, f *fixture, pooled bool) (renew func(context.Context) error) {
+	t.Helper()
+	cfg := refresh.Config{OAuthClient: oauth.NewClient(f.server.OAuthConfig()), Store: w}
+	if !pooled {
+		return f.sibling(t, func(own *refresh.Config) { *own = cfg }).resume(t).ForceRefresh
+	}
+	pool := refresh.NewPool(refresh.PoolConfig{Config: cfg, Configure: func(string, *refresh.Config) {}})
+	if err := pool.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Stop)
+	m, err := pool.Session(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.ForceRefresh
 }
 
 // The host with the successor is gone for good: the others go on when it has had its time.

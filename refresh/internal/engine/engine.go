@@ -19,6 +19,7 @@ import (
 
 	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/reach"
 	"github.com/evertoken/evertoken/refresh/internal/session"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -31,6 +32,7 @@ type Options struct {
 	Clock         clock.Clock
 	CheckInterval time.Duration
 	Store         tokenstore.Store // whose changes are heard of, if it is a Watcher
+	Reach         *reach.Line      // leads to it
 	Logger        *slog.Logger
 
 	Workers   int           // how many sessions are looked at and renewed at a time; zero: no bound

@@ -163,6 +163,7 @@ func (l *life) watch(w tokenstore.Watcher) {
 			return
 		}
 		if heard {
+			opts.Reach.Broken(err)
 			l.queue.AdvanceAll(rarely)
 		}
 		if failures++; heard && now().Since(begun) > opts.CheckInterval {

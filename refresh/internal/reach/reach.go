@@ -62,6 +62,14 @@ func (l *Line) Written(now moment.Instant, err error) {
 	}
 }
 
+// Broken notes that the connection over which the Store told of changes has ended, as it
+// does in an outage that is over before this process calls.
+func (l *Line) Broken(err error) {
+	if l != nil && errors.Is(err, tokenstore.ErrUnavailable) {
+		l.away.Store(true)
+	}
+}
+
 // wakesAgain is how long after one time sessions are woken again at the earliest: in a
 // pool the records of some sessions may be unreadable all the time, and others not.
 const wakesAgain = time.Second
