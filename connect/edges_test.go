@@ -356,3 +356,26 @@ func TestASecretThatCannotBeRenewedLeadsToOneLogin(t *testing.T) {
 		}
 	})
 }
+
+// The program is another client by now. It does not show the server the refresh token of the
+// one that it was: a server may take that for theft.
+func TestAnotherClientsRefreshTokenIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPerson(oauthtest.Config{Clients: []oauthtest.RegisteredClient{{ID: "another"}}})
+		launch := func(clientID string) {
+			s := p.process(t, func(cfg *connect.Config) {
+				cfg.Client.Given = []*register.Registration{{ClientID: clientID, AuthMethod: "none"}}
+			})
+			mustCall(t, "as "+clientID, s)
+			s.Close()
+		}
+		launch(oauthtest.DefaultClientID)
+		p.age(t, 24*time.Hour)
+		before := p.server.Requests(oauthtest.TokenEndpoint)
+		launch("another")
+		if n := p.server.Requests(oauthtest.TokenEndpoint) - before; n != 1 {
+			t.Errorf("%d requests for tokens; want the one of the new login", n)
+		}
+		p.want(t, "two clients", 2, 0)
+	})
+}
