@@ -55,8 +55,9 @@ build: ## build the evertoken command into bin/
 # wait for nothing but the processor.
 TIMEOUT := -timeout 40m
 
+# The longest come first, so that no processor waits for them at the end.
 test: compiler ## run all tests with the race detector
-	$(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./...
+	$(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./refresh ./cmd/evertoken ./...
 	cd mcp && $(GO) test -race $(TESTFLAGS) ./...
 
 resting: compiler ## run refresh's tests with sessions that rest whenever they can

@@ -160,21 +160,23 @@ func TestF54_ACrowdThatExpiresInOneSecondIsRenewedWithoutAHerdAndInTime(t *testi
 // spread.
 func TestAPoolMakesHardlyMoreCallsThanItsTokensNeed(t *testing.T) {
 	t.Run("a call an hour", func(t *testing.T) {
+		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			e := &endpoint{name: "https://as", takes: 100 * time.Millisecond, life: time.Hour}
-			calls, _ := callsOf(t, e, 1000, true, 24*time.Hour, func(cfg *refresh.PoolConfig) { cfg.RefreshThreshold = minute })
+			calls, _ := callsOf(t, e, 300, true, 24*time.Hour, func(cfg *refresh.PoolConfig) { cfg.RefreshThreshold = minute })
 			if perHour := calls / 24; perHour > 1.02 {
 				t.Errorf("%.3f calls in an hour of tokens that live for an hour; want 1.02 at most", perHour)
 			}
 		})
 	})
 	for _, life := range []time.Duration{minute, 5 * minute, 15 * minute, time.Hour, 8 * time.Hour} {
-		for _, n := range []int{1, 10, 1000} {
+		for _, n := range []int{1, 10, 300} {
 			for _, apart := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%d tokens of %v, apart %t", n, life, apart), func(t *testing.T) {
+					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
 						e := &endpoint{name: "https://as", takes: 100 * time.Millisecond, life: life}
-						length := min(24*time.Hour, 5_000*life/time.Duration(n)) // a day, if it is not too many
+						length := min(24*time.Hour, 1_500*life/time.Duration(n)) // a day, if it is not too many
 						calls, needed := callsOf(t, e, n, apart, length)
 						if most := 1.02 * needed; calls > most {
 							t.Errorf("%.1f calls of each session in %v; %.1f are needed", calls, length, needed)

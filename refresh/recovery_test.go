@@ -200,6 +200,7 @@ func percentile(all []time.Duration, p int) time.Duration {
 func TestF83_CallersAreServedSoonAfterTheServerIsBack(t *testing.T) {
 	for _, d := range deployments {
 		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
 			var waits []time.Duration
 			for _, trouble := range waysDown {
 				t.Run(trouble.name, func(t *testing.T) {
@@ -229,6 +230,7 @@ func TestF83_CallersAreServedSoonAfterTheServerIsBack(t *testing.T) {
 func TestF83_CallersWhoseTokenIsRefusedAreServedSoonAfterTheServerIsBack(t *testing.T) {
 	for _, d := range deployments {
 		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
 			var waits []time.Duration
 			for _, trouble := range waysDown {
 				lengths := []time.Duration{3 * time.Second, 12 * time.Second, 70 * time.Second}
@@ -273,7 +275,7 @@ func (d deployment) refused(t *testing.T, trouble *trouble, length time.Duration
 		back := time.Now().Add(length)
 		again := 100 * time.Millisecond
 		if d.many() {
-			again = 200 * time.Millisecond
+			again = 500 * time.Millisecond
 		}
 		var mu sync.Mutex
 		var crowd sync.WaitGroup
@@ -411,6 +413,7 @@ func (d deployment) outage(t *testing.T, trouble *trouble, length time.Duration,
 func TestF84_NoStallIfTheServerIsBackASecondBeforeTheTokenDies(t *testing.T) {
 	for _, d := range deployments {
 		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
 			for _, trouble := range waysDown {
 				if trouble.takes > time.Second || trouble.retryAfter > 0 {
 					continue // a request may be in progress then, or the server has asked to wait
