@@ -28,34 +28,44 @@ func TestF93_MetadataCostsNoMoreThanItsLength(t *testing.T) {
 		"many scopes": `"scopes_supported":[`, "servers": `"authorization_servers":[`, "other lists": `"token_endpoint_auth_methods_supported":[`, "text": `"x":"`,
 	}
 	for name, bomb := range metadataBombs {
-		var b strings.Builder
-		b.WriteString(`{"issuer":"https://as.test","resource":"https://api.test/mcp","token_endpoint":"https://as.test/token",`)
-		if name != "servers" {
-			b.WriteString(`"authorization_servers":["https://as.test"],`)
-		}
-		b.WriteString(heads[name])
-		for i := 0; b.Len() < size; i++ {
-			if strings.Contains(bomb.piece, "%d") {
-				fmt.Fprintf(&b, bomb.piece, i)
-			} else {
-				b.WriteString(bomb.piece)
+		document := func(size int) string {
+			var b strings.Builder
+			b.WriteString(`{"issuer":"https://as.test","resource":"https://api.test/mcp","token_endpoint":"https://as.test/token",`)
+			if name != "servers" {
+				b.WriteString(`"authorization_servers":["https://as.test"],`)
 			}
-		}
-		b.WriteString(bomb.end)
-		body := strings.TrimSuffix(b.String(), ",") + "}"
-		limit := costmeter.Limit{PerByte: 250, Fixed: 1 << 20}
-		costmeter.Check(t, name+" of a server", len(body), limit, func() {
-			fields := published(body).Fields()
-			_ = fitClientAuth(fields, &Config{ClientAuth: SelfSignedTLSClientAuth(nil)})
-			_ = fill(fields, &Config{Issuer: "https://as.test"})
-			_ = extras(fields)
-		})
-		costmeter.Check(t, name+" of an API", len(body), limit, func() {
-			resource, _ := judgeResource(published(body), "https://api.test/mcp", "https://api.test/.well-known/oauth-protected-resource/mcp")
-			if resource != nil {
-				resource.Scopes = firstScopes(nil, resource.ScopesSupported)
+			b.WriteString(heads[name])
+			for i := 0; b.Len() < size; i++ {
+				if strings.Contains(bomb.piece, "%d") {
+					fmt.Fprintf(&b, bomb.piece, i)
+				} else {
+					b.WriteString(bomb.piece)
+				}
 			}
-		})
+			b.WriteString(bomb.end)
+			return strings.TrimSuffix(b.String(), ",") + "}"
+		}
+		for publisher, read := range map[string]func(body string){
+			"a server": func(body string) {
+				fields := published(body).Fields()
+				_ = fitClientAuth(fields, &Config{ClientAuth: SelfSignedTLSClientAuth(nil)})
+				_ = fill(fields, &Config{Issuer: "https://as.test"})
+				_ = extras(fields)
+			},
+			"an API": func(body string) {
+				resource, _ := judgeResource(published(body), "https://api.test/mcp", "https://api.test/.well-known/oauth-protected-resource/mcp")
+				if resource != nil {
+					resource.Scopes = firstScopes(nil, resource.ScopesSupported)
+				}
+			},
+		} {
+			parser := func(size int) func() {
+				body := document(size)
+				return func() { read(body) }
+			}
+			costmeter.Check(t, name+" of "+publisher, size, costmeter.Limit{PerByte: 250, Fixed: 1 << 20}, parser(size))
+			costmeter.Grows(t, name+" of "+publisher, size/4, parser)
+		}
 	}
 }
 

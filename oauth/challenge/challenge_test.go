@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/evertoken/evertoken/internal/costmeter"
 )
 
 func TestBearerChallengeIsFoundAmongOthers(t *testing.T) {
@@ -171,13 +173,15 @@ func TestOnlySoMuchIsRead(t *testing.T) {
 }
 
 // A challenge that is all delimiters, schemes or openings costs no more than its length.
-func TestAllocationsGrowWithTheLengthOnly(t *testing.T) {
+func TestChallengesCostNoMoreThanTheirLength(t *testing.T) {
 	for _, item := range []string{",", " ", "a", "\"", "=", "a ", "a,", "a=", "a=,", "A b=,", "a=b,", "a=\"", "\\", "A a=,,", "A a= ", "é", "\"\""} {
-		line := strings.Repeat(item, 2*maxRead/len(item))
-		allocs := testing.AllocsPerRun(1, func() { Parse(http.Header{"Www-Authenticate": {line}}) })
-		if limit := float64(4 * maxRead); allocs > limit {
-			t.Errorf("%q: %v allocations for %d bytes; want at most %v", item, allocs, maxRead, limit)
+		parser := func(size int) func() {
+			line := strings.Repeat(item, size/len(item))
+			return func() { Parse(http.Header{"Www-Authenticate": {line}}) }
 		}
+		name := fmt.Sprintf("%q", item)
+		costmeter.Check(t, name, maxRead, costmeter.Limit{PerByte: 250, Fixed: 1 << 20}, parser(2*maxRead))
+		costmeter.Grows(t, name, maxRead, parser)
 	}
 }
 

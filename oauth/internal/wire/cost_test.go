@@ -56,15 +56,19 @@ func TestF93_AnswerCostsNoMoreThanItsLength(t *testing.T) {
 			{maxBody / 16, http.StatusOK, "application/x-www-form-urlencoded"},
 			{maxBody / 16, http.StatusBadRequest, "application/json"},
 		} {
-			body := bomb.begin + strings.Repeat(bomb.piece, (tt.size-len(bomb.begin)-len(bomb.end))/len(bomb.piece)) + bomb.end
-			costmeter.Check(t, name+" as "+tt.kind, len(body), costmeter.Limit{PerByte: 250, Fixed: 1 << 20}, func() {
-				a := &Answer{Op: OpRefresh, Status: tt.status, Header: http.Header{"Content-Type": {tt.kind}}, Body: []byte(body), Whole: true, SentAt: time.Now()}
-				fields := a.Fields()
-				a.holdsPair()
-				fail := a.Failure(fields)
-				a.Miss(fail)
-				_ = fail.Verdict()
-			})
+			parser := func(size int) func() {
+				body := bomb.begin + strings.Repeat(bomb.piece, (size-len(bomb.begin)-len(bomb.end))/len(bomb.piece)) + bomb.end
+				return func() {
+					a := &Answer{Op: OpRefresh, Status: tt.status, Header: http.Header{"Content-Type": {tt.kind}}, Body: []byte(body), Whole: true, SentAt: time.Now()}
+					fields := a.Fields()
+					a.holdsPair()
+					fail := a.Failure(fields)
+					a.Miss(fail)
+					_ = fail.Verdict()
+				}
+			}
+			costmeter.Check(t, name+" as "+tt.kind, tt.size, costmeter.Limit{PerByte: 250, Fixed: 1 << 20}, parser(tt.size))
+			costmeter.Grows(t, name+" as "+tt.kind, maxBody/16, parser)
 		}
 	}
 }
