@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"reflect"
 	"sync"
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/engine"
 	"github.com/evertoken/evertoken/refresh/internal/gate"
+	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // PoolConfig configures a Pool.
@@ -203,12 +205,16 @@ func (p *Pool) setupOf(name string) *setup {
 	p.configure(name, &cfg)
 	cfg.Clock, cfg.CheckInterval = p.set.Clock, p.set.CheckInterval
 	own := newSetup(cfg, true, p.gateOf)
-	if own.Store == p.set.Store {
-		own.engine.Session.Reach = p.set.engine.Session.Reach // what one session meets is known to all
-	} else {
-		own.engine.Watched = false
+	if own.engine.Watched = sameStore(own.Store, p.set.Store); own.engine.Watched {
+		own.engine.Session.ShareStore(p.set.engine.Session)
 	}
 	return own
+}
+
+// sameStore reports whether two are one Store, as far as that can be told: there are values
+// that cannot be compared.
+func sameStore(a, b tokenstore.Store) bool {
+	return a == nil && b == nil || a != nil && reflect.ValueOf(a).Comparable() && a == b
 }
 
 // Stop ends the pool and all of its sessions, as [Manager.Stop] does for one. It

@@ -303,6 +303,41 @@ func TestPoolConfigureGivesASessionItsOwnCallbacks(t *testing.T) {
 	})
 }
 
+// A valueStore is a Store that is no pointer, and cannot be compared with another one.
+type valueStore struct {
+	*timedStore
+	_ []string
+}
+
+// Sessions that are configured one by one ask one Store what time it is there, once for all,
+// and any Store may be given.
+func TestPoolConfigureKeepsWhatIsKnownOfTheStore(t *testing.T) {
+	for _, comparable := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			store := newTimedStore()
+			c := newPooled(t, oauthtest.Config{AccessTokenLifetime: 5 * minute}, func(cfg *refresh.PoolConfig) {
+				if cfg.Store = store; !comparable {
+					cfg.Store = valueStore{timedStore: store}
+				}
+				cfg.Configure = func(string, *refresh.Config) {}
+			})
+			c.store = store
+			for i := range 10 {
+				name := fmt.Sprint("user", i)
+				c.login(t, name)
+				if _, err := c.Session(t.Context(), name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := store.times.Load()
+			time.Sleep(time.Hour)
+			if n := store.times.Load() - before; comparable && n > 61 {
+				t.Errorf("the Store was asked %d times in an hour what time it is; want once a minute", n)
+			}
+		})
+	}
+}
+
 func TestLaw8_PoolPrintsNoTokens(t *testing.T) {
 	c := newPooled(t, oauthtest.Config{})
 	c.login(t, "alice")

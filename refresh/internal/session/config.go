@@ -60,6 +60,15 @@ type Config struct {
 	RenewsGrant func(grantType string) bool
 }
 
+// ShareStore lets sessions with c know what those with other know of the Store, which is the
+// same: whether it answers, and what time it is there.
+func (c *Config) ShareStore(other *Config) {
+	c.Reach, c.Records = other.Reach, other.Records
+	if c.Spender != nil {
+		c.Spender, _ = c.Records.(tokenstore.Spender)
+	}
+}
+
 // timing returns what the configuration and the pair alone say.
 func (c *Config) timing(pair *oauth.TokenPair) schedule.Timing {
 	return schedule.Timing{
