@@ -24,6 +24,7 @@ type day struct {
 	// is sent again, and no answer is lost here.
 	grace time.Duration
 	life  time.Duration // of an access token; zero means that of daySize
+	timed bool          // how long callers wait is judged, and not only told: that takes a machine without other work
 }
 
 // days are the rows of bad days. They run beside each other.
@@ -34,7 +35,7 @@ func days(quick bool) []day {
 		}
 		return time.Duration(long) * time.Second
 	}
-	return []day{
+	list := []day{
 		{kind: inRedis, what: putBack, length: length(40, 240), grace: grace, life: awayLife},
 		{kind: inPostgres, what: putBack, length: length(24, 240), grace: grace, life: awayLife},
 		{kind: inRedis, what: awayAfterSpend, length: length(36, 240), life: awayLife},
@@ -43,6 +44,10 @@ func days(quick bool) []day {
 		{kind: inRedis, what: authorityDown, length: length(40, 280), grace: grace},
 		{kind: inRedis, what: throttled, length: length(20, 60)},
 	}
+	for i := range list {
+		list[i].timed = !quick
+	}
+	return list
 }
 
 // awayLife is long enough that a token which is renewed outlives the time for which the
@@ -136,7 +141,7 @@ func runDay(ctx context.Context, r *rand.Rand, d day) (*row, error) {
 	plan := d.plan(s, r)
 	last := plan[len(plan)-1]
 	s.length = max(s.length, last.at+last.lasts+s.life+s.calm)
-	f := &run{size: s, kind: d.kind, offsets: s.offsets(0), network: newProxied(s.hosts), day: d.what}
+	f := &run{size: s, kind: d.kind, offsets: s.offsets(0), network: newProxied(s.hosts), day: d.what, timed: d.timed}
 	return f.row(ctx, plan, 0)
 }
 
@@ -164,6 +169,7 @@ func (f *run) happenToday(ctx context.Context, x fault) error {
 			return f.breaks("in a pause of %s refresh tokens were sent %d times more", x.lasts, again)
 		}
 	case authorityDown:
+		defer func() { f.back = append(f.back, time.Now()) }() // which may be later than was planned
 		if x.how%2 == 0 {
 			f.authority.down()
 			_ = sleep.For(ctx, x.lasts)
@@ -224,12 +230,12 @@ func (f *run) judgeDay(r *row) {
 	var back []time.Duration // waits since the authority was back
 	for p := range f.all() {
 		for _, w := range p.waits {
-			if f.day == throttled && w.Session != f.names[0] && (w.End.Sub(w.Begun) > longestWait || !w.Served) {
+			long := f.timed && w.End.Sub(w.Begun) > longestWait
+			if f.day == throttled && w.Session != f.names[0] && (long || !w.Served) {
 				r.broken("a caller of %s waited %s while %s was throttled (served: %t)", w.Session, w.End.Sub(w.Begun), f.names[0], w.Served)
 			}
-			for _, x := range f.faults {
-				at := f.begun.Add(x.at + x.lasts)
-				if x.trial == authorityDown && w.Served && w.Begun.Before(at) && w.End.After(at) {
+			for _, at := range f.back {
+				if w.Served && w.Begun.Before(at) && w.End.After(at) {
 					back = append(back, w.End.Sub(at))
 				}
 			}
@@ -253,7 +259,7 @@ func (f *run) judgeDay(r *row) {
 	p90, longest := back[len(back)*9/10], back[len(back)-1]
 	r.Note += fmt.Sprintf(" With the server back, half of %d callers were served within %.2f s, 90 %% within %.2f s, and all within %.2f s.",
 		len(back), back[len(back)/2].Seconds(), p90.Seconds(), longest.Seconds())
-	if p90 > mostWait || longest > longestWait {
+	if f.timed && (p90 > mostWait || longest > longestWait) {
 		r.broken("with the server back, nine of ten callers waited up to %s, and the last one %s", p90, longest)
 	}
 	var away time.Duration // how long it answered 503

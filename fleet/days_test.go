@@ -28,12 +28,32 @@ func TestADayHasFaultsOfItsKindThatDoNotOverlap(t *testing.T) {
 	}
 }
 
+// Beside other work nothing follows from the time that passes.
+func TestAQuickDayDoesNotJudgeByTime(t *testing.T) {
+	for _, quick := range []bool{true, false} {
+		for _, d := range days(quick) {
+			if d.timed == quick {
+				t.Errorf("quick %t: %s in %s is timed: %t", quick, d.what, d.kind, d.timed)
+			}
+		}
+	}
+	f := &run{
+		size: size{hosts: 1, processes: 1, sessions: 2, grace: grace}, day: authorityDown, begun: dawn, back: []time.Time{after(30)},
+		authority: new(authority), processes: [][]*process{{{waits: []wait{{"a", after(25), after(40), true}}}}},
+	}
+	r := new(row)
+	if f.judgeDay(r); len(r.Problems) != 0 || !strings.Contains(r.Note, "all within 10.00 s") {
+		t.Errorf("problems %q, note %q; want the time told, and not judged", r.Problems, r.Note)
+	}
+}
+
 // judged returns what a day finds in the waits of one process.
 func judged(d trial, grace time.Duration, t tally, turnedAway int, waits ...wait) []string {
 	f := &run{
-		size: size{hosts: 1, processes: 1, sessions: 2, grace: grace}, day: d, names: users(2), begun: dawn,
+		size: size{hosts: 1, processes: 1, sessions: 2, grace: grace}, day: d, timed: true, names: users(2), begun: dawn,
 		authority: &authority{turnedAway: turnedAway}, processes: [][]*process{{{waits: waits}}},
 		faults: []fault{{trial: d, at: 10 * time.Second, lasts: 20 * time.Second}, {trial: d, at: 60 * time.Second, lasts: 20 * time.Second, how: 1}},
+		back:   []time.Time{after(30), after(80)},
 	}
 	r := &row{tally: t}
 	f.judgeDay(r)

@@ -27,8 +27,11 @@ type run struct {
 	faults    []fault // those that happened
 	busy      float64 // the share of the machine's time in which it worked
 	names     []string
-	day       trial      // what the run is about, if it is a day
-	today     sync.Mutex // held by the fault of a day that happens
+	day       trial // what the run is about, if it is a day
+	timed     bool  // see day
+
+	today sync.Mutex  // held by the fault of a day that happens
+	back  []time.Time // when the authority was back; written with today held
 
 	mu     sync.Mutex // guards broken
 	broken []string   // promises that were seen to be broken
