@@ -72,6 +72,7 @@ func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Opt
 		{"Pager", pageTests, pages},
 		{"Stamper", stampTests, stamps},
 		{"Watcher", watchTests, notices},
+		{"WatchedSpends", toldSpendTests, notices && spends},
 		{"Timekeeper", timeTests, times},
 		{"Reopen", reopenTests, s.reopen != nil},
 	} {

@@ -74,26 +74,6 @@ var watchTests = []test{
 		},
 	},
 	{
-		"SpendsAreTold",
-		"Watch tells of what BeginSpend announces and of what Settle saves; Begun is not true for the latter",
-		func(c *check) {
-			if !offersSpends(c.store) {
-				c.Skip("the store is no Spender")
-			}
-			rec := c.announced()
-			w := c.watch(c.store)
-			w.next()
-			s, version := c.begin(rec, false)
-			w.wait("BeginSpend", "default")
-			rec.Version, rec.Pending = version, nil
-			if _, err := s.Settle(c.ctx, rec); err != nil {
-				c.Fatalf("Settle: %v", err)
-			}
-			for w.wait("Settle", "default").Begun { // which may be told twice
-			}
-		},
-	},
-	{
 		"WatchEndsWithItsContext",
 		"Watch returns when its context ends, with an error that wraps the context's, and changed is not called any more",
 		func(c *check) {
@@ -252,4 +232,25 @@ func offersNotices(store tokenstore.Store) bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return !errors.Is(w.Watch(ctx, func(tokenstore.Change) {}), errors.ErrUnsupported)
+}
+
+// toldSpendTests are for a Watcher that is a Spender, too.
+var toldSpendTests = []test{
+	{
+		"SpendsAreTold",
+		"Watch tells of what BeginSpend announces and of what Settle saves; Begun is not true for the latter",
+		func(c *check) {
+			rec := c.announced()
+			w := c.watch(c.store)
+			w.next()
+			s, version := c.begin(rec, false)
+			w.wait("BeginSpend", "default")
+			rec.Version, rec.Pending = version, nil
+			if _, err := s.Settle(c.ctx, rec); err != nil {
+				c.Fatalf("Settle: %v", err)
+			}
+			for w.wait("Settle", "default").Begun { // which may be told twice
+			}
+		},
+	},
 }
