@@ -115,7 +115,7 @@ type Error struct {
 	Field string
 	// Err is the cause, if there is one besides the server's word. Its text is shown, but
 	// for an *oauth2.RetrieveError in it, which quotes the server's answer, and an
-	// *url.Error, which quotes a query: so whoever makes an Error vouches for it.
+	// *url.Error, which quotes a query: so the program that makes an Error vouches for it.
 	Err error
 }
 

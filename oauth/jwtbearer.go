@@ -23,7 +23,7 @@ import (
 // [Anonymous].
 //
 // The pair has no refresh token. If a server sends one, which RFC 7521 section 4.1 advises
-// against, it is dropped: the next assertion renews the pair, and whoever withdraws that
+// against, it is dropped: the next assertion renews the pair, and an issuer that withdraws it
 // means the end of the session.
 //
 // It sends one request. Errors are of type [*Error] and never [ErrLoginRequired], since

@@ -90,7 +90,7 @@ func (c *Client) Metadata() *Metadata {
 // the endpoints and use [NewClient]), when its issuer is another, when it does
 // not offer the way in which the client has to authenticate, when an
 // endpoint is neither https nor loopback, or when one is on this machine and the issuer is
-// not: such services trust whoever reaches them, and a server elsewhere must not choose what
+// not: such services trust every process that reaches them, and a server elsewhere must not choose what
 // is sent to them. "This machine" is localhost and names below it, loopback and unspecified
 // addresses, in every spelling; for names that the DNS leads there, see [PublicOnly]. It sends at most two requests, three for an
 // address of metadata in a form that is neither standard's, each within

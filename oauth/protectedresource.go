@@ -71,7 +71,7 @@ func DiscoverResource(ctx context.Context, resourceURL string, cfg Config) (*Pro
 // The metadata must name resourceURL as its resource, character by character but for how the
 // origin is spelled (section 3.3); otherwise one API could have tokens made for another. It may name the origin,
 // a path above resourceURL, or resourceURL without its query, only at that resource's own
-// well-known address, which whoever runs the origin decides about. A resource_metadata on another origin than the API is
+// well-known address, which the owner of the origin decides about. A resource_metadata on another origin than the API is
 // passed over, and no redirect is followed. Servers that are neither https nor loopback
 // are left out, and so are those on this machine (see [Discover]) if the API is elsewhere.
 //

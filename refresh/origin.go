@@ -109,7 +109,7 @@ func (d destinations) use(u *url.URL) error {
 }
 
 // follow reports whether the token goes along a redirect: if neither the request nor any
-// that led to it is for an origin where it may not go. Whoever answers there has chosen
+// that led to it is for an origin where it may not go. The server that answers there has chosen
 // where the next one goes, and with what. http.Client links each request to the response
 // that caused it; a response that does not know its request may be from anywhere.
 func (d destinations) follow(req *http.Request) bool {

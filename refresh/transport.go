@@ -33,7 +33,7 @@ import (
 // matches oauth.ErrMisconfigured and names both. A redirect to another origin is followed
 // without the token, and so is whatever follows that, also back to the first origin. What
 // counts is the request's URL, and not its Host: that says which of the sites at the URL's
-// host is meant, and whoever sets it vouches for it.
+// host is meant, and the program that sets it vouches for it.
 //
 // If no token can be had, the request is not sent and RoundTrip returns the cause.
 //

@@ -115,8 +115,8 @@ type Spending interface {
 }
 
 // A ProcessLease is a Lease that may be known to end with nothing but Unlock and the end
-// of the process that holds it, as a lock of the operating system does. Whoever gets such
-// a lock knows that its holder before is not at work any more; of other leases it may
+// of the process that holds it, as a lock of the operating system does. The next holder of such
+// a lock knows that the one before is not at work any more; of other leases it may
 // only have lost it.
 type ProcessLease interface {
 	Lease

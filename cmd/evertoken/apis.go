@@ -112,7 +112,7 @@ func (a *app) askForAPI(ctx context.Context, command, target string, apis []stri
 }
 
 // keepAPI makes the session remember that its token may go to an origin, until it ends. It
-// is kept with the tokens, sealed where they are, and not in the profile: nobody else can
+// is kept with the tokens, sealed where they are, and not in the profile: no other user can
 // write it there, and it is written at once or not at all.
 func (a *app) keepAPI(ctx context.Context, s *session, target string) error {
 	ctx, cancel := context.WithTimeout(ctx, lockLimit)

@@ -11,7 +11,7 @@ import (
 var allowed = []string{"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "ISC", "MIT", "MIT-0", "Unlicense", "Zlib"}
 
 // allowedInTests lists the licences that are allowed besides where only tests, examples and
-// measurements compile a module: nobody gets a program with it from us.
+// measurements compile a module: we hand out no program with it.
 var allowedInTests = []string{"MPL-2.0", "LicenseRef-public-domain"}
 
 // A reading is what a person found in a file that identify does not know, or in one that

@@ -1,6 +1,6 @@
 // Package outside writes text that came from outside of the program: from servers, from
-// other programs' files, from the command lines and configurations of others. Whoever may
-// choose such text must not write on a person's terminal, nor into the lines of a log:
+// other programs' files, from the command lines and configurations of others. A stranger who
+// chooses such text must not write on a person's terminal, nor into the lines of a log:
 // neither move the cursor, nor set the title, nor turn the direction of what follows, nor
 // have one name look like another.
 //

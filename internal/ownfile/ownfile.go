@@ -244,8 +244,8 @@ func CheckPlace(dir string) error {
 // belongs to another user or may be written by others. It goes by the rules of OpenSSH's
 // StrictModes:
 //
-//   - Directories above the user's home are not looked at: whoever may change those has
-//     everything that the user has.
+//   - Directories above the user's home are not looked at: a user who may change those has
+//     everything that this user has.
 //   - In a directory with the sticky bit, such as /tmp, only a file's owner may replace it.
 //   - The user's own group, which has no other member, may write; so may that of root.
 //

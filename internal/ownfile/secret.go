@@ -24,8 +24,8 @@ func openLinked(path string) (*os.File, fs.FileInfo, error) {
 	return regular(f, path)
 }
 
-// ReadSecret returns what a file holds that a person has named and that is nobody else's
-// to know, such as a client's secret. It may be a symbolic link, as mounted secrets are. One
+// ReadSecret returns what a file holds that a person has named and that no other user
+// is to know, such as a client's secret. It may be a symbolic link, as mounted secrets are. One
 // that other users may read or write is refused; the group of one that belongs to root may
 // read it, as that is how root gives a secret to a program.
 func ReadSecret(path string) ([]byte, error) {

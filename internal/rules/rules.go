@@ -53,7 +53,7 @@ var rules = []rule{
 	{"compared secret", ownSecret, compared},
 }
 
-// mayGuess lists the files that spread times or names, which nobody gains from guessing.
+// mayGuess lists the files that spread times or names, which an attacker gains nothing from guessing.
 var mayGuess = map[string]string{
 	"internal/chance/chance.go":             "spreads times of refreshes and retries",
 	"cmd/evertoken/democmd.go":              "plays trouble",

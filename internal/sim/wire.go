@@ -125,7 +125,7 @@ func (t wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// serve hands a request to the server, which does its work whoever waits.
+// serve hands a request to the server, which does its work whether or not a process still waits.
 func (w *world) serve(r *http.Request, body []byte) (*http.Response, error) {
 	sent := r.Clone(context.WithoutCancel(r.Context()))
 	sent.Body = io.NopCloser(bytes.NewReader(body))

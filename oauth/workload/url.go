@@ -18,7 +18,7 @@ import (
 // its query.
 //
 // Metadata services that are reached by plain HTTP at an address of the network, as those of
-// clouds are, are not asked: whoever answers there would be believed.
+// clouds are, are not asked: a stranger on the network who answers there would be believed.
 type URL struct {
 	// Address is asked: https, or http to a loopback address. Required.
 	Address string

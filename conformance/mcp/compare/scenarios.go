@@ -299,7 +299,7 @@ func killedAtWindow(r *run) error {
 	})
 }
 
-// endPending ends a bridge whose login nobody completes.
+// endPending ends a bridge whose login the person does not complete.
 func endPending(bySignal bool) func(*run) error {
 	return func(r *run) error {
 		r.setTakes(-1)

@@ -19,7 +19,7 @@ func isDocument(id string) bool {
 }
 
 // readDocument returns the client that a document at id describes (sections 4 and 4.1): it
-// must name its own address, and the client can share no secret with anybody.
+// must name its own address, and the client can share no secret with the server.
 func readDocument(id string, body []byte) (Client, bool) {
 	var doc struct {
 		ClientID     string          `json:"client_id"`

@@ -12,7 +12,7 @@ import (
 
 // FindOrAssume is Find for oauth.Config.AssumeEndpoints: for servers of which nothing is
 // known but their origin, as the Model Context Protocol had it in 2025-03-26. An issuer that
-// is an origin may publish the metadata of an issuer below it, whose name nobody could know
+// is an origin may publish the metadata of an issuer below it, whose name no client could know
 // before; and where it publishes nothing, the endpoints are those of that
 // specification, and published is false. It sends at most one request more than Find.
 func FindOrAssume(ctx context.Context, s *wire.Sender, address, template string) (doc member.Fields, issuer string, published bool, _ *wire.Failure) {

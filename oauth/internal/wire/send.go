@@ -103,7 +103,7 @@ func CheckField(field, rawURL string) error {
 
 // CheckPublished is CheckEndpoint for an address that a server publishes, of which its own
 // address is known. What is elsewhere has no business to send us to this machine, whose
-// services trust whoever reaches them.
+// services trust every process that reaches them.
 func CheckPublished(name, rawURL, publisher string) error {
 	if err := CheckEndpoint(name, rawURL); err != nil {
 		return err

@@ -16,7 +16,7 @@
 //
 // # What is stored
 //
-// One row per token: the SHA-256 of the token in base64url, so that whoever reads the table
+// One row per token: the SHA-256 of the token in base64url, so that a reader of the table
 // or its backup has no token; the user data as JSON; and when it was stored and ends, in Unix
 // milliseconds by the clock of this host. An expired token is not found any more; its row
 // stays until [Store.Cleanup].

@@ -35,7 +35,7 @@ type Store interface {
 // UserData reads user data as a T: it is the Decode of a store whose program gives values of
 // that type to gin-jwt, a struct or a pointer to one. Without it a struct comes back as a
 // map[string]any, a type assertion in PayloadFunc fails, and the token after the first
-// refresh is nobody's.
+// refresh names no user.
 func UserData[T any](data []byte) (any, error) {
 	if string(data) == "null" {
 		return nil, nil // and not a pointer to nothing
