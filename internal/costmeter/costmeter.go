@@ -1,11 +1,12 @@
 // Package costmeter says what a call costs, for tests of what strangers can make it cost.
-// It measures no time that passes, which a busy machine stretches: it counts bytes, and
-// compares how long a processor works for a long input and for a short one.
+// It judges by no time that passes, which a busy machine stretches: it counts bytes, and what
+// a processor works for a call counts only where it is much and grows much faster than the input.
 package costmeter
 
 import (
 	"math"
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 )
@@ -43,34 +44,39 @@ func Allocated(f func()) uint64 {
 }
 
 const (
-	shorter = 8           // how many times shorter the short input is,
-	most    = 3 * shorter // and how many times less work it may be; it is 64 times less if that grows with the square of the length
-	tries   = 10          // how often the two are compared at most; what the processor does for others beside makes either look like more
+	harmless = 250 * time.Millisecond // of a processor, which the tests' inputs stay far below
+	shorter  = 64                     // how many times shorter the short input is,
+	most     = 16 * shorter           // and how many times less work it may be; 4096 times less if the work grows with the square of the length
+	tries    = 5                      // how often the two are compared at most; what the processor does for others beside makes either look like more
 )
 
-// Grows reports to t if the work that a parser does for an input of size bytes grows much
-// faster than its length. parser returns what parses an input of so many bytes, or nearly.
-// Systems other than Linux do not tell how long a processor works for a thread; there it
-// finds nothing.
-func Grows(t testing.TB, name string, size int, parser func(size int) (parse func())) {
+// CheckWork reports to t if a processor works for an input of size bytes for longer than
+// nobody minds, and if that work grows much faster than the input. parser returns what parses
+// an input of so many bytes, or nearly. Both have to be true, by far: how long a processor takes
+// for the same work differs by several times, with its caches, the collector and fresh memory.
+// Systems other than Linux do not tell what a processor works for a thread; there it finds nothing.
+func CheckWork(t testing.TB, name string, size int, parser func(size int) (parse func())) {
 	t.Helper()
 	long, short := parser(size), parser(size/shorter)
 	took, less := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
-	for i := range tries {
-		took, less = min(took, computed(long)), min(less, computed(short))
-		if i > 0 && took <= most*less {
+	for range tries {
+		if took = min(took, worked(long)); took <= harmless {
+			return
+		}
+		if less = min(less, worked(short)); took <= most*less {
 			return
 		}
 	}
-	t.Errorf("%s: %d bytes of input keep a processor busy for %v, and %d for %v: %d times as long, want %d at most",
-		name, size, took, size/shorter, less, took/max(less, 1), most)
+	t.Errorf("%s: a processor works %v for %d bytes of input, and %v for %d: %d times as long, want %d at most",
+		name, took, size, less, size/shorter, took/max(less, 1), most)
 }
 
-// computed runs f once and returns how long a processor has worked for it, in this
-// goroutine.
-func computed(f func()) time.Duration {
+// worked runs f once, without the collector, and returns how long a processor has worked for
+// it in this goroutine.
+func worked(f func()) time.Duration {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	before := threadTime()
 	f()
 	return threadTime() - before
