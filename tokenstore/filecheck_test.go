@@ -62,7 +62,7 @@ func TestCheckDoesNotWaitForTheHolder(t *testing.T) {
 	}
 	// And leaves no lock behind, whether another holder had it or Check itself.
 	for range 2 {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // and not for ever
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // and not for ever
 		if lease, err = f.Lock(ctx, "default"); err != nil {
 			t.Fatal(err)
 		}

@@ -145,7 +145,7 @@ func (d *spendDesk) get() *Record {
 
 func (d *spendDesk) begin(reserve bool) (Spending, *Record, error) {
 	rec := d.announced()
-	ctx, cancel := context.WithTimeout(d.t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute) // for a lock that is never given back
 	defer cancel()
 	s, version, err := d.store.(Spender).BeginSpend(ctx, d.store, "default", rec, reserve)
 	rec.Version = version

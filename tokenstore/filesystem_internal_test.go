@@ -161,7 +161,7 @@ func TestWhatTakesThePlaceOfASpendsFile(t *testing.T) {
 	if got := d.get(); got.Tokens.RefreshToken != "refresh-1" {
 		t.Errorf("the session is %v", got.Tokens.RefreshToken)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	lease, err := d.file.Lock(ctx, "default")
 	if err != nil {

@@ -116,7 +116,7 @@ func (t *torture) oldCopyDaemons(ctx context.Context, c worker.Client, rand *ran
 	r.Note("%d processes share a session. Each round the directory is copied, the session renewed %v times (in every "+
 		"other round half of the processes are stopped the last time), and the copy put back over the files, in their place, or in that of the "+
 		"directory. Then the API no longer takes the access token, and all of them call it, again and again for %v: whoever "+
-		"has the newest pair writes it over the copy, all are served, and nothing that was spent is sent.", t.size.few, behind, patience)
+		"has the newest pair writes it over the copy, all are served, and nothing that was spent is sent.", t.size.few, behind, t.size.patience)
 	return r, s.finish(ctx)
 }
 
@@ -153,7 +153,7 @@ func (s *scene) goBack(ctx context.Context, crowd []*process.Process, informed i
 			switch {
 			case err == nil:
 				s.row.CountServed(nil, left[i].Took())
-			case time.Since(begun) < patience:
+			case time.Since(begun) < s.t.size.patience:
 				again = append(again, left[i])
 			default:
 				s.row.CountServed(fmt.Errorf("after %s: %w", what, err), left[i].Took())
@@ -210,13 +210,9 @@ func (t *torture) oldCopyCommand(ctx context.Context, c worker.Client, rand *ran
 		"put back as in row 13, with a dead access token in it. Then evertoken token is run. In every other round a process "+
 		"keeps the session meanwhile: within %s a command must be served. Otherwise it must end with exit code 3 and the "+
 		"cause and have sent nothing that was spent; then the newest files are put back, and the next command must be "+
-		"served.", behind, patience)
+		"served.", behind, t.size.patience)
 	return r, s.finish(ctx)
 }
-
-// patience is how long callers and commands may be refused while a process is about to
-// write the newest pair.
-const patience = 5 * time.Second
 
 // goBack is one round of oldCopyCommand.
 func (t *tool) goBack(ctx context.Context, how restorer, renewals int, kept bool, what string) error {
@@ -253,7 +249,7 @@ func (t *tool) goBack(ctx context.Context, how restorer, renewals int, kept bool
 	}
 	begun := time.Now()
 	got, err := t.token(ctx)
-	for kept && err == nil && got.code != 0 && time.Since(begun) < patience {
+	for kept && err == nil && got.code != 0 && time.Since(begun) < t.t.size.patience {
 		_ = sleep.For(ctx, pace)
 		got, err = t.token(ctx)
 	}

@@ -47,6 +47,10 @@ type size struct {
 	lives           []time.Duration // of access tokens that outlive an outage
 	inTime          int             // such outages, for each of lives
 	aways           int             // commands that are run in each kind of outage
+
+	// patience is how long callers and commands may be refused while a process is about to
+	// write the newest pair.
+	patience time.Duration
 }
 
 var (
@@ -56,6 +60,7 @@ var (
 		fileStep: 1, restores: 24, pauses: []time.Duration{45 * time.Second, 75 * time.Second, 2 * time.Minute},
 		outages: seconds(1, 2, 3, 5, 10, 20, 40, 60, 90, 120), away: 2 * time.Minute, aways: 5,
 		lives: seconds(12, 15, 20, 30, 45, 60, 90), inTime: 3,
+		patience: 5 * time.Second,
 	}
 	quickSize = size{
 		crowd: 6, expiries: 4, kills: 18, terms: 8, full: 1, steps: 6, stops: 2, few: 4,
@@ -63,6 +68,7 @@ var (
 		fileStep: 2, restores: 4, pauses: seconds(33),
 		outages: seconds(1, 3, 9, 24), away: 12 * time.Second, aways: 1,
 		lives: seconds(12, 15), inTime: 2,
+		patience: time.Minute, // other tests run meanwhile
 	}
 )
 

@@ -110,8 +110,8 @@ func (s *File) Get(ctx context.Context) (State, error) {
 // Free implements Shelf.
 func (s *File) Free(ctx context.Context) bool {
 	// The kernel takes the lock from a process before any other can know that it has
-	// ended. The time is for a machine that is busy.
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	// ended. The time is for a machine that is very busy.
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	lease, err := s.Store.Lock(ctx, s.Name)
 	return err == nil && lease.Unlock() == nil
