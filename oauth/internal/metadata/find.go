@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
 
@@ -130,5 +131,5 @@ func PrintableIssuer(issuer string) string {
 	if len(issuer) > 200 || wire.CheckEndpoint("issuer", issuer) != nil {
 		return "(no usable address)"
 	}
-	return wire.WithoutQuery(issuer)
+	return outside.ShowAddress(wire.WithoutQuery(issuer))
 }
