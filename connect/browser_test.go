@@ -2,8 +2,10 @@ package connect_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -215,3 +217,55 @@ func TestF90_ManyProcessesLogInOnceThroughFiles(t *testing.T) {
 }
 
 var theKey = tokenstore.NewKey()
+
+// The address of a login holds what the API asks for. An API that asks for what the server, or
+// a firewall in front of it, refuses must not make the program another client: the sessions
+// of all other APIs of that server are of this one.
+func TestAnAPIThatAsksForTooMuchLeavesTheClientOfOthersAlone(t *testing.T) {
+	d := newDesk(t, oauthtest.Config{})
+	hostile := httptest.NewUnstartedServer(nil)
+	hostile.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/.well-known/oauth-protected-resource") {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"resource": hostile.URL + "/mcp", "authorization_servers": []string{d.server.Issuer()}, "scopes_supported": []string{"../../etc/passwd"},
+		})
+	})
+	hostile.Start()
+	t.Cleanup(hostile.Close)
+	firewall := roundTrip(func(r *http.Request) (*http.Response, error) {
+		if strings.Contains(r.URL.Query().Get("scope"), "passwd") {
+			return &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	behind := func(cfg *connect.Config) { cfg.OAuth.HTTPClient = &http.Client{Transport: firewall} }
+	var calls sync.WaitGroup
+	first := d.process(t, d.byBrowser, behind)
+	calls.Go(func() { mustCall(t, "first start", first) })
+	d.allow(t, <-d.window)
+	calls.Wait()
+	first.Close()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	other := d.process(t, d.byBrowser, behind, func(cfg *connect.Config) { cfg.URL = hostile.URL + "/mcp" })
+	calls.Go(func() {
+		if err := other.Connect(ctx); err == nil {
+			t.Error("connected")
+		}
+	})
+	<-d.window // the person sees what is asked for, and does not agree
+	cancel()
+	calls.Wait()
+	go func() {
+		select {
+		case window := <-d.window: // there is none
+			d.allow(t, window)
+		case <-t.Context().Done():
+		}
+	}()
+	mustCall(t, "afterwards", d.process(t, d.byBrowser, behind))
+	d.want(t, "afterwards", 2, 1)
+}

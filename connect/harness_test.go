@@ -27,6 +27,8 @@ type person struct {
 	takes   time.Duration // to log in
 	windows atomic.Int32  // how often the person was asked
 	refuses atomic.Bool
+
+	plain func(string) string // makes an address one that the server knows; nil: it is
 }
 
 func newPerson(cfg oauthtest.Config) *person {
@@ -51,7 +53,11 @@ func (p *person) login(ctx context.Context, client *oauth.Client) (*oauth.TokenP
 	if p.refuses.Load() {
 		act = p.server.Deny
 	}
-	location, err := act(ctx, req.URL, oauthtest.DefaultUser)
+	address := req.URL
+	if p.plain != nil {
+		address = p.plain(address)
+	}
+	location, err := act(ctx, address, oauthtest.DefaultUser)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,7 +100,10 @@ type place struct {
 	Session  string `json:"session,omitempty"`
 	ClientID string `json:"client_id,omitempty"`
 	Resource string `json:"resource,omitempty"`
-	Issuer   string `json:"issuer,omitempty"`
+	// Issuer is the authorization server, by the name that it gives itself, and Named by
+	// that which the API has for it.
+	Issuer string `json:"issuer,omitempty"`
+	Named  string `json:"named,omitempty"`
 
 	Scopes    []string        `json:"scopes,omitempty"`
 	DPoP      bool            `json:"dpop,omitempty"`
@@ -116,10 +120,11 @@ type place struct {
 	AuthParams        url.Values `json:"auth_params,omitempty"`
 }
 
-// placeOf returns what to keep of a client that was found.
-func placeOf(session, resource string, cfg oauth.Config) place {
+// placeOf returns what to keep of a login.
+func placeOf(l *login) place {
+	cfg := l.client.Config()
 	return place{
-		Session: session, ClientID: cfg.ClientID, Resource: resource, Issuer: cfg.Issuer,
+		Session: l.session, ClientID: cfg.ClientID, Resource: l.resource, Issuer: cfg.Issuer, Named: l.issuer,
 		Scopes: cfg.Scopes, DPoP: cfg.DPoP, Assumed: cfg.AssumeEndpoints, Endpoints: cfg.Endpoints,
 		AuthURL: cfg.AuthURL, TokenURL: cfg.TokenURL, DeviceAuthURL: cfg.DeviceAuthURL, RevocationURL: cfg.RevocationURL,
 		RequireIss: cfg.RequireIss, RequirePushedAuth: cfg.RequirePushedAuth, AuthParams: cfg.AuthParams,
@@ -134,6 +139,9 @@ func (p place) config(cfg oauth.Config) oauth.Config {
 	cfg.RequireIss, cfg.RequirePushedAuth, cfg.AuthParams = p.RequireIss, p.RequirePushedAuth, p.AuthParams
 	return cfg
 }
+
+// issuer returns the authorization server by the name that the API has for it.
+func (p place) issuer() string { return cmp.Or(p.Named, p.Issuer) }
 
 // An attempt is the latest login of a session: who began it, and how it ended, unless a
 // session came of it or its process has died.

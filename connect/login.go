@@ -176,8 +176,7 @@ func (s *Session) wait(ctx context.Context, l *login, name string) (*wait, error
 
 // keepPlace remembers where the session is.
 func (s *Session) keepPlace(ctx context.Context, l *login) error {
-	name, found := placeRecord(s.cfg.URL, s.cfg.Account), placeOf(l.session, l.resource, l.client.Config())
-	return update(context.WithoutCancel(ctx), s.store(), name, found)
+	return update(context.WithoutCancel(ctx), s.store(), placeRecord(s.cfg.URL, s.cfg.Account), placeOf(l))
 }
 
 // attempt logs a person in, with the lock that w was for.
@@ -276,6 +275,9 @@ func (s *Session) stepUp(ctx context.Context, seen *login, want challenge.Challe
 	}
 	if seen.granting {
 		return nil, ErrRefused // what was granted to the program is not for it to extend
+	}
+	if client.Config().ClientID != seen.client.Config().ClientID {
+		return s.at(ctx, seen, api, header, gone{}, had) // the manager is that of the client before
 	}
 	next := &login{
 		program: program{seen.issuer, client, seen.registered, seen.kept, seen.secretEnds}, resource: seen.resource, session: seen.session,

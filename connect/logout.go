@@ -71,7 +71,7 @@ func (s *Session) ending(ctx context.Context) (*login, kept[place], error) {
 	if l == nil && err == nil { // it is that of another client, which may need no secret
 		cfg := p.config(s.cfg.OAuth)
 		cfg.ClientID = p.ClientID
-		l = s.newLogin(p.Resource, program{issuer: p.Issuer, client: oauth.NewClient(cfg)}, nil)
+		l = s.newLogin(p.Resource, program{issuer: p.issuer(), client: oauth.NewClient(cfg)}, nil)
 	}
 	return l, k, err
 }

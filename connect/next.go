@@ -87,12 +87,12 @@ func (s *Session) saved(ctx context.Context) (*login, error) {
 // program is another client by now.
 func (s *Session) stored(ctx context.Context, p place) (*login, error) {
 	cfg := p.config(s.cfg.OAuth)
-	r, err := s.keptAt(ctx, p.Issuer, cfg)
+	r, err := s.keptAt(ctx, p.issuer(), cfg)
 	if r == nil || r.ClientID != p.ClientID {
 		return nil, err
 	}
 	client := oauth.NewClient(s.asClient(r.Config(cfg)))
-	return s.newLogin(p.Resource, program{issuer: p.Issuer, client: client, registered: s.isRegistered(r), secretEnds: r.SecretExpiresAt}, nil), nil
+	return s.newLogin(p.Resource, program{issuer: p.issuer(), client: client, registered: s.isRegistered(r), secretEnds: r.SecretExpiresAt}, nil), nil
 }
 
 // asClient returns cfg with a key of the program's, which no registration holds.

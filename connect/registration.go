@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -64,23 +66,31 @@ func (s *Session) registration(ctx context.Context, issuer string, lost gone, cf
 	if err != nil {
 		return nil, false, err
 	}
-	if r = s.among([]*register.Registration{k.value.Registration}, lost, issuer, options, cfg); r != nil {
+	if r = k.value.Registration; s.good(r, lost, options, cfg) {
 		return r, true, nil
 	}
 	return s.becomeClient(ctx, issuer, lost, options, cfg)
 }
 
-// among returns what register.For takes of a list without asking the server, or nil.
-func (s *Session) among(list []*register.Registration, lost gone, issuer string, options register.Options, cfg oauth.Config) *register.Registration {
-	i := slices.IndexFunc(list, func(r *register.Registration) bool {
-		// The document that the program publishes has taken the place of what it was before.
-		stale := r != nil && strings.HasPrefix(r.ClientID, "https://") && r.ClientID != options.DocumentURL
-		return s.usable(r, lost, cfg) && !stale && canonical(r.Issuer) == canonical(issuer)
-	})
-	if i < 0 {
-		return nil
+// good reports whether r can be used, and is not by a document in whose place the program
+// publishes another, or none.
+func (s *Session) good(r *register.Registration, lost gone, options register.Options, cfg oauth.Config) bool {
+	return s.usable(r, lost, cfg) && (!r.Document || r.ClientID == options.DocumentURL)
+}
+
+// known returns the client that the Store has for issuer, stored, or else one of the
+// program's that is for this issuer; nil if none of them is good. The one in the Store is
+// found by the name that the API has for the issuer, which may be another than the issuer's own.
+func (s *Session) known(stored *register.Registration, lost gone, issuer string, options register.Options, cfg oauth.Config) *register.Registration {
+	if s.good(stored, lost, options, cfg) {
+		return stored
 	}
-	return list[i]
+	for _, r := range options.Kept {
+		if s.good(r, lost, options, cfg) && canonical(r.Issuer) == canonical(issuer) {
+			return r
+		}
+	}
+	return nil
 }
 
 // becomeClient is registration for when the Store has none, with the lock of its record.
@@ -95,8 +105,7 @@ func (s *Session) becomeClient(ctx context.Context, issuer string, lost gone, op
 	if err != nil {
 		return nil, false, err
 	}
-	known := append([]*register.Registration{k.value.Registration}, options.Kept...)
-	if r := s.among(known, lost, issuer, options, cfg); r != nil {
+	if r := s.known(k.value.Registration, lost, issuer, options, cfg); r != nil {
 		if r != k.value.Registration {
 			err = k.save(ctx, s.store(), keptClient{r})
 		}
@@ -228,13 +237,36 @@ func (s *Session) isRegistered(r *register.Registration) bool {
 // checkKnown asks the authorization endpoint for the page that a person is about to see,
 // since a client that the server has forgotten shows in nothing but the browser, which
 // would never come back (RFC 6749 section 4.1.2.1). What is not a clear refusal counts as
-// known.
+// known, and so does a client whose address is refused for what the API wants: an API must
+// not cost others, whose sessions are of the same client, a login.
 func (s *Session) checkKnown(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
+	if s.refusesPage(ctx, address) && s.refusesPage(ctx, withoutWishes(address)) {
+		return errForgotten
+	}
+	return nil
+}
+
+// withoutWishes returns the address of a login that asks for nothing in particular.
+func withoutWishes(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	query := u.Query()
+	maps.DeleteFunc(query, func(name string, _ []string) bool {
+		return !slices.Contains([]string{"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "request_uri"}, name)
+	})
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// refusesPage reports whether the authorization endpoint clearly refuses an address.
+func (s *Session) refusesPage(ctx context.Context, address string) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil
+		return false
 	}
 	req.Header.Set("Accept", "text/html")
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -243,11 +275,8 @@ func (s *Session) checkKnown(ctx context.Context, address string) error {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil
+		return false
 	}
 	drain.Response(resp)
-	if resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusUnauthorized {
-		return errForgotten
-	}
-	return nil
+	return resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusUnauthorized
 }

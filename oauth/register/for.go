@@ -83,7 +83,7 @@ func For(ctx context.Context, issuer string, o Options, cfg oauth.Config) (*Regi
 			return nil, misconfigured(opRegister, errDocumentURL)
 		}
 		m := o.Metadata.withDefaults()
-		return &Registration{Issuer: found, ClientID: o.DocumentURL, AuthMethod: authNone, RedirectURIs: m.RedirectURIs, GrantTypes: m.GrantTypes}, nil
+		return &Registration{Issuer: found, ClientID: o.DocumentURL, Document: true, AuthMethod: authNone, RedirectURIs: m.RedirectURIs, GrantTypes: m.GrantTypes}, nil
 	}
 	m := o.Metadata
 	if m.AuthMethod == "" {
@@ -125,7 +125,7 @@ func (o Options) known(issuer string, cfg oauth.Config) *Registration {
 		return nil
 	}
 	for _, r := range o.Kept {
-		stale := is(r) && isDocumentURL(r.ClientID) && r.ClientID != o.DocumentURL
+		stale := is(r) && r.Document && r.ClientID != o.DocumentURL
 		if is(r) && !stale && !r.secretEnded(cfg) {
 			return r
 		}

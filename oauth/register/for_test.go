@@ -43,7 +43,7 @@ func TestClientIsFoundInTheSpecificationsOrder(t *testing.T) {
 	ended := &register.Registration{Issuer: at, ClientID: "ended", ClientSecret: "s", SecretExpiresAt: past}
 	elsewhere := &register.Registration{Issuer: "https://other.test", ClientID: "elsewhere", ClientSecret: "s"}
 	noIssuer := &register.Registration{ClientID: "of nobody knows whom"}
-	document := &register.Registration{Issuer: at, ClientID: "https://program.test/old.json"}
+	document := &register.Registration{Issuer: at, ClientID: "https://program.test/old.json", Document: true}
 	for name, tt := range map[string]struct {
 		options   register.Options
 		documents bool   // the server takes them

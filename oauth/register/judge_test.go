@@ -1,6 +1,7 @@
 package register
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -193,4 +194,21 @@ func answered(op string, status int, body string) *wire.Answer {
 // oauthError is an error document with a secret in its description.
 func oauthError(code string) string {
 	return fmt.Sprintf(`{"error":%q,"error_description":%q}`, code, planted)
+}
+
+// What a server calls a way to authenticate is its word, and may be a secret that it echoes.
+func TestAWayToAuthenticateThatIsNoneIsNotPrinted(t *testing.T) {
+	for _, method := range []string{planted + "\x1b]0;owned\a", "client\u202esecret", "x\ny", strings.Repeat("a", 1000)} {
+		body, err := json.Marshal(map[string]string{"client_id": "c", "client_secret": "s", "token_endpoint_auth_method": method})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, fail := judgeRegistration(answered(opRegister, http.StatusCreated, string(body)), authPost)
+		if fail != nil {
+			t.Fatal(fail)
+		}
+		if r.AuthMethod != authPost {
+			t.Errorf("%.50q: got %q; want what was asked for, %q", method, r.AuthMethod, authPost)
+		}
+	}
 }

@@ -8,6 +8,7 @@ package register
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/oauth"
@@ -107,13 +108,20 @@ var registrationHints = map[string]string{
 	"unapproved_software_statement": "the server wants clients to be vouched for; register the client by hand",
 }
 
+// maxClientID is how long a client ID may be, which is part of the address that a person's
+// browser opens.
+const maxClientID = 4 << 10
+
 // judgeRegistration reads the answer to a registration: exactly one of result and
 // error. asked is how the client wanted to authenticate.
 func judgeRegistration(a *wire.Answer, asked string) (*Registration, *oauth.Error) {
 	fields := a.Fields()
 	r := readRegistration(fields)
+	if !r.SecretExpiresAt.After(a.Received) {
+		r.SecretExpiresAt = time.Time{} // some servers tell a lifetime, and some have another clock
+	}
 	r.settle(asked)
-	if wire.IsSuccess(a.Status) && member.UsableToken(r.ClientID) {
+	if wire.IsSuccess(a.Status) && member.UsableToken(r.ClientID) && len(r.ClientID) <= maxClientID {
 		return r, nil
 	}
 	return nil, refusal(a, fields, registerHints)

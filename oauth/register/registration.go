@@ -42,6 +42,9 @@ type Registration struct {
 	// are empty where the server offers no such thing.
 	AccessToken   string `json:"registration_access_token,omitempty"`
 	ManagementURL string `json:"registration_client_uri,omitempty"`
+	// Document says that ClientID is the address of a metadata document of the client's,
+	// and that no server has registered it.
+	Document bool `json:"document,omitempty"`
 	// RedirectURIs and GrantTypes are as registered.
 	RedirectURIs []string `json:"redirect_uris,omitempty"`
 	GrantTypes   []string `json:"grant_types,omitempty"`
@@ -86,7 +89,7 @@ func readRegistration(fields member.Fields) *Registration {
 	return &Registration{
 		ClientID:        fields.Text("client_id"),
 		ClientSecret:    fields.Text("client_secret"),
-		AuthMethod:      fields.Text("token_endpoint_auth_method"),
+		AuthMethod:      methodOf(fields.Text("token_endpoint_auth_method")),
 		IssuedAt:        fields.Unix("client_id_issued_at"),
 		SecretExpiresAt: fields.Unix("client_secret_expires_at"),
 		AccessToken:     fields.Text("registration_access_token"),
@@ -94,6 +97,15 @@ func readRegistration(fields member.Fields) *Registration {
 		RedirectURIs:    fields.List("redirect_uris"),
 		GrantTypes:      fields.List("grant_types"),
 	}
+}
+
+// methodOf returns text if it looks like the registered name of a method, else "": it is
+// printed, and a method that this module does not know cannot be used.
+func methodOf(text string) string {
+	if !wire.PlausibleCode(text) {
+		return ""
+	}
+	return text
 }
 
 // settle decides how the client authenticates, where the server's answer does not
@@ -109,6 +121,9 @@ func (r *Registration) settle(asked string) {
 		r.AuthMethod = authNone
 	case r.AuthMethod == "":
 		r.AuthMethod = authBasic // RFC 7591 section 2
+	}
+	if r.AuthMethod == authNone {
+		r.SecretExpiresAt = time.Time{} // of no secret
 	}
 	if wire.CheckEndpoint("registration_client_uri", r.ManagementURL) != nil {
 		r.AccessToken, r.ManagementURL = "", "" // a token without a place to show it
