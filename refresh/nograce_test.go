@@ -2,7 +2,10 @@ package refresh_test
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,4 +237,62 @@ func TestF86_WithGraceNoneARejectedTokenIsNotWaitedOut(t *testing.T) {
 		}
 		f.clean(t)
 	})
+}
+
+// An announcement stays in the Store without anything having been sent: the Store took it and
+// said that it had not, the lock was lost before the request, or the announcement could not be
+// taken back after an answer that spends nothing. The process that has made it knows that.
+func TestF86_AnAnnouncementWithoutARequestEndsNothingWithGraceNone(t *testing.T) {
+	once := func(what func(rec *tokenstore.Record) bool) func(*tokenstore.Record) error {
+		var done atomic.Bool
+		return func(rec *tokenstore.Record) error {
+			if what(rec) && done.CompareAndSwap(false, true) {
+				return errors.New("i/o timeout")
+			}
+			return nil
+		}
+	}
+	for name, tt := range map[string]struct {
+		store func(s *faultyStore)
+		fault oauthtest.Fault
+	}{
+		"written and reported as failed": {store: func(s *faultyStore) {
+			s.afterOK = once(func(rec *tokenstore.Record) bool { return rec.Pending != nil })
+		}},
+		"the lock lost": {store: func(s *faultyStore) {
+			lost := once(func(*tokenstore.Record) bool { return true })
+			s.onLease = func() error { return lost(nil) }
+		}},
+		"not taken back, nobody there":  {notTakenBack(once), oauthtest.Fault{Down: true}},
+		"not taken back, a busy server": {notTakenBack(once), oauthtest.Fault{Status: http.StatusServiceUnavailable}},
+		"not taken back, too many":      {notTakenBack(once), oauthtest.Fault{Status: http.StatusTooManyRequests}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var told failures
+				store := newFaultyStore()
+				f := newFixture(t, oauthtest.Config{}, noGrace, told.use, store.use).start(t)
+				store.edit(tt.store)
+				f.server.Script(tt.fault)
+				time.Sleep(2 * time.Hour)
+				f.inState(t, refresh.StateValid)
+				if heard := told.heard(); len(heard) > 0 {
+					t.Errorf("told %v", heard)
+				}
+				f.clean(t)
+			})
+		})
+	}
+}
+
+// notTakenBack makes the first write after an announcement fail that is none itself.
+func notTakenBack(once func(func(*tokenstore.Record) bool) func(*tokenstore.Record) error) func(*faultyStore) {
+	return func(s *faultyStore) {
+		announced := false
+		fails := once(func(rec *tokenstore.Record) bool { return announced && rec.Pending == nil })
+		s.onSet = func(_ context.Context, rec *tokenstore.Record) error {
+			announced = announced || rec.Pending != nil
+			return fails(rec)
+		}
+	}
 }

@@ -114,9 +114,21 @@ func (m *Member) Update(tokens *oauth.TokenPair) error {
 	defer m.release(c)
 	m.loggingIn(c, 1)
 	defer m.loggingIn(c, -1)
-	m.abandon(session.ErrReplaced)
-	ctx := context.Background() // a login must not be lost to the end of a run
-	err := m.inTurn(ctx, c, func() error { return c.session.Login(ctx, tokens) })
+	if cur := m.cur.Load(); cur == nil || !session.MayBe(cur.Pair, tokens) {
+		m.abandon(session.ErrReplaced)
+	}
+	ctx, known := context.Background(), false // a login must not be lost to the end of a run
+	err := m.inTurn(ctx, c, func() error {
+		// What the session was is none, unless it has ended: then the program insists.
+		h := c.session.Health()
+		if known = c.session.Was(tokens) && !h.Ended() && h.State != session.StateSuspected; known {
+			return nil
+		}
+		return c.session.Login(ctx, tokens)
+	})
+	if known {
+		return err
+	}
 	m.Emit(session.Event{Kind: EventUpdated})
 	m.Wake()
 	if err != nil {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/refresh/internal/session"
 	"github.com/evertoken/evertoken/refresh/internal/snapshot"
+	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // The kinds of events of an engine; see refresh.EventKind.
@@ -383,7 +385,7 @@ func (m *Member) LoginRequired(grant string, cause error) {
 			return
 		}
 		if err == nil {
-			err = m.reauthenticate(ctx)
+			err = m.reauthenticate(ctx, grant)
 		}
 		if err != nil {
 			m.Emit(session.Event{Kind: EventReauthenticateFailed, Err: err})
@@ -441,15 +443,21 @@ func (m *Member) stillRefused(ctx context.Context, c *awake, grant string) (stil
 // say, is looked at again.
 const recheck = 100 * time.Millisecond
 
-// reauthenticate obtains a new login from the program, unless another process
-// has meanwhile, and continues with it. A login that was obtained is kept even if
+// errSameGrant is the error of a Reauthenticate that has obtained nothing.
+var errSameGrant = errors.New("refresh: Reauthenticate returned the refresh token that a login is needed for")
+
+// reauthenticate obtains a new login from the program in the place of a grant, unless another
+// process has meanwhile, and continues with it. A login that was obtained is kept even if
 // the manager has stopped meanwhile.
-func (m *Member) reauthenticate(ctx context.Context) error {
+func (m *Member) reauthenticate(ctx context.Context, grant string) error {
 	return m.LoginOnce(ctx, func(ctx context.Context) (pair *oauth.TokenPair, err error) {
 		err = failure.Guard("Reauthenticate", func() error {
 			pair, err = m.cfg.Reauthenticate(ctx)
 			return failure.Told("Reauthenticate", err)
 		})
+		if err == nil && pair != nil && grant != "" && tokenstore.Fingerprint(pair.RefreshToken) == grant {
+			err = errSameGrant
+		}
 		return pair, err
 	}, m.Update)
 }

@@ -239,16 +239,28 @@ func (s *Session) publishResource(resource string, pair *oauth.TokenPair) {
 // not an earlier state of the same session.
 func newLogin(stored *tokenstore.Record, tokens *oauth.TokenPair, now time.Time) bool {
 	switch {
-	case stored.Descends(tokens.RefreshToken), !differs(stored.Tokens, tokens):
+	case isStateOf(stored, tokens):
 		return false
-	case tokens.RefreshToken != "" && tokens.RefreshToken == stored.Tokens.RefreshToken:
-		return tokens.IssuedAt.After(stored.Tokens.IssuedAt)
+	case sameGrant(stored.Tokens, tokens):
+		return true
 	}
 	issued := stored.Tokens.IssuedAt
 	if issued.After(now) {
 		return true // by a clock that was set back since: it proves nothing
 	}
 	return tokens.IssuedAt.IsZero() || !issued.After(tokens.IssuedAt)
+}
+
+// isStateOf reports whether tokens are stored's, or, by their refresh token, an earlier state of
+// the same session.
+func isStateOf(stored *tokenstore.Record, tokens *oauth.TokenPair) bool {
+	return stored.Descends(tokens.RefreshToken) || !differs(stored.Tokens, tokens) ||
+		sameGrant(stored.Tokens, tokens) && !tokens.IssuedAt.After(stored.Tokens.IssuedAt)
+}
+
+// sameGrant reports whether two pairs have one refresh token.
+func sameGrant(a, b *oauth.TokenPair) bool {
+	return a.RefreshToken != "" && a.RefreshToken == b.RefreshToken
 }
 
 // differs reports whether two pairs are not the same one.

@@ -143,12 +143,12 @@ func TestALoginTakesThePlaceOfWhatIsSaved(t *testing.T) {
 		d := newDesk(t, func(d *desk) { d.cfg.Place = "here" })
 		d.publishResource("https://api", pair("5"))
 		d.Distrust()
-		d.reported, d.held, d.doubt.spent = "grant", 9, "spent"
+		d.held, d.doubt.spent = 9, "spent"
 		d.store.fails = tokenstore.ErrUnavailable
 		if err := d.again(t, pair("x")); err != nil {
 			t.Fatal(err)
 		}
-		if d.reported != "" || d.held != 0 || d.doubt != (doubt{}) || d.Distrusted() || d.currentFor("https://api") != nil {
+		if d.held != 0 || d.doubt != (doubt{}) || d.Distrusted() || d.currentFor("https://api") != nil {
 			t.Errorf("it counts for the next one: %+v", d.Session.doubt)
 		}
 		if d.unsaved != (unsaved{store: true, login: true, callback: true}) || len(d.rec.Places) != 1 {

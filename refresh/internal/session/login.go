@@ -51,6 +51,16 @@ func (s *Session) Knows(tokens *oauth.TokenPair) bool {
 	return s.rec != nil && !newLogin(s.rec, tokens, s.now().Wall())
 }
 
+// Was reports whether tokens are the session, or an earlier state of it by their refresh token,
+// whatever the times say. The caller has the turn.
+func (s *Session) Was(tokens *oauth.TokenPair) bool { return s.rec != nil && isStateOf(s.rec, tokens) }
+
+// MayBe reports whether tokens look like a state of the session that shows pair, so that a
+// refresh under way is not to be abandoned for them: they have its refresh token, or are older.
+func MayBe(pair, tokens *oauth.TokenPair) bool {
+	return sameGrant(pair, tokens) || !tokens.IssuedAt.IsZero() && tokens.IssuedAt.Before(pair.IssuedAt)
+}
+
 // PerhapsEnded reports whether the session is suspected to have ended, by this process
 // or by what the record says of those before it. The caller has the turn.
 func (s *Session) PerhapsEnded() bool {

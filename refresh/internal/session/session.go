@@ -79,7 +79,7 @@ type Session struct {
 	reported   string              // fingerprint of the grant that Host.LoginRequired has heard of
 	notified   time.Time           // refresh-token end that was announced
 	unchecked  refusal             // not yet checked against the Store
-	unanswered string              // fingerprint of a refresh token whose answer was lost in this process
+	unanswered string              // fingerprint of the refresh token that this process has sent without an answer yet, or for good
 	written    [4]uint64           // versions that this session has written last
 	doubt      doubt               // whether the refresh token is another process's matter
 	stamp      Stamp               // of what was last read from the Store

@@ -30,7 +30,7 @@ func (s *Session) spend(ctx context.Context, r Run, c claim, w Want) error {
 		if s.lostForGood() {
 			return s.stillUnanswered(w)
 		}
-		lost = s.rec.Pending.On(pair.RefreshToken) // the process that announced this has died
+		lost = s.mayBeSpent() // the process that announced this has died
 		if err := s.announce(ctx, pair, w); err != nil {
 			return err
 		}
@@ -323,6 +323,7 @@ const (
 // send begins a sending. ctx ends when the session is replaced, or the run has ended and
 // does not wait any more.
 func (s *Session) send(ctx context.Context, pair *oauth.TokenPair, w Want) *sending {
+	s.unanswered = tokenstore.Fingerprint(pair.RefreshToken) // until an answer says otherwise
 	x := &sending{pair: pair, want: w, begun: s.now(), done: make(chan struct{})}
 	x.ctx, x.hangUp = context.WithTimeout(context.WithoutCancel(ctx), s.cfg.RefreshTimeout)
 	x.unhook = context.AfterFunc(ctx, x.hangUp)

@@ -148,7 +148,7 @@ func (s *Session) claims() bool {
 // tokenstore.ErrConflict if the record is not the one that is known here.
 func (s *Session) claim(ctx context.Context, r Run) (c claim, err error) {
 	rec := s.announcement()
-	c = claim{announced: true, lost: s.rec.Pending.On(s.rec.Tokens.RefreshToken)}
+	c = claim{announced: true, lost: s.mayBeSpent()}
 	defer s.answered(s.now())
 	s.waitForLock(ctx, r, func(ctx context.Context) {
 		err = failure.Guard("Store.BeginSpend", func() error {
@@ -259,7 +259,6 @@ func (s *Session) releaseKept() {
 func (s *Session) replace(ctx context.Context, rec *tokenstore.Record, places unsaved) error {
 	s.here(rec)
 	s.rec, s.held, s.doubt, s.later = rec, 0, doubt{}, nil
-	s.reported = ""
 	s.distrust.Store(nil)
 	s.forgetResources()
 	places.login = true

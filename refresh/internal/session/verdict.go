@@ -27,8 +27,9 @@ func (s *Session) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 	doubt := v == oauth.VerdictEnded && !anew && s.doubted(pair, lost)
 	// A success without a token may have spent it, which matters where it is never taken again.
 	good := failure.NotSpent(err, v) && !(s.cfg.neverAgain(pair) && errors.Is(err, oauth.ErrNoToken))
+	settled := v == oauth.VerdictUnread || !lost && good
 	s.mark(ctx, func(rec *tokenstore.Record) {
-		if v == oauth.VerdictUnread || !lost && good {
+		if settled {
 			rec.Pending = nil
 		}
 		if at := failure.RetryAt(err); !at.IsZero() {
@@ -38,8 +39,11 @@ func (s *Session) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 			rec.Refused, rec.Dead = s.refusedAgain(pair, err, v), nil
 		}
 	})
-	if !good {
+	switch {
+	case !good:
 		s.unanswered = tokenstore.Fingerprint(pair.RefreshToken)
+	case settled:
+		s.unanswered = ""
 	}
 	if !s.holds(pair) {
 		return tokenstore.ErrConflict
@@ -118,12 +122,16 @@ func (s *Session) awaitSecondOpinion(ctx context.Context, pair *oauth.TokenPair,
 // lostForGood reports whether the session's refresh token may be spent, and is not to be
 // sent again. Of a mark that another process has left it says so only under the lease: that
 // process may still be waiting for its answer.
-func (s *Session) lostForGood() bool {
-	if !s.cfg.neverAgain(s.rec.Tokens) {
-		return false
-	}
+func (s *Session) lostForGood() bool { return s.cfg.neverAgain(s.rec.Tokens) && s.mayBeSpent() }
+
+// mayBeSpent reports whether the session's refresh token was sent, and no answer says that
+// it is not spent. Of other processes only their marks are known. That of this one is in the
+// Store also where nothing was sent: it was reported as failed, the lock was lost, or it
+// could not be taken back.
+func (s *Session) mayBeSpent() bool {
 	token := s.rec.Tokens.RefreshToken
-	return s.rec.Pending.On(token) || s.unanswered == tokenstore.Fingerprint(token)
+	fingerprint := tokenstore.Fingerprint(token)
+	return s.rec.Pending.On(token) && s.doubt.others(s.rec) || fingerprint != "" && s.unanswered == fingerprint
 }
 
 // neverAgain reports whether a refresh token that may be spent is not to be sent again.

@@ -91,9 +91,8 @@ func TestWhatAnAnswerLeavesInTheRecord(t *testing.T) {
 			if h := d.Health(); h.State != tt.state || rec.Dead != nil != (tt.state == StateLoginRequired) {
 				t.Errorf("state %v: %v; verdict %v; want %v", h.State, h.Err, rec.Dead, tt.state)
 			}
-			unsure := tt.err == error(gateway) || tt.err == error(noToken) && d.cfg.Grace < 0
-			if got := d.unanswered != ""; got != unsure {
-				t.Errorf("it is perhaps spent: %t; want %t", got, unsure)
+			if got := d.unanswered != ""; got != tt.stays {
+				t.Errorf("it is perhaps spent: %t; want %t", got, tt.stays)
 			}
 		})
 	}
