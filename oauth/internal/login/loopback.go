@@ -152,31 +152,56 @@ func listenError(redirectURL, port string, err error) *wire.Failure {
 // serve answers browsers on behalf of l until Close.
 func (lb *Loopback) serve(l *Login) {
 	lb.shown = make(chan struct{})
+	cb := newCallback(l, lb.path)
+	cb.sent = func() { lb.sent.Store(true) }
+	cb.shown = sync.OnceFunc(func() { close(lb.shown) })
 	lb.server = &http.Server{
-		Handler: &callback{
-			path: lb.path, login: l,
-			sent:  func() { lb.sent.Store(true) },
-			shown: sync.OnceFunc(func() { close(lb.shown) }),
-		},
-		ConnState:         lb.track,
-		ReadHeaderTimeout: 10 * time.Second, // a browser sends its request at once
-		MaxHeaderBytes:    64 << 10,         // codes can be long JWTs
-		ErrorLog:          silentLog(),
+		Handler:                      cb,
+		DisableGeneralOptionsHandler: true, // it would read whatever body OPTIONS * promises, for as long as that takes
+		ConnState:                    lb.track,
+		ReadHeaderTimeout:            10 * time.Second, // a browser sends its request at once
+		MaxHeaderBytes:               64 << 10,         // codes can be long JWTs
+		ErrorLog:                     silentLog(),
 	}
+	// Each connection ends with its answer. Those of other users of the machine, who can ask
+	// for any path, would otherwise stay open for as long as the login runs.
+	lb.server.SetKeepAlivesEnabled(false)
 	for _, listener := range lb.listeners {
 		lb.serving.Go(func() { _ = lb.server.Serve(listener) })
 	}
 }
 
-// track notes connections that a browser opened in advance.
+// maxFresh bounds the connections on which no request has come yet: other users of the machine
+// can open any number, and a program may have as few as 256 descriptors. A browser opens six to
+// a host.
+const maxFresh = 64
+
+// track notes connections that a browser opened in advance. Where there are too many it ends
+// any one of them, rather than refuse the new one: a browser's is there for an instant before its
+// request comes, and a stranger's for as long as the stranger may keep it.
 func (lb *Loopback) track(conn net.Conn, state http.ConnState) {
+	if surplus := lb.note(conn, state); surplus != nil {
+		_ = surplus.Close()
+	}
+}
+
+// note keeps fresh, and returns a connection to end if those are too many.
+func (lb *Loopback) note(conn net.Conn, state http.ConnState) net.Conn {
 	lb.mu.Lock()
 	defer lb.mu.Unlock()
-	if state == http.StateNew {
-		lb.fresh[conn] = struct{}{}
-		return
-	}
 	delete(lb.fresh, conn)
+	if state != http.StateNew {
+		return nil
+	}
+	var surplus net.Conn
+	if len(lb.fresh) >= maxFresh {
+		for surplus = range lb.fresh { // in random order
+			break
+		}
+		delete(lb.fresh, surplus)
+	}
+	lb.fresh[conn] = struct{}{}
+	return surplus
 }
 
 // shutdownTime is how long a page may take to reach the browser, which is on the

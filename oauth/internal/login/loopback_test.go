@@ -1,11 +1,15 @@
 package login
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,11 +88,9 @@ func TestLocalhostIsHeldOnBothAddressFamilies(t *testing.T) {
 
 func TestCloseDoesNotWaitForUnusedConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-		lb := &Loopback{path: callbackPath, listeners: []net.Listener{l}, fresh: make(map[net.Conn]struct{})}
+		lb, dial := pipedLoopback(t)
 		lb.serve(&Login{answeredBy: anything, over: make(chan struct{})})
-		browser, accepted := net.Pipe() // opened in advance, as browsers do
-		l.conns <- accepted
+		browser := dial() // opened in advance, as browsers do
 		synctest.Wait()
 
 		start := time.Now()
@@ -104,17 +106,14 @@ func TestCloseDoesNotWaitForUnusedConnections(t *testing.T) {
 
 func TestCloseDeliversThePageUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-		lb := &Loopback{path: callbackPath, listeners: []net.Listener{l}, fresh: make(map[net.Conn]struct{})}
+		lb, dial := pipedLoopback(t)
 		run := &Login{answeredBy: anything, over: make(chan struct{})}
 		lb.serve(run)
 
 		got := make(chan string)
 		go func() {
 			transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-				browser, accepted := net.Pipe()
-				l.conns <- accepted
-				return browser, nil
+				return dial(), nil
 			}}
 			resp, err := (&http.Client{Transport: transport}).Get("http://127.0.0.1/callback?error=access_denied&state=the-state")
 			if err != nil {
@@ -137,6 +136,144 @@ func TestCloseDeliversThePageUnderWay(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 	})
+}
+
+// pipedLoopback returns a Loopback that is reached by the connections that dial opens.
+func pipedLoopback(t *testing.T) (lb *Loopback, dial func() net.Conn) {
+	t.Helper()
+	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	lb = &Loopback{path: callbackPath, listeners: []net.Listener{l}, fresh: make(map[net.Conn]struct{})}
+	return lb, func() net.Conn {
+		browser, accepted := net.Pipe()
+		l.conns <- accepted
+		if err := browser.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		return browser
+	}
+}
+
+// ask sends a request's head, and returns the answer with its body read.
+func ask(t *testing.T, conn net.Conn, requestLine string, header ...string) *http.Response {
+	t.Helper()
+	head := strings.Join(append([]string{requestLine + " HTTP/1.1", "Host: 127.0.0.1"}, header...), "\r\n")
+	if _, err := io.WriteString(conn, head+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	method, _, _ := strings.Cut(requestLine, " ")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("%s: %v", requestLine, err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s: %v", requestLine, err)
+	}
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp
+}
+
+func TestConnectionsOfStrangersEndWithTheirAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lb, dial := pipedLoopback(t)
+		run := lb.Begin(Person{}, "", anything)
+		for _, requestLine := range []string{"GET /favicon.ico", "GET /callback", "POST /callback", "HEAD /", "OPTIONS *"} {
+			stranger := dial()
+			ask(t, stranger, requestLine)
+			if _, err := stranger.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("%s: after the answer: %v; want the connection's end", requestLine, err)
+			}
+		}
+		run.Finish(nil)
+		lb.Close()
+	})
+}
+
+func TestConnectionsThatSendNothingAreNotHeldInAnyNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lb, dial := pipedLoopback(t)
+		lb.serve(&Login{answeredBy: anything, over: make(chan struct{})})
+		defer lb.Close()
+		const many = 1000
+		var ended atomic.Int32
+		for range many {
+			stranger := dial()
+			go func() {
+				_, _ = stranger.Read(make([]byte, 1))
+				ended.Add(1)
+			}()
+		}
+		synctest.Wait()
+		if held := many - ended.Load(); held != maxFresh {
+			t.Errorf("%d connections are held; want %d", held, maxFresh)
+		}
+		if resp := ask(t, dial(), "GET /favicon.ico"); resp.StatusCode != http.StatusNotFound {
+			t.Errorf("a browser gets HTTP %d; want 404", resp.StatusCode)
+		}
+	})
+}
+
+func TestCloseDoesNotWaitForABodyThatDoesNotCome(t *testing.T) {
+	for _, requestLine := range []string{"GET /x", "GET /callback", "POST /callback", "HEAD /callback", "OPTIONS *"} {
+		for _, promise := range []string{"Content-Length: 10", "Content-Length: 1000000", "Transfer-Encoding: chunked", "Content-Length: 10\r\nExpect: 100-continue"} {
+			synctest.Test(t, func(t *testing.T) {
+				lb, dial := pipedLoopback(t)
+				run := lb.Begin(Person{}, "", anything)
+				stranger := dial()
+				ask(t, stranger, requestLine, promise)
+
+				run.Finish(nil)
+				start := time.Now()
+				lb.Close()
+				if took := time.Since(start); took > time.Second {
+					t.Errorf("%s, %q: closing took %v", requestLine, promise, took)
+				}
+				if _, err := stranger.Read(make([]byte, 1)); err != io.EOF {
+					t.Errorf("%s, %q: after the login: %v; want the connection's end", requestLine, promise, err)
+				}
+			})
+		}
+	}
+}
+
+func TestLastPageIsForTheBrowserOfItsLogin(t *testing.T) {
+	var lasts []string
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			lb, dial := pipedLoopback(t)
+			run := lb.Begin(Person{}, "", anything)
+			go func() { <-run.answers }()
+			sent := ask(t, dial(), "GET /callback?code=the-code&state=the-state")
+			last := sent.Header.Get("Location")
+			lasts = append(lasts, last)
+			if strings.Contains(last, "the-") {
+				t.Errorf("the browser ends at %s", last)
+			}
+
+			run.Finish(nil)
+			for _, requestLine := range []string{"GET /callback/done", "GET /callback/done/", "GET " + lasts[0] + "x"} {
+				if resp := ask(t, dial(), requestLine); resp.StatusCode != http.StatusNotFound {
+					t.Errorf("%s of a stranger: HTTP %d; want 404", requestLine, resp.StatusCode)
+				}
+			}
+			if resp := ask(t, dial(), "GET "+last, "Sec-Fetch-Dest: image"); resp.StatusCode != http.StatusNotFound {
+				t.Errorf("an image of a web site: HTTP %d; want 404", resp.StatusCode)
+			}
+			select {
+			case <-lb.shown:
+				t.Error("the login takes the last page for shown")
+			default:
+			}
+			if resp := ask(t, dial(), "GET "+last, "Sec-Fetch-Dest: document"); resp.StatusCode != http.StatusOK {
+				t.Errorf("the browser: HTTP %d; want 200", resp.StatusCode)
+			}
+			lb.Close()
+		})
+	}
+	if lasts[0] == lasts[1] {
+		t.Errorf("two logins end at %s", lasts[0])
+	}
 }
 
 // anything is an answer to the login.

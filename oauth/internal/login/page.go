@@ -81,7 +81,6 @@ func (p page) write(w http.ResponseWriter) {
 	}
 	protect(w.Header())
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Connection", "close")
 	w.WriteHeader(p.status)
 	_, _ = w.Write(b.Bytes())
 }
