@@ -246,7 +246,7 @@ func (cfg Config) check() error {
 // String describes the configuration without its secret, key or certificate.
 func (cfg Config) String() string {
 	return fmt.Sprintf("oauth.Config{issuer:%q client:%q secret:%s%s token:%q}",
-		cfg.Issuer, cfg.ClientID, wire.Presence(cfg.auth().secret), cfg.auth().keysPresent(), wire.WithoutQuery(cfg.TokenURL))
+		wire.WithoutQuery(cfg.Issuer), cfg.ClientID, wire.Presence(cfg.auth().secret), cfg.auth().keysPresent(), wire.WithoutQuery(cfg.TokenURL))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.
@@ -292,7 +292,7 @@ type IDTokenCheck struct {
 
 // String describes the check without the token.
 func (i IDTokenCheck) String() string {
-	return fmt.Sprintf("oauth.IDTokenCheck{issuer:%q client:%q token:%s}", i.Issuer, i.ClientID, wire.Presence(i.Token))
+	return fmt.Sprintf("oauth.IDTokenCheck{issuer:%q client:%q token:%s}", wire.WithoutQuery(i.Issuer), i.ClientID, wire.Presence(i.Token))
 }
 
 // Format implements fmt.Formatter: every verb prints what String returns.

@@ -13,6 +13,7 @@ import (
 	"github.com/evertoken/evertoken/internal/taint"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/challenge"
+	"github.com/evertoken/evertoken/oauth/dialect"
 	"github.com/evertoken/evertoken/oauth/register"
 	"github.com/evertoken/evertoken/oauth/workload"
 )
@@ -24,8 +25,8 @@ var withoutSecrets = map[string]string{
 	"oauth.Userinfo": "claims about a person, which the program asked for to show", "oauth.Introspection": "the same, about a token",
 	"dialect.Answer": "names", "dialect.Field": "names, and a text that is no secret by its docs", "dialect.Request": "has Fields", "dialect.Dialect": "has Requests and an Answer",
 	"dialect.Error": "what an answer means", "dialect.ParseError": "where in a document, which is a Dialect", "dialect.Encoding": "a choice", "dialect.Place": "a choice", "dialect.Value": "a name",
-	"dialect.Config": "addresses and limits", "dialect.Client": "a Dialect and a Config: pairs are handed to it",
-	"oidc.Verifier": "public keys", "register.Metadata": "published to every server",
+	"dialect.Config": "addresses and limits",
+	"oidc.Verifier":  "public keys", "register.Metadata": "published to every server",
 	"workload.Command": "arguments, which all may read by its docs", "workload.GitHubActions": "an audience: the secret stays in the environment", "workload.Variable": "a name of a variable",
 }
 
@@ -54,8 +55,12 @@ func TestLaw8_EveryTypeThatHoldsASecretPrintsWithoutIt(t *testing.T) {
 	b.Print("challenge", challenge.Challenge{Scheme: "Bearer", Token68: secret, Params: map[string]string{"error": secret}})
 	options := register.Options{Given: []*register.Registration{{ClientID: "id", ClientSecret: secret}}, Kept: []*register.Registration{{AccessToken: secret}}}
 	b.Print("registrations", options, &options)
-	job := workload.URL{Address: "https://a.test/?" + secret, Header: http.Header{"Authorization": {secret}}}
+	job := workload.URL{Address: "https://job:" + secret + "@a.test/?" + secret, Header: http.Header{"Authorization": {secret}}}
 	b.Print("platform", job, &job)
+	inAddress := "https://id:" + secret + "@auth.test"
+	b.Print("addresses", oauth.Config{Issuer: inAddress, TokenURL: inAddress + "/token"}, oauth.IDTokenCheck{Issuer: inAddress},
+		oauth.LoginRequest{URL: inAddress}, oauth.LogoutRequest{URL: inAddress}, oauth.DeviceCode{VerificationURI: inAddress},
+		dialect.NewClient(dialect.Dialect{}, dialect.Config{BaseURL: inAddress}))
 	b.Check(t, 4, 25)
 	b.CheckTypes(t, "../api/oauth.txt", withoutSecrets)
 	b.CheckTypes(t, "../api/oauth_challenge.txt", withoutSecrets)

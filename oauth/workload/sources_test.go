@@ -105,13 +105,15 @@ func TestWhatAPlatformAnswersInPlaceOfATokenIsSaid(t *testing.T) {
 	wantFailure(t, "a method that is none", err, oauth.ErrMisconfigured, "Method")
 }
 
-func TestURLPrintsWithoutItsHeader(t *testing.T) {
-	source := workload.URL{Address: "https://platform.test/token?key=" + secret, Header: http.Header{"Authorization": {secret}}}
-	var log strings.Builder
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "source", source)
-	for _, text := range []string{fmt.Sprint(source), fmt.Sprintf("%+v %#v %q", source, source, &source), log.String()} {
-		if strings.Contains(text, secret) || !strings.Contains(text, "platform.test") {
-			t.Errorf("prints as %s", text)
+func TestURLPrintsWithoutItsSecrets(t *testing.T) {
+	for _, address := range []string{"https://platform.test/token?key=" + secret, "https://job:" + secret + "@platform.test/token", "https://" + secret + "@platform.test"} {
+		source := workload.URL{Address: address, Header: http.Header{"Authorization": {secret}}}
+		var log strings.Builder
+		slog.New(slog.NewTextHandler(&log, nil)).Info("x", "source", source)
+		for _, text := range []string{fmt.Sprint(source), fmt.Sprintf("%+v %#v %q", source, source, &source), log.String()} {
+			if strings.Contains(text, secret) || !strings.Contains(text, "platform.test") {
+				t.Errorf("prints as %s", text)
+			}
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 
 // A URL asks a platform for the token by HTTP. Azure Pipelines, for one, answers a POST to
 // SYSTEM_OIDCREQUESTURI, with an api-version and a serviceConnectionId, in the member
-// oidcToken to who shows SYSTEM_ACCESSTOKEN. It prints without its header, address without
-// its query.
+// oidcToken to who shows SYSTEM_ACCESSTOKEN. It prints without its header, and its
+// address without user information and query.
 //
 // Metadata services that are reached by plain HTTP at an address of the network, as those of
 // clouds are, are not asked: a stranger on the network who answers there would be believed.

@@ -62,6 +62,21 @@ func TestAnswersThatHoldTokensAreRecognized(t *testing.T) {
 	}
 }
 
+func TestAddressesAreShownWithoutTheirSecrets(t *testing.T) {
+	for address, want := range map[string]string{
+		"": "", "https://auth.test": "https://auth.test", "https://auth.test/@me/": "https://auth.test/@me/", "https://auth.test/{tenantid}/v2.0": "https://auth.test/{tenantid}/v2.0",
+		"https://auth.test/a?key=" + planted: "https://auth.test/a", "https://auth.test/a#" + planted: "https://auth.test/a", "auth.test/a?" + planted: "auth.test/a",
+		"https://job:" + planted + "@auth.test/a": "https://auth.test/a", "https://" + planted + "@auth.test?a@b": "https://auth.test", "https://job:a@" + planted + "@auth.test": "https://auth.test",
+		"https://[::1/a?" + planted:               "https://[::1/a",
+		"https://job:" + planted + "?@auth.test/": "(no usable address)", "https://job:" + planted + "/@auth.test/": "(no usable address)",
+		"job:" + planted + "@auth.test": "(no usable address)", planted + "@auth.test": "(no usable address)", "https:job:" + planted + "@auth.test": "(no usable address)",
+	} {
+		if got := WithoutQuery(address); got != want {
+			t.Errorf("%q is shown as %q; want %q", address, got, want)
+		}
+	}
+}
+
 // planted is in bodies and must not be among names.
 const planted = "PLANTED-eyJhbGciOi.s3cr3t"
 

@@ -141,9 +141,20 @@ func problemOf(rawURL string) string {
 	return "must be https (plain http only to a loopback address)"
 }
 
-// WithoutQuery returns an address as far as it may be shown.
+// WithoutQuery returns an address as far as it may be shown: without user information, query
+// and fragment.
 func WithoutQuery(rawURL string) string {
-	rawURL, _, _ = strings.Cut(rawURL, "?")
+	u, err := url.Parse(rawURL)
+	switch {
+	case err == nil && u.User != nil:
+		u.User = nil
+		rawURL = u.String()
+	case (err != nil || u.Host == "") && strings.Contains(rawURL, "@"):
+		return "(no usable address)" // where a password in it ends is not clear
+	}
+	if end := strings.IndexAny(rawURL, "?#"); end >= 0 {
+		rawURL = rawURL[:end]
+	}
 	return rawURL
 }
 
