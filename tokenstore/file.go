@@ -62,7 +62,7 @@ import (
 // same, since there is no other copy of the pair. Where owners and modes say nothing, as in
 // volumes of containers, the environment variable EVERTOKEN_STRICT_MODES=no ends these checks.
 //
-// File implements [Store], [Locker], [Spender], [Checker], [Lister], [Pager] and [Stamper]. All methods
+// File implements [Store], [Locker], [Spender], [Checker], [Lister], [RecordLister], [Pager] and [Stamper]. All methods
 // are safe for concurrent use by goroutines and processes. A context that ends stops the
 // waiting for a lock, but not a write that has begun.
 type File struct {
@@ -74,15 +74,16 @@ type File struct {
 }
 
 var (
-	_ Store   = (*File)(nil)
-	_ Locker  = (*File)(nil)
-	_ Spender = (*File)(nil)
-	_ Checker = (*File)(nil)
-	_ Lister  = (*File)(nil)
-	_ Pager   = (*File)(nil)
-	_ Stamper = (*File)(nil)
-	_ Local   = (*File)(nil)
-	_ Scoped  = (*File)(nil)
+	_ Store        = (*File)(nil)
+	_ Locker       = (*File)(nil)
+	_ Spender      = (*File)(nil)
+	_ Checker      = (*File)(nil)
+	_ Lister       = (*File)(nil)
+	_ RecordLister = (*File)(nil)
+	_ Pager        = (*File)(nil)
+	_ Stamper      = (*File)(nil)
+	_ Local        = (*File)(nil)
+	_ Scoped       = (*File)(nil)
 )
 
 // NewFile opens the store in dir, which is made absolute and freed of links

@@ -17,6 +17,12 @@ import (
 // Names implements [Lister]. It lists a session whose record is damaged or too
 // new too, unless its name is so long that only the record tells it.
 func (f *File) Names(ctx context.Context) ([]string, error) {
+	names, err := f.Records(ctx)
+	return slices.DeleteFunc(names, IsServerRecord), err
+}
+
+// Records implements [RecordLister].
+func (f *File) Records(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("tokenstore: list sessions: %w", err)
 	}
@@ -36,7 +42,7 @@ func (f *File) Names(ctx context.Context) ([]string, error) {
 		if !ok || !e.Type().IsRegular() {
 			continue
 		}
-		if name, ok := f.nameOf(base); ok && !IsServerRecord(name) {
+		if name, ok := f.nameOf(base); ok {
 			names = append(names, name)
 		}
 	}

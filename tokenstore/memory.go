@@ -21,8 +21,8 @@ import (
 // after writing them: what it returns is the caller's own, times are wall-clock
 // times in UTC, and a record that could not be saved elsewhere is refused here too.
 //
-// Memory implements [Store], [Locker], [Lister], [Pager] and [Stamper]. Locks are granted in the
-// order in which they were asked for. All methods are safe for concurrent use.
+// Memory implements [Store], [Locker], [Lister], [RecordLister], [Pager] and [Stamper]. Locks are
+// granted in the order in which they were asked for. All methods are safe for concurrent use.
 type Memory struct {
 	mu      sync.Mutex         // guards records and newest; never held while waiting
 	records map[string]*Record // as decode returned them; never modified
@@ -32,11 +32,12 @@ type Memory struct {
 }
 
 var (
-	_ Store   = (*Memory)(nil)
-	_ Locker  = (*Memory)(nil)
-	_ Lister  = (*Memory)(nil)
-	_ Pager   = (*Memory)(nil)
-	_ Stamper = (*Memory)(nil)
+	_ Store        = (*Memory)(nil)
+	_ Locker       = (*Memory)(nil)
+	_ Lister       = (*Memory)(nil)
+	_ RecordLister = (*Memory)(nil)
+	_ Pager        = (*Memory)(nil)
+	_ Stamper      = (*Memory)(nil)
 )
 
 // Get implements [Store].
@@ -148,13 +149,18 @@ func (m *Memory) Stamp(ctx context.Context, name string) (uint64, error) {
 
 // Names implements [Lister].
 func (m *Memory) Names(ctx context.Context) ([]string, error) {
+	names, err := m.Records(ctx)
+	return slices.DeleteFunc(names, IsServerRecord), err
+}
+
+// Records implements [RecordLister].
+func (m *Memory) Records(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("tokenstore: list sessions: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	names := slices.Sorted(maps.Keys(m.records))
-	return slices.DeleteFunc(names, IsServerRecord), nil
+	return slices.Sorted(maps.Keys(m.records)), nil
 }
 
 // Pages implements [Pager].

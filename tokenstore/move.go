@@ -18,6 +18,9 @@ import (
 // copies, and Move can be called again. Calls in opposite directions do not wait for
 // each other. If from and to are one store, Move fails and the session stays.
 //
+// A store is moved by moving each of its [RecordLister.Records]: the names of its sessions alone
+// leave behind what package connect keeps beside them, and it logs in anew without that.
+//
 // The error wraps [ErrNotFound] if from does not have the session, and ErrConflict
 // if a writer that takes no lock has changed it meanwhile: call Move again. A
 // Manager that uses from must be stopped first, because it would take the session

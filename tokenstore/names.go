@@ -17,14 +17,15 @@ const serverRecords = "evertoken:server:"
 
 // ServerRecord returns the name under which a store that processes share keeps what
 // one has heard from an authorization server and all should know: a record without
-// tokens whose NotBefore says until when the server wants to be left alone.
+// tokens whose NotBefore says until when the server wants to be left alone. Package connect
+// keeps under such names what the program is at a server, and where its sessions are.
 func ServerRecord(server string) string {
 	sum := sha256.Sum256([]byte(server))
 	return serverRecords + hex.EncodeToString(sum[:16])
 }
 
 // IsServerRecord reports whether a name is not that of a session, but one that
-// ServerRecord returned. A [Lister] leaves those out.
+// ServerRecord returned. A [Lister] leaves those out, and a [RecordLister] names them.
 func IsServerRecord(name string) bool { return strings.HasPrefix(name, serverRecords) }
 
 // CheckName returns an error that wraps [ErrInvalidName] and says what is wrong

@@ -51,8 +51,8 @@ func scopeOf(s Store) string {
 // If the keys are lost, so are the sessions. To log in again under the same name,
 // delete the session from the other store.
 //
-// Sealed implements [Store], [Locker], [Spender], [Checker] and [Lister], and [Pager], [Stamper], [Watcher]
-// and [Timekeeper]; all methods are safe for concurrent use. Comparing versions,
+// Sealed implements [Store], [Locker], [Spender], [Checker] and [Lister], and [RecordLister], [Pager], [Stamper],
+// [Watcher] and [Timekeeper]; all methods are safe for concurrent use. Comparing versions,
 // durability and locks are the other store's. Where that one is not a Locker, locks hold
 // among the goroutines that use this Sealed; what else it does not implement fails
 // with an error that wraps [errors.ErrUnsupported]. An error of the [KeyFunc] is
@@ -64,11 +64,12 @@ type Sealed struct {
 }
 
 var (
-	_ Store   = (*Sealed)(nil)
-	_ Locker  = (*Sealed)(nil)
-	_ Spender = (*Sealed)(nil)
-	_ Checker = (*Sealed)(nil)
-	_ Lister  = (*Sealed)(nil)
+	_ Store        = (*Sealed)(nil)
+	_ Locker       = (*Sealed)(nil)
+	_ Spender      = (*Sealed)(nil)
+	_ Checker      = (*Sealed)(nil)
+	_ Lister       = (*Sealed)(nil)
+	_ RecordLister = (*Sealed)(nil)
 )
 
 // NewSealed returns a store that keeps its records in store, sealed with the keys

@@ -350,10 +350,10 @@ func spentRecord() *tokenstore.Record {
 // wantAllSealed requires that nothing lies in the store in the clear.
 func wantAllSealed(t *testing.T, inner interface {
 	tokenstore.Store
-	tokenstore.Lister
+	tokenstore.RecordLister
 }) {
 	t.Helper()
-	names, err := inner.Names(context.Background())
+	names, err := inner.Records(context.Background())
 	if err != nil {
 		t.Error(err)
 	}

@@ -26,6 +26,16 @@ func (s *Sealed) Count(ctx context.Context) (int, error) {
 	return l.Count(ctx)
 }
 
+// Records implements [RecordLister], if the other store does. It needs no key, and lists
+// records that cannot be opened too.
+func (s *Sealed) Records(ctx context.Context) ([]string, error) {
+	l, ok := s.store.(RecordLister)
+	if !ok {
+		return nil, s.unsupported("list all records")
+	}
+	return l.Records(ctx)
+}
+
 func (s *Sealed) lister(action string) (Lister, error) {
 	l, ok := s.store.(Lister)
 	if !ok {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 )
 
-// Reseal seals every session anew that is not sealed with the first key, or that an earlier
-// version has sealed for any store (see [Scoped]), and returns how many those were. It asks the [KeyFunc] for the keys of now, and takes
-// each session's lock. When it returns no error, every session in the store is
-// sealed with the first key. Interrupted, it goes on where it ended when it is
+// Reseal seals every record anew that is not sealed with the first key, or that an earlier
+// version has sealed for any store (see [Scoped]), and returns how many those were: of sessions,
+// and of what is kept beside them ([ServerRecord]). It asks the [KeyFunc] for the keys of now, and takes
+// each record's lock. When it returns no error, every record in the store is
+// sealed with the first key. Only if the store beneath is no [RecordLister], what [Lister.Names] leaves
+// out keeps the key that it has, and package connect cannot go on without that. Interrupted, it goes on where it ended when it is
 // called again.
 //
 // To change keys, put a new one before the old ones, call Reseal, and throw the
@@ -32,8 +34,8 @@ func (s *Sealed) Reseal(ctx context.Context) (int, error) {
 	})
 }
 
-// SealPlain seals the sessions that lie in the store in the clear, each under its
-// lock, and returns how many those were. Call it once, when a program that has
+// SealPlain seals the records that lie in the store in the clear, each under its
+// lock, and returns how many those were, counted and found as by Reseal. Call it once, when a program that has
 // used the store directly begins to use it through Sealed: the sessions are then
 // believed as they are, whichever program wrote them. A session in the clear that was saved
 // over a sealed one takes its place.
@@ -58,7 +60,10 @@ type chooser func(name string, stored *Record) (*Record, error)
 // sealAll seals what choose returns. What cannot be read does not hold up the
 // rest.
 func (s *Sealed) sealAll(ctx context.Context, choose chooser) (sealed int, err error) {
-	names, err := s.Names(ctx)
+	names, err := s.Records(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
+		names, err = s.Names(ctx)
+	}
 	if err != nil {
 		return 0, err
 	}

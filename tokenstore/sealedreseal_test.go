@@ -67,6 +67,40 @@ func TestResealMakesTheOldKeysSuperfluous(t *testing.T) {
 	}
 }
 
+// What package connect keeps beside sessions would be lost with the key that is thrown away.
+func TestResealAndSealPlainIncludeWhatIsKeptAboutServers(t *testing.T) {
+	inner := new(tokenstore.Memory)
+	older, newer := tokenstore.NewKey(), tokenstore.NewKey()
+	about := tokenstore.ServerRecord("https://login.example.com")
+	mustSet(t, inner, "default", &tokenstore.Record{Tokens: newPair("a")})
+	mustSet(t, inner, about, &tokenstore.Record{RefreshedBy: "it"})
+	if n, err := newSealed(inner, older).SealPlain(t.Context()); n != 2 || err != nil {
+		t.Errorf("SealPlain: %d, %v; want 2", n, err)
+	}
+	if n, err := newSealed(inner, newer, older).Reseal(t.Context()); n != 2 || err != nil {
+		t.Errorf("Reseal: %d, %v; want 2", n, err)
+	}
+	if got := mustGet(t, newSealed(inner, newer), about).RefreshedBy; got != "it" {
+		t.Errorf("the record about a server says %q; want %q", got, "it")
+	}
+}
+
+// A listedStore lists sessions and nothing else, as a Lister of a program's own may.
+type listedStore struct {
+	tokenstore.Store
+	tokenstore.Lister
+}
+
+func TestResealOfAStoreThatListsNoRecordsSealsTheSessions(t *testing.T) {
+	inner := new(tokenstore.Memory)
+	older, newer := tokenstore.NewKey(), tokenstore.NewKey()
+	mustSet(t, newSealed(inner, older), "default", &tokenstore.Record{Tokens: newPair("a")})
+	if n, err := newSealed(listedStore{inner, inner}, newer, older).Reseal(t.Context()); n != 1 || err != nil {
+		t.Errorf("Reseal: %d, %v; want 1", n, err)
+	}
+	mustGet(t, newSealed(inner, newer), "default")
+}
+
 // Reseal with the keys that a long-lived process has kept would do nothing, and
 // the keys that are thrown away afterwards would take the sessions with them.
 func TestResealAsksForTheKeysOfNow(t *testing.T) {

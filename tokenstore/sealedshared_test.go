@@ -54,10 +54,11 @@ func TestSealedCanWhatTheStoreBeneathCan(t *testing.T) {
 func TestSealedBareStoreSaysWhatItCannotShare(t *testing.T) {
 	s := newSealed(bareStore{new(tokenstore.Memory)}, tokenstore.NewKey())
 	for what, call := range map[string]func(context.Context) error{
-		"Pages": func(ctx context.Context) error { return firstError(s.Pages(ctx, 1)) },
-		"Stamp": func(ctx context.Context) error { _, err := s.Stamp(ctx, "default"); return err },
-		"Time":  func(ctx context.Context) error { _, err := s.Time(ctx); return err },
-		"Watch": func(ctx context.Context) error { return s.Watch(ctx, nil) },
+		"Pages":   func(ctx context.Context) error { return firstError(s.Pages(ctx, 1)) },
+		"Records": func(ctx context.Context) error { _, err := s.Records(ctx); return err },
+		"Stamp":   func(ctx context.Context) error { _, err := s.Stamp(ctx, "default"); return err },
+		"Time":    func(ctx context.Context) error { _, err := s.Time(ctx); return err },
+		"Watch":   func(ctx context.Context) error { return s.Watch(ctx, nil) },
 	} {
 		if err := call(t.Context()); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "bareStore cannot") {
 			t.Errorf("%s: %v; want an error that wraps errors.ErrUnsupported and names the store", what, err)

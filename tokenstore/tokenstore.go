@@ -163,6 +163,14 @@ type Lister interface {
 	Cleanup(ctx context.Context) (int, error)
 }
 
+// A RecordLister is a [Lister] that also lists what it keeps beside the sessions. Every store
+// in this module is one.
+type RecordLister interface {
+	// Records returns the names of all records, sorted: those of the sessions, and those of
+	// which [IsServerRecord] knows. What is to be done to a whole store is done to these.
+	Records(ctx context.Context) ([]string, error)
+}
+
 // A Pager is a Store that reads all of its sessions in few calls, for a process that opens
 // them when it starts, and of which there may be more than one would hold in memory.
 type Pager interface {

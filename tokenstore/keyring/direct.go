@@ -22,8 +22,8 @@ import (
 // ([tokenstore.ErrDamaged]); it stays as it is until a new session is saved in its
 // place, or it is deleted.
 //
-// Direct implements [tokenstore.Store], [tokenstore.Locker] and
-// [tokenstore.Lister]. All methods are safe for concurrent use by goroutines and
+// Direct implements [tokenstore.Store], [tokenstore.Locker], [tokenstore.Lister] and
+// [tokenstore.RecordLister]. All methods are safe for concurrent use by goroutines and
 // processes. A context that ends stops the waiting, but not a write that has begun.
 type Direct struct {
 	values values
@@ -31,9 +31,10 @@ type Direct struct {
 }
 
 var (
-	_ tokenstore.Store  = (*Direct)(nil)
-	_ tokenstore.Locker = (*Direct)(nil)
-	_ tokenstore.Lister = (*Direct)(nil)
+	_ tokenstore.Store        = (*Direct)(nil)
+	_ tokenstore.Locker       = (*Direct)(nil)
+	_ tokenstore.Lister       = (*Direct)(nil)
+	_ tokenstore.RecordLister = (*Direct)(nil)
 )
 
 // OpenDirect returns the store in the keyring itself. It looks whether the keyring

@@ -22,20 +22,31 @@ import (
 // or too new too.
 func (d *Direct) Names(ctx context.Context) ([]string, error) {
 	listed, err := d.listed(ctx)
-	if err != nil {
-		return nil, failed("list sessions", err)
+	if err == nil {
+		listed, err = d.present(ctx, slices.DeleteFunc(listed, tokenstore.IsServerRecord))
 	}
+	return listed, failed("list sessions", err)
+}
+
+// Records implements [tokenstore.RecordLister].
+func (d *Direct) Records(ctx context.Context) ([]string, error) {
+	listed, err := d.listed(ctx)
+	if err == nil {
+		listed, err = d.present(ctx, listed)
+	}
+	return listed, failed("list records", err)
+}
+
+// present returns those of the names on the list that have a record.
+func (d *Direct) present(ctx context.Context, listed []string) ([]string, error) {
 	var names []string
 	for _, name := range listed {
-		if tokenstore.IsServerRecord(name) {
-			continue
-		}
 		_, err := d.values.client.get(ctx, sessionItem(name))
 		switch {
 		case errors.Is(err, errNoItem):
 			continue
 		case err != nil:
-			return nil, failed("list sessions", err)
+			return nil, err
 		}
 		names = append(names, name)
 	}

@@ -21,10 +21,11 @@ type Store struct {
 }
 
 var (
-	_ tokenstore.Store   = (*Store)(nil)
-	_ tokenstore.Locker  = (*Store)(nil)
-	_ tokenstore.Spender = (*Store)(nil)
-	_ tokenstore.Lister  = (*Store)(nil)
+	_ tokenstore.Store        = (*Store)(nil)
+	_ tokenstore.Locker       = (*Store)(nil)
+	_ tokenstore.Spender      = (*Store)(nil)
+	_ tokenstore.Lister       = (*Store)(nil)
+	_ tokenstore.RecordLister = (*Store)(nil)
 )
 
 // BeginSpend implements [tokenstore.Spender].
@@ -80,7 +81,7 @@ func openStore(ctx context.Context, c Config, g *guard, lockRoot string) (*Store
 // Dir returns the absolute path of the directory that holds the sealed sessions.
 func (s *Store) Dir() string { return s.file.Dir() }
 
-// Rotate makes a new key and seals every session anew with it, each under its
+// Rotate makes a new key and seals every record anew with it, each under its
 // lock. Interrupted, it leaves all sessions readable; call [tokenstore.Sealed.Reseal]
 // or Rotate again to go on.
 //

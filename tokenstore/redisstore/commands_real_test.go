@@ -123,6 +123,7 @@ var operations = []operation{
 	{"Stamp of a lost one", lost, func(ctx context.Context, s *redisstore.Store) error { _, err := s.Stamp(ctx, "default"); return err }, tokenstore.ErrDamaged, 2},
 	{"Time", nothing, func(ctx context.Context, s *redisstore.Store) error { _, err := s.Time(ctx); return err }, nil, 1},
 	{"Names", saved, func(ctx context.Context, s *redisstore.Store) error { _, err := s.Names(ctx); return err }, nil, 2},
+	{"Records", saved, func(ctx context.Context, s *redisstore.Store) error { _, err := s.Records(ctx); return err }, nil, 2},
 	{"Count", saved, func(ctx context.Context, s *redisstore.Store) error { _, err := s.Count(ctx); return err }, nil, 2},
 	{"Pages", saved, func(ctx context.Context, s *redisstore.Store) (err error) {
 		for _, failed := range s.Pages(ctx, 1) {

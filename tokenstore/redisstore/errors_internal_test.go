@@ -32,7 +32,8 @@ func TestErrorsOfListsNameThePackageOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, call := range map[string]func() error{
-		"Names": func() error { _, err := s.Names(t.Context()); return err },
+		"Names":   func() error { _, err := s.Names(t.Context()); return err },
+		"Records": func() error { _, err := s.Records(t.Context()); return err },
 		"Pages": func() (err error) {
 			for _, err = range s.Pages(t.Context(), 1) {
 			}

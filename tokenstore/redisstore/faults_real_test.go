@@ -194,11 +194,12 @@ func TestF17_ASilentNetworkIsNotABusyLock(t *testing.T) {
 	version := set(t, s, "default", record("1"))
 	p.Hold()
 	for what, call := range map[string]func(ctx context.Context) error{
-		"Lock":   func(ctx context.Context) error { _, err := s.Lock(ctx, "default"); return err },
-		"Get":    func(ctx context.Context) error { _, err := s.Get(ctx, "default"); return err },
-		"Stamp":  func(ctx context.Context) error { _, err := s.Stamp(ctx, "default"); return err },
-		"Names":  func(ctx context.Context) error { _, err := s.Names(ctx); return err },
-		"Delete": func(ctx context.Context) error { return s.Delete(ctx, "other", 1) },
+		"Lock":    func(ctx context.Context) error { _, err := s.Lock(ctx, "default"); return err },
+		"Get":     func(ctx context.Context) error { _, err := s.Get(ctx, "default"); return err },
+		"Stamp":   func(ctx context.Context) error { _, err := s.Stamp(ctx, "default"); return err },
+		"Names":   func(ctx context.Context) error { _, err := s.Names(ctx); return err },
+		"Records": func(ctx context.Context) error { _, err := s.Records(ctx); return err },
+		"Delete":  func(ctx context.Context) error { return s.Delete(ctx, "other", 1) },
 	} {
 		err := call(briefly(t))
 		is(t, what, err, tokenstore.ErrUnavailable)

@@ -30,6 +30,17 @@ func (s *Store) Names(ctx context.Context) ([]string, error) {
 	return all, failed("list sessions", err)
 }
 
+// Records implements [tokenstore.RecordLister].
+func (s *Store) Records(ctx context.Context) ([]string, error) {
+	var all []string
+	err := s.walk(ctx, pageSize, func(names []string) (more bool, err error) {
+		here, _, err := s.divide(ctx, names)
+		all = append(all, here...)
+		return true, err
+	})
+	return all, failed("list records", err)
+}
+
 // Count implements [tokenstore.Lister]. It goes through all names.
 func (s *Store) Count(ctx context.Context) (int, error) {
 	n := 0
@@ -43,7 +54,7 @@ func (s *Store) Pages(ctx context.Context, size int) iter.Seq2[[]tokenstore.Entr
 	size = max(size, 1)
 	return func(yield func([]tokenstore.Entry, error) bool) {
 		err := s.walk(ctx, size, func(names []string) (more bool, err error) {
-			entries, err := s.entries(ctx, names)
+			entries, err := s.entries(ctx, sessions(names))
 			for page := range slices.Chunk(entries, size) {
 				if !yield(page, nil) {
 					return false, nil
@@ -101,14 +112,17 @@ func (s *Store) hashes(ctx context.Context, names []string) ([][]any, error) {
 // pages calls fn with the names of all sessions, in order.
 func (s *Store) pages(ctx context.Context, fn func(names []string)) error {
 	return s.walk(ctx, pageSize, func(names []string) (more bool, err error) {
-		here, _, err := s.divide(ctx, names)
+		here, _, err := s.divide(ctx, sessions(names))
 		fn(here)
 		return true, err
 	})
 }
 
-// walk calls fn with all names in the index but those of records about servers, in order,
-// about as many at a time as wanted, until fn returns false or an error.
+// sessions returns names without those of records about servers. It changes names.
+func sessions(names []string) []string { return slices.DeleteFunc(names, tokenstore.IsServerRecord) }
+
+// walk calls fn with all names in the index, which fn may change, in order, about as many at a
+// time as wanted, until fn returns false or an error.
 func (s *Store) walk(ctx context.Context, want int, fn func(names []string) (more bool, err error)) error {
 	for after, more := "", true; more; {
 		names, goesOn, err := s.indexed(ctx, after, want)
@@ -118,7 +132,7 @@ func (s *Store) walk(ctx context.Context, want int, fn func(names []string) (mor
 		if goesOn {
 			after = names[len(names)-1]
 		}
-		if more, err = fn(slices.DeleteFunc(names, tokenstore.IsServerRecord)); err != nil {
+		if more, err = fn(names); err != nil {
 			return err
 		}
 		more = more && goesOn

@@ -47,7 +47,7 @@ type Config struct {
 // documentation for what it promises.
 //
 // It implements [tokenstore.Store], [tokenstore.Locker], [tokenstore.Spender], [tokenstore.Lister],
-// [tokenstore.Pager], [tokenstore.Stamper], [tokenstore.Watcher] and
+// [tokenstore.RecordLister], [tokenstore.Pager], [tokenstore.Stamper], [tokenstore.Watcher] and
 // [tokenstore.Timekeeper]. All methods are safe for concurrent use, and return when
 // their context ends, even if the client goes on waiting for an answer; what was to be
 // written may be written then. When Redis cannot be asked, they fail with
@@ -63,15 +63,16 @@ type Store struct {
 }
 
 var (
-	_ tokenstore.Store      = (*Store)(nil)
-	_ tokenstore.Locker     = (*Store)(nil)
-	_ tokenstore.Spender    = (*Store)(nil)
-	_ tokenstore.Lister     = (*Store)(nil)
-	_ tokenstore.Pager      = (*Store)(nil)
-	_ tokenstore.Stamper    = (*Store)(nil)
-	_ tokenstore.Watcher    = (*Store)(nil)
-	_ tokenstore.Timekeeper = (*Store)(nil)
-	_ tokenstore.Scoped     = (*Store)(nil)
+	_ tokenstore.Store        = (*Store)(nil)
+	_ tokenstore.Locker       = (*Store)(nil)
+	_ tokenstore.Spender      = (*Store)(nil)
+	_ tokenstore.Lister       = (*Store)(nil)
+	_ tokenstore.RecordLister = (*Store)(nil)
+	_ tokenstore.Pager        = (*Store)(nil)
+	_ tokenstore.Stamper      = (*Store)(nil)
+	_ tokenstore.Watcher      = (*Store)(nil)
+	_ tokenstore.Timekeeper   = (*Store)(nil)
+	_ tokenstore.Scoped       = (*Store)(nil)
 )
 
 // New returns the store in the Redis that client talks to: one server, one that

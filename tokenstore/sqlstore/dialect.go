@@ -50,7 +50,7 @@ type statements struct {
 	get, stamp, time                      string
 	insert, update, mend, discard, remove string
 	announce                              string // update, for a spend that begins
-	names, page, count                    string
+	names, records, page, count           string
 	spent, forget                         string
 	acquire, renew, release               string
 	beginSpend, settle                    string // PostgreSQL only
@@ -79,11 +79,12 @@ func newStatements(cfg Config) statements {
 
 		announce: sql(notifying(cfg, notice.Begun, update)),
 
-		names:  sql(`SELECT name FROM {sessions} WHERE {aSession} ORDER BY name`),
-		page:   sql(`SELECT name, CAST(version AS text), record FROM {sessions} WHERE name > $1 AND {aSession} ORDER BY name LIMIT $2`),
-		count:  sql(`SELECT count(*) FROM {sessions} WHERE {aSession}`),
-		spent:  sql(`SELECT name FROM {sessions} WHERE spent_at <= $1 AND name > $2 ORDER BY name LIMIT $3`),
-		forget: sql(`DELETE FROM {leases} WHERE until <= {now}`),
+		names:   sql(`SELECT name FROM {sessions} WHERE {aSession} ORDER BY name`),
+		records: sql(`SELECT name FROM {sessions} ORDER BY name`),
+		page:    sql(`SELECT name, CAST(version AS text), record FROM {sessions} WHERE name > $1 AND {aSession} ORDER BY name LIMIT $2`),
+		count:   sql(`SELECT count(*) FROM {sessions} WHERE {aSession}`),
+		spent:   sql(`SELECT name FROM {sessions} WHERE spent_at <= $1 AND name > $2 ORDER BY name LIMIT $3`),
+		forget:  sql(`DELETE FROM {leases} WHERE until <= {now}`),
 
 		acquire: sql(`INSERT INTO {leases} AS l (name, owner, until) VALUES ($1, $2, {now} + $3)
 			ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE l.until <= {now}`),

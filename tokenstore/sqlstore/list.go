@@ -16,6 +16,12 @@ func (s *Store) Names(ctx context.Context) ([]string, error) {
 	return names, failed("list sessions", err)
 }
 
+// Records implements [tokenstore.RecordLister].
+func (s *Store) Records(ctx context.Context) ([]string, error) {
+	names, err := s.query(ctx, s.sql.records)
+	return names, failed("list records", err)
+}
+
 // Pages implements [tokenstore.Pager]. Each page is a statement of its own, a short walk
 // along the primary key wherever it begins: no cursor and no transaction is held meanwhile.
 func (s *Store) Pages(ctx context.Context, size int) iter.Seq2[[]tokenstore.Entry, error] {

@@ -70,7 +70,7 @@ type Config struct {
 
 // A Store keeps sessions in a SQL database. It implements [tokenstore.Store],
 // [tokenstore.Locker], [tokenstore.Spender] (with PostgreSQL), [tokenstore.Lister],
-// [tokenstore.Pager], [tokenstore.Stamper], [tokenstore.Timekeeper] and, with Config.Listen, [tokenstore.Watcher].
+// [tokenstore.RecordLister], [tokenstore.Pager], [tokenstore.Stamper], [tokenstore.Timekeeper] and, with Config.Listen, [tokenstore.Watcher].
 //
 // All methods are safe for concurrent use by goroutines, processes and hosts. A lock
 // that is held has a goroutine that renews it, until Unlock. The goroutines of a
@@ -84,15 +84,16 @@ type Store struct {
 }
 
 var (
-	_ tokenstore.Store      = (*Store)(nil)
-	_ tokenstore.Locker     = (*Store)(nil)
-	_ tokenstore.Spender    = (*Store)(nil)
-	_ tokenstore.Lister     = (*Store)(nil)
-	_ tokenstore.Pager      = (*Store)(nil)
-	_ tokenstore.Stamper    = (*Store)(nil)
-	_ tokenstore.Watcher    = (*Store)(nil)
-	_ tokenstore.Timekeeper = (*Store)(nil)
-	_ tokenstore.Scoped     = (*Store)(nil)
+	_ tokenstore.Store        = (*Store)(nil)
+	_ tokenstore.Locker       = (*Store)(nil)
+	_ tokenstore.Spender      = (*Store)(nil)
+	_ tokenstore.Lister       = (*Store)(nil)
+	_ tokenstore.RecordLister = (*Store)(nil)
+	_ tokenstore.Pager        = (*Store)(nil)
+	_ tokenstore.Stamper      = (*Store)(nil)
+	_ tokenstore.Watcher      = (*Store)(nil)
+	_ tokenstore.Timekeeper   = (*Store)(nil)
+	_ tokenstore.Scoped       = (*Store)(nil)
 )
 
 // New returns the store of sessions in db, which stays the caller's to close. It does

@@ -247,6 +247,11 @@ var brokenStores = map[string]broken{
 			},
 		}
 	}, "Context/EndedContextOfWhatElseIsOffered"),
+	"ignores_contexts_of_lists_of_records": fault(func() *faulty {
+		return &faulty{records: func(f *faulty, ctx context.Context) ([]string, error) {
+			return f.Memory.Records(context.WithoutCancel(ctx))
+		}}
+	}, "Context/EndedContextOfWhatElseIsOffered"),
 
 	"locks_nothing": fault(func() *faulty {
 		return &faulty{lock: func(_ *faulty, ctx context.Context, name string) (tokenstore.Lease, error) {
@@ -311,6 +316,16 @@ var brokenStores = map[string]broken{
 	"lists_nothing": fault(func() *faulty {
 		return &faulty{names: func(*faulty, context.Context) ([]string, error) { return nil, nil }}
 	}, "Lister/NamesAreSorted", "Lister/DeletedSessionsAreNotListed"),
+	"lists_no_records_about_servers": fault(func() *faulty {
+		return &faulty{records: func(f *faulty, ctx context.Context) ([]string, error) { return f.Memory.Names(ctx) }}
+	}, "RecordLister/RecordsAreAllThereIs"),
+	"does_not_sort_records": fault(func() *faulty {
+		return &faulty{records: func(f *faulty, ctx context.Context) ([]string, error) {
+			names, err := f.Memory.Records(ctx)
+			slices.Reverse(names)
+			return names, err
+		}}
+	}, "RecordLister/RecordsAreAllThereIs"),
 	"cleans_up_everything": fault(func() *faulty {
 		return &faulty{cleanup: func(f *faulty, ctx context.Context) (int, error) {
 			names, _ := f.Memory.Names(ctx)

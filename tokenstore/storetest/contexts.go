@@ -36,7 +36,7 @@ var contextTests = []test{
 	},
 	{
 		"EndedContextOfWhatElseIsOffered",
-		"so does a method of the optional interfaces: Stamp, BeginSpend, Settle, Names, Count and Cleanup",
+		"so does a method of the optional interfaces: Stamp, BeginSpend, Settle, Names, Records, Count and Cleanup",
 		func(c *check) {
 			ended, cancel := context.WithCancel(c.ctx)
 			cancel()
@@ -52,6 +52,10 @@ var contextTests = []test{
 				c.set("spent", spent())
 				_, err := l.Names(ended)
 				c.wantErr("Names", err, context.Canceled)
+				if offersRecords(c.store) {
+					_, err = c.store.(tokenstore.RecordLister).Records(ended)
+					c.wantErr("Records", err, context.Canceled)
+				}
 				_, err = l.Count(ended)
 				c.wantErr("Count", err, context.Canceled)
 				n, err := l.Cleanup(ended)

@@ -19,6 +19,7 @@ type faulty struct {
 	del     func(f *faulty, ctx context.Context, name string, version uint64) error
 	lock    func(f *faulty, ctx context.Context, name string) (tokenstore.Lease, error)
 	names   func(f *faulty, ctx context.Context) ([]string, error)
+	records func(f *faulty, ctx context.Context) ([]string, error)
 	cleanup func(f *faulty, ctx context.Context) (int, error)
 
 	mu      sync.Mutex
@@ -59,6 +60,13 @@ func (f *faulty) Names(ctx context.Context) ([]string, error) {
 		return f.names(f, ctx)
 	}
 	return f.Memory.Names(ctx)
+}
+
+func (f *faulty) Records(ctx context.Context) ([]string, error) {
+	if f.records != nil {
+		return f.records(f, ctx)
+	}
+	return f.Memory.Records(ctx)
 }
 
 func (f *faulty) Cleanup(ctx context.Context) (int, error) {

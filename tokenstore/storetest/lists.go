@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -87,6 +89,48 @@ var listTests = []test{
 			c.unlock(c.lock(locker, "spent")) // Cleanup released it
 		},
 	},
+}
+
+var recordListTests = []test{
+	{
+		"RecordsAreAllThereIs",
+		"Records returns the names of all records, sorted: those of the sessions, and those of what is kept about servers (tokenstore.ServerRecord)",
+		func(c *check) {
+			c.wantRecords()
+			about := tokenstore.ServerRecord("https://login.example.com")
+			version := c.set(about, &tokenstore.Record{NotBefore: time.Now().Add(time.Hour)})
+			c.wantRecords(about)
+			for i := range oddNames {
+				c.set(oddNames[len(oddNames)-1-i], record("1"))
+			}
+			c.wantRecords(append([]string{about}, oddNames...)...)
+			if err := c.store.Delete(c.ctx, about, version); err != nil {
+				c.Fatalf("Delete: %v", err)
+			}
+			c.wantRecords(oddNames...)
+		},
+	},
+}
+
+// wantRecords requires that the store lists records of the given names.
+func (c *check) wantRecords(want ...string) {
+	c.Helper()
+	want = slices.Sorted(slices.Values(want))
+	got, err := c.store.(tokenstore.RecordLister).Records(c.ctx)
+	if err != nil || !slices.Equal(got, want) {
+		c.Errorf("Records returned %q, %v; want %q", got, err, want)
+	}
+}
+
+// offersRecords reports whether a store lists all of its records. One that wraps another does
+// only if that one does.
+func offersRecords(store tokenstore.Store) bool {
+	l, ok := store.(tokenstore.RecordLister)
+	if !ok {
+		return false
+	}
+	_, err := l.Records(context.Background())
+	return !errors.Is(err, errors.ErrUnsupported)
 }
 
 // spent returns a record that nothing can renew: it has expired, and there is

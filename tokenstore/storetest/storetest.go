@@ -14,7 +14,7 @@
 // tests call the store from many goroutines.
 //
 // A store that is also a [tokenstore.Locker], [tokenstore.Spender], [tokenstore.Lister],
-// [tokenstore.Pager], [tokenstore.Stamper], [tokenstore.Watcher] or [tokenstore.Timekeeper] is tested as
+// [tokenstore.RecordLister], [tokenstore.Pager], [tokenstore.Stamper], [tokenstore.Watcher] or [tokenstore.Timekeeper] is tested as
 // such; otherwise those tests are left out, with that reason. The suite asks for what the interfaces promise and
 // nothing more. What it cannot see from outside, it does not test: whether a record
 // survives a power cut, whether a lock ends with the process that holds it, and
@@ -55,6 +55,7 @@ func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Opt
 	probe := newStore(t)
 	_, locks := probe.(tokenstore.Locker)
 	_, lists := probe.(tokenstore.Lister)
+	records := offersRecords(probe)
 	pages, stamps := offersPages(probe), offersStamps(probe)
 	notices, times, spends := offersNotices(probe), offersTimes(probe), offersSpends(probe)
 	for _, group := range []struct {
@@ -69,6 +70,7 @@ func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Opt
 		{"Locker", lockTests, locks},
 		{"Spender", spendTests, spends},
 		{"Lister", listTests, lists},
+		{"RecordLister", recordListTests, records},
 		{"Pager", pageTests, pages},
 		{"Stamper", stampTests, stamps},
 		{"Watcher", watchTests, notices},

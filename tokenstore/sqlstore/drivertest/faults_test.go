@@ -182,6 +182,7 @@ var operations = []operation{
 	{"Stamp", saved, func(ctx context.Context, s *sqlstore.Store) error { _, err := s.Stamp(ctx, "default"); return err }, nil, 1, ""},
 	{"Time", nothing, func(ctx context.Context, s *sqlstore.Store) error { _, err := s.Time(ctx); return err }, nil, 1, ""},
 	{"Names", saved, func(ctx context.Context, s *sqlstore.Store) error { _, err := s.Names(ctx); return err }, nil, 1, ""},
+	{"Records", saved, func(ctx context.Context, s *sqlstore.Store) error { _, err := s.Records(ctx); return err }, nil, 1, ""},
 	{"Count", saved, func(ctx context.Context, s *sqlstore.Store) error { _, err := s.Count(ctx); return err }, nil, 1, ""},
 	{"Pages", saved, func(ctx context.Context, s *sqlstore.Store) (err error) {
 		for _, failed := range s.Pages(ctx, 1) {

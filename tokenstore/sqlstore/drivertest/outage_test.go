@@ -24,10 +24,11 @@ func wantUnavailable(t *testing.T, s *sqlstore.Store, wait time.Duration) {
 			_, err := s.Set(ctx, "new", &tokenstore.Record{Tokens: newPair("a")})
 			return err
 		},
-		"Delete": func(ctx context.Context) error { return s.Delete(ctx, "default", 1) },
-		"Stamp":  func(ctx context.Context) error { _, err := s.Stamp(ctx, "default"); return err },
-		"Lock":   func(ctx context.Context) error { _, err := s.Lock(ctx, "new"); return err },
-		"Names":  func(ctx context.Context) error { _, err := s.Names(ctx); return err },
+		"Delete":  func(ctx context.Context) error { return s.Delete(ctx, "default", 1) },
+		"Stamp":   func(ctx context.Context) error { _, err := s.Stamp(ctx, "default"); return err },
+		"Lock":    func(ctx context.Context) error { _, err := s.Lock(ctx, "new"); return err },
+		"Names":   func(ctx context.Context) error { _, err := s.Names(ctx); return err },
+		"Records": func(ctx context.Context) error { _, err := s.Records(ctx); return err },
 		"Pages": func(ctx context.Context) (err error) {
 			for _, err = range s.Pages(ctx, 1) {
 			}
