@@ -2,6 +2,7 @@ package keyring_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -348,6 +349,31 @@ func TestLostListOfNamesGrowsAgainWithEachSave(t *testing.T) {
 				t.Errorf("Names: %q, %v", names, err)
 			}
 			mustGet(t, d, "b")
+		})
+	}
+}
+
+// Another program of the user can write the list.
+func TestPlantedNameThatNoSessionCanHaveEndsNoCleanup(t *testing.T) {
+	for what, planted := range map[string]string{
+		"empty": "", "with NUL": "a\x00b", "of 600 bytes": strings.Repeat("x", 600),
+	} {
+		t.Run(what, func(t *testing.T) {
+			p := newPlace(t)
+			d := p.direct(t)
+			mustSet(t, d, "default", record("a"))
+			list, err := json.Marshal([]string{"default", planted})
+			if err != nil {
+				t.Fatal(err)
+			}
+			header := fmt.Sprintf(`{"format":1,"slot":"a","items":1,"sha256":%q}`, keyring.Sum(string(list)))
+			p.fake.Put(service+":"+keyring.IndexItem, header+"\n"+string(list))
+			if n, err := d.Cleanup(t.Context()); n != 0 || err != nil {
+				t.Errorf("Cleanup: %d, %v; want 0", n, err)
+			}
+			if names, err := d.Names(t.Context()); !slices.Equal(names, []string{"default"}) || err != nil {
+				t.Errorf("Names: %q, %v; want the session", names, err)
+			}
 		})
 	}
 }

@@ -181,6 +181,8 @@ func (d *Direct) readList(ctx context.Context) ([]string, stored, error) {
 	case err != nil:
 		return nil, found, err
 	}
+	// A name that no session can have was planted: it would end every Cleanup.
+	names = slices.DeleteFunc(names, func(name string) bool { return tokenstore.CheckName(name) != nil })
 	slices.Sort(names)
 	return names, found, nil
 }

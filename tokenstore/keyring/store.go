@@ -110,9 +110,10 @@ func (s *Store) keys(ctx context.Context) ([]tokenstore.Key, error) {
 	return keys, err
 }
 
-// mayCreate fails if there are sessions that a new key would not open.
+// mayCreate fails if there are records that a new key would not open. What package connect
+// keeps beside sessions outlives a logout, and is sealed too.
 func (s *Store) mayCreate(ctx context.Context) error {
-	names, err := s.file.Names(ctx)
+	names, err := s.file.Records(ctx)
 	if err != nil {
 		return err
 	}

@@ -121,6 +121,18 @@ func TestLostKeyIsSaidAndNotReplaced(t *testing.T) {
 	mustSet(t, p.open(t), "default", record("b")) // what the error says is enough
 }
 
+// What package connect keeps outlives a logout. A new key would not open it.
+func TestLostKeyOfWhatIsKeptAboutServersIsSaid(t *testing.T) {
+	p := newPlace(t)
+	mustSet(t, p.open(t), tokenstore.ServerRecord("https://login.example.com"), &tokenstore.Record{RefreshedBy: "it"})
+	p.fake.Drop(keyItem)
+	_, err := keyring.OpenOn(t.Context(), p.config, p.fake, p.root)
+	wantErr(t, "Open", err, keyring.ErrKeyLost)
+	if got := p.fake.Keys(); len(got) > 0 {
+		t.Errorf("items %q were made; want none", got)
+	}
+}
+
 func TestPlainSessionsDoNotCountAsLost(t *testing.T) {
 	p := newPlace(t)
 	file, err := tokenstore.NewFile(p.dir)
