@@ -25,17 +25,25 @@ type kept[T any] struct {
 	name    string
 	version uint64
 	value   T
+	plain   tokenstore.Discarder // deletes what lies there in the clear; nil if nothing does
 }
 
 // load reads a record of ours. One that cannot be read counts as none: what is in it can be
-// found out again.
+// found out again. So does one in the clear where all are sealed, since any writer to the
+// directory can leave that. One whose key is not at hand does not: the key may come back.
 func load[T any](ctx context.Context, store tokenstore.Store, name string) (kept[T], error) {
 	k := kept[T]{name: name}
 	rec, err := store.Get(ctx, name)
 	switch {
 	case errors.Is(err, tokenstore.ErrNotFound), errors.Is(err, tokenstore.ErrDamaged):
 		return k, nil
-	case err != nil:
+	case errors.Is(err, tokenstore.ErrNotSealed):
+		var is bool
+		if k.plain, is = store.(tokenstore.Discarder); is {
+			return k, nil
+		}
+	}
+	if err != nil {
 		return k, fmt.Errorf("connect: %w", err)
 	}
 	k.version = rec.Version
@@ -51,6 +59,12 @@ func (k *kept[T]) save(ctx context.Context, store tokenstore.Store, value T) err
 	raw, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
+	}
+	if k.plain != nil {
+		if err := k.plain.Discard(ctx, k.name); err != nil && !errors.Is(err, tokenstore.ErrNotFound) {
+			return fmt.Errorf("connect: %w", err)
+		}
+		k.plain = nil
 	}
 	rec := &tokenstore.Record{Version: k.version, Unknown: map[string]json.RawMessage{keptField: raw}}
 	version, err := store.Set(ctx, k.name, rec)

@@ -37,21 +37,74 @@ func (s *Session) Logout(ctx context.Context) error {
 // Forget deletes the API's session from the Store, and tells the server nothing: for a server
 // that is gone. Where it is not, the session lives on there until it ends by itself. An error
 // that matches [tokenstore.ErrNotFound] means that there is no session.
+//
+// It also deletes what the Store keeps for the session and cannot open
+// ([tokenstore.ErrSealed]), if the Store is a [tokenstore.Discarder]: the session, where it is,
+// the login under way, and the client, which the program's other sessions at the server have
+// too. Where the session is may be what cannot be opened. If a call still fails with ErrSealed
+// after Forget, call Forget once more on the same Session, which has found that out by then.
 func (s *Session) Forget(ctx context.Context) error {
-	l, k, err := s.ending(ctx)
-	if err != nil {
+	name := placeRecord(s.cfg.URL, s.cfg.Account)
+	k, err := load[place](ctx, s.store(), name)
+	shut := errors.Is(err, tokenstore.ErrSealed)
+	if err != nil && !shut {
 		return err
 	}
-	unlock, err := s.lock(ctx, l.session) // or a renewal brings it back
+	p := s.whereabouts(k.value)
+	if p.Session == "" {
+		if shut {
+			return s.remove(ctx, name)
+		}
+		return fmt.Errorf("connect: no session: %w", tokenstore.ErrNotFound)
+	}
+	unlock, err := s.lock(ctx, p.Session) // or a renewal brings it back
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	ctx = context.WithoutCancel(ctx)
-	if err := s.remove(ctx, l.session); err != nil {
+	if err := s.discard(ctx, loginRecord(p.Session), clientRecord(p.Issuer)); err != nil {
 		return err
 	}
-	return s.remove(ctx, k.name)
+	if err := s.remove(ctx, p.Session); err != nil {
+		return err
+	}
+	if err := s.remove(ctx, name); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.found = place{}
+	s.mu.Unlock()
+	return nil
+}
+
+// whereabouts returns where the session is: the running one, or the one at the place that was
+// kept, or else the one that a call has found and could not open.
+func (s *Session) whereabouts(kept place) place {
+	if l := s.cur.Load(); l != nil {
+		return place{Session: l.session, Issuer: l.issuer}
+	}
+	if kept.Session != "" {
+		return kept
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.found
+}
+
+// discard deletes those of the records that cannot be opened.
+func (s *Session) discard(ctx context.Context, names ...string) error {
+	d, is := s.store().(tokenstore.Discarder)
+	if !is {
+		return nil
+	}
+	for _, name := range names {
+		err := d.Discard(ctx, name)
+		if err != nil && !errors.Is(err, tokenstore.ErrNotFound) && !errors.Is(err, tokenstore.ErrConflict) {
+			return fmt.Errorf("connect: %w", err)
+		}
+	}
+	return nil
 }
 
 // ending returns the login that is to be ended, and where the next process would look for it.
@@ -76,12 +129,15 @@ func (s *Session) ending(ctx context.Context) (*login, kept[place], error) {
 	return l, k, err
 }
 
-// remove deletes a record, whatever other processes have written meanwhile.
+// remove deletes a record, also one that cannot be opened, whatever other processes have
+// written meanwhile.
 func (s *Session) remove(ctx context.Context, name string) error {
 	for {
 		rec, err := s.store().Get(ctx, name)
 		if err == nil {
 			err = s.store().Delete(ctx, name, rec.Version)
+		} else if d, is := s.store().(tokenstore.Discarder); is && errors.Is(err, tokenstore.ErrSealed) {
+			err = d.Discard(ctx, name)
 		}
 		switch {
 		case err == nil, errors.Is(err, tokenstore.ErrNotFound):

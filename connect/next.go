@@ -229,6 +229,9 @@ func (s *Session) clientAt(ctx context.Context, seen *login, api *oauth.Protecte
 		had := seen.client.Config()
 		cfg.Scopes, cfg.AuthParams = oauth.UnionScopes(had.Scopes, cfg.Scopes), had.AuthParams
 	}
+	s.mu.Lock()
+	s.found = place{Session: SessionName(api.Resource, issuer, s.cfg.Account), Issuer: issuer}
+	s.mu.Unlock()
 	cfg.AssumeEndpoints = api.Assumed // what the API has named has metadata
 	r, kept, err := s.registration(ctx, issuer, lost, cfg)
 	if err != nil {

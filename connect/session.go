@@ -34,6 +34,7 @@ type Session struct {
 	mu      sync.Mutex // guards what follows; never held across I/O
 	flight  *flight    // the work under way, or nil
 	resumed bool       // the stored session was looked for
+	found   place      // name and issuer of the session that a call has found, and could not open
 	shown   []string   // tokens that the API was shown lately; replaced whole
 	given   []*register.Registration
 }
@@ -204,6 +205,9 @@ func (s *Session) fly(f *flight, seen *login, work func(context.Context) (*login
 	s.mu.Lock()
 	if err == nil {
 		s.cur.Store(next)
+	}
+	if !errors.Is(err, tokenstore.ErrSealed) {
+		s.found = place{}
 	}
 	f.err, s.flight = err, nil
 	close(f.done)

@@ -49,10 +49,10 @@ func scopeOf(s Store) string {
 // Sealed with one call of [Sealed.SealPlain].
 //
 // If the keys are lost, so are the sessions. To log in again under the same name,
-// delete the session from the other store.
+// call [Sealed.Discard].
 //
-// Sealed implements [Store], [Locker], [Spender], [Checker] and [Lister], and [RecordLister], [Pager], [Stamper],
-// [Watcher] and [Timekeeper]; all methods are safe for concurrent use. Comparing versions,
+// Sealed implements [Store], [Locker], [Spender], [Checker] and [Lister], and [Discarder], [RecordLister], [Pager],
+// [Stamper], [Watcher] and [Timekeeper]; all methods are safe for concurrent use. Comparing versions,
 // durability and locks are the other store's. Where that one is not a Locker, locks hold
 // among the goroutines that use this Sealed; what else it does not implement fails
 // with an error that wraps [errors.ErrUnsupported]. An error of the [KeyFunc] is
@@ -69,6 +69,7 @@ var (
 	_ Spender      = (*Sealed)(nil)
 	_ Checker      = (*Sealed)(nil)
 	_ Lister       = (*Sealed)(nil)
+	_ Discarder    = (*Sealed)(nil)
 	_ RecordLister = (*Sealed)(nil)
 )
 
@@ -122,6 +123,25 @@ func (s *Sealed) Delete(ctx context.Context, name string, version uint64) error 
 		return err
 	}
 	return s.store.Delete(ctx, name, version)
+}
+
+// Discard implements [Discarder]. It asks for the keys, since one that is at hand by now opens
+// the record; if they cannot be had, the record stays.
+func (s *Sealed) Discard(ctx context.Context, name string) error {
+	if err := check(ctx, "discard", name); err != nil {
+		return err
+	}
+	stored, err := s.store.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	switch _, err = s.open(ctx, name, stored); {
+	case err == nil:
+		return failed("discard", name, ErrConflict)
+	case !errors.Is(err, ErrSealed):
+		return failed("discard", name, err)
+	}
+	return s.store.Delete(ctx, name, stored.Version)
 }
 
 // Lock implements [Locker].

@@ -1,10 +1,12 @@
 package tokenstore_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +47,40 @@ func TestWrongKeySaysSoAndDestroysNothing(t *testing.T) {
 		t.Errorf("the session was changed")
 	}
 	mustGet(t, newSealed(f, right), "default")
+}
+
+func TestDiscardDeletesWhatCannotBeOpenedAndNothingElse(t *testing.T) {
+	inner := new(tokenstore.Memory)
+	s := newSealed(inner, tokenstore.NewKey())
+	rec := &tokenstore.Record{Tokens: newPair("a")}
+	mustSet(t, s, "ours", rec)
+	mustSet(t, newSealed(inner, tokenstore.NewKey()), "of a lost key", rec)
+	mustSet(t, inner, "in the clear", rec)
+	newer := json.RawMessage(`{"v":1000}`)
+	mustSet(t, inner, "of a newer version", &tokenstore.Record{Unknown: map[string]json.RawMessage{"sealed": newer}})
+	for name, want := range map[string]error{
+		"ours": tokenstore.ErrConflict, "of a lost key": nil, "in the clear": nil, "of a newer version": tokenstore.ErrNewerFormat,
+		"absent": tokenstore.ErrNotFound, "": tokenstore.ErrInvalidName,
+	} {
+		if err := s.Discard(t.Context(), name); !errors.Is(err, want) {
+			t.Errorf("Discard of a record %s: %v; want %v", name, err, want)
+		}
+	}
+	if names, err := inner.Names(t.Context()); !slices.Equal(names, []string{"of a newer version", "ours"}) || err != nil {
+		t.Errorf("%q are left, %v; want what opens, and what a newer version has sealed", names, err)
+	}
+}
+
+// A keyring that is locked does not cost the sessions that it would open.
+func TestDiscardWithoutTheKeysDeletesNothing(t *testing.T) {
+	inner := new(tokenstore.Memory)
+	mustSet(t, newSealed(inner, tokenstore.NewKey()), "default", &tokenstore.Record{Tokens: newPair("a")})
+	locked := errors.New("the keyring is locked")
+	s := tokenstore.NewSealed(inner, func(context.Context) ([]tokenstore.Key, error) { return nil, locked })
+	if err := s.Discard(t.Context(), "default"); !errors.Is(err, locked) {
+		t.Errorf("Discard: %v; want the reason", err)
+	}
+	mustGet(t, inner, "default")
 }
 
 func TestSealedSessionCannotBePassedOffAsAnother(t *testing.T) {

@@ -171,6 +171,16 @@ type RecordLister interface {
 	Records(ctx context.Context) ([]string, error)
 }
 
+// A Discarder is a Store whose records may be there and not open, as those of [Sealed] whose
+// key is lost.
+type Discarder interface {
+	// Discard deletes the record saved under name if Get fails with ErrSealed, for a caller
+	// to whom it is of no use any more. It fails with ErrNotFound if there is no record, and
+	// with ErrConflict if Get would return one, which is for Delete. A record that cannot be
+	// read for any other reason stays, and Discard fails with that.
+	Discard(ctx context.Context, name string) error
+}
+
 // A Pager is a Store that reads all of its sessions in few calls, for a process that opens
 // them when it starts, and of which there may be more than one would hold in memory.
 type Pager interface {
