@@ -63,7 +63,7 @@ func (s *Session) Forget(ctx context.Context) error {
 	}
 	defer unlock()
 	ctx = context.WithoutCancel(ctx)
-	if err := s.discard(ctx, loginRecord(p.Session), clientRecord(p.Issuer)); err != nil {
+	if err := s.discard(ctx, loginRecord(p.Session), clientRecord(p.issuer())); err != nil {
 		return err
 	}
 	if err := s.remove(ctx, p.Session); err != nil {
