@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -84,10 +85,10 @@ func newStatements(cfg Config) statements {
 		page:    sql(`SELECT name, CAST(version AS text), record FROM {sessions} WHERE name > $1 AND {aSession} ORDER BY name LIMIT $2`),
 		count:   sql(`SELECT count(*) FROM {sessions} WHERE {aSession}`),
 		spent:   sql(`SELECT name FROM {sessions} WHERE spent_at <= $1 AND name > $2 ORDER BY name LIMIT $3`),
-		forget:  sql(`DELETE FROM {leases} WHERE until <= {now}`),
+		forget:  sql(`DELETE FROM {leases} AS l WHERE {free}`),
 
 		acquire: sql(`INSERT INTO {leases} AS l (name, owner, until) VALUES ($1, $2, {now} + $3)
-			ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE l.until <= {now}`),
+			ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE {free}`),
 		renew:   sql(`UPDATE {leases} SET until = {now} + $3 WHERE name = $1 AND owner = $2`),
 		release: sql(`DELETE FROM {leases} WHERE name = $1 AND owner = $2`),
 
@@ -95,7 +96,7 @@ func newStatements(cfg Config) statements {
 		// given one, whether the lock was had, and whether the record was saved.
 		beginSpend: sql(`WITH found AS (SELECT name FROM {sessions} WHERE name = $1 AND version = $5),
 			locked AS (INSERT INTO {leases} AS l (name, owner, until) SELECT name, $6::text, {now} + $7::bigint FROM found
-				ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE l.until <= {now} RETURNING name),
+				ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE {free} RETURNING name),
 			written AS (` + update + ` AND EXISTS (SELECT FROM locked) RETURNING name, version)
 			SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM locked), (SELECT ` + counted(cfg, notice.Begun) + ` FROM written)`),
 		settle: sql(`WITH written AS (` + update + ` RETURNING name, version),
@@ -134,12 +135,27 @@ func dialect(cfg Config) func(string) string {
 		"{spent}", quoted(cfg.Table[strings.IndexByte(cfg.Table, '.')+1:], "_spent_at"),
 	}
 	if cfg.Dialect == SQLite {
-		words = append(words, "{is}", "IS", "{now}", sqliteNow, "{name}", "text", "{bytes}", "blob", "$", "?")
+		words = append(words, "{is}", "IS", "{now}", sqliteNow, "{free}", free(sqliteNow, cfg), "{name}", "text", "{bytes}", "blob", "$", "?")
 	} else {
 		// Names sort by their bytes, as in Go, whatever the database's language.
-		words = append(words, "{is}", "IS NOT DISTINCT FROM", "{now}", postgresNow, "{name}", `text COLLATE "C"`, "{bytes}", "bytea")
+		words = append(words, "{is}", "IS NOT DISTINCT FROM", "{now}", postgresNow, "{free}", free(postgresNow, cfg), "{name}", `text COLLATE "C"`, "{bytes}", "bytea")
 	}
 	return strings.NewReplacer(words...).Replace
+}
+
+// farLeases is how many lease times ahead the end of a lease may be. A lease ends one ahead, but
+// processes may differ in Config.LeaseTime, and the one that asks knows only its own: ten leave
+// room for that.
+const farLeases = 10
+
+// free holds for the row l of a lease that has ended, and of one whose end is further ahead than
+// farLeases allows, of our lease time or the default, whichever is longer. Such an end was written by
+// another program, or by a killed holder while the database's clock was ahead, and would keep
+// the lock for hours or for ever. In SQLite it may be no number; texts and blobs are greater than
+// all numbers.
+func free(now string, cfg Config) string {
+	far := farLeases * max(cfg.LeaseTime, DefaultLeaseTime)
+	return fmt.Sprintf("(l.until <= %[1]s OR l.until > %[1]s + %[2]d)", now, far.Milliseconds())
 }
 
 // notifying has a writing statement tell the processes that listen, in its own transaction

@@ -84,8 +84,8 @@
 // Hosts and the database should agree on how long a second is, and not on what time
 // it is: a record says when its token ends by the database's clock ([Store.Time]), and
 // a refresh.Manager translates. A program that reads or writes records itself does not
-// have that. If the database fails over to a server whose clock is ahead, locks end
-// early. With SQLite the clock is the host's. A failover that loses acknowledged
+// have that. If the database fails over to a server whose clock is ahead, or behind by
+// more than nine times LeaseTime, locks end early. With SQLite the clock is the host's. A failover that loses acknowledged
 // writes (asynchronous replication) loses the pairs in them. The database's encoding
 // must be UTF-8.
 package sqlstore

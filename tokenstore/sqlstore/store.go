@@ -34,7 +34,9 @@ type Config struct {
 	// for the lock wait that much longer: keep it below refresh.Config.MaxWait. It
 	// is also how long the database may be away before a holder counts its lock as
 	// lost, and Watch doubts a silent connection, which it does after 15 seconds at
-	// most. Zero means DefaultLeaseTime; less than a second is refused.
+	// most. Processes may differ in it, but a lock that would last longer than ten times
+	// the LeaseTime of the process that asks, or than ten times DefaultLeaseTime if that
+	// is more, counts as free. Zero means DefaultLeaseTime; less than a second is refused.
 	LeaseTime time.Duration
 	// Listen makes the Store a [tokenstore.Watcher], and its writes notify
 	// (PostgreSQL only, since SQLite has no notifications). It has a connection of its own

@@ -3,6 +3,7 @@ package drivertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -131,5 +132,55 @@ func TestF12_F19_HolderWithoutItsLockCannotSave(t *testing.T) {
 		if err := errors.Join(lease.Err(), lease.Unlock()); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// What another program has written as the end of a lock, and what a holder has left whose
+// clock was hours ahead, keeps no process from the lock and does not stay in the table. The lock
+// of a process whose LeaseTime is longer than ours is respected.
+func TestALeaseWhoseEndIsFarIsFree(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		now := time.Now().UnixMilli()
+		far := []string{"9223372036854775807", fmt.Sprint(now + 3*time.Hour.Milliseconds())}
+		if p.Driver == "sqlite" {
+			far = append(far, "'abc'", "''", "x'ff'", "1e300", "9e999")
+		}
+		p.LeaseTime = time.Second
+		s := p.store(t)
+		rec := &tokenstore.Record{Tokens: newPair("a")}
+		rec.Version = mustSet(t, s, "default", rec)
+		plant := func(until string) {
+			t.Helper()
+			p.exec(t, `DELETE FROM "%s_leases"`)
+			p.exec(t, `INSERT INTO "%s_leases" (name, owner, until) VALUES ('default', 'gone', `+until+`)`)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		for _, until := range far {
+			plant(until)
+			if lease, err := s.Lock(ctx, "default"); err != nil {
+				t.Fatalf("until %s: Lock: %v", until, err)
+			} else if err := errors.Join(lease.Err(), lease.Unlock()); err != nil {
+				t.Errorf("until %s: %v", until, err)
+			}
+			plant(until)
+			switch spending, version, err := s.BeginSpend(ctx, s, "default", rec, false); {
+			case errors.Is(err, errors.ErrUnsupported):
+			case err != nil:
+				t.Fatalf("until %s: BeginSpend: %v", until, err)
+			default:
+				rec.Version = version
+				_ = spending.Unlock()
+			}
+			plant(until)
+			if _, err := s.Cleanup(ctx); err != nil {
+				t.Errorf("until %s: Cleanup: %v", until, err)
+			}
+			if n := p.number(t, `SELECT count(*) FROM "%s_leases"`); n != 0 {
+				t.Errorf("until %s: Cleanup leaves it", until)
+			}
+		}
+		plant(fmt.Sprint(now + (2 * time.Minute).Milliseconds()))
+		wantLocked(t, s)
 	})
 }
