@@ -122,7 +122,7 @@ func (s *Store) BeginSpend(ctx context.Context, via tokenstore.Store, name strin
 	case rec == nil:
 		return nil, 0, failed(about(action, name), errNoRecord)
 	}
-	version := tokenstore.NextVersion(rec.Version)
+	version := nextVersion(rec.Version)
 	args, err := saveArgs(name, rec, version)
 	if err != nil {
 		return nil, 0, failed(about(action, name), err)
@@ -176,7 +176,7 @@ func (l spending) Settle(ctx context.Context, rec *tokenstore.Record) (uint64, e
 	if rec == nil {
 		return 0, failed(about(action, l.name), errNoRecord)
 	}
-	version := tokenstore.NextVersion(rec.Version)
+	version := nextVersion(rec.Version)
 	args, err := saveArgs(l.name, rec, version)
 	if err != nil {
 		return 0, failed(about(action, l.name), err)

@@ -77,7 +77,7 @@ func (s *Store) Set(ctx context.Context, name string, rec *tokenstore.Record) (u
 }
 
 func (s *Store) set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
-	version := tokenstore.NextVersion(rec.Version)
+	version := nextVersion(rec.Version)
 	if rec.Version != 0 {
 		statement := s.sql.update
 		if notice.Of(rec) == notice.Begun {
@@ -94,9 +94,19 @@ func (s *Store) set(ctx context.Context, name string, rec *tokenstore.Record) (u
 		return 0, err
 	}
 	if old, err := storeerr.ParseVersion(found.String); err == nil {
-		version = max(version, old+1)
+		version = nextVersion(old)
 	}
 	return version, s.write(ctx, s.sql.mend, name, rec, version, found)
+}
+
+// nextVersion returns the version that follows prev. Where [tokenstore.NextVersion] would step
+// beyond what counts as a version, as after one that another program has written, it begins anew
+// with the time: a pair saved with the greater number could not be read again.
+func nextVersion(prev uint64) uint64 {
+	if next := tokenstore.NextVersion(prev); next <= storeerr.MaxVersion {
+		return next
+	}
+	return tokenstore.NextVersion(0)
 }
 
 // write saves rec by a statement, of which more are further arguments. If that

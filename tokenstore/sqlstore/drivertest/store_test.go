@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/storeerr"
 	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -315,6 +316,48 @@ func TestABadVersionWedgesNoSession(t *testing.T) {
 				t.Errorf("version %s: %d sessions are left, %v", bad, n, err)
 			}
 		}
+	})
+}
+
+// The greatest version that counts as one has no greater one after it. What is saved next, by
+// each way to save, can be read again: a server has taken the refresh token of before.
+func TestWhatFollowsTheGreatestVersionCanBeRead(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		s := p.store(t)
+		rec := &tokenstore.Record{Tokens: newPair("a")}
+		greatest := func() {
+			t.Helper()
+			p.exec(t, fmt.Sprintf(`UPDATE "%%s" SET version = %d`, storeerr.MaxVersion))
+			rec.Version = storeerr.MaxVersion
+		}
+		wantSaved := func(how string, version uint64, err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatalf("%s: %v", how, err)
+			}
+			if got, err := s.Get(t.Context(), "default"); err != nil || got.Version != version {
+				t.Errorf("%s: saved as %d, and then Get: %v, %v", how, version, got, err)
+			}
+		}
+		mustSet(t, s, "default", rec)
+		greatest()
+		version, err := s.Set(t.Context(), "default", rec)
+		wantSaved("Set", version, err)
+
+		greatest()
+		p.exec(t, `UPDATE "%s" SET record = 'garbage'`)
+		version, err = s.Set(t.Context(), "default", &tokenstore.Record{Tokens: newPair("b")})
+		wantSaved("Set over what is damaged", version, err)
+
+		greatest()
+		spending, version, err := s.BeginSpend(t.Context(), s, "default", rec, false)
+		if errors.Is(err, errors.ErrUnsupported) {
+			return
+		}
+		wantSaved("BeginSpend", version, err)
+		greatest()
+		version, err = spending.Settle(t.Context(), rec)
+		wantSaved("Settle", version, err)
 	})
 }
 
