@@ -103,7 +103,9 @@ func newStatements(cfg Config) statements {
 			unlocked AS (DELETE FROM {leases} WHERE name = $1 AND owner = $6::text AND EXISTS (SELECT FROM written))
 			SELECT ` + counted(cfg, notice.Changed) + ` FROM written`),
 
-		begin:         "BEGIN",
+		// What a migration reads after it has waited for another one is what that one has made,
+		// whatever isolation level is the database's default.
+		begin:         "BEGIN ISOLATION LEVEL READ COMMITTED",
 		exclude:       "SELECT pg_advisory_xact_lock($1)",
 		makeSchema:    sql(`CREATE TABLE IF NOT EXISTS {schema} (version integer NOT NULL)`),
 		schemaVersion: sql(`SELECT max(version) FROM {schema}`),

@@ -76,7 +76,10 @@
 //
 // If the database cannot be asked, errors wrap [tokenstore.ErrUnavailable]: nothing
 // is known about the session, not even after a Set whether it was saved. A lock that
-// another holder has is [tokenstore.ErrLocked], and never unavailable. Errors hold
+// another holder has is [tokenstore.ErrLocked], and never unavailable. A statement that
+// the database rolls back because of another one (SQLSTATE 40001 or 40P01, where its
+// default isolation is repeatable read or serializable) is sent again a few times; what
+// fails then was not done, and is not unavailable. Errors hold
 // what the driver says, which does not include the content of the tables.
 //
 // # Limits

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/internal/storeerr"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -47,9 +49,37 @@ type (
 )
 
 // awayStates are the classes of SQLSTATE that are about the server and not about the
-// question: connection, transaction state (a standby is read-only), rollback that may
-// be tried again, resources, object in use, operator intervention, system error.
+// question: connection, transaction state (a standby is read-only), rollback,
+// resources, object in use, operator intervention, system error.
 var awayStates = []string{"08", "25", "40", "53", "55", "57", "58"}
+
+// rolledBackStates are the SQLSTATEs of class 40 that are no outage: the database has undone the
+// statement for certain, since another transaction changed the same rows meanwhile (at the
+// isolation levels repeatable read and serializable), or because each waited for the other. It
+// may be sent again. 40003, of the same class, leaves open what was done.
+var rolledBackStates = []string{"40001", "40P01"}
+
+// rolledBack reports whether err is one of rolledBackStates.
+func rolledBack(err error) bool {
+	var state sqlStater
+	return errors.As(err, &state) && slices.Contains(rolledBackStates, state.SQLState())
+}
+
+// maxSends is how often a statement is sent that is rolled back each time, within some 150 ms. A
+// transaction of ours is one statement, which is soon over.
+const maxSends = 5
+
+// again calls send until it is not rolled back, up to maxSends times. The error of the last is
+// neither ErrUnavailable, since the database is there, nor ErrConflict: where another writer
+// has saved, the next statement finds that and says so, and that alone.
+func again(ctx context.Context, send func() error) error {
+	for sent, delay := 1, minPoll; ; sent, delay = sent+1, 2*delay {
+		err := send()
+		if !rolledBack(err) || sent == maxSends || sleep.For(ctx, delay/2+rand.N(delay/2)) != nil {
+			return err
+		}
+	}
+}
 
 // awayCodes are SQLite's: busy, locked, out of memory, interrupted, I/O error, full,
 // cannot open, protocol, schema changed meanwhile.
@@ -61,7 +91,7 @@ func answered(err error) bool {
 	var state sqlStater
 	if errors.As(err, &state) {
 		s := state.SQLState()
-		return len(s) == 5 && !slices.Contains(awayStates, s[:2])
+		return len(s) == 5 && !slices.Contains(awayStates, s[:2]) || slices.Contains(rolledBackStates, s)
 	}
 	var code coder
 	if errors.As(err, &code) {

@@ -89,14 +89,18 @@ func ask(ctx context.Context, acquire func(context.Context) (*lease, error)) (*l
 	}
 }
 
-// acquire takes the lock of name if it is free. If not, it returns nil.
+// acquire takes the lock of name if it is free. If not, it returns nil; so it does if the
+// statement is rolled back, which says that another process was there at the same moment.
 func (s *Store) acquire(ctx context.Context, name string) (*lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	l := s.newLease(name)
-	got, err := s.exec(ctx, s.sql.acquire, name, l.owner, s.cfg.LeaseTime.Milliseconds())
-	if !got || err != nil {
-		return nil, err
+	got, err := s.execOnce(ctx, s.sql.acquire, name, l.owner, s.cfg.LeaseTime.Milliseconds())
+	switch {
+	case rolledBack(err):
+		return nil, nil
+	case !got || err != nil:
+		return nil, judge(ctx, err)
 	}
 	return l, nil
 }
@@ -151,6 +155,8 @@ func (s *Store) acquireAndSave(ctx context.Context, name string, args []any) (*l
 	var found, locked, written int
 	err := s.db.QueryRowContext(ctx, s.sql.beginSpend, args...).Scan(&found, &locked, &written)
 	switch {
+	case rolledBack(err): // as in acquire
+		return nil, nil
 	case err != nil:
 		return nil, judge(ctx, err)
 	case found == 0:
@@ -182,7 +188,7 @@ func (l spending) Settle(ctx context.Context, rec *tokenstore.Record) (uint64, e
 		return 0, failed(about(action, l.name), err)
 	}
 	var written int
-	err = judge(ctx, l.store.db.QueryRowContext(ctx, l.store.sql.settle, append(args, l.owner)...).Scan(&written))
+	err = judge(ctx, l.store.queryRow(ctx, l.store.sql.settle, append(args, l.owner), &written))
 	if err == nil && written == 0 {
 		err = tokenstore.ErrConflict
 	}

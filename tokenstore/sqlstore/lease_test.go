@@ -431,3 +431,70 @@ func TestUnlockEndsTheRenewalThatIsUnderWay(t *testing.T) {
 		})
 	}
 }
+
+// A rolledBack is what PostgreSQL says of a statement that it has undone for another one's sake.
+type rolledBack string
+
+func (e rolledBack) Error() string    { return "could not serialize access (SQLSTATE " + string(e) + ")" }
+func (e rolledBack) SQLState() string { return string(e) }
+
+func TestALockWhoseStatementIsRolledBackIsBusy(t *testing.T) {
+	for _, state := range []rolledBack{"40001", "40P01"} {
+		synctest.Test(t, func(t *testing.T) {
+			free := time.Now().Add(3 * time.Second)
+			db := &fakeDB{func(_ context.Context, statement string, _ any) (int64, error) {
+				if statement == acquire && time.Now().Before(free) {
+					return 0, state
+				}
+				return 1, nil
+			}}
+			s := db.store(t, sqlstore.Config{})
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			if _, err := s.Lock(ctx, "default"); !errors.Is(err, tokenstore.ErrLocked) || errors.Is(err, tokenstore.ErrUnavailable) {
+				t.Errorf("%s: Lock: %v; want %v", string(state), err, tokenstore.ErrLocked)
+			}
+			if err := mustLock(t, s).Unlock(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A statement that is rolled back once or twice is no failure. One that always is ends with
+// what the database says, which is no outage, and a caller who leaves is not waited for.
+func TestARolledBackStatementIsSentAgain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		rollbacks, leaves, sent int
+		want                    error
+	}{
+		"twice":             {2, 0, 3, nil},
+		"always":            {99, 0, 5, rolledBack("40001")},
+		"the caller leaves": {99, 2, 2, context.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				sent := 0
+				db := &fakeDB{func(context.Context, string, any) (int64, error) {
+					if sent++; sent == tt.leaves {
+						cancel()
+					}
+					if sent <= tt.rollbacks {
+						return 0, rolledBack("40001")
+					}
+					return 1, nil
+				}}
+				begun := time.Now()
+				_, err := db.store(t, sqlstore.Config{}).Set(ctx, "default", &tokenstore.Record{Version: 7})
+				if !errors.Is(err, tt.want) || tt.leaves == 0 && errors.Is(err, tokenstore.ErrUnavailable) || errors.Is(err, tokenstore.ErrConflict) || sent != tt.sent {
+					t.Errorf("Set: %v, after %d statements; want %v after %d", err, sent, tt.want, tt.sent)
+				}
+				if took := time.Since(begun); took > 200*time.Millisecond {
+					t.Errorf("it takes %v", took)
+				}
+			})
+		})
+	}
+}

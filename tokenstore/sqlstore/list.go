@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"iter"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 // Names implements [tokenstore.Lister].
 func (s *Store) Names(ctx context.Context) ([]string, error) {
-	names, err := s.query(ctx, s.sql.names)
+	names, err := s.names(ctx, s.sql.names)
 	return names, failed("list sessions", err)
 }
 
@@ -42,19 +43,13 @@ func (s *Store) Pages(ctx context.Context, size int) iter.Seq2[[]tokenstore.Entr
 }
 
 // page returns the first sessions whose names come after the given one.
-func (s *Store) page(ctx context.Context, after string, size int) ([]tokenstore.Entry, error) {
-	rows, err := s.db.QueryContext(ctx, s.sql.page, after, size)
-	if err != nil {
-		return nil, judge(ctx, err)
-	}
-	defer func() { _ = rows.Close() }() // rows.Err tells
-	var page []tokenstore.Entry
-	for rows.Next() {
+func (s *Store) page(ctx context.Context, after string, size int) (page []tokenstore.Entry, err error) {
+	err = s.query(ctx, s.sql.page, []any{after, size}, func() { page = nil }, func(rows *sql.Rows) error {
 		var name string
 		var found storedVersion
 		var data []byte
 		if err := rows.Scan(&name, &found, &data); err != nil {
-			return nil, judge(ctx, err)
+			return err
 		}
 		e := tokenstore.Entry{Name: name}
 		e.Stamp, _ = storeerr.ParseVersion(found.String) // none: the next look tells
@@ -62,14 +57,15 @@ func (s *Store) page(ctx context.Context, after string, size int) ([]tokenstore.
 			e.Record = rec
 		}
 		page = append(page, e)
-	}
-	return page, judge(ctx, rows.Err())
+		return nil
+	})
+	return page, err
 }
 
 // Count implements [tokenstore.Lister].
 func (s *Store) Count(ctx context.Context) (int, error) {
 	var n int
-	err := s.db.QueryRowContext(ctx, s.sql.count).Scan(&n)
+	err := s.queryRow(ctx, s.sql.count, nil, &n)
 	return n, failed("count sessions", judge(ctx, err))
 }
 
@@ -84,7 +80,7 @@ func (s *Store) Cleanup(ctx context.Context) (removed int, err error) {
 		return 0, failed("clean up", err)
 	}
 	for after := ""; ; {
-		names, err := s.query(ctx, s.sql.spent, now.UnixMilli(), after, cleanupPage)
+		names, err := s.names(ctx, s.sql.spent, now.UnixMilli(), after, cleanupPage)
 		if err != nil {
 			return removed, failed("clean up", err)
 		}
@@ -128,20 +124,32 @@ func (s *Store) cleanUp(ctx context.Context, name string, now time.Time) (gone b
 	return gone, err
 }
 
-// query returns the names that a statement selects.
-func (s *Store) query(ctx context.Context, statement string, args ...any) ([]string, error) {
-	rows, err := s.db.QueryContext(ctx, statement, args...)
-	if err != nil {
-		return nil, judge(ctx, err)
-	}
-	defer func() { _ = rows.Close() }() // rows.Err tells
-	var names []string
-	for rows.Next() {
+// names returns the names that a statement selects.
+func (s *Store) names(ctx context.Context, statement string, args ...any) (names []string, err error) {
+	err = s.query(ctx, statement, args, func() { names = nil }, func(rows *sql.Rows) error {
 		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, judge(ctx, err)
-		}
+		err := rows.Scan(&name)
 		names = append(names, name)
-	}
-	return names, judge(ctx, rows.Err())
+		return err
+	})
+	return names, err
+}
+
+// query has each row that a statement selects read. One that is rolled back is sent again, and
+// begin called before each time.
+func (s *Store) query(ctx context.Context, statement string, args []any, begin func(), read func(*sql.Rows) error) error {
+	return judge(ctx, again(ctx, func() error {
+		begin()
+		rows, err := s.db.QueryContext(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }() // rows.Err tells
+		for rows.Next() {
+			if err := read(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}))
 }

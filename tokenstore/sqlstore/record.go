@@ -35,7 +35,7 @@ func (s *Store) read(ctx context.Context, name string) (*tokenstore.Record, stor
 		found storedVersion
 		data  []byte
 	)
-	err := s.db.QueryRowContext(ctx, s.sql.get, name).Scan(&found, &data)
+	err := s.queryRow(ctx, s.sql.get, []any{name}, &found, &data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, storedVersion{}, tokenstore.ErrNotFound
 	}
@@ -184,7 +184,7 @@ func (s *Store) Stamp(ctx context.Context, name string) (uint64, error) {
 		return 0, err
 	}
 	var found storedVersion
-	err := s.db.QueryRowContext(ctx, s.sql.stamp, name).Scan(&found)
+	err := s.queryRow(ctx, s.sql.stamp, []any{name}, &found)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return 0, failed(about(action, name), tokenstore.ErrNotFound)
@@ -195,12 +195,28 @@ func (s *Store) Stamp(ctx context.Context, name string) (uint64, error) {
 	return stamp, failed(about(action, name), err)
 }
 
-// exec runs a statement and reports whether it changed something.
-func (s *Store) exec(ctx context.Context, statement string, args ...any) (bool, error) {
+// exec runs a statement and reports whether it changed something. One that is rolled back is
+// sent again.
+func (s *Store) exec(ctx context.Context, statement string, args ...any) (changed bool, err error) {
+	err = again(ctx, func() error {
+		changed, err = s.execOnce(ctx, statement, args...)
+		return err
+	})
+	return changed, judge(ctx, err)
+}
+
+// execOnce is exec for a caller who sends again by itself. Its error is not judged.
+func (s *Store) execOnce(ctx context.Context, statement string, args ...any) (bool, error) {
 	result, err := s.db.ExecContext(ctx, statement, args...)
 	if err != nil {
-		return false, judge(ctx, err)
+		return false, err
 	}
 	n, err := result.RowsAffected()
-	return n > 0, judge(ctx, err)
+	return n > 0, err
+}
+
+// queryRow reads the one row that a statement returns. One that is rolled back is sent again.
+// The error is not judged.
+func (s *Store) queryRow(ctx context.Context, statement string, args []any, into ...any) error {
+	return again(ctx, func() error { return s.db.QueryRowContext(ctx, statement, args...).Scan(into...) })
 }

@@ -14,7 +14,7 @@ func (s *Store) Time(ctx context.Context) (time.Time, error) {
 
 func (s *Store) now(ctx context.Context) (time.Time, error) {
 	var now int64
-	if err := s.db.QueryRowContext(ctx, s.sql.time).Scan(&now); err != nil {
+	if err := s.queryRow(ctx, s.sql.time, nil, &now); err != nil {
 		return time.Time{}, judge(ctx, err)
 	}
 	return time.UnixMilli(now), nil

@@ -51,6 +51,75 @@ func TestF19_ASpendThatIsOvertakenLeavesNoLock(t *testing.T) {
 	}
 }
 
+// Where the default isolation is stricter than PostgreSQL's own, a statement that waits for a row
+// which another one changes is rolled back. That is no outage, in which a program may spend
+// without the lock: locks are waited for, and writes find the other writer's version.
+func TestARollbackByIsolationIsNoOutage(t *testing.T) {
+	server := startPostgres(t)
+	for _, level := range []string{"repeatable%20read", "serializable"} {
+		t.Run(level, func(t *testing.T) {
+			p := server.newPlace(t)
+			p.Address += "&default_transaction_isolation=" + level
+			migrateAtOnce(t, p)
+			s, db := p.store(t), p.db(t)
+			rec := mustGet(t, s, "default")
+			// meanwhile calls while another transaction changes a row, which call waits for.
+			meanwhile := func(change string, call func() error) error {
+				t.Helper()
+				tx, err := db.BeginTx(t.Context(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := tx.Exec(fmt.Sprintf(change, p.Table)); err != nil {
+					t.Fatal(err)
+				}
+				done := make(chan error, 1)
+				go func() { done <- call() }()
+				await(t, "the call waits for the row", func() bool {
+					var waiting int
+					err := db.QueryRow(`SELECT count(*) FROM pg_locks WHERE NOT granted`).Scan(&waiting)
+					return err == nil && waiting > 0
+				})
+				if err := tx.Commit(); err != nil {
+					t.Fatal(err)
+				}
+				return <-done
+			}
+			p.exec(t, `INSERT INTO "%s_leases" (name, owner, until) VALUES ('default', 'gone', 0)`)
+			lock := func() error {
+				lease, err := s.Lock(t.Context(), "default")
+				if err != nil {
+					return err
+				}
+				return errors.Join(lease.Err(), lease.Unlock())
+			}
+			if err := meanwhile(`UPDATE "%s_leases" SET until = 1`, lock); err != nil {
+				t.Errorf("Lock: %v", err)
+			}
+			const overtake = `UPDATE "%s" SET version = version + 1`
+			set := func() error { _, err := s.Set(t.Context(), "default", rec); return err }
+			if err := meanwhile(overtake, set); !errors.Is(err, tokenstore.ErrConflict) || errors.Is(err, tokenstore.ErrUnavailable) {
+				t.Errorf("Set: %v; want %v", err, tokenstore.ErrConflict)
+			}
+			rec.Version++
+			begin := func() error { _, _, err := s.BeginSpend(t.Context(), s, "default", rec, false); return err }
+			if err := meanwhile(overtake, begin); !errors.Is(err, tokenstore.ErrConflict) || errors.Is(err, tokenstore.ErrUnavailable) {
+				t.Errorf("BeginSpend: %v; want %v", err, tokenstore.ErrConflict)
+			}
+			rec.Version++
+			spending, version, err := s.BeginSpend(t.Context(), s, "default", rec, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec.Version = version
+			settle := func() error { _, err := spending.Settle(t.Context(), rec); return err }
+			if err := meanwhile(`UPDATE "%s" SET spent_at = NULL`, settle); err != nil {
+				t.Errorf("Settle: %v", err)
+			}
+		})
+	}
+}
+
 // Only migrations of the same tables exclude each other.
 func TestMigrationsOfOtherTablesAreNotWaitedFor(t *testing.T) {
 	server := startPostgres(t)
