@@ -46,6 +46,16 @@ const (
 	sqliteNow   = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 )
 
+// What holds for the names that [tokenstore.CheckName] takes; what it leaves in, which is text that
+// is not valid UTF-8, noName finds. Another program may have written names that are none, and
+// SQLite keeps them as they are. A blob is greater than each text, also than the text that a driver
+// reads from it, and a driver may read no more of a text than what is before a NUL: either would
+// be on each page, and no page the last.
+const (
+	postgresName = "octet_length(name) BETWEEN 1 AND 512"
+	sqliteName   = "typeof(name) = 'text' AND length(CAST(name AS blob)) BETWEEN 1 AND 512 AND instr(CAST(name AS blob), x'00') = 0"
+)
+
 // statements holds the SQL of a Store, in its dialect and with its tables.
 type statements struct {
 	get, stamp, time                      string
@@ -80,11 +90,11 @@ func newStatements(cfg Config) statements {
 
 		announce: sql(notifying(cfg, notice.Begun, update)),
 
-		names:   sql(`SELECT name FROM {sessions} WHERE {aSession} ORDER BY name`),
-		records: sql(`SELECT name FROM {sessions} ORDER BY name`),
-		page:    sql(`SELECT name, CAST(version AS text), record FROM {sessions} WHERE name > $1 AND {aSession} ORDER BY name LIMIT $2`),
-		count:   sql(`SELECT count(*) FROM {sessions} WHERE {aSession}`),
-		spent:   sql(`SELECT name FROM {sessions} WHERE spent_at <= $1 AND name > $2 ORDER BY name LIMIT $3`),
+		names:   sql(`SELECT name FROM {sessions} WHERE {aName} AND {aSession} ORDER BY name`),
+		records: sql(`SELECT name FROM {sessions} WHERE {aName} ORDER BY name`),
+		page:    sql(`SELECT name, CAST(version AS text), record FROM {sessions} WHERE name > $1 AND {aName} AND {aSession} ORDER BY name LIMIT $2`),
+		count:   sql(`SELECT count(*) FROM {sessions} WHERE {aName} AND {aSession}`),
+		spent:   sql(`SELECT name FROM {sessions} WHERE spent_at <= $1 AND name > $2 AND {aName} ORDER BY name LIMIT $3`),
 		forget:  sql(`DELETE FROM {leases} AS l WHERE {free}`),
 
 		acquire: sql(`INSERT INTO {leases} AS l (name, owner, until) VALUES ($1, $2, {now} + $3)
@@ -137,10 +147,10 @@ func dialect(cfg Config) func(string) string {
 		"{spent}", quoted(cfg.Table[strings.IndexByte(cfg.Table, '.')+1:], "_spent_at"),
 	}
 	if cfg.Dialect == SQLite {
-		words = append(words, "{is}", "IS", "{now}", sqliteNow, "{free}", free(sqliteNow, cfg), "{name}", "text", "{bytes}", "blob", "$", "?")
+		words = append(words, "{is}", "IS", "{now}", sqliteNow, "{free}", free(sqliteNow, cfg), "{aName}", sqliteName, "{name}", "text", "{bytes}", "blob", "$", "?")
 	} else {
 		// Names sort by their bytes, as in Go, whatever the database's language.
-		words = append(words, "{is}", "IS NOT DISTINCT FROM", "{now}", postgresNow, "{free}", free(postgresNow, cfg), "{name}", `text COLLATE "C"`, "{bytes}", "bytea")
+		words = append(words, "{is}", "IS NOT DISTINCT FROM", "{now}", postgresNow, "{free}", free(postgresNow, cfg), "{aName}", postgresName, "{name}", `text COLLATE "C"`, "{bytes}", "bytea")
 	}
 	return strings.NewReplacer(words...).Replace
 }

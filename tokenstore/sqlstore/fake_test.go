@@ -24,7 +24,11 @@ func (f *fakeDB) Begin() (driver.Tx, error)                    { return nil, err
 func (f *fakeDB) Close() error                                 { return nil }
 
 func (f *fakeDB) ExecContext(ctx context.Context, statement string, args []driver.NamedValue) (driver.Result, error) {
-	n, err := f.exec(ctx, strings.Fields(statement)[0], args[1].Value)
+	var owner any
+	if len(args) > 1 {
+		owner = args[1].Value
+	}
+	n, err := f.exec(ctx, strings.Fields(statement)[0], owner)
 	return driver.RowsAffected(n), err
 }
 

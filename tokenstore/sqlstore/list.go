@@ -5,23 +5,28 @@ import (
 	"database/sql"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/storeerr"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// Names implements [tokenstore.Lister].
+// Names implements [tokenstore.Lister]. It leaves out rows of other programs whose names are
+// none ([tokenstore.CheckName]), as Pages and Cleanup do.
 func (s *Store) Names(ctx context.Context) ([]string, error) {
 	names, err := s.names(ctx, s.sql.names)
-	return names, failed("list sessions", err)
+	return slices.DeleteFunc(names, noName), failed("list sessions", err)
 }
 
 // Records implements [tokenstore.RecordLister].
 func (s *Store) Records(ctx context.Context) ([]string, error) {
-	names, err := s.query(ctx, s.sql.records)
-	return names, failed("list records", err)
+	names, err := s.names(ctx, s.sql.records)
+	return slices.DeleteFunc(names, noName), failed("list records", err)
 }
+
+// noName reports whether no session can have the name.
+func noName(name string) bool { return tokenstore.CheckName(name) != nil }
 
 // Pages implements [tokenstore.Pager]. Each page is a statement of its own, a short walk
 // along the primary key wherever it begins: no cursor and no transaction is held meanwhile.
@@ -29,20 +34,25 @@ func (s *Store) Pages(ctx context.Context, size int) iter.Seq2[[]tokenstore.Entr
 	size = max(size, 1)
 	return func(yield func([]tokenstore.Entry, error) bool) {
 		for after := ""; ; {
-			page, err := s.page(ctx, after, size)
+			found, err := s.page(ctx, after, size)
 			if err != nil {
 				yield(nil, failed("read sessions", err))
 				return
 			}
-			if len(page) == 0 || !yield(page, nil) || len(page) < size {
+			if len(found) == 0 || found[len(found)-1].Name == after { // the database repeats itself
 				return
 			}
-			after = page[len(page)-1].Name
+			full := len(found) == size
+			after = found[len(found)-1].Name
+			page := slices.DeleteFunc(found, func(e tokenstore.Entry) bool { return noName(e.Name) })
+			if len(page) > 0 && !yield(page, nil) || !full {
+				return
+			}
 		}
 	}
 }
 
-// page returns the first sessions whose names come after the given one.
+// page returns the first rows whose names come after the given one.
 func (s *Store) page(ctx context.Context, after string, size int) (page []tokenstore.Entry, err error) {
 	err = s.query(ctx, s.sql.page, []any{after, size}, func() { page = nil }, func(rows *sql.Rows) error {
 		var name string
@@ -84,7 +94,13 @@ func (s *Store) Cleanup(ctx context.Context) (removed int, err error) {
 		if err != nil {
 			return removed, failed("clean up", err)
 		}
+		if len(names) == 0 || names[len(names)-1] == after { // the database repeats itself
+			break
+		}
 		for _, name := range names {
+			if noName(name) {
+				continue
+			}
 			gone, err := s.cleanUp(ctx, name, now)
 			if gone {
 				removed++

@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -197,6 +198,64 @@ func TestCleanupFindsTheSpentOnes(t *testing.T) {
 		}
 		if n := p.number(t, `SELECT count(*) FROM "%s_leases"`); n != 0 {
 			t.Errorf("%d leases are left", n)
+		}
+	})
+}
+
+// Another program has written rows whose names are none. They are not listed, each list ends, and
+// they do not stop Cleanup, also where a write notifies of the name.
+func TestWhatIsNoNameIsNotListed(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		sqlite := p.Driver == "sqlite"
+		p.Notify = !sqlite
+		s := p.store(t)
+		longest := strings.Repeat("n", 512)
+		spent := &tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a", ExpiresAt: time.Now().Add(-time.Hour)}}
+		mustSet(t, s, "spent", spent)
+		for _, name := range []string{"m", longest, "z"} {
+			mustSet(t, s, name, &tokenstore.Record{Tokens: newPair("a")})
+		}
+		names := []string{"''", "'" + longest + "n'", "'" + strings.Repeat("a", 8200) + "'"}
+		if sqlite {
+			names = append(names, "x'62'", "x'6d'", "x''", "CAST(x'610062' AS text)", "CAST(x'6d0062' AS text)", "CAST(x'00' AS text)", "CAST(x'ff' AS text)", "CAST(x'6dff' AS text)")
+		}
+		const plant = `INSERT INTO "%[1]s" (name, version, record, spent_at) SELECT `
+		for _, name := range names {
+			p.exec(t, plant+name+`, version, record, 1 FROM "%[1]s" WHERE name = 'spent'`)
+		}
+		if sqlite { // more than Cleanup looks at in one go
+			p.exec(t, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 501) `+
+				plant+`CAST('blob/' || i AS blob), version, record, 1 FROM n, "%[1]s" WHERE name = 'spent'`)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		want := []string{"m", longest, "spent", "z"}
+		if got, err := s.Names(ctx); !slices.Equal(got, want) || err != nil {
+			t.Errorf("Names: %.300q, %v; want %.20q", got, err, want)
+		}
+		for _, size := range []int{1, 2, 3, 100} {
+			var got []string
+			for page, err := range s.Pages(ctx, size) {
+				if err != nil || len(page) == 0 {
+					t.Errorf("pages of %d: one of %d, %v", size, len(page), err)
+				}
+				for _, e := range page {
+					got = append(got, e.Name)
+				}
+				if len(got) > 1000 {
+					t.Fatalf("pages of %d do not end", size)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("pages of %d: %.300q; want %.20q", size, got, want)
+			}
+		}
+		if n, err := s.Cleanup(ctx); n != 1 || err != nil {
+			t.Errorf("Cleanup: %d, %v; want 1", n, err)
+		}
+		want = slices.Delete(want, 2, 3)
+		if got, err := s.Names(ctx); !slices.Equal(got, want) || err != nil {
+			t.Errorf("Cleanup leaves %.300q, %v; want %.20q", got, err, want)
 		}
 	})
 }
