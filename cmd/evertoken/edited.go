@@ -21,7 +21,7 @@ func (c *loginCmd) unedited(ctx context.Context, a *app, old *profile.Profile) (
 	}
 	named := cmp.Or(c.Issuer, c.TokenURL) != "" && c.ClientID != "" || c.Dialect != "" && c.URL != ""
 	if !named {
-		return nil, exit.New(exit.Config, a.editedSettings(), "name the server and the client again, with --issuer and --client-id, or with --dialect and --url")
+		return nil, exit.New(exit.Config, a.editedSettings(), "its file was edited, or its session was copied from another profile, so name the server and the client again, with --issuer and --client-id, or with --dialect and --url")
 	}
 	a.warn("evertoken: warning: %s", a.editedSettings())
 	return nil, nil
@@ -29,8 +29,7 @@ func (c *loginCmd) unedited(ctx context.Context, a *app, old *profile.Profile) (
 
 // isEdited reports whether the settings of a profile, which may be nil, were edited since its
 // login, by what is saved with the tokens. They may lead the person to another server, or the
-// tokens to another store. In plain files, a session of another client tells nothing: it may
-// have been copied there.
+// tokens to another store. A session that was copied from another profile looks the same.
 func (a *app) isEdited(ctx context.Context, old *profile.Profile) bool {
 	if old == nil {
 		return false
@@ -40,7 +39,7 @@ func (a *app) isEdited(ctx context.Context, old *profile.Profile) bool {
 		if rec == nil || stores.SettingsOf(rec) == "" {
 			continue
 		}
-		return stores.SettingsOf(rec) != old.Fingerprint() && (kind == profile.InKeyring || stores.BindingOf(rec) == old.Binding())
+		return stores.SettingsOf(rec) != old.Fingerprint()
 	}
 	return false
 }

@@ -86,8 +86,7 @@ func TestF96_EditedProfileSendsNothingAnywhere(t *testing.T) {
 				if n := d.server.Sessions("alice"); n != sessions {
 					t.Errorf("%s was edited: %d sessions at the server; want the %d that were there", member, n, sessions)
 				}
-				told := store == profile.InKeyring || member != "token_url" && member != "client_id"
-				if said := d.mustLogin(store); strings.Contains(said, "not those that it was logged in with") != told {
+				if said := d.mustLogin(store); !strings.Contains(said, "not those that it was logged in with") {
 					t.Errorf("%s was edited: a login said %q; want that it does not use the settings", member, said)
 				}
 				if p, err := d.loadProfile(); err != nil || p.Fingerprint() != clean {
@@ -126,8 +125,50 @@ func TestF96_EditedBackendGetsNothing(t *testing.T) {
 	}
 }
 
+// Nor does a login send the password to another address, whichever store has the tokens.
+func TestF96_EditedBackendGetsNoPassword(t *testing.T) {
+	for _, store := range []string{profile.InKeyring, profile.InFiles} {
+		var heard atomic.Int32
+		evil := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard.Add(1) }))
+		t.Cleanup(evil.Close)
+		d := newDesk(t)
+		d.stdin = strings.NewReader("wonderland\n")
+		c := &loginCmd{Store: store, Timeout: time.Minute}
+		c.Dialect, c.URL, c.Username, c.PasswordStdin = "kratos", d.server.DialectConfig(oauthtest.KratosBackend).BaseURL, "alice", true
+		d.ok(c.Run(t.Context(), d.app))
+		p, err := d.loadProfile()
+		d.ok(err)
+		text, err := json.Marshal(p.Backend)
+		d.ok(err)
+		edited := make(map[string]any)
+		d.ok(json.Unmarshal(text, &edited))
+		edited["url"] = evil.URL
+		d.edit("backend", edited)
+		d.stderr.Reset()
+		d.stdin = strings.NewReader("wonderland\n")
+		again := &loginCmd{Timeout: time.Minute}
+		again.PasswordStdin = true
+		code := d.report(again.Run(t.Context(), d.app))
+		if said := d.stderr.String(); code != exit.Config || !strings.Contains(said, "with --dialect and --url") || strings.Contains(said, evil.URL) || heard.Load() != 0 {
+			t.Errorf("%s: exit code %d, %q, %d requests to where the edit says; want 5, the flags and none", store, code, said, heard.Load())
+		}
+	}
+}
+
 // A login without flags takes nothing of it.
 func TestF96_EditedProfileIsNotWhatALoginRemembers(t *testing.T) {
+	t.Run("plain file", func(t *testing.T) {
+		for member, value := range map[string]any{"client_id": "another", "token_url": "https://evil.example.com/token", "auth_url": "https://evil.example.com/auth"} {
+			d := newDesk(t)
+			d.mustLogin(profile.InFiles)
+			d.edit(member, value)
+			d.stderr.Reset()
+			code := d.report((&loginCmd{Timeout: time.Minute}).Run(t.Context(), d.app))
+			if said := d.stderr.String(); code != exit.Config || !strings.Contains(said, "with --issuer and --client-id") {
+				t.Errorf("%s was edited: login without flags: exit code %d, %q; want that it needs --issuer", member, code, said)
+			}
+		}
+	})
 	for _, member := range []string{"scopes", "store"} {
 		d := newDesk(t)
 		d.mustLogin(profile.InKeyring)
