@@ -3,7 +3,6 @@ package oauth
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/evertoken/evertoken/internal/member"
@@ -47,7 +46,7 @@ func (p Presentation) Check() error {
 		return wrongPresentation("for no scheme name the Header, which may be Authorization, and leave Scheme empty")
 	case p.SignatureCookie != "" && p.Cookie == "", p.SignatureCookie != "" && p.SignatureCookie == p.Cookie:
 		return wrongPresentation("SignatureCookie needs a Cookie of another name beside it")
-	case slices.Contains([]string{"Cookie", "Host", "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Te", "Upgrade"}, canonical):
+	case canonical == "Cookie" || !wire.IsSentAsGiven(canonical):
 		return wrongPresentation("the header " + canonical + " cannot carry a token")
 	}
 	for _, word := range []string{p.Header, p.Scheme, p.Cookie, p.SignatureCookie} {

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -33,11 +34,8 @@ func (d Dialect) check() error {
 
 // problem is check without the name of the dialect. The error is a *mistake.
 func (d Dialect) problem() error {
-	switch {
-	case d.Refresh.Path == "":
+	if d.Refresh.Path == "" {
 		return wrong("refresh.path", "is required")
-	case !d.Refresh.Carries(RefreshToken) && !d.Refresh.Carries(AccessToken):
-		return wrong("refresh.fields", "one has to carry refresh_token, or access_token where the backend renews by that")
 	}
 	hasCodes := len(d.Answer.ErrorCodes) > 0
 	checks := []error{
@@ -57,6 +55,10 @@ func (d Dialect) problem() error {
 		if err != nil {
 			return err
 		}
+	}
+	// Behind the checks of the fields: a misspelt value carries nothing.
+	if !d.Refresh.Carries(RefreshToken) && !d.Refresh.Carries(AccessToken) {
+		return wrong("refresh.fields", "one has to carry refresh_token, or access_token where the backend renews by that")
 	}
 	if d.Presentation.Check() != nil {
 		return wrong("presentation", "a token goes by a header with or without a scheme, or by a cookie and perhaps a signature_cookie; each is a single word")
@@ -131,8 +133,21 @@ func (r Request) checkPath(path string, can role) error {
 	if strings.ContainsAny(r.Path, "?#") {
 		return wrong(path, "has neither query nor fragment: addresses end up in logs")
 	}
-	if _, err := pieces(r.Path); err != nil {
+	parts, err := pieces(r.Path)
+	if err != nil {
 		return wrong(path, "%v", err)
+	}
+	outline := ""
+	for _, p := range parts {
+		outline += cmp.Or(p.text, "{}") // what fills a brace is escaped
+	}
+	if strings.ContainsFunc(outline, func(c rune) bool { return c < 0x21 || c == 0x7f }) {
+		return wrong(path, "has a blank or a control character, which no address has")
+	}
+	for segment := range strings.SplitSeq(outline, "/") {
+		if segment == "." || segment == ".." {
+			return wrong(path, "has a segment of one or two dots, which leads elsewhere")
+		}
 	}
 	for _, v := range valuesOf(r.Path) {
 		if v != DeviceID && !v.named(can.inPath...) {
@@ -177,6 +192,9 @@ func (f Field) check(path string, encoding Encoding, can role) error {
 		}
 		if f.Place != InBody && !wire.IsHeaderWord(f.Name) && f.Name != "" {
 			return wrong(path+".name", "has characters that cannot stand in the name of a header or cookie")
+		}
+		if f.Place == InHeader && !wire.IsSentAsGiven(f.Name) {
+			return wrong(path+".name", "names a header that no field can have: every request has its own")
 		}
 		if f.Place == InBody && slices.Contains(strings.Split(f.Name, "."), "") && f.Name != "" && encoding != EncodeForm {
 			return wrong(path+".name", "has a dot with no name before or after it")

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"unicode"
@@ -191,6 +192,16 @@ func PlausibleCode(code string) bool {
 		upper = upper && (r >= 'A' && r <= 'Z' || r == '_')
 	}
 	return lower || upper
+}
+
+// IsSentAsGiven reports whether a header of this name, in any case, is sent with the value that a
+// request has for it. The others say how a message is sent, and HTTP says that itself.
+func IsSentAsGiven(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Te", "Upgrade":
+		return false
+	}
+	return true
 }
 
 // IsHeaderWord reports whether s can name a header, a cookie or a scheme (RFC
