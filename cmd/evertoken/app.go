@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
@@ -44,7 +46,7 @@ type backendNamed struct{ dialect, url string }
 // common is what all commands share of the command line.
 type common struct {
 	Profile string `placeholder:"NAME" help:"Which session to use, if you have several (default: $$EVERTOKEN_PROFILE, or \"default\")."`
-	Dir     string `placeholder:"DIR" type:"path" help:"Directory of profiles and of the files with their tokens (default: $$EVERTOKEN_DIR, or your state directory)."`
+	Dir     string `placeholder:"DIR" help:"Directory of profiles and of the files with their tokens (default: $$EVERTOKEN_DIR, or your state directory)."`
 	Quiet   bool   `short:"q" xor:"noise" help:"Print errors and results only."`
 	Verbose bool   `short:"v" xor:"noise" help:"Log to stderr what is decided and why. Never shows a secret."`
 }
@@ -58,9 +60,9 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) strin
 func (a *app) choose(line common) error {
 	a.common = line
 	a.Profile = cmp.Or(line.Profile, a.getenv("EVERTOKEN_PROFILE"), profile.Default)
-	a.Dir = cmp.Or(line.Dir, a.getenv("EVERTOKEN_DIR"))
+	a.Dir = cmp.Or(absolute(line.Dir), a.getenv("EVERTOKEN_DIR"))
 	// A relative one would mean another directory wherever the command is run, also one that
-	// came with other people's files. --dir was typed here, and is absolute already.
+	// came with other people's files. --dir was typed here.
 	if a.Dir != "" && !filepath.IsAbs(a.Dir) {
 		return fmt.Errorf("EVERTOKEN_DIR: %q is not an absolute path: give one that begins at the root", a.Dir)
 	}
@@ -68,6 +70,16 @@ func (a *app) choose(line common) error {
 }
 
 // say tells the person something that is not the command's result.
+// absolute returns a path of the command line as one that leads there from everywhere. An empty
+// one, as of a variable that is not set, stays empty; the parser's own type for paths takes it
+// for the working directory.
+func absolute(path string) string {
+	if path == "" {
+		return ""
+	}
+	return kong.ExpandPath(path)
+}
+
 func (a *app) say(format string, args ...any) {
 	if !a.Quiet {
 		a.warn(format, args...)

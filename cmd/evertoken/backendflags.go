@@ -42,7 +42,7 @@ func (c *loginCmd) speaks(old *profile.Profile) bool {
 // misplaced refuses flags that are for the other kind of server.
 func (c *loginCmd) misplaced(speaks bool) error {
 	oauthFlags := map[string]bool{
-		"--issuer": c.Issuer != "", "--client-id": c.ClientID != "", "--client-secret-file": c.SecretFile != "", "--client-auth": c.ClientAuth != "",
+		"--issuer": c.Issuer != "", "--client-id": c.ClientID != "", "--client-secret-file": c.SecretFile != nil, "--client-auth": c.ClientAuth != "",
 		"--scope": len(c.Scope) > 0, "--auth-param": len(c.AuthParam) > 0, "--device": c.Device, "--no-browser": c.NoBrowser,
 		"--redirect-url": c.RedirectURL != "", "--auth-url": c.AuthURL != "", "--token-url": c.TokenURL != "", "--device-auth-url": c.DeviceAuthURL != "",
 		"--revocation-url": c.RevocationURL != "", "--preset": c.Preset != nil, "--scope-separator": c.ScopeSeparator != nil,

@@ -27,7 +27,7 @@ import (
 type loginCmd struct {
 	Issuer     string   `placeholder:"URL" help:"The server, as its metadata names itself, or the well-known address of that metadata."`
 	ClientID   string   `placeholder:"ID" help:"The client registered there for this program."`
-	SecretFile string   `name:"client-secret-file" placeholder:"FILE" type:"path" help:"File with the client's secret, if it has one. It is read again for every renewal."`
+	SecretFile *string  `name:"client-secret-file" placeholder:"FILE" help:"File with the client's secret, if it has one. It is read again for every renewal. --client-secret-file= forgets it."`
 	ClientAuth string   `placeholder:"METHOD" enum:",none,client_secret_basic,client_secret_basic_raw,client_secret_post" default:"" help:"How the client authenticates: none, client_secret_basic, client_secret_basic_raw or client_secret_post (default: as the server wants it)."`
 	Scope      []string `placeholder:"SCOPE" help:"What to ask for; repeat it or separate by commas (see --scope-separator for how it is sent). Some servers give a refresh token only for one, such as offline_access."`
 
@@ -233,12 +233,17 @@ func (c *loginCmd) client(ctx context.Context, a *app, p *profile.Profile, m pro
 		Output:        a.stderr,
 	}
 	m.Apply(&cfg)
-	secretFile := cmp.Or(c.SecretFile, p.SecretFile)
+	secretFile, method := p.SecretFile, p.ClientAuth
+	if c.SecretFile != nil {
+		if secretFile = absolute(*c.SecretFile); secretFile == "" {
+			method = "" // which may need the secret that is forgotten
+		}
+	}
 	secret, err := profile.ReadSecret(secretFile)
 	if err != nil {
 		return nil, "", err
 	}
-	profile.Authenticate(&cfg, cmp.Or(c.ClientAuth, p.ClientAuth), secret)
+	profile.Authenticate(&cfg, cmp.Or(c.ClientAuth, method), secret)
 	if c.NoBrowser {
 		cfg.OpenBrowser = func(context.Context, string) error { return nil }
 	}

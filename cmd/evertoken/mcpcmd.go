@@ -56,7 +56,7 @@ type mcpServer struct {
 	URL        string `arg:"" help:"The server's endpoint, such as https://mcp.example.com/mcp."`
 	Account    string `placeholder:"NAME" help:"Which login, if you have several to this server."`
 	ClientID   string `placeholder:"ID" help:"A client registered there by hand, if the server wants that."`
-	SecretFile string `name:"client-secret-file" placeholder:"FILE" type:"path" help:"File with that client's secret, if it has one."`
+	SecretFile string `name:"client-secret-file" placeholder:"FILE" help:"File with that client's secret, if it has one."`
 }
 
 // client adds the client that was registered by hand, if there is one.
@@ -64,7 +64,7 @@ func (c mcpServer) client(cfg *connect.Config) error {
 	if c.ClientID == "" {
 		return nil
 	}
-	secret, err := profile.ReadSecret(c.SecretFile)
+	secret, err := profile.ReadSecret(absolute(c.SecretFile))
 	given := &register.Registration{ClientID: c.ClientID, ClientSecret: secret, AuthMethod: "none"}
 	if secret != "" {
 		given.AuthMethod = "client_secret_basic"

@@ -44,7 +44,8 @@ type Error struct {
 
 func (e *Error) Error() string { return e.What }
 
-const moveAway = "move it away"
+// MoveAway is the advice of an [Error] about what is not a file, or a file with a second name.
+const MoveAway = "move it away"
 
 // refuse returns the error for what is not a regular file; nil for one that is.
 func refuse(path string, info fs.FileInfo) error {
@@ -52,7 +53,7 @@ func refuse(path string, info fs.FileInfo) error {
 	case mode&fs.ModeSymlink != 0:
 		return &Error{What: path + " is a symbolic link", Advice: "put the file itself there"}
 	case !mode.IsRegular():
-		return &Error{What: path + " is not a file", Advice: moveAway}
+		return &Error{What: path + " is not a file", Advice: MoveAway}
 	}
 	return nil
 }
@@ -166,7 +167,7 @@ func Append(path string) (*os.File, fs.FileInfo, error) {
 	}
 	if names(info) > 1 {
 		_ = f.Close()
-		return nil, nil, &Error{What: path + " has a second name (a hard link)", Advice: moveAway}
+		return nil, nil, &Error{What: path + " has a second name (a hard link)", Advice: MoveAway}
 	}
 	return f, info, nil
 }

@@ -163,6 +163,9 @@ func ReadSecret(path string) (string, error) {
 	next := "put the secret there, or log in again with --client-secret-file"
 	data, err := ownfile.ReadSecret(path)
 	if own, ok := errors.AsType[*ownfile.Error](err); ok {
+		if own.Advice == ownfile.MoveAway { // it may be a directory that has come there by a mistyped path
+			own.Advice = "name a file with --client-secret-file"
+		}
 		return "", exit.New(exit.Config, "the client secret is not read: "+own.What, own.Advice)
 	}
 	if err != nil {
