@@ -34,6 +34,7 @@ type app struct {
 	server, client string
 	backend        *backendNamed
 	mcp            string   // the MCP server that the command is about
+	mcpWords       []string // which command about it
 	typed          []string // its other flags
 
 	openKeyring func(ctx context.Context, dir string) (stores.Backend, error)
@@ -69,7 +70,6 @@ func (a *app) choose(line common) error {
 	return profile.CheckName(a.Profile)
 }
 
-// say tells the person something that is not the command's result.
 // absolute returns a path of the command line as one that leads there from everywhere. An empty
 // one, as of a variable that is not set, stays empty; the parser's own type for paths takes it
 // for the working directory.
@@ -80,6 +80,7 @@ func absolute(path string) string {
 	return kong.ExpandPath(path)
 }
 
+// say tells the person something that is not the command's result.
 func (a *app) say(format string, args ...any) {
 	if !a.Quiet {
 		a.warn(format, args...)
@@ -148,7 +149,7 @@ func (a *app) explain(err error) *exit.Problem {
 func (a *app) guide() explain.Guide {
 	dir, _ := a.directory() // "" if there is none, and then no session either
 	p, _ := a.remembered()
-	return explain.Guide{Profile: a.Profile, Dir: dir, Command: a.command, Login: a.loginCommand, Backend: a.backend != nil || p.Backend != nil}
+	return explain.Guide{Profile: a.Profile, Dir: dir, Command: a.command, Login: a.loginCommand, MCP: a.mcpWords, Backend: a.backend != nil || p.Backend != nil}
 }
 
 // directory returns where sessions are kept.

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/terminal"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 )
 
@@ -42,6 +43,25 @@ func openTerminal(t *testing.T) (person, tty *os.File) {
 	}
 	t.Cleanup(func() { tty.Close() })
 	return person, tty
+}
+
+// Terminals in containers and on serial lines may not say how large they are.
+func TestATerminalOfNoSizeIsDrawnOn(t *testing.T) {
+	_, tty := openTerminal(t)
+	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{}); err != nil {
+		t.Fatal(err)
+	}
+	screen, ok := terminal.Open(tty, noEnv)
+	if !ok {
+		t.Fatal("it was not taken for a terminal")
+	}
+	defer screen.Close()
+	screen.Draw(func(l terminal.Look) string {
+		if l.Width != 80 || l.Height != 24 {
+			t.Errorf("drawn on %d×%d; want 80×24", l.Width, l.Height)
+		}
+		return ""
+	})
 }
 
 // echoes reports whether a terminal shows what is typed.
@@ -163,6 +183,9 @@ func TestAnInterruptedQuestionLeavesTheTerminalAsItWas(t *testing.T) {
 	}
 	rest, _ := io.ReadAll(out)
 	_ = cmd.Wait() // its exit code is asked for below
+	if strings.Contains(string(rest), "browser") || !strings.Contains(string(rest), "the login was stopped: run the command again") {
+		t.Errorf("it said %q; want nothing of a browser, which took no part", rest)
+	}
 	if code := cmd.ProcessState.ExitCode(); code != exit.Interrupted || server.Sessions("alice") != 0 {
 		t.Errorf("exit code %d after saying %q; want %d", code, rest, exit.Interrupted)
 	}

@@ -88,7 +88,7 @@ func (c *loginCmd) logInByPassword(ctx context.Context, a *app, p *profile.Profi
 	defer cancel()
 	password, further, err := c.ask(ctx, a, p.Backend)
 	if err != nil {
-		return nil, c.explain(a, err)
+		return nil, c.explainBackend(a, err)
 	}
 	pair, err := p.Backend.Client(p.Lifetime).LoginWith(ctx, p.Backend.Username, password, further)
 	if err != nil {
@@ -201,7 +201,9 @@ func (a *app) askAt(ctx context.Context, question string, secret bool) (string, 
 func (c *loginCmd) explainBackend(a *app, err error) error {
 	fail, _ := errors.AsType[*oauth.Error](err)
 	switch {
-	case errors.Is(err, errNoLogin), errors.Is(err, context.Canceled), explain.Network(err) != nil:
+	case errors.Is(err, context.Canceled):
+		return exit.New(exit.Interrupted, "the login was stopped", "run the command again")
+	case errors.Is(err, errNoLogin), explain.Network(err) != nil:
 		return c.explain(a, err)
 	case errors.Is(err, oauth.ErrLoginRequired):
 		return exit.New(exit.Login, "the backend refuses this login"+said(fail), "check user name and password"+c.otherFields()+", then run the command again")

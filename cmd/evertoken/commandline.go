@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		a.typed = loginFlags(args)
 	}
 	kctx.BindTo(ctx, (*context.Context)(nil))
-	return interruptedBy(ctx, a.report(kctx.Run(a)))
+	return interruptedBy(ctx, a.report(inHelp(kctx.Run(a), kctx.Selected().Path())))
 }
 
 // loginFlags returns the flags of a login that the commands in its messages repeat,
@@ -127,6 +127,14 @@ func (a *app) parseAll(args []string) (*kong.Context, *common, error) {
 	return kctx, &line.common, err
 }
 
+// inHelp makes a mistake of usage that only names the help of all commands name that of one.
+func inHelp(err error, command string) error {
+	if p, is := errors.AsType[*exit.Problem](err); is && command != "help" && p.Next == exit.Misuse(err).Next {
+		p.Next = `see "evertoken help ` + command + `"`
+	}
+	return err
+}
+
 // misread explains a command line that cannot be read.
 func misread(args []string, err error) *exit.Problem {
 	p := exit.Misuse(err)
@@ -134,7 +142,7 @@ func misread(args []string, err error) *exit.Problem {
 	if !ok || fail.Context.Selected() == nil {
 		return p
 	}
-	command := fail.Context.Selected().Name
+	command := fail.Context.Selected().Path()
 	p.Next = `see "evertoken help ` + command + `"`
 	if i := slices.IndexFunc(args, isAddress); command == "login" && i > 0 && !strings.HasPrefix(args[i-1], "-") {
 		flag := "--issuer"

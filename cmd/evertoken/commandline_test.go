@@ -84,6 +84,11 @@ func TestAMistakenCommandLineSaysWhereToLook(t *testing.T) {
 	}{
 		{[]string{"nonsense"}, `see "evertoken help"`},
 		{[]string{"status", "--nonsense"}, `see "evertoken help status"`},
+		{[]string{"mcp", "list", "--nonsense"}, `see "evertoken help mcp list"`},
+		{[]string{"mcp", "https://mcp.example.com", "--nonsense"}, `see "evertoken help mcp connect"`},
+		{[]string{"login", "--timeout", "0", "--issuer", "https://login.example.com", "--client-id", "id"}, `must be more than 0: see "evertoken help login"`},
+		{[]string{"get", "me"}, `give a whole URL, such as https://api.example.com/me: see "evertoken help get"`},
+		{[]string{"mcp", "logout", "me"}, `see "evertoken help mcp logout"`},
 		{[]string{"login", "https://login.example.com", "--client-id", "my cli"}, `follow --issuer: run "evertoken login --issuer https://login.example.com --client-id 'my cli'"`},
 	} {
 		var stderr strings.Builder

@@ -351,6 +351,8 @@ func (c *loginCmd) explain(a *app, err error) error {
 		return exit.New(exit.Login, "the login was refused", "log in again and allow it, or ask for other scopes with --scope (some servers say so when one is missing or unknown), or ask the server's administrator")
 	case errors.Is(err, oauth.ErrCodeExpired):
 		return exit.New(exit.Login, "the code was not entered in time", "run the command again")
+	case errors.Is(err, context.Canceled) && c.Device:
+		return exit.New(exit.Interrupted, "the login was stopped", "run the command again")
 	case errors.Is(err, context.Canceled):
 		return exit.New(exit.Interrupted, "the login was stopped", "run the command again, with --device if the browser could not come back")
 	case errors.Is(err, oauth.ErrLoginRequired):

@@ -73,6 +73,12 @@ func (c mcpServer) client(cfg *connect.Config) error {
 	return err
 }
 
+// check refuses what is no address of an MCP server.
+func (c mcpServer) check() error {
+	_, err := c.session(connect.Config{URL: c.URL})
+	return err
+}
+
 // session returns the session with the server.
 func (c mcpServer) session(cfg connect.Config) (*connect.Session, error) {
 	s, err := connect.New(cfg)
@@ -107,6 +113,10 @@ The first one asks for a login, in the browser; all others, also later ones, use
 // Run passes messages until stdin or ctx ends.
 func (c *mcpConnectCmd) Run(ctx context.Context, a *app) error {
 	a.mcp = outside.Show(c.URL)
+	a.mcpWords = []string{quoted(a.mcp)}
+	if err := c.check(); err != nil { // before the keyring asks for its password
+		return err
+	}
 	store, err := c.open(ctx, a)
 	if err != nil {
 		return err
@@ -239,7 +249,7 @@ type listedMCP struct {
 
 // Run prints a line for each login.
 func (c *mcpListCmd) Run(ctx context.Context, a *app) error {
-	a.mcp = "URL"
+	a.mcp, a.mcpWords = "URL", []string{"list"}
 	store, err := c.open(ctx, a)
 	if err != nil {
 		return err

@@ -29,6 +29,10 @@ func (mcpLogoutCmd) Help() string {
 // Run revokes, then deletes.
 func (c *mcpLogoutCmd) Run(ctx context.Context, a *app) error {
 	a.mcp = outside.Show(c.URL)
+	a.mcpWords = []string{"logout", quoted(a.mcp)}
+	if err := c.check(); err != nil {
+		return err
+	}
 	store, err := c.open(ctx, a)
 	if err != nil {
 		return err

@@ -34,9 +34,19 @@ type Guide struct {
 	Command func(name string, flags ...string) string
 	// Backend tells that the profile's server is a backend with a dialect, and speaks no OAuth.
 	Backend bool
+	// MCP is what follows "mcp" where the command is about MCP servers, which have no profiles.
+	MCP []string
 	// Login returns the command that logs in to the profile, in quotes. With full, it
 	// names server and client even if the profile remembers them.
 	Login func(full bool, flags ...string) string
+}
+
+// plain is the command that keeps the tokens in a plain file.
+func (g Guide) plain() string {
+	if g.MCP != nil {
+		return g.Command("mcp", append(g.MCP[:len(g.MCP):len(g.MCP)], "--store file")...)
+	}
+	return g.Login(false, "--store file")
 }
 
 // LoginAdvice is the next step where a login is required.
@@ -192,7 +202,7 @@ func (g Guide) keyring(err error) *exit.Problem {
 	what := Text(err)
 	switch {
 	case errors.Is(err, keyring.ErrNoKeyring):
-		return exit.New(exit.Config, what, "to keep the tokens in a file that is not encrypted, run "+g.Login(false, "--store file"))
+		return exit.New(exit.Config, what, "to keep the tokens in a file that is not encrypted, run "+g.plain())
 	case errors.Is(err, keyring.ErrKeyringLocked):
 		return exit.New(exit.Temporary, what, "unlock it; the same command works once it is unlocked")
 	case errors.Is(err, keyring.ErrTimeout):

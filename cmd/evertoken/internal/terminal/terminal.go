@@ -53,7 +53,7 @@ func takeOver(file *os.File, l Look) *Screen {
 // nothing flickers.
 func (s *Screen) Draw(picture func(Look) string) {
 	width, height, err := term.GetSize(int(s.file.Fd()))
-	if err != nil {
+	if err != nil || width <= 0 || height <= 0 { // as some containers and serial lines say
 		width, height = 80, 24
 	}
 	if width != s.look.Width || height != s.look.Height {
