@@ -217,7 +217,10 @@ func (c *loginCmd) explainBackend(a *app, err error) error {
 		return exit.New(exit.Login, "the backend refuses this login"+said(fail)+", and its dialect does not say what that means",
 			"check user name and password"+c.otherFields()+", and that --url and --dialect fit this backend; then run the command again")
 	}
-	return err
+	if fail.Status != 0 {
+		return exit.New(exit.Temporary, explain.Text(err), "run the command again in a moment")
+	}
+	return exit.New(exit.Temporary, explain.Text(err), "check the network, then run the command again")
 }
 
 // otherFields names what else the login carries.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -109,11 +110,12 @@ func (a *app) parse(args []string) (*kong.Context, *common, error) {
 func (a *app) parseAll(args []string) (*kong.Context, *common, error) {
 	var line cli
 	var done bool
+	out := &answer{to: a.stdout}
 	parser, err := kong.New(&line,
 		kong.Name("evertoken"),
 		kong.Description(description),
 		kong.Vars{"presets": profile.PresetNames(), "dialects": profile.DialectNames(), "version": version()},
-		kong.Writers(a.stdout, a.stderr),
+		kong.Writers(out, a.stderr),
 		kong.Exit(func(int) { done = true }), // not ours to exit from here
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 80}),
 	)
@@ -121,6 +123,9 @@ func (a *app) parseAll(args []string) (*kong.Context, *common, error) {
 		return nil, nil, err
 	}
 	kctx, err := parser.Parse(args)
+	if out.err != nil {
+		return nil, nil, a.explain(out.err) // help or the version did not get through
+	}
 	if done {
 		return nil, nil, nil
 	}
@@ -135,8 +140,23 @@ func inHelp(err error, command string) error {
 	return err
 }
 
+// An answer is where the parser writes help and the version. It knows whether that worked.
+type answer struct {
+	to  io.Writer
+	err error // the first
+}
+
+func (w *answer) Write(text []byte) (int, error) {
+	n, err := w.to.Write(text)
+	w.err = cmp.Or(w.err, err)
+	return n, err
+}
+
 // misread explains a command line that cannot be read.
 func misread(args []string, err error) *exit.Problem {
+	if p, is := errors.AsType[*exit.Problem](err); is {
+		return p
+	}
 	p := exit.Misuse(err)
 	fail, ok := errors.AsType[*kong.ParseError](err)
 	if !ok || fail.Context.Selected() == nil {
@@ -144,6 +164,10 @@ func misread(args []string, err error) *exit.Problem {
 	}
 	command := fail.Context.Selected().Path()
 	p.Next = `see "evertoken help ` + command + `"`
+	if flag := valueless(fail.Context, args); flag != "" {
+		p.What = flag + " needs a value"
+		return p
+	}
 	if i := slices.IndexFunc(args, isAddress); command == "login" && i > 0 && !strings.HasPrefix(args[i-1], "-") {
 		flag := "--issuer"
 		if slices.ContainsFunc(args, func(word string) bool { return word == "--dialect" || strings.HasPrefix(word, "--dialect=") }) {
@@ -157,6 +181,20 @@ func misread(args []string, err error) *exit.Problem {
 		p.Next = `run "` + strings.Join(words, " ") + `"`
 	}
 	return p
+}
+
+// valueless returns the flag at the end of a command line that ends where its value should be.
+func valueless(kctx *kong.Context, args []string) string {
+	last := args[len(args)-1]
+	if slices.Contains(args, "--") {
+		return ""
+	}
+	for _, flag := range kctx.Flags() {
+		if last == "--"+flag.Name && !flag.IsBool() {
+			return last
+		}
+	}
+	return ""
 }
 
 func isAddress(word string) bool {
@@ -197,6 +235,9 @@ func (helpCmd) Help() string { return example("help login") }
 // Run prints the help of the command it names, or of all.
 func (c *helpCmd) Run(a *app) error {
 	if _, _, err := a.parse(append(c.Command, "--help")); err != nil {
+		if p, is := errors.AsType[*exit.Problem](err); is {
+			return p
+		}
 		return exit.Misuse(err)
 	}
 	return nil

@@ -84,6 +84,10 @@ func TestAMistakenCommandLineSaysWhereToLook(t *testing.T) {
 	}{
 		{[]string{"nonsense"}, `see "evertoken help"`},
 		{[]string{"status", "--nonsense"}, `see "evertoken help status"`},
+		{[]string{"login", "--issuer"}, `--issuer needs a value: see "evertoken help login"`},
+		{[]string{"token", "--min-valid"}, `--min-valid needs a value: see "evertoken help token"`},
+		{[]string{"login", "--client-auth", "basic", "--issuer", "https://x", "--client-id", "id"}, `--client-auth: got "basic", want one of none, client_secret_basic`},
+		{[]string{"mcp", "list", "--store", "vault"}, `--store: got "vault", want keyring or file: see "evertoken help mcp list"`},
 		{[]string{"mcp", "list", "--nonsense"}, `see "evertoken help mcp list"`},
 		{[]string{"mcp", "https://mcp.example.com", "--nonsense"}, `see "evertoken help mcp connect"`},
 		{[]string{"login", "--timeout", "0", "--issuer", "https://login.example.com", "--client-id", "id"}, `must be more than 0: see "evertoken help login"`},

@@ -111,7 +111,7 @@ func (c *getCmd) write(out io.Writer, end func() error, resp *http.Response) err
 	if err == nil {
 		err = end()
 	}
-	if explain.IsAny(err, syscall.EPIPE, context.Canceled) {
+	if explain.IsAny(err, syscall.EPIPE, syscall.ENOSPC, context.Canceled) {
 		return err
 	}
 	if err != nil {

@@ -28,7 +28,7 @@ type loginCmd struct {
 	Issuer     string   `placeholder:"URL" help:"The server, as its metadata names itself, or the well-known address of that metadata."`
 	ClientID   string   `placeholder:"ID" help:"The client registered there for this program."`
 	SecretFile *string  `name:"client-secret-file" placeholder:"FILE" help:"File with the client's secret, if it has one. It is read again for every renewal. --client-secret-file= forgets it."`
-	ClientAuth string   `placeholder:"METHOD" enum:",none,client_secret_basic,client_secret_basic_raw,client_secret_post" default:"" help:"How the client authenticates: none, client_secret_basic, client_secret_basic_raw or client_secret_post (default: as the server wants it)."`
+	ClientAuth string   `placeholder:"METHOD" help:"How the client authenticates: none, client_secret_basic, client_secret_basic_raw or client_secret_post (default: as the server wants it)."`
 	Scope      []string `placeholder:"SCOPE" help:"What to ask for; repeat it or separate by commas (see --scope-separator for how it is sent). Some servers give a refresh token only for one, such as offline_access."`
 
 	API []string `name:"api" placeholder:"URL" help:"An API that gets the access token; repeat it for more. \"evertoken get\" sends it to these, to the server itself, and otherwise asks. --api= forgets them."`
@@ -39,7 +39,7 @@ type loginCmd struct {
 	Device      bool          `help:"Log in with a code on another device, for machines without a browser."`
 	NoBrowser   bool          `help:"Only print the address to open."`
 	RedirectURL string        `placeholder:"URL" help:"Loopback address to return to, if the server wants a registered one (default: a free port)."`
-	Store       string        `placeholder:"WHERE" enum:",keyring,file" default:"" help:"Where to keep the tokens: keyring (files sealed with a key in the OS keyring) or file (readable by any program that can read your files). Default: $$EVERTOKEN_STORE, or what the profile remembers, or keyring."`
+	Store       string        `placeholder:"WHERE" help:"Where to keep the tokens: keyring (files sealed with a key in the OS keyring) or file (readable by any program that can read your files). Default: $$EVERTOKEN_STORE, or what the profile remembers, or keyring."`
 	KeepOld     bool          `help:"Do not end the old session of the profile at the server."`
 
 	backendFlags
@@ -66,6 +66,9 @@ A backend that does not speak OAuth is logged in to by user name and password. T
 // Run logs in. It looks for everything that can fail without the person before it asks
 // the person to log in.
 func (c *loginCmd) Run(ctx context.Context, a *app) error {
+	if err := c.choices(); err != nil {
+		return err
+	}
 	a.server, a.client = c.Issuer, c.ClientID
 	old, err := a.loadProfile()
 	if err != nil && !errors.Is(err, profile.ErrNone) && c.ClientID == "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
@@ -46,6 +47,18 @@ func (c *loginCmd) addresses(a *app) error {
 	if c.Issuer != "" && !strings.Contains(c.Issuer, "://") {
 		a.server = "https://" + c.Issuer
 		return exit.New(exit.Usage, "--issuer is not a whole address", "run "+a.loginCommand(true))
+	}
+	return nil
+}
+
+// choices refuses a store, and a way to authenticate, that there is not.
+func (c *loginCmd) choices() error {
+	if !slices.Contains([]string{"", profile.InKeyring, profile.InFiles}, c.Store) {
+		return exit.Misuse(fmt.Errorf("--store: got %q, want %s or %s", c.Store, profile.InKeyring, profile.InFiles))
+	}
+	methods := []string{"none", "client_secret_basic", "client_secret_basic_raw", "client_secret_post"}
+	if c.ClientAuth != "" && !slices.Contains(methods, c.ClientAuth) {
+		return exit.Misuse(fmt.Errorf("--client-auth: got %q, want one of %s", c.ClientAuth, strings.Join(methods, ", ")))
 	}
 	return nil
 }

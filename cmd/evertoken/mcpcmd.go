@@ -39,12 +39,16 @@ func (mcpCmd) Help() string {
 
 // mcpStore says where logins to MCP servers are kept.
 type mcpStore struct {
-	Store string `placeholder:"WHERE" enum:",keyring,file" default:"" help:"Where to keep the tokens: keyring (files sealed with a key in the OS keyring) or file (readable by any program that can read your files). Default: $$EVERTOKEN_STORE, or keyring."`
+	Store string `placeholder:"WHERE" help:"Where to keep the tokens: keyring (files sealed with a key in the OS keyring) or file (readable by any program that can read your files). Default: $$EVERTOKEN_STORE, or keyring."`
 }
 
 // open opens the store of logins to MCP servers, which is beside that of the profiles.
 func (c mcpStore) open(ctx context.Context, a *app) (stores.Backend, error) {
-	kind, err := (&loginCmd{Store: c.Store}).store(a, nil)
+	choice := &loginCmd{Store: c.Store}
+	if err := choice.choices(); err != nil {
+		return nil, err
+	}
+	kind, err := choice.store(a, nil)
 	if err != nil {
 		return nil, err
 	}
