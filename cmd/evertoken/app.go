@@ -201,7 +201,16 @@ func (a *app) openStore(ctx context.Context, p *profile.Profile) (*stores.Bound,
 	if err != nil {
 		return nil, err
 	}
-	return &stores.Bound{Backend: b, Kind: p.Kind(), Binding: p.Binding(), Settings: p.Fingerprint()}, nil
+	return &stores.Bound{Backend: b, Kind: p.Kind(), Binding: p.Binding(), Settings: p.Fingerprint(), Login: func() string { return a.loginAnew(p) }}, nil
+}
+
+// loginAnew is what to type for a login that takes nothing from a profile, whose file may have
+// been edited.
+func (a *app) loginAnew(p *profile.Profile) string {
+	if p.Backend != nil {
+		return a.command("login", "--dialect NAME", "--url URL")
+	}
+	return a.command("login", "--issuer URL", "--client-id ID")
 }
 
 // openBackend opens a store of that kind, in a directory of its own below the usual one unless

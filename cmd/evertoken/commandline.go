@@ -168,6 +168,10 @@ func misread(args []string, err error) *exit.Problem {
 		p.What = flag + " needs a value"
 		return p
 	}
+	if command == "curl" && slices.ContainsFunc(args[slices.Index(args, "curl")+1:], isAddress) {
+		p.What = "the URL comes first, and curl's options after it"
+		return p
+	}
 	if i := slices.IndexFunc(args, isAddress); command == "login" && i > 0 && !strings.HasPrefix(args[i-1], "-") {
 		flag := "--issuer"
 		if slices.ContainsFunc(args, func(word string) bool { return word == "--dialect" || strings.HasPrefix(word, "--dialect=") }) {

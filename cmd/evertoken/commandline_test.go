@@ -84,6 +84,7 @@ func TestAMistakenCommandLineSaysWhereToLook(t *testing.T) {
 	}{
 		{[]string{"nonsense"}, `see "evertoken help"`},
 		{[]string{"status", "--nonsense"}, `see "evertoken help status"`},
+		{[]string{"curl", "-d", "x", "https://api.example.com"}, `the URL comes first, and curl's options after it: see "evertoken help curl"`},
 		{[]string{"login", "--issuer"}, `--issuer needs a value: see "evertoken help login"`},
 		{[]string{"token", "--min-valid"}, `--min-valid needs a value: see "evertoken help token"`},
 		{[]string{"login", "--client-auth", "basic", "--issuer", "https://x", "--client-id", "id"}, `--client-auth: got "basic", want one of none, client_secret_basic`},

@@ -119,8 +119,10 @@ func TestF96_EditedBackendGetsNothing(t *testing.T) {
 		d.ok(json.Unmarshal(text, &edited))
 		edited["url"] = "https://evil.example.com"
 		d.edit("backend", edited)
-		if code := d.report((&logoutCmd{}).Run(t.Context(), d.app)); code != exit.Config {
-			t.Errorf("%s: logout: exit code %d", dialect, code)
+		d.stderr.Reset()
+		if code, said := d.report((&logoutCmd{}).Run(t.Context(), d.app)), d.stderr.String(); code != exit.Config ||
+			!strings.Contains(said, "edited") || !strings.Contains(said, " --dialect NAME --url URL\"") || strings.Contains(said, "--issuer") {
+			t.Errorf("%s: logout: exit code %d, %q; want 5 and the command that logs in anew", dialect, code, said)
 		}
 	}
 }

@@ -73,6 +73,8 @@ type Bound struct {
 	Kind     string // as --store names it
 	Binding  string // as [profile.Profile.Binding] says
 	Settings string // as [profile.Profile.Fingerprint] says
+	// Login returns the command that logs in anew, in quotes, for messages.
+	Login func() string
 
 	// NamesAPIs: a login names the APIs, so that those which a person has allowed before
 	// are over.
@@ -139,6 +141,13 @@ func textOf(rec *tokenstore.Record, field string) string {
 	return text
 }
 
+func (s *Bound) login() string {
+	if s.Login == nil {
+		return `"evertoken login"`
+	}
+	return s.Login()
+}
+
 // Get implements tokenstore.Store.
 func (s *Bound) Get(ctx context.Context, name string) (*tokenstore.Record, error) {
 	rec, err := s.Backend.Get(ctx, name)
@@ -148,7 +157,7 @@ func (s *Bound) Get(ctx context.Context, name string) (*tokenstore.Record, error
 	if binding := BindingOf(rec); binding != "" && binding != s.Binding {
 		return nil, exit.New(exit.Config,
 			fmt.Sprintf("the session of profile %q belongs to another client now", name),
-			"run the command again; if that does not help, log in again")
+			"run the command again; if that does not help, the profile's file was edited: undo that, or run "+s.login())
 	}
 	if err := s.agree(name, rec); err != nil {
 		return nil, err
@@ -165,7 +174,7 @@ func (s *Bound) agree(name string, rec *tokenstore.Record) error {
 	case !s.agreed.Load():
 		return exit.New(exit.Config,
 			fmt.Sprintf("the settings of profile %q are not those that it was logged in with, so no token is sent where they say", name),
-			"undo the change of its file below profiles, or log in again and name the server with --issuer and --client-id")
+			"undo the change of its file below profiles, or log in again with "+s.login())
 	}
 	return nil
 }
