@@ -259,8 +259,10 @@ func (s *Session) succeed(ctx context.Context, pair, next *oauth.TokenPair, w Wa
 	return nil
 }
 
-// replaces remembers that pair's refresh token is spent, for when its successor is saved.
+// replaces remembers that pair's refresh token is spent, for when its successor is saved. A
+// server that does not rotate goes on with the same one, which was answered.
 func (s *Session) replaces(pair, next *oauth.TokenPair) {
+	s.unanswered = ""
 	s.doubt.old = moment.Instant{} // ours is the newest
 	if pair.RefreshToken != next.RefreshToken {
 		s.doubt.spent = tokenstore.Fingerprint(pair.RefreshToken)
