@@ -8,6 +8,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -43,7 +44,7 @@ func (s *Session) logout(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.erase(context.WithoutCancel(ctx), rec); err != nil {
+	if err := s.erase(ctx, rec); err != nil {
 		return err
 	}
 	s.loggedOut()
@@ -87,13 +88,17 @@ func refusesToRevoke(err error) bool {
 }
 
 // erase removes rec from the Store, and what writers that ignore the lock
-// have made of it meanwhile; but not a new login, nor another account's session.
+// have made of it meanwhile; but not a new login, nor another account's session. It
+// outlives ctx's cancellation, since the server may have been told. A Store whose answers
+// are older than what it compares with (a replica that lags) is not asked for ever.
 func (s *Session) erase(ctx context.Context, rec *tokenstore.Record) error {
 	if s.cfg.Store == nil {
 		return nil
 	}
-	for version := rec.Version; ; {
-		err := failure.Guard("Store.Delete", func() error { return s.cfg.Store.Delete(ctx, s.name, version) })
+	ctx = context.WithoutCancel(ctx)
+	version := rec.Version
+	for range 4 {
+		err := s.remove(ctx, version)
 		if !errors.Is(err, tokenstore.ErrConflict) {
 			return unlessGone(err)
 		}
@@ -106,6 +111,14 @@ func (s *Session) erase(ctx context.Context, rec *tokenstore.Record) error {
 		}
 		version = stored.Version
 	}
+	return fmt.Errorf("session %q is still in the Store, which was changed each time: log out again: %w", s.name, tokenstore.ErrConflict)
+}
+
+// remove deletes the session's record from the Store if it has this version.
+func (s *Session) remove(ctx context.Context, version uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, schedule.StoreTimeout)
+	defer cancel()
+	return failure.Guard("Store.Delete", func() error { return s.cfg.Store.Delete(ctx, s.name, version) })
 }
 
 func unlessGone(err error) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -185,4 +186,57 @@ func TestALogoutWaitsForTheServer(t *testing.T) {
 			d.holding(t, 0)
 		})
 	}
+}
+
+// A Store that does not delete ends a logout with an error, and not the turn with it, on
+// which a Stop and all callers wait.
+func TestALogoutWaitsForTheStoreOnlySoLong(t *testing.T) {
+	for name, tt := range map[string]struct {
+		store func(d *desk) tokenstore.Store
+		want  time.Duration
+		err   error
+		asks  int
+	}{
+		"it does not answer":                  {func(d *desk) tokenstore.Store { return deafToDelete{d.store} }, schedule.StoreTimeout, context.DeadlineExceeded, 1},
+		"it is read from a replica that lags": {func(d *desk) tokenstore.Store { return newerThanRead{d.store} }, 0, tokenstore.ErrConflict, 5},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			d := newDesk(t)
+			d.cfg.Store = tt.store(d)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			begun, gets := time.Now(), d.store.gets
+			if err := d.Logout(ctx); !errors.Is(err, tt.err) {
+				t.Errorf("error %v; want %v", err, tt.err)
+			}
+			if took := time.Since(begun); took != tt.want {
+				t.Errorf("took %v; want %v", took, tt.want)
+			}
+			if asks := d.store.gets - gets; asks != tt.asks {
+				t.Errorf("the record is read %d times; want %d", asks, tt.asks)
+			}
+			d.gone(t, false)
+			d.holding(t, 0)
+			d.cfg.Store = d.store
+			if err := d.Logout(t.Context()); err != nil {
+				t.Errorf("once more: %v", err)
+			}
+			d.gone(t, true)
+		})
+	}
+}
+
+// deafToDelete is a Store that answers no call of Delete before its context ends.
+type deafToDelete struct{ *shelf }
+
+func (s deafToDelete) Delete(ctx context.Context, _ string, _ uint64) error {
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// newerThanRead is a Store that compares with a newer version than it returns.
+type newerThanRead struct{ *shelf }
+
+func (s newerThanRead) Delete(ctx context.Context, name string, version uint64) error {
+	return s.Memory.Delete(ctx, name, version+1000)
 }
