@@ -186,8 +186,8 @@ func (m *Member) StartOrLogin(ctx context.Context, login func(context.Context) (
 // logged in meanwhile, and hands what it returns to use. It keeps the lock until the
 // login is saved.
 func (m *Member) LoginOnce(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error), use func(*oauth.TokenPair) error) error {
-	if locker := m.cfg.Session.Locker; locker != nil {
-		lease, err := locker.Lock(ctx, m.name)
+	if cfg := m.cfg.Session; cfg.Locker != nil {
+		lease, err := cfg.Lock(ctx, m.name)
 		switch {
 		case errors.Is(err, tokenstore.ErrLocked):
 			return fmt.Errorf("refresh: another login of session %q is under way: %w", m.name, err)

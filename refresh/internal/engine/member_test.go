@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/benbjohnson/clock"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/refresh/internal/gate"
 	"github.com/evertoken/evertoken/refresh/internal/reach"
 	"github.com/evertoken/evertoken/refresh/internal/session"
@@ -117,6 +119,43 @@ func TestALifeIsForgottenWhenItHasEnded(t *testing.T) {
 		runtime.KeepAlive(m)
 	})
 }
+
+// The program's Locker is called by a login, on a goroutine of its own after OnRefreshFail,
+// and by a logout: neither ends the process, nor goes on without a lease.
+func TestALockerThatPanicsOrGivesNoLeaseFailsTheCall(t *testing.T) {
+	panics := locker(func() (tokenstore.Lease, error) { panic("odd") })
+	none := locker(func() (tokenstore.Lease, error) { return nil, nil })
+	for name, call := range map[string]func(t *testing.T, m *Member) error{
+		"login": func(t *testing.T, m *Member) error {
+			return m.LoginOnce(t.Context(), func(context.Context) (*oauth.TokenPair, error) {
+				t.Error("a person is asked without the lock")
+				return nil, oauth.ErrTransient
+			}, m.Update)
+		},
+		"logout": func(t *testing.T, m *Member) error { return m.Logout(t.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := started(t, func(session.Event) {})
+				m.cfg.Session.Locker = panics
+				if panicked := new(failure.PanicError); !errors.As(call(t, m), &panicked) || panicked.Where != "Store.Lock" {
+					t.Errorf("a panic became %v", panicked)
+				}
+				m.cfg.Session.Locker = none
+				if err := call(t, m); err == nil {
+					t.Error("no error without a lease")
+				}
+				if cur, _ := m.View(); cur == nil {
+					t.Error("the session is gone")
+				}
+			})
+		})
+	}
+}
+
+type locker func() (tokenstore.Lease, error)
+
+func (l locker) Lock(context.Context, string) (tokenstore.Lease, error) { return l() }
 
 // started returns a session that runs alone, and whose token lives for a day.
 func started(t *testing.T, emit func(session.Event)) *Member {

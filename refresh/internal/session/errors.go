@@ -45,6 +45,8 @@ var (
 	// errUnanswered is how a session fares while its server works on a request for long.
 	errUnanswered error = &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Sent: true, Err: errors.New("no answer yet; it is waited for")}
 	errDeaf             = errors.New("OAuthClient does not return although its context has ended")
+	// errNoLease is why nothing is done under a lock that a Store says it has given.
+	errNoLease = errors.New("the Store returned no lease")
 	// errOwnerLate is why a follower has no living token.
 	errOwnerLate = errors.New("the program that keeps the session alive has not renewed it")
 	// errProbed is why a process leaves it to another one to find out whether the server

@@ -15,7 +15,7 @@ import (
 // Logout ends the session, as refresh.Manager.Logout says. The caller has the turn.
 func (s *Session) Logout(ctx context.Context) error {
 	if s.cfg.Locker != nil && s.kept == nil {
-		lease, err := s.cfg.Locker.Lock(ctx, s.name)
+		lease, err := s.cfg.Lock(ctx, s.name)
 		if err != nil {
 			return err
 		}

@@ -522,6 +522,25 @@ func (odd) Settle(context.Context, *tokenstore.Record) (uint64, error) {
 	panic("nothing was announced by it")
 }
 
+// A Store that returns neither the right to save nor an error has not given it either.
+func TestNoRightToSaveAndNoErrorIsNone(t *testing.T) {
+	inBubble(t, "", func(t *testing.T) {
+		d := newDesk(t)
+		d.cfg.Spender = silent{}
+		d.gives("2")
+		if err := d.renew(t); err != nil || d.stored(t).Tokens.RefreshToken != "r2" {
+			t.Errorf("%v, saved %s", err, d.stored(t).Tokens.RefreshToken)
+		}
+		d.holding(t, 0)
+	})
+}
+
+type silent struct{}
+
+func (silent) BeginSpend(context.Context, tokenstore.Store, string, *tokenstore.Record, bool) (tokenstore.Spending, uint64, error) {
+	return nil, 0, nil
+}
+
 // A wait for the lock that begins after the end of its run has ended already.
 func TestAWaitAfterTheRunHasEndedAlready(t *testing.T) {
 	inBubble(t, "", func(t *testing.T) {

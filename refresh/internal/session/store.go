@@ -153,6 +153,9 @@ func (s *Session) claim(ctx context.Context, r Run) (c claim, err error) {
 	s.waitForLock(ctx, r, func(ctx context.Context) {
 		err = failure.Guard("Store.BeginSpend", func() error {
 			s.spending, rec.Version, err = s.cfg.Spender.BeginSpend(ctx, s.cfg.Store, s.name, rec, s.cfg.ShortLived || s.cfg.outlasts())
+			if err == nil && s.spending == nil {
+				err = errNoLease
+			}
 			return err
 		})
 	})
@@ -186,6 +189,22 @@ func (s *Session) waitForLock(ctx context.Context, r Run, lock func(context.Cont
 	r.Lend(func() { lock(ctx) })
 }
 
+// Lock takes the lock of the session with this name, which processes share. A panic in
+// the Locker is an error, and so is a lease that is none.
+func (c *Config) Lock(ctx context.Context, name string) (lease tokenstore.Lease, err error) {
+	err = failure.Guard("Store.Lock", func() error {
+		lease, err = c.Locker.Lock(ctx, name)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case lease == nil:
+		return nil, errNoLease
+	}
+	return lease, nil
+}
+
 // lease takes the session's lock, or goes on with the one that was kept.
 func (s *Session) lease(ctx context.Context, r Run) (lease tokenstore.Lease, err error) {
 	if s.kept != nil {
@@ -201,19 +220,13 @@ func (s *Session) lease(ctx context.Context, r Run) (lease tokenstore.Lease, err
 	}
 	defer s.answered(s.now())
 	s.waitForLock(ctx, r, func(ctx context.Context) {
-		err = failure.Guard("Store.Lock", func() error {
-			lease, err = s.cfg.Locker.Lock(ctx, s.name)
-			return err
-		})
+		lease, err = s.cfg.Lock(ctx, s.name)
 		s.cfg.Reach.Read(ctx, s.now(), err)
 	})
-	switch {
-	case s.alone(err):
+	if s.alone(err) {
 		s.cfg.Logger.Warn("refreshing without the session's lock", "session", s.name, "error", err)
 		s.host.Emit(Event{Kind: EventUnlocked, Err: err})
 		return noLease{}, nil
-	case err == nil && lease == nil:
-		err = errors.New("the Store returned no lease")
 	}
 	return lease, err
 }
