@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -457,4 +458,43 @@ func TestDamagedRecordThatAnotherProcessFoundIsNoLogout(t *testing.T) {
 		}
 		f.clean(t)
 	})
+}
+
+// What the Store prevents in the last second of a token is tried again after a pause, not
+// as fast as the Store fails.
+func TestAStoreThatFailsInATokensLastSecondIsNotAskedAllTheTime(t *testing.T) {
+	for name, trouble := range map[string]func(s *faultyStore, fail func() error){
+		"it cannot be written": func(s *faultyStore, fail func() error) {
+			s.onSet = func(context.Context, *tokenstore.Record) error { return fail() }
+		},
+		"it cannot be locked": func(s *faultyStore, fail func() error) { s.onLock = func(context.Context) error { return fail() } },
+		"it cannot be read":   func(s *faultyStore, fail func() error) { s.onGet = func(context.Context) error { return fail() } },
+		"it is written all the same": func(s *faultyStore, fail func() error) {
+			s.afterOK = func(*tokenstore.Record) error { return fail() }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newFaultyStore()
+				f := newFixture(t, oauthtest.Config{}, store.use).start(t)
+				if err := f.ForceRefresh(t.Context()); err != nil { // so that there was a request once
+					t.Fatal(err)
+				}
+				var failures atomic.Int64
+				store.edit(func(s *faultyStore) {
+					trouble(s, func() error {
+						failures.Add(1)
+						time.Sleep(2 * time.Millisecond)
+						return errDiskFull
+					})
+				})
+				time.Sleep(time.Until(f.GetExpiresAt()) - time.Second)
+				before := failures.Load()
+				time.Sleep(time.Second)
+				if n := failures.Load() - before; n > 5 {
+					t.Errorf("the Store is asked %d times in the token's last second; want a few", n)
+				}
+			})
+		})
+	}
 }

@@ -32,6 +32,7 @@ func (w Want) urgent() bool { return w.Force || w.Rejected }
 // (ErrReplaced), or when the end of the run does not wait any more (ErrStopped). An error that matches ErrDeferred means that the renewal has not begun.
 // The caller has the turn. A panic of ours is a failure like others.
 func (s *Session) Renew(ctx context.Context, r Run, w Want) error {
+	s.entered = s.now()
 	err := failure.Guard("refresh", func() error { return s.renew(ctx, r, w) })
 	var panicked *failure.PanicError
 	if errors.As(err, &panicked) && panicked.Where == "refresh" {

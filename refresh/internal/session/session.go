@@ -88,6 +88,7 @@ type Session struct {
 	news       moment.Kept         // see awaitNews
 	deferred   moment.Instant      // until when a due refresh is put off; zero: it is not
 	reserved   bool                // it may begin then
+	entered    moment.Instant      // when the last attempt began, with a request or without
 	begun      moment.Instant      // when the last request began,
 	seen       moment.Instant      // and when a session of the server had been renewed last by then
 	looked     moment.Instant      // when a renewal looked at the Store last

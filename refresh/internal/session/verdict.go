@@ -334,10 +334,11 @@ func (s *Session) lastAttempt(now moment.Instant) moment.Instant {
 	}
 	_, latency := s.cfg.Gate.Pace()
 	at := schedule.LastAttempt(cur.Ends(), latency, chance.Float64(s.cfg.Clock))
+	begun := s.begun.And(s.entered) // one that the Store ends has no request: that of an earlier one does not count
 	switch {
 	case !now.Reached(at):
 		return at
-	case !s.begun.IsZero() && cur.Ends().Since(s.begun) > schedule.LastSecond(latency):
+	case !begun.IsZero() && cur.Ends().Since(begun) > schedule.LastSecond(latency):
 		return now // the one in progress until now has begun too early
 	}
 	return moment.Instant{}

@@ -555,6 +555,22 @@ func TestWhenAFailedAttemptIsFollowedByTheNext(t *testing.T) {
 			failing(20, 0)(d)
 		},
 			nil, 30 * time.Second, 0},
+		"it dies now, begun without a request": {func(d *desk) {
+			living(2 * time.Second)(d)
+			d.begun = d.now()
+			time.Sleep(1500 * time.Millisecond)
+			d.entered = d.now()
+			failing(20, 0)(d)
+		},
+			nil, 30 * time.Second, 0},
+		"the same, begun before": {func(d *desk) {
+			living(2 * time.Second)(d)
+			d.begun = d.now().Add(-time.Hour)
+			d.entered = d.now()
+			time.Sleep(1500 * time.Millisecond)
+			failing(20, 0)(d)
+		},
+			nil, 0, 0},
 		"it has no end": {func(d *desk) {
 			p := pair("1")
 			p.ExpiresAt, p.ExpiresIn = time.Time{}, 0
