@@ -53,6 +53,7 @@ var (
 	// is back.
 	errProbed     = errors.New("the server did not answer, and another process has asked it just now")
 	errIssuedDead = errors.New("the server issued an access token that has already expired")
+	errIssuedDue  = errors.New("the server issued an access token that is to be renewed at once: it may come from a cache")
 	// errDoubted is the cause until a word that ends the session is heard again.
 	errDoubted = errors.New("the server says that the session has ended, which may pass; it is asked once more")
 	// errUndecided is the cause of a refusal that says nothing clear.

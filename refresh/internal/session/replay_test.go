@@ -357,6 +357,36 @@ func TestTokensThatAreDeadWhenTheyAreIssued(t *testing.T) {
 	})
 }
 
+// So is one that is due when it is issued, but callers get it.
+func TestTokensThatAreDueWhenTheyAreIssued(t *testing.T) {
+	inBubble(t, "", func(t *testing.T) {
+		d := newDesk(t)
+		cached := pair("2")
+		d.server = func(context.Context, *oauth.TokenPair) (*oauth.TokenPair, error) { return cached.Clone(), nil }
+		if err := d.renew(t); err != nil || d.Health().Failures != 0 {
+			t.Errorf("error %v, %d failures", err, d.Health().Failures)
+		}
+		time.Sleep(58 * time.Minute)
+		for n := range 3 {
+			if err := d.renew(t); err != nil {
+				t.Errorf("error %v", err)
+			}
+			h := d.Health()
+			if h.Failures != n+1 || h.State != StateRetrying || !errors.Is(h.Err, errIssuedDue) {
+				t.Errorf("%+v", h)
+			}
+			if wait := d.now().Until(h.Next); wait < time.Second<<n/2 {
+				t.Errorf("the next attempt in %v after %d failures", wait, n+1)
+			}
+			d.shows(t, "a2")
+		}
+		d.gives("3")
+		if err := d.renew(t); err != nil || d.Health().State != StateValid || d.Health().Failures != 0 {
+			t.Errorf("error %v, %+v", err, d.Health())
+		}
+	})
+}
+
 // A renewal ends the doubt about an old copy: what it brings is the newest.
 func TestARenewalEndsTheDoubt(t *testing.T) {
 	inBubble(t, "", func(t *testing.T) {

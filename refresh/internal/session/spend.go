@@ -252,11 +252,21 @@ func (s *Session) succeed(ctx context.Context, pair, next *oauth.TokenPair, w Wa
 	if w.Resource == "" && pair.Scope != next.Scope && lessScope(pair.Scopes(), next.Scopes()) {
 		s.host.Emit(Event{Kind: EventScopeReduced})
 	}
-	if !s.currentFor(w.Resource).Alive(s.now()) {
-		s.setHealth(func(h *Health) { h.Failures = before.Failures }) // or we would ask again at once, for ever
-		return s.failed(ctx, failure.Transient(errIssuedDead))
+	switch cur, now := s.currentFor(w.Resource), s.now(); {
+	case !cur.Alive(now):
+		return s.issuedLate(ctx, before, errIssuedDead)
+	case cur.IsDue(now):
+		_ = s.issuedLate(ctx, before, errIssuedDue) // callers get the token all the same
 	}
 	return nil
+}
+
+// issuedLate records a success after which the next one is due at once, as of a Refresher
+// that returns a pair from a cache of its own, as a failure: or we would ask again at once,
+// for ever.
+func (s *Session) issuedLate(ctx context.Context, before *Health, err error) error {
+	s.setHealth(func(h *Health) { h.Failures = before.Failures })
+	return s.failed(ctx, failure.Transient(err))
 }
 
 // replaces remembers that pair's refresh token is spent, for when its successor is saved. A
