@@ -94,7 +94,7 @@ type Error struct {
 	// Status is the HTTP status, zero if no answer came.
 	Status int
 	// RetryAt is before when the server does not want to be asked again
-	// (Retry-After), zero if it did not say.
+	// (Retry-After), zero if it did not say. Package refresh waits for an hour at most.
 	RetryAt time.Time
 	// Sent tells whether the request may have reached the server. Only when it
 	// is false is it certain that the server has done nothing.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
 )
 
@@ -125,13 +126,15 @@ func Status(err error) int {
 	return fail.Status
 }
 
-// RetryAt returns when the server wants to be asked again, or zero.
-func RetryAt(err error) time.Time {
+// RetryAt returns when the server wants to be asked again, as of a failure at now, or zero.
+// A Refresher of a program may say any time: more than the longest wait that is believed
+// counts as that, as it does in a Retry-After.
+func RetryAt(err error, now time.Time) time.Time {
 	var fail *oauth.Error
-	if !errors.As(err, &fail) {
+	if !errors.As(err, &fail) || fail.RetryAt.IsZero() {
 		return time.Time{}
 	}
-	return fail.RetryAt
+	return moment.Earlier(fail.RetryAt, now.Add(moment.LongestWait))
 }
 
 // Code returns the server's error code, or "".

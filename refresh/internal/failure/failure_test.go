@@ -2,7 +2,9 @@ package failure_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
@@ -71,5 +73,21 @@ func TestAWordAboutTheGrantUnderA500IsNoOutage(t *testing.T) {
 	}
 	if !failure.Outage(&oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 500, Sent: true}) {
 		t.Error("500 without a word does not count as an outage")
+	}
+}
+
+// A Refresher of a program may say any time, and a mistake in it is not to end a session.
+func TestNoWaitIsLongerThanTheLongestThatIsBelieved(t *testing.T) {
+	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	for wait, want := range map[time.Duration]time.Duration{
+		-time.Hour: -time.Hour, time.Minute: time.Minute, time.Hour: time.Hour, 5 * time.Hour: time.Hour, 200 * 365 * 24 * time.Hour: time.Hour,
+	} {
+		err := fmt.Errorf("wrapped: %w", &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 503, Sent: true, RetryAt: now.Add(wait)})
+		if got := failure.RetryAt(err, now).Sub(now); got != want {
+			t.Errorf("asked to wait for %v, waits for %v; want %v", wait, got, want)
+		}
+	}
+	if at := failure.RetryAt(failure.Transient(nil), now); !at.IsZero() {
+		t.Errorf("waits until %v without having been asked to", at)
 	}
 }

@@ -138,7 +138,7 @@ type wait struct {
 
 // heed notes what an answer asks for, and reports whether it is for all sessions.
 func (w *wait) heed(a Attempt) (all bool) {
-	at := failure.RetryAt(a.Err)
+	at := failure.RetryAt(a.Err, a.Now.Wall())
 	if at.IsZero() {
 		return false
 	}

@@ -395,7 +395,7 @@ func (g *Gate) Note(a Attempt) (n Notice) {
 // once, as Claim does after that.
 func (g *Gate) tellLocked(n *Notice, a Attempt, all bool) {
 	if all {
-		n.asked = moment.Wait{Written: a.Now.Wall(), Until: failure.RetryAt(a.Err).Round(0)}
+		n.asked = moment.Wait{Written: a.Now.Wall(), Until: failure.RetryAt(a.Err, a.Now.Wall()).Round(0)}
 		g.asked.End(n.asked, a.Now)
 	}
 	trouble := g.troubledLocked(a.Now)

@@ -134,7 +134,7 @@ func (s *Session) announcement() *tokenstore.Record {
 // at the end of the time in which that helps.
 func (s *Session) pauseBeforeReplay(ctx context.Context, r Run, err error, begun moment.Instant, delay time.Duration, w Want, firstLost bool) bool {
 	now := s.now()
-	asked := now.At(failure.RetryAt(err))
+	asked := now.At(failure.RetryAt(err, now.Wall()))
 	until, limit := now.Add(delay).And(asked), begun.Add(schedule.ReplayLimit(s.cfg.Grace)).And(now.Add(delay))
 	if until.Since(now) > schedule.ReplayWindow {
 		return false

@@ -108,7 +108,7 @@ func (s *Session) suffer(state State, err error, lasted, limit time.Duration) {
 	s.setHealth(func(h *Health) {
 		h.fail(s.now(), err)
 		h.State, h.epoch = state, epoch
-		h.firm = s.now().At(failure.RetryAt(err))
+		h.firm = h.failed.At(failure.RetryAt(err, h.failed.Wall()))
 		h.Next, h.callers = h.failed.Add(wait).And(h.firm), h.failed.Add(wait/4)
 	})
 }

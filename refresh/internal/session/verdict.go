@@ -32,7 +32,7 @@ func (s *Session) judge(ctx context.Context, pair *oauth.TokenPair, err error, l
 		if settled {
 			rec.Pending = nil
 		}
-		if at := failure.RetryAt(err); !at.IsZero() {
+		if at := failure.RetryAt(err, s.now().Wall()); !at.IsZero() {
 			s.noteAsked(rec, at)
 		}
 		if notes(v) && !anew || doubt {
@@ -259,7 +259,7 @@ func (s *Session) failed(ctx context.Context, err error) error {
 	if s.displaced() {
 		return err // which matters more, and does not count as a failure
 	}
-	at, epoch := failure.RetryAt(err), s.cfg.Gate.Epoch()
+	at, epoch := failure.RetryAt(err, s.now().Wall()), s.cfg.Gate.Epoch()
 	s.setHealth(func(h *Health) {
 		h.fail(s.now(), err)
 		h.State, h.epoch, h.firm = StateRetrying, epoch, h.failed.At(at)

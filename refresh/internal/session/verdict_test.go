@@ -180,7 +180,7 @@ func TestAWaitInTheRecordIsObeyed(t *testing.T) {
 			err := d.renew(t)
 			d.sends(t)
 			h := d.Health()
-			if tt.err != nil && (err != tt.err || h.State != StateSuspected) || tt.err == nil && (!errors.Is(err, oauth.ErrTransient) || h.State != StateRetrying || failure.RetryAt(err).IsZero()) {
+			if tt.err != nil && (err != tt.err || h.State != StateSuspected) || tt.err == nil && (!errors.Is(err, oauth.ErrTransient) || h.State != StateRetrying || failure.RetryAt(err, time.Now()).IsZero()) {
 				t.Errorf("error %v, state %v; want %v", err, h.State, tt.err)
 			}
 			if next, firm := d.now().Until(h.Next), d.now().Until(h.firm); next != tt.next || firm != tt.next {
