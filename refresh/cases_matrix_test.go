@@ -59,6 +59,8 @@ func kinds() []kind {
 	// All sessions are refused alike: none of them is suspected for that, the server
 	// may be.
 	alike := outcome{states: []refresh.State{refresh.StateRetrying, refresh.StateMisconfigured}, misconfigured: perhaps}
+	// A server in trouble is asked by few of its sessions; others that no caller waits for do not try.
+	heldBack := outcome{states: []refresh.State{refresh.StateRetrying, refresh.StateValid}}
 	// Sessions of a client that is refused wait for the one that asks now and then.
 	refused := outcome{
 		states:        []refresh.State{refresh.StateMisconfigured, refresh.StateRetrying, refresh.StateValid},
@@ -67,7 +69,7 @@ func kinds() []kind {
 	// The client's only session may have ended: some servers say it so.
 	refusedAlone := outcome{states: []refresh.State{refresh.StateMisconfigured, stateSuspected}, told: perhaps, misconfigured: once}
 	return []kind{
-		{"trouble", oauthtest.Fault{Status: 400, Body: `{"error":"temporarily_unavailable"}`}, retrying, retrying, retrying, false},
+		{"trouble", oauthtest.Fault{Status: 400, Body: `{"error":"temporarily_unavailable"}`}, heldBack, heldBack, retrying, false},
 		{"client", oauthtest.Fault{Status: 401, Body: `{"error":"invalid_client"}`}, refused, refused, refusedAlone, false},
 		{"unclear", oauthtest.Fault{Status: 400, Body: `{"message":"no"}`}, retrying, alike, suspected, false},
 		{"odd 200", oauthtest.Fault{Status: 200, Body: `{"success":false}`}, retrying, alike, suspected, false},

@@ -20,6 +20,7 @@ import (
 
 	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -406,6 +407,100 @@ func (d deployment) outage(t *testing.T, trouble *trouble, length time.Duration,
 		}
 	})
 	return waits
+}
+
+// F83, for trouble that answers in the server's place or in its words, or that a Refresher
+// of a program tells of.
+func TestF83_TroubleThatAnswersIsTroubleToo(t *testing.T) {
+	page := oauthtest.Fault{HTML: true, Times: -1}
+	missing, word := page, oauthtest.Fault{Status: 400, Body: `{"error":"temporarily_unavailable"}`, Times: -1}
+	missing.Status = 404
+	for name, tt := range map[string]struct {
+		fault oauthtest.Fault
+		fails func() error // of the Refresher; nil: it is the server that does
+	}{
+		"a web page":                   {page, nil},
+		"a web page under 404":         {missing, nil},
+		"a word of trouble under 400":  {word, nil},
+		"a Refresher's bare transient": {page, func() error { return fmt.Errorf("odd: %w", oauth.ErrTransient) }},
+		"a Refresher that panics":      {page, func() error { panic("odd") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := oauthtest.New(oauthtest.Config{AccessTokenLifetime: 10 * minute})
+				client := oauth.NewClient(server.OAuthConfig())
+				var mu sync.Mutex
+				var asked []time.Time
+				away := false
+				pool := refresh.NewPool(refresh.PoolConfig{Config: refresh.Config{
+					Store: new(tokenstore.Memory),
+					OAuthClient: refresh.RefresherFunc(func(ctx context.Context, p *oauth.TokenPair) (*oauth.TokenPair, error) {
+						mu.Lock()
+						asked = append(asked, time.Now())
+						fails := away && tt.fails != nil
+						mu.Unlock()
+						time.Sleep(10 * time.Millisecond)
+						if fails {
+							return nil, tt.fails()
+						}
+						return client.Refresh(ctx, p)
+					}),
+				}})
+				if err := pool.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				defer pool.Stop()
+				var managers []*refresh.Manager
+				for i := range 40 {
+					pair, err := server.Login("alice")
+					if err != nil {
+						t.Fatal(err)
+					}
+					m, err := pool.Add(t.Context(), fmt.Sprint(i), pair)
+					if err != nil {
+						t.Fatal(err)
+					}
+					managers = append(managers, m)
+				}
+				time.Sleep(5 * minute)
+				mu.Lock()
+				away = true
+				mu.Unlock()
+				server.Script(tt.fault)
+				time.Sleep(5*minute + time.Second) // all tokens are dead
+				back := time.Now().Add(2 * minute)
+				var crowd sync.WaitGroup
+				var waits []time.Duration
+				for _, m := range managers {
+					crowd.Go(func() {
+						for {
+							_, err := m.TokenContext(t.Context())
+							if err == nil {
+								mu.Lock()
+								defer mu.Unlock()
+								waits = append(waits, time.Since(back))
+								return
+							}
+							time.Sleep(10 * time.Millisecond) // told at once to come again later
+						}
+					})
+				}
+				time.Sleep(time.Until(back))
+				mu.Lock()
+				away = false
+				during := asked
+				mu.Unlock()
+				server.ClearScript()
+				crowd.Wait()
+				if n := densest(during, minute); n > 60 {
+					t.Errorf("%d requests in a minute; want at most 60", n)
+				}
+				if p90, most := percentile(waits, 90), percentile(waits, 100); p90 > 2*time.Second || most > 3*time.Second {
+					t.Errorf("nine of ten callers were served within %v and all within %v; want 2s and 3s", p90, most)
+				}
+			})
+		})
+	}
 }
 
 // F84: an attempt is made in time for the token's death, however long the waits are by

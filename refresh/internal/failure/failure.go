@@ -98,13 +98,21 @@ func Arrived(err error) bool {
 	return !errors.As(err, &fail) || fail.Sent
 }
 
-// Outage reports whether a failure says that the server does not answer.
+// Outage reports whether a failure says that the server does not answer, or that something
+// in front of it does in its place: no answer, a status of the server's own trouble, a web
+// page, or a Refresher that says no more than that it failed.
 func Outage(err error) bool {
-	var fail *oauth.Error
-	if !errors.As(err, &fail) {
-		return err != nil && Unknown(err)
+	if err == nil || !troubled(err) {
+		return false
 	}
-	return ServerError(err) && fail.Verdict() != oauth.VerdictUnclear || fail.Status == 0 && errors.Is(err, oauth.ErrTransient)
+	var fail *oauth.Error
+	return !errors.As(err, &fail) || fail.Status == 0 || fail.Page || fail.Status >= 500
+}
+
+// troubled reports whether a failure says nothing about the session or the client.
+func troubled(err error) bool {
+	v := Verdict(err)
+	return v == oauth.VerdictTrouble || v == oauth.VerdictUnknown && !errors.Is(err, oauth.ErrIDToken)
 }
 
 // ServerError reports whether a failure came with a status of the server's own trouble.
@@ -113,9 +121,11 @@ func ServerError(err error) bool {
 	return errors.As(err, &fail) && fail.Status >= 500
 }
 
-// Busy reports whether a failure says that the server gets too many requests: of one
-// session, or of all.
-func Busy(err error) bool { return Status(err) == http.StatusTooManyRequests }
+// Busy reports whether a failure is the server's own word for trouble, throttling or
+// retrying, under a status that is not for its own trouble: about one session, or all.
+func Busy(err error) bool {
+	return Status(err) == http.StatusTooManyRequests || err != nil && troubled(err) && !Outage(err)
+}
 
 // Status returns the HTTP status of the server's answer, or 0.
 func Status(err error) int {

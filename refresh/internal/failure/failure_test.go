@@ -18,6 +18,9 @@ func TestWhatAnErrorMeans(t *testing.T) {
 	answered := func(status int, kind error, code string) error {
 		return &oauth.Error{Op: "refresh", Kind: kind, Status: status, Code: code, Sent: true}
 	}
+	page := func(status int) error {
+		return &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: status, Page: true, Sent: true}
+	}
 	for _, tt := range []struct {
 		name    string
 		err     error
@@ -29,7 +32,12 @@ func TestWhatAnErrorMeans(t *testing.T) {
 		arrived bool
 	}{
 		{"an error that says nothing", odd, oauth.VerdictUnknown, true, false, true, false, true},
-		{"a panic", panicked, oauth.VerdictTrouble, false, false, false, false, true},
+		{"a panic", panicked, oauth.VerdictTrouble, false, false, true, false, true},
+		{"a bare word of trouble", oauth.ErrTransient, oauth.VerdictTrouble, false, false, true, false, true},
+		{"a page under 404", page(404), oauth.VerdictTrouble, false, true, true, false, true},
+		{"a page under 200", page(200), oauth.VerdictUnknown, true, false, true, false, true},
+		{"a word of trouble under 400", answered(400, oauth.ErrTransient, "temporarily_unavailable"), oauth.VerdictTrouble, false, true, false, true, true},
+		{"a refusal in odd words", answered(400, oauth.ErrTransient, "odd"), oauth.VerdictUnclear, false, true, false, false, true},
 		{"not sent", failure.Transient(odd), oauth.VerdictTrouble, false, true, true, false, false},
 		{"no session", failure.LoginRequired(odd), oauth.VerdictEnded, false, true, false, false, false},
 		{"a bare sentinel", oauth.ErrLoginRequired, oauth.VerdictEnded, false, false, false, false, true},

@@ -274,6 +274,9 @@ func (s *story) fail(n int, session string, err error) {
 	}
 }
 
+// wordOfTrouble is a server's word for its own trouble, under a status for the client's.
+var wordOfTrouble = &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Code: "temporarily_unavailable", Status: 400, Sent: true}
+
 func TestFiveOutagesInARowOpenTheBreaker(t *testing.T) {
 	for name, tt := range map[string]struct {
 		meet func(s *story)
@@ -293,6 +296,16 @@ func TestFiveOutagesInARowOpenTheBreaker(t *testing.T) {
 				s.fail(1, "a", errorOf(429))
 				s.fail(1, "b", errorOf(429))
 			}
+		}, true},
+		"a word of trouble to one": {func(s *story) { s.fail(20, "a", wordOfTrouble) }, false},
+		"a word of trouble to two": {func(s *story) {
+			for range 5 {
+				s.fail(1, "a", wordOfTrouble)
+				s.fail(1, "b", wordOfTrouble)
+			}
+		}, true},
+		"a web page": {func(s *story) {
+			s.fail(5, "a", &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Status: 404, Page: true, Sent: true})
 		}, true},
 		"429 to one in an outage": {func(s *story) { s.fail(5, "a", errorOf(503)); s.fail(3, "a", errorOf(429)) }, true},
 	} {
