@@ -19,6 +19,9 @@ import (
 // short is a lease whose end a test can wait for, and that a busy machine can renew.
 var short = redisstore.Config{LeaseTime: 2 * time.Second}
 
+// lockKey is the lock of the session "default".
+const lockKey = "evertoken:{de}:lock:default"
+
 // F14: a call that takes longer than the lease goes on under it.
 func TestF14_ALeaseIsRenewedWhileItIsHeld(t *testing.T) {
 	server := startServer(t)
@@ -80,7 +83,7 @@ func TestF18_ALockThatWasForgottenIsNotReleased(t *testing.T) {
 	s, other, c := server.open("", short), server.open("", redisstore.Config{}), server.direct()
 	defer c.Close()
 	lease := lock(t, s, "default")
-	if n, err := c.Del(t.Context(), "evertoken:{de}:lock:default").Result(); n != 1 || err != nil {
+	if n, err := c.Del(t.Context(), lockKey).Result(); n != 1 || err != nil {
 		t.Fatalf("%d keys deleted, %v", n, err)
 	}
 	next := lock(t, other, "default")
@@ -212,5 +215,49 @@ func TestALockThatComesTooLateIsGivenBack(t *testing.T) {
 	_ = lock(t, other, "default").Unlock()
 	if took := time.Since(begun); took > redisstore.DefaultLeaseTime/2 {
 		t.Errorf("the lock was free after %s; want it given back at once", took)
+	}
+}
+
+// No holder of ours has a lock that lasts for ever, or for years. A caller that waits for
+// it waits for a lease; and a lock of a longer lease than its own is left alone.
+func TestALockWithoutAnEndEndsAfterALease(t *testing.T) {
+	server := startServer(t)
+	c := server.direct()
+	defer c.Close()
+	for what, ttl := range map[string]time.Duration{"no end": 0, "an end in ten years": 10 * 365 * 24 * time.Hour} {
+		for _, begin := range []bool{false, true} {
+			s := server.open("", short)
+			c.FlushAll(t.Context())
+			version := set(t, s, "default", record("1"))
+			if err := c.Set(t.Context(), lockKey, "another program", ttl).Err(); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			var lease tokenstore.Lease
+			var err error
+			if begin {
+				lease, _, err = s.BeginSpend(ctx, s, "default", over(version, "1"), false)
+			} else {
+				lease, err = s.Lock(ctx, "default")
+			}
+			cancel()
+			if err != nil {
+				t.Errorf("a lock with %s, BeginSpend %t: %v", what, begin, err)
+				continue
+			}
+			if err := lease.Unlock(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	s, other := server.open("", redisstore.Config{LeaseTime: time.Hour}), server.open("", short)
+	lease := lock(t, s, "default")
+	_, err := other.Lock(briefly(t), "default")
+	is(t, "Lock beside a long lease", err, tokenstore.ErrLocked)
+	if left := c.PTTL(t.Context(), lockKey).Val(); left < time.Hour/2 {
+		t.Errorf("a lease of an hour ends in %s, because another asked for the lock", left)
+	}
+	if err := lease.Unlock(); err != nil {
+		t.Error(err)
 	}
 }

@@ -13,6 +13,8 @@ import (
 var (
 	//go:embed lua/acquire.lua
 	acquireLua string
+	//go:embed lua/held.lua
+	heldLua string
 	//go:embed lua/renew.lua
 	renewLua string
 	//go:embed lua/release.lua
@@ -36,11 +38,11 @@ var (
 )
 
 var (
-	acquireScript = redis.NewScript(acquireLua)
+	acquireScript = redis.NewScript(heldLua + acquireLua)
 	renewScript   = redis.NewScript(renewLua)
 	releaseScript = redis.NewScript(releaseLua)
 	writeScript   = redis.NewScript(numberLua + saveLua + writeLua)
-	beginScript   = redis.NewScript(numberLua + saveLua + beginLua)
+	beginScript   = redis.NewScript(numberLua + saveLua + heldLua + beginLua)
 	settleScript  = redis.NewScript(numberLua + saveLua + settleLua)
 	deleteScript  = redis.NewScript(numberLua + deleteLua)
 	asideScript   = redis.NewScript(asideLua)

@@ -39,7 +39,9 @@ type Config struct {
 	// that is silent for as long, or for 15 seconds if that is less. Zero means
 	// DefaultLeaseTime; less than a second is refused. It should be at least one and a half
 	// times as long as token requests take, and
-	// all programs that share sessions should use the same one.
+	// all programs that share sessions should use the same one. A lock in Redis without an
+	// end, or whose end is further away than an hour and ten times LeaseTime, ends LeaseTime
+	// after a caller first asks for it.
 	LeaseTime time.Duration
 }
 

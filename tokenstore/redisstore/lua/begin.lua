@@ -3,8 +3,7 @@
 -- holds the lock.
 -- KEYS: those of save; lock. ARGV: those of save; owner, milliseconds.
 local version = save(KEYS, ARGV, function()
-  local holder = redis.call('GET', KEYS[4])
-  if holder and holder ~= ARGV[9] then
+  if held(KEYS[4], ARGV[9], ARGV[10]) then
     return false
   end
   redis.call('SET', KEYS[4], ARGV[9], 'PX', ARGV[10])
