@@ -3,8 +3,11 @@ package redisstore
 import (
 	"context"
 	_ "embed"
+	"fmt"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/evertoken/evertoken/internal/storeerr"
 )
 
 // Each script is one atomic step. Redis or the client may carry it out twice, since
@@ -37,14 +40,17 @@ var (
 	forgetLua string
 )
 
+// limitsLua tells scripts what Go knows.
+var limitsLua = fmt.Sprintf("local maxVersion = %d\n", uint64(storeerr.MaxVersion))
+
 var (
 	acquireScript = redis.NewScript(heldLua + acquireLua)
 	renewScript   = redis.NewScript(renewLua)
 	releaseScript = redis.NewScript(releaseLua)
-	writeScript   = redis.NewScript(numberLua + saveLua + writeLua)
-	beginScript   = redis.NewScript(numberLua + saveLua + heldLua + beginLua)
-	settleScript  = redis.NewScript(numberLua + saveLua + settleLua)
-	deleteScript  = redis.NewScript(numberLua + deleteLua)
+	writeScript   = redis.NewScript(limitsLua + numberLua + saveLua + writeLua)
+	beginScript   = redis.NewScript(limitsLua + numberLua + saveLua + heldLua + beginLua)
+	settleScript  = redis.NewScript(limitsLua + numberLua + saveLua + settleLua)
+	deleteScript  = redis.NewScript(limitsLua + numberLua + deleteLua)
 	asideScript   = redis.NewScript(asideLua)
 	forgetScript  = redis.NewScript(forgetLua)
 )

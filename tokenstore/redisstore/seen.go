@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/evertoken/evertoken/internal/storeerr"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -24,11 +25,15 @@ func (s *Store) saw(name string, version uint64) {
 
 // nextVersion returns the least version of a record to be written: one of its time,
 // and beyond what was seen, as the random part of a version may be less than that of
-// one from the same second that Redis has lost.
+// one from the same second that Redis has lost. Beyond storeerr.MaxVersion there is none.
 func (s *Store) nextVersion(name string) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return max(tokenstore.NextVersion(0), s.seen[name]+1)
+	next := tokenstore.NextVersion(0)
+	if seen := s.seen[name]; seen < storeerr.MaxVersion {
+		next = max(next, seen+1)
+	}
+	return next
 }
 
 func (s *Store) forget(name string) {

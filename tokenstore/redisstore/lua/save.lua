@@ -18,6 +18,9 @@ local function save(keys, args, wanted)
     return false
   end
   local last = number(had[1] or redis.call('HGET', keys[2], 'v'))
+  if last == maxVersion then -- there is none beyond it
+    last = 0
+  end
   local version = string.format('%.0f', math.max(last + 1, tonumber(args[2])))
   redis.call('HSET', keys[1], 'v', version, 'w', args[3], 'r', args[4])
   if args[5] == '0' then
