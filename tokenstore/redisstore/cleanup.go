@@ -16,22 +16,18 @@ func (s *Store) Cleanup(ctx context.Context) (removed int, err error) {
 	if err != nil {
 		return 0, failed("clean up", err)
 	}
-	for after, more := "", true; more; {
-		var names []string
-		names, more, err = s.indexed(ctx, after, pageSize)
+	for after := ""; ; {
+		names, next, err := s.indexed(ctx, after, pageSize)
 		if err != nil {
 			return removed, failed("clean up", err)
 		}
 		n, err := s.cleanUp(ctx, names, now)
 		removed += n
-		if err != nil {
+		if err != nil || next == "" {
 			return removed, failed("clean up", err)
 		}
-		if more {
-			after = names[len(names)-1]
-		}
+		after = next
 	}
-	return removed, nil
 }
 
 func (s *Store) cleanUp(ctx context.Context, names []string, now time.Time) (removed int, err error) {

@@ -49,7 +49,8 @@ func (s *Store) Count(ctx context.Context) (int, error) {
 }
 
 // Pages implements [tokenstore.Pager]. A page is two round trips, one for the names and one
-// for the records, and costs the same however many sessions there are.
+// for the records, and costs the same however many sessions there are. One more comes before
+// the first.
 func (s *Store) Pages(ctx context.Context, size int) iter.Seq2[[]tokenstore.Entry, error] {
 	size = max(size, 1)
 	return func(yield func([]tokenstore.Entry, error) bool) {
@@ -124,46 +125,99 @@ func sessions(names []string) []string { return slices.DeleteFunc(names, tokenst
 // walk calls fn with all names in the index, which fn may change, in order, about as many at a
 // time as wanted, until fn returns false or an error.
 func (s *Store) walk(ctx context.Context, want int, fn func(names []string) (more bool, err error)) error {
-	for after, more := "", true; more; {
-		names, goesOn, err := s.indexed(ctx, after, want)
+	for after := ""; ; {
+		names, next, err := s.indexed(ctx, after, want)
 		if err != nil {
 			return err
 		}
-		if goesOn {
-			after = names[len(names)-1]
-		}
-		if more, err = fn(names); err != nil {
+		more, err := fn(names)
+		if err != nil || !more || next == "" {
 			return err
 		}
-		more = more && goesOn
+		after = next
 	}
-	return nil
 }
 
 // indexed returns names of the index that come after the given one, in order, about
-// as many as wanted, and whether there are more. It leaves none out.
-func (s *Store) indexed(ctx context.Context, after string, want int) (names []string, more bool, err error) {
+// as many as wanted, and the last that was looked at if there are more, or else "". It
+// leaves none out that a session can have.
+func (s *Store) indexed(ctx context.Context, after string, want int) (names []string, next string, err error) {
+	if after == "" {
+		if err := s.straighten(ctx); err != nil {
+			return nil, "", err
+		}
+	}
 	// Names are spread evenly; some buckets have more than their share.
 	each := min(want, 2*want/buckets+8)
-	from := "-"
-	if after != "" {
-		from = "(" + after
-	}
 	parts, err := call(ctx, func(ctx context.Context) ([][]string, error) {
 		var found [buckets]*redis.StringSliceCmd
 		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for b := range found {
-				found[b] = p.ZRangeArgs(ctx, redis.ZRangeArgs{Key: s.indexKey(b), Start: from, Stop: "+", ByLex: true, Count: int64(each)})
+			for b := range found { // at first, "(" leaves out the empty name alone, which is none
+				found[b] = p.ZRangeArgs(ctx, redis.ZRangeArgs{Key: s.indexKey(b), Start: "(" + after, Stop: "+", ByLex: true, Count: int64(each)})
 			}
 			return nil
 		})
 		return values(found[:], (*redis.StringSliceCmd).Val), err
 	})
 	if err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
-	names, more = merge(parts, each)
-	return names, more, nil
+	for b, part := range parts {
+		parts[b] = following(part, after)
+	}
+	names, more := merge(parts, each)
+	if more {
+		next = names[len(names)-1]
+	}
+	// Another program may have put a name into the index of another bucket too, or what is none.
+	names = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return tokenstore.CheckName(name) != nil })
+	return names, next, nil
+}
+
+// straighten takes the scores away from names that another program has given some. With
+// them, names are not in the order of their bytes, and what is asked for by that is not
+// found.
+func (s *Store) straighten(ctx context.Context) error {
+	counts, err := call(ctx, func(ctx context.Context) ([]int64, error) {
+		found := make([]*redis.IntCmd, 2*buckets)
+		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for b := range buckets {
+				found[2*b] = p.ZCount(ctx, s.indexKey(b), "-inf", "(0")
+				found[2*b+1] = p.ZCount(ctx, s.indexKey(b), "(0", "+inf")
+			}
+			return nil
+		})
+		return values(found, (*redis.IntCmd).Val), err
+	})
+	if err != nil {
+		return err
+	}
+	for b := range buckets {
+		if counts[2*b]+counts[2*b+1] == 0 {
+			continue
+		}
+		key := s.indexKey(b)
+		if _, err := call(ctx, func(ctx context.Context) (int64, error) {
+			return s.client.ZUnionStore(ctx, key, &redis.ZStore{Keys: []string{key}, Weights: []float64{0}}).Result()
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// following returns the names that come after the given one, in order. An index that
+// another program has just put out of order has others too; a list would not end.
+func following(names []string, after string) []string {
+	if len(names) == 0 || slices.IsSorted(names) && names[0] > after {
+		return names
+	}
+	slices.Sort(names)
+	i, found := slices.BinarySearch(names, after)
+	if found {
+		i++
+	}
+	return names[i:]
 }
 
 // merge puts sorted lists, the first of each at most, together. A list of that length

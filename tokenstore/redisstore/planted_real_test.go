@@ -3,10 +3,19 @@
 package redisstore_test
 
 import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/evertoken/evertoken/internal/storeerr"
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/evertoken/evertoken/tokenstore/redisstore"
 )
 
@@ -42,4 +51,111 @@ func TestWhatFollowsTheGreatestVersionCanBeRead(t *testing.T) {
 		}
 		holds(t, server.open("", redisstore.Config{}), "default", "2", settled)
 	}
+}
+
+// What another program has put into an index makes no list endless, has no session listed
+// twice or left out, and keeps Cleanup from nothing.
+func TestListsEndWhateverIsInTheIndex(t *testing.T) {
+	server := startServer(t)
+	c := server.direct()
+	defer c.Close()
+	const index = "evertoken:{de}:names" // that of "default"
+	group := func(format string, n int) (names []string) {
+		for i := 0; len(names) < n; i++ {
+			if name := fmt.Sprintf(format, i); bucketOf(name) == 0xde {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	for what, plant := range map[string]func(names []string) []redis.Z{
+		"scores": func(names []string) (planted []redis.Z) {
+			for i, name := range names {
+				planted = append(planted, redis.Z{Score: float64(i%3 - 1), Member: name})
+			}
+			return planted
+		},
+		"a last name in front":    func(names []string) []redis.Z { return []redis.Z{{Score: -1, Member: names[len(names)-1]}} },
+		"a first name at the end": func(names []string) []redis.Z { return []redis.Z{{Score: 1, Member: names[0]}} },
+		"an empty name":           func([]string) []redis.Z { return []redis.Z{{Member: ""}} },
+		"names that are none": func([]string) (planted []redis.Z) {
+			for i := range 200 {
+				planted = append(planted, redis.Z{Member: fmt.Sprintf("user-\xff%d", i)})
+			}
+			return planted
+		},
+	} {
+		c.FlushAll(t.Context())
+		s := server.open("", redisstore.Config{})
+		names := group("user-%d", 60)
+		spent := &tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a", ExpiresAt: time.Now().Add(-time.Hour)}}
+		for _, name := range names {
+			set(t, s, name, spent)
+		}
+		slices.Sort(names)
+		if err := c.ZAdd(t.Context(), index, plant(names)...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		c.ZAdd(t.Context(), "evertoken:{00}:names", redis.Z{Member: names[5]}) // which is in its own index too
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if got, err := s.Names(ctx); !slices.Equal(got, names) || err != nil {
+			t.Errorf("%s: Names: %q, %v; want each once", what, got, err)
+		}
+		if n, err := s.Count(ctx); n != len(names) || err != nil {
+			t.Errorf("%s: Count: %d, %v; want %d", what, n, err, len(names))
+		}
+		for _, size := range []int{1, 9, 1000} {
+			c.ZAdd(t.Context(), index, plant(names)...)
+			var got []string
+			for page, err := range s.Pages(ctx, size) {
+				if err != nil {
+					t.Fatalf("%s: Pages: %v", what, err)
+				}
+				for _, e := range page {
+					got = append(got, e.Name)
+				}
+			}
+			if !slices.Equal(got, names) {
+				t.Errorf("%s: pages of %d have %q; want each once", what, size, got)
+			}
+		}
+		c.ZAdd(t.Context(), index, plant(names)...)
+		if n, err := s.Cleanup(ctx); n != len(names) || err != nil {
+			t.Errorf("%s: Cleanup: %d, %v; want %d", what, n, err, len(names))
+		}
+	}
+}
+
+// A program that goes on to put names out of order while they are listed does not have the
+// list go on for ever.
+func TestListsEndWhileAnIndexIsPutOutOfOrder(t *testing.T) {
+	server := startServer(t)
+	c := server.direct()
+	defer c.Close()
+	s, f := server.flaky(redisstore.Config{})
+	const index = "evertoken:{de}:names"
+	for i := range 39 {
+		c.ZAdd(t.Context(), index, redis.Z{Member: fmt.Sprintf("b%02d", i)})
+	}
+	f.beforeEach(func(cmds []redis.Cmder) {
+		if cmds[0].Name() == "zrange" {
+			c.ZAdd(context.Background(), index, redis.Z{Score: 1, Member: "a"}, redis.Z{Score: 2, Member: "z"})
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := s.Names(ctx); err != nil {
+		t.Errorf("Names: %v", err)
+	}
+	if _, err := s.Cleanup(ctx); err != nil {
+		t.Errorf("Cleanup: %v", err)
+	}
+}
+
+// bucketOf returns the bucket of a session.
+func bucketOf(name string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return h.Sum32() % 256
 }

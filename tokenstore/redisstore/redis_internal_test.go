@@ -77,6 +77,17 @@ func TestMergeLeavesNoNameOut(t *testing.T) {
 	}
 }
 
+// An index that is out of order answers with names from before, or the same ones again.
+func TestFollowingNeverGoesBack(t *testing.T) {
+	for after, want := range map[string]string{"": "a b c", "a": "b c", "aa": "b c", "c": "", "d": ""} {
+		for _, part := range []string{"a b c", "c b a", "b c a"} {
+			if got := strings.Join(following(strings.Fields(part), after), " "); got != want {
+				t.Errorf("of %s after %q: %q; want %q", part, after, got, want)
+			}
+		}
+	}
+}
+
 // It pages through random lists the way Pages does, and must find every name once.
 func TestPagesMakeTheWhole(t *testing.T) {
 	for range 200 {
