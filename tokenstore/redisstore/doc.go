@@ -14,6 +14,11 @@
 // A program that can read them there can use them. Wrap the store with [tokenstore.NewSealed]
 // to keep them encrypted, and use TLS and a password in any case.
 //
+// A user of Redis with an ACL needs the keys that begin with the prefix, and the channel
+// of changes: "~evertoken:*" and "&evertoken:changed". From Redis 7 on, a user has no
+// channel unless it is given. Without it, sessions are saved as ever, and Watch fails:
+// other processes learn of a change when they next look.
+//
 // # What a lock can promise, and what not
 //
 // Before a refresh token is spent its session is locked. The lock is a lease: a key

@@ -153,6 +153,40 @@ func TestListsEndWhileAnIndexIsPutOutOfOrder(t *testing.T) {
 	}
 }
 
+// A user without a channel, as ACLs of Redis 7 make them, saves and deletes. That nothing
+// is heard is said by Watch.
+func TestAUserWithoutAChannelSavesAll(t *testing.T) {
+	server := startServer(t)
+	c := server.direct()
+	defer c.Close()
+	if err := c.Do(t.Context(), "ACL", "SETUSER", "app", "on", ">pw", "~evertoken:*", "+@all", "resetchannels").Err(); err != nil {
+		t.Fatal(err)
+	}
+	options := clientOptions(server.addr)
+	options.Username, options.Password = "app", "pw"
+	s := newStore(t, redis.NewClient(options), redisstore.Config{})
+	version := set(t, s, "default", record("1"))
+	holds(t, s, "default", "1", version)
+	spend, marked, err := s.BeginSpend(t.Context(), s, "default", over(version, "1"), false)
+	if err != nil {
+		t.Fatalf("BeginSpend: %v", err)
+	}
+	settled, err := spend.Settle(t.Context(), over(marked, "2"))
+	if err != nil {
+		t.Fatalf("Settle: %v", err)
+	}
+	holds(t, s, "default", "2", settled)
+	if err := s.Delete(t.Context(), "default", settled); err != nil {
+		t.Errorf("Delete: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err = s.Watch(ctx, func(tokenstore.Change) { t.Error("Watch says that it listens") })
+	if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "NOPERM") {
+		t.Errorf("Watch: %v; want what the server says", err)
+	}
+}
+
 // bucketOf returns the bucket of a session.
 func bucketOf(name string) uint32 {
 	h := fnv.New32a()

@@ -21,5 +21,6 @@ redis.call('ZREM', KEYS[3], ARGV[4])
 if not had[1] then
   return 0
 end
-redis.call('PUBLISH', ARGV[5], ARGV[7] .. '0:' .. ARGV[4])
+-- As in save: it is deleted, whether the user may publish or not.
+redis.pcall('PUBLISH', ARGV[5], ARGV[7] .. '0:' .. ARGV[4])
 return had[2] and 1 or 0

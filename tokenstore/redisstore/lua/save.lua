@@ -29,7 +29,8 @@ local function save(keys, args, wanted)
     redis.call('PEXPIRE', keys[1], args[5])
   end
   redis.call('ZADD', keys[3], 0, args[6])
-  redis.call('PUBLISH', args[7], args[8] .. version .. ':' .. args[6])
+  -- What is saved is saved: a user who may not publish has others not hear of it.
+  redis.pcall('PUBLISH', args[7], args[8] .. version .. ':' .. args[6])
   return version
 end
 
