@@ -177,6 +177,26 @@ func TestADamagedRecordIsMovedAside(t *testing.T) {
 	is(t, "Get after Delete", err, tokenstore.ErrNotFound)
 }
 
+// Redis has lost a session that a host with a clock ahead had saved, and its person logs out.
+// The deleter knows the version, whatever its clock says, and so the logout is one for all.
+func TestALogoutAfterALossCountsAlthoughTheClockIsBehind(t *testing.T) {
+	server := startServer(t)
+	c := server.direct()
+	defer c.Close()
+	s, other := server.open("", redisstore.Config{}), server.open("", redisstore.Config{})
+	set(t, s, "default", record("1"))
+	ahead := uint64(time.Now().Add(5*time.Minute).Unix()) << 20
+	c.HSet(t.Context(), recordKey, "v", ahead) // as a host writes whose clock is five minutes ahead
+	holds(t, s, "default", "1", ahead)
+	holds(t, other, "default", "1", ahead)
+	c.FlushAll(t.Context())
+	_, err := other.Get(t.Context(), "default")
+	is(t, "Get of what is lost", err, tokenstore.ErrDamaged)
+	is(t, "Delete of what is lost", other.Delete(t.Context(), "default", ahead), tokenstore.ErrNotFound)
+	_, err = s.Get(t.Context(), "default")
+	is(t, "Get after the logout", err, tokenstore.ErrNotFound)
+}
+
 // badVersions are what another program may have written in place of a version.
 var badVersions = []string{
 	"", "abc", "-1", "0", "007", "1.5", "1e300", "nan", "inf", "9007199254740992", "9223372036854775808", "18446744073709551616", "-9223372036854775808", strings.Repeat("9", 400), "\x00",

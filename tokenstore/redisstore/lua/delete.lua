@@ -4,7 +4,8 @@
 -- because the answer was lost, it returns what it returned before.
 -- KEYS: record, tombstone, index.
 -- ARGV: version, id, milliseconds to keep the tombstone, name, channel, a version
--- beyond all so far, also those that Redis has lost; what the notice begins with.
+-- beyond all so far, also those that Redis has lost, by the deleter's clock; what the
+-- notice begins with.
 local had = redis.call('HMGET', KEYS[1], 'v', 'r')
 local tomb = redis.call('HMGET', KEYS[2], 'v', 'w')
 if not had[1] and tomb[2] == ARGV[2] then
@@ -13,7 +14,7 @@ end
 if had[2] and had[1] ~= ARGV[1] then
   return -1
 end
-local version = math.max(number(had[1]), number(tomb[1]), tonumber(ARGV[6]))
+local version = math.max(number(had[1]), number(tomb[1]), number(ARGV[1]), tonumber(ARGV[6]))
 redis.call('HSET', KEYS[2], 'v', string.format('%.0f', version), 'w', had[2] and ARGV[2] or '')
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('DEL', KEYS[1])
