@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -52,10 +53,15 @@ var notNow = map[string]bool{
 	"NOREPLICAS": true, "OOM": true, "READONLY": true, "TRYAGAIN": true, "UNBLOCKED": true,
 }
 
+// inScript is what Redis 6.2 puts before the error of a command that a script calls.
+// "@user_script" and its line come a second time, with a hyphen behind, if Redis has
+// not carried the command out.
+var inScript = regexp.MustCompile(`^ERR Error running script \(call to f_[0-9a-f]+\): @user_script:\d+: (@user_script: \d+: )?-?`)
+
 // replyCode returns the word that an error reply begins with. The rest of it is not
 // passed on: of a command that it does not know, Redis quotes the arguments.
 func replyCode(reply string) string {
-	code, _, _ := strings.Cut(reply, " ")
+	code, _, _ := strings.Cut(reply[len(inScript.FindString(reply)):], " ")
 	for _, c := range code {
 		if c < 'A' || c > 'Z' {
 			return "ERR"

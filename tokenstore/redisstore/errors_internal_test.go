@@ -60,3 +60,36 @@ func TestReplyCodeIsAWordInCapitals(t *testing.T) {
 		}
 	}
 }
+
+// Redis 6.2 wraps the error of a command in a script: what the server lacks at the moment
+// is the same, and so is what is passed on of it.
+func TestErrorsInScriptsOfRedis62AreThoseOfTheirCommands(t *testing.T) {
+	const in = "ERR Error running script (call to f_1d9c3a7ffcb8ff1b2d2a7c3c3df6f6b5b2a5e8c1): @user_script:22: "
+	for reply, want := range map[string]struct {
+		code        string
+		unavailable bool
+	}{
+		in + "@user_script: 22: -READONLY You can't write against a read only replica.":                                               {"READONLY", true},
+		in + "@user_script: 22: -OOM command not allowed when used memory > 'maxmemory'.":                                             {"OOM", true},
+		in + "@user_script: 22: -MISCONF Redis is configured to save RDB snapshots, but it is currently not able to persist on disk":  {"MISCONF", true},
+		in + "@user_script: 22: -NOREPLICAS Not enough good replicas to write.":                                                       {"NOREPLICAS", true},
+		in + "WRONGTYPE Operation against a key holding the wrong kind of value":                                                      {"WRONGTYPE", false},
+		in + "@user_script: 22: Script attempted to access a non local key in a cluster node":                                         {"ERR", false},
+		in + "ERR value is not an integer or out of range":                                                                            {"ERR", false},
+		"ERR Error running script (call to secret): @user_script:22: OOM":                                                             {"ERR", false},
+		"READONLY You can't write against a read only replica. script: 1d9c3a7ffcb8ff1b2d2a7c3c3df6f6b5b2a5e8c1, on @user_script:22.": {"READONLY", true}, // Redis 7
+	} {
+		if got := replyCode(reply); got != want.code {
+			t.Errorf("%q: %q; want %q", reply, got, want.code)
+		}
+		if err := judgeError(answer(reply)); errors.Is(err, tokenstore.ErrUnavailable) != want.unavailable {
+			t.Errorf("%q: %v; want ErrUnavailable: %t", reply, err, want.unavailable)
+		}
+	}
+}
+
+// An answer is an error that a server replies.
+type answer string
+
+func (a answer) Error() string { return string(a) }
+func (answer) RedisError()     {}
