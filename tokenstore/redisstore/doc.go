@@ -86,6 +86,7 @@
 //	key, after the prefix    type        of
 //	{hh}:session:<name>      hash        a session: version, record, id of the last write
 //	{hh}:deleted:<name>      hash        the trace of one that was deleted
+//	{hh}:damaged:<name>      any         what lay in the place of one and was no hash, until Delete
 //	{hh}:lock:<name>         string      its lock: the holder's random name
 //	{hh}:names               sorted set  the names of the sessions with that hh
 //	changed                  channel     what happened, and the name of the session that changed:

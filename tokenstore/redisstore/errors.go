@@ -40,6 +40,9 @@ func judgeError(err error) error {
 		return fmt.Errorf("%w: %w", tokenstore.ErrUnavailable, err)
 	}
 	code := replyCode(reply.Error())
+	if code == wrongType {
+		return fmt.Errorf("%w: a key is of another type", tokenstore.ErrDamaged)
+	}
 	if notNow[code] || redis.IsMaxClientsError(err) {
 		return fmt.Errorf("%w: the server answers %s", tokenstore.ErrUnavailable, code)
 	}
@@ -57,6 +60,10 @@ var notNow = map[string]bool{
 // "@user_script" and its line come a second time, with a hyphen behind, if Redis has
 // not carried the command out.
 var inScript = regexp.MustCompile(`^ERR Error running script \(call to f_[0-9a-f]+\): @user_script:\d+: (@user_script: \d+: )?-?`)
+
+// wrongType is the answer to a command whose key another program has replaced by one that
+// holds something else. Scripts look at the type first.
+const wrongType = "WRONGTYPE"
 
 // replyCode returns the word that an error reply begins with. The rest of it is not
 // passed on: of a command that it does not know, Redis quotes the arguments.

@@ -29,9 +29,10 @@ func (s *Store) recordKey(name string) string { return s.key(bucketOf(name), "se
 func (s *Store) tombKey(name string) string   { return s.key(bucketOf(name), "deleted:"+name) }
 func (s *Store) lockKey(name string) string   { return s.key(bucketOf(name), "lock:"+name) }
 func (s *Store) indexKey(bucket int) string   { return s.key(bucket, "names") }
+func (s *Store) asideKey(name string) string  { return s.key(bucketOf(name), "damaged:"+name) }
 func (s *Store) channel() string              { return s.prefix + "changed" }
 
 // sessionKeys are the keys of the scripts that change a session.
 func (s *Store) sessionKeys(name string) []string {
-	return []string{s.recordKey(name), s.tombKey(name), s.indexKey(bucketOf(name))}
+	return []string{s.recordKey(name), s.tombKey(name), s.indexKey(bucketOf(name)), s.asideKey(name)}
 }

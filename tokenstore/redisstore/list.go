@@ -100,14 +100,40 @@ func (s *Store) hashes(ctx context.Context, names []string) ([][]any, error) {
 	}
 	return call(ctx, func(ctx context.Context) ([][]any, error) {
 		found := make([]*redis.SliceCmd, len(names))
-		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		err := s.pipelined(ctx, func(p redis.Pipeliner) {
 			for i, name := range names {
 				found[i] = s.getRecord(ctx, p, name)
 			}
-			return nil
 		})
-		return values(found, (*redis.SliceCmd).Val), err
+		return values(found, fieldsOf), err
 	})
+}
+
+// fieldsOf returns the answer to getRecord. A key that is no hash counts as a record that
+// was moved aside.
+func fieldsOf(c *redis.SliceCmd) []any {
+	if fields := c.Val(); fields != nil {
+		return fields
+	}
+	return []any{nil, nil, ""}
+}
+
+// pipelined sends the commands of fn together. One whose key is of another type has no
+// value, and does not fail the others.
+func (s *Store) pipelined(ctx context.Context, fn func(p redis.Pipeliner)) error {
+	cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		fn(p)
+		return nil
+	})
+	if !redis.HasErrorPrefix(err, wrongType) {
+		return err
+	}
+	for _, cmd := range cmds {
+		if err := cmd.Err(); err != nil && !redis.HasErrorPrefix(err, wrongType) {
+			return err
+		}
+	}
+	return nil
 }
 
 // pages calls fn with the names of all sessions, in order.
@@ -151,11 +177,10 @@ func (s *Store) indexed(ctx context.Context, after string, want int) (names []st
 	each := min(want, 2*want/buckets+8)
 	parts, err := call(ctx, func(ctx context.Context) ([][]string, error) {
 		var found [buckets]*redis.StringSliceCmd
-		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		err := s.pipelined(ctx, func(p redis.Pipeliner) {
 			for b := range found { // at first, "(" leaves out the empty name alone, which is none
 				found[b] = p.ZRangeArgs(ctx, redis.ZRangeArgs{Key: s.indexKey(b), Start: "(" + after, Stop: "+", ByLex: true, Count: int64(each)})
 			}
-			return nil
 		})
 		return values(found[:], (*redis.StringSliceCmd).Val), err
 	})
@@ -180,12 +205,11 @@ func (s *Store) indexed(ctx context.Context, after string, want int) (names []st
 func (s *Store) straighten(ctx context.Context) error {
 	counts, err := call(ctx, func(ctx context.Context) ([]int64, error) {
 		found := make([]*redis.IntCmd, 2*buckets)
-		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		err := s.pipelined(ctx, func(p redis.Pipeliner) {
 			for b := range buckets {
 				found[2*b] = p.ZCount(ctx, s.indexKey(b), "-inf", "(0")
 				found[2*b+1] = p.ZCount(ctx, s.indexKey(b), "(0", "+inf")
 			}
-			return nil
 		})
 		return values(found, (*redis.IntCmd).Val), err
 	})
@@ -248,11 +272,10 @@ func (s *Store) divide(ctx context.Context, names []string) (here, gone []string
 	}
 	counts, err := call(ctx, func(ctx context.Context) ([]int64, error) {
 		found := make([]*redis.IntCmd, len(names))
-		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		err := s.pipelined(ctx, func(p redis.Pipeliner) {
 			for i, name := range names {
 				found[i] = p.Exists(ctx, s.recordKey(name))
 			}
-			return nil
 		})
 		return values(found, (*redis.IntCmd).Val), err
 	})

@@ -187,6 +187,131 @@ func TestAUserWithoutAChannelSavesAll(t *testing.T) {
 	}
 }
 
+// A key of another type, which another program has put in the place of one of ours, wedges
+// nothing. In the place of a record it is a damaged session, which the next login replaces,
+// and is kept aside until the session is deleted.
+func TestAKeyOfAnotherTypeWedgesNoSession(t *testing.T) {
+	server := startServer(t)
+	c := server.direct()
+	defer c.Close()
+	const index = "evertoken:{de}:names"
+	aside := strings.Replace(recordKey, "session:", "damaged:", 1)
+	for _, key := range []string{recordKey, tombKey, lockKey, index} {
+		plant := func() {
+			t.Helper()
+			c.Del(t.Context(), key)
+			if err := c.LPush(t.Context(), key, "planted").Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.FlushAll(t.Context())
+		s := server.open("", redisstore.Config{})
+		set(t, s, "other", record("o"))
+		plant()
+		if key == recordKey {
+			_, err := s.Get(t.Context(), "default")
+			is(t, "Get", err, tokenstore.ErrDamaged)
+			_, err = s.Stamp(t.Context(), "default")
+			is(t, "Stamp", err, tokenstore.ErrDamaged)
+			_, err = s.Set(t.Context(), "default", over(7, "1"))
+			is(t, "Set over a version", err, tokenstore.ErrConflict)
+		}
+		version := set(t, s, "default", record("1"))
+		holds(t, s, "default", "1", version)
+		if key == recordKey {
+			if kept := c.LRange(t.Context(), aside, 0, -1).Val(); !slices.Equal(kept, []string{"planted"}) {
+				t.Errorf("aside lies %q; want what was planted", kept)
+			}
+			if err := s.Delete(t.Context(), "default", version); err != nil || c.Exists(t.Context(), aside, recordKey).Val() != 0 {
+				t.Errorf("Delete: %v; want what lies aside gone too", err)
+			}
+			version = set(t, s, "default", record("1"))
+			plant()
+			is(t, "Delete of what was planted", s.Delete(t.Context(), "default", version), tokenstore.ErrNotFound)
+			_, err := s.Get(t.Context(), "default")
+			is(t, "Get after it", err, tokenstore.ErrNotFound)
+			version = set(t, s, "default", record("1"))
+		}
+		plantOther := func() {
+			if key != recordKey {
+				plant()
+			}
+		}
+		plantOther()
+		if err := lock(t, s, "default").Unlock(); err != nil {
+			t.Errorf("%s: Unlock: %v", key, err)
+		}
+		plantOther()
+		spend, marked, err := s.BeginSpend(t.Context(), s, "default", over(version, "1"), false)
+		if err != nil {
+			t.Fatalf("%s: BeginSpend: %v", key, err)
+		}
+		plantOther()
+		settled, err := spend.Settle(t.Context(), over(marked, "2"))
+		if err != nil {
+			t.Fatalf("%s: Settle: %v", key, err)
+		}
+		holds(t, s, "default", "2", settled)
+		lease := lock(t, s, "default")
+		if key == lockKey {
+			plant()
+			is(t, "Unlock of what was planted", lease.Unlock(), tokenstore.ErrLeaseLost)
+		} else if err := lease.Unlock(); err != nil {
+			t.Errorf("%s: Unlock: %v", key, err)
+		}
+		plantOther()
+		if err := s.Delete(t.Context(), "default", settled); err != nil {
+			t.Errorf("%s: Delete: %v", key, err)
+		}
+		_, err = s.Get(t.Context(), "default")
+		is(t, "Get after Delete", err, tokenstore.ErrNotFound)
+		set(t, s, "default", record("3"))
+		c.Del(t.Context(), recordKey)
+		plantOther()
+		_, err = s.Get(t.Context(), "default")
+		if key == tombKey {
+			is(t, "Get of what is lost", err, tokenstore.ErrDamaged)
+		}
+	}
+}
+
+// One key of another type has no list fail: its session is listed as one that is damaged.
+func TestAKeyOfAnotherTypeFailsNoList(t *testing.T) {
+	server := startServer(t)
+	c := server.direct()
+	defer c.Close()
+	s := server.open("", redisstore.Config{})
+	for _, name := range []string{"default", "other"} {
+		set(t, s, name, record("1"))
+	}
+	plant := func(key string) {
+		c.Del(t.Context(), key)
+		if err := c.LPush(t.Context(), key, "planted").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plant(recordKey)
+	plant("evertoken:{00}:names")
+	var got []string
+	for page, err := range s.Pages(t.Context(), 10) {
+		if err != nil {
+			t.Fatalf("Pages: %v", err)
+		}
+		for _, e := range page {
+			got = append(got, fmt.Sprint(e.Name, " ", e.Record != nil))
+		}
+	}
+	if want := []string{"default false", "other true"}; !slices.Equal(got, want) {
+		t.Errorf("Pages have %q; want %q", got, want)
+	}
+	if names, err := s.Names(t.Context()); len(names) != 2 || err != nil {
+		t.Errorf("Names: %q, %v; want both", names, err)
+	}
+	if n, err := s.Cleanup(t.Context()); n != 0 || err != nil {
+		t.Errorf("Cleanup: %d, %v; want none", n, err)
+	}
+}
+
 // bucketOf returns the bucket of a session.
 func bucketOf(name string) uint32 {
 	h := fnv.New32a()

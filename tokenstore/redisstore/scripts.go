@@ -14,10 +14,12 @@ import (
 // go-redis repeats a call whose answer was lost; each is written so that this changes
 // nothing.
 var (
-	//go:embed lua/acquire.lua
-	acquireLua string
+	//go:embed lua/kind.lua
+	kindLua string
 	//go:embed lua/held.lua
 	heldLua string
+	//go:embed lua/acquire.lua
+	acquireLua string
 	//go:embed lua/renew.lua
 	renewLua string
 	//go:embed lua/release.lua
@@ -44,15 +46,15 @@ var (
 var limitsLua = fmt.Sprintf("local maxVersion = %d\n", uint64(storeerr.MaxVersion))
 
 var (
-	acquireScript = redis.NewScript(heldLua + acquireLua)
-	renewScript   = redis.NewScript(renewLua)
-	releaseScript = redis.NewScript(releaseLua)
-	writeScript   = redis.NewScript(limitsLua + numberLua + saveLua + writeLua)
-	beginScript   = redis.NewScript(limitsLua + numberLua + saveLua + heldLua + beginLua)
-	settleScript  = redis.NewScript(limitsLua + numberLua + saveLua + settleLua)
-	deleteScript  = redis.NewScript(limitsLua + numberLua + deleteLua)
+	acquireScript = redis.NewScript(kindLua + heldLua + acquireLua)
+	renewScript   = redis.NewScript(kindLua + renewLua)
+	releaseScript = redis.NewScript(kindLua + releaseLua)
+	writeScript   = redis.NewScript(limitsLua + numberLua + kindLua + saveLua + writeLua)
+	beginScript   = redis.NewScript(limitsLua + numberLua + kindLua + saveLua + heldLua + beginLua)
+	settleScript  = redis.NewScript(limitsLua + numberLua + kindLua + saveLua + settleLua)
+	deleteScript  = redis.NewScript(limitsLua + numberLua + kindLua + deleteLua)
 	asideScript   = redis.NewScript(asideLua)
-	forgetScript  = redis.NewScript(forgetLua)
+	forgetScript  = redis.NewScript(kindLua + forgetLua)
 )
 
 // run runs a script by its hash, and sends it whole to a server that has not seen

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
@@ -54,7 +55,7 @@ func (s *Store) absent(ctx context.Context, name string) error {
 	text, err := call(ctx, func(ctx context.Context) (string, error) {
 		return s.client.HGet(ctx, s.tombKey(name), "v").Result()
 	})
-	if err != nil && err != redis.Nil {
+	if err != nil && err != redis.Nil && !errors.Is(err, tokenstore.ErrDamaged) {
 		return err
 	}
 	if deleted, _ := strconv.ParseUint(text, 10, 64); deleted < seen {

@@ -3,10 +3,10 @@
 -- holds the lock.
 -- KEYS: those of save; lock. ARGV: those of save; owner, milliseconds.
 local version = save(KEYS, ARGV, function()
-  if held(KEYS[4], ARGV[9], ARGV[10]) then
+  if held(KEYS[5], ARGV[9], ARGV[10]) then
     return false
   end
-  redis.call('SET', KEYS[4], ARGV[9], 'PX', ARGV[10])
+  redis.call('SET', KEYS[5], ARGV[9], 'PX', ARGV[10])
   return true
 end)
 if version == false then

@@ -3,8 +3,8 @@
 -- asker's lease. A nearer end may be that of a process with a longer lease, and stays: the
 -- lock would be free while its holder still counts on it.
 local function held(key, owner, lease)
-  local holder = redis.call('GET', key)
-  if not holder or holder == owner then
+  local has = holder(key)
+  if not has or has == owner then
     return false
   end
   local left = redis.call('PTTL', key)

@@ -2,7 +2,7 @@
 -- save. Without the lock it saves all the same, since the version guards the record.
 -- KEYS: those of save; lock. ARGV: those of save; owner.
 local version = save(KEYS, ARGV, function() return true end)
-if version and redis.call('GET', KEYS[4]) == ARGV[9] then
-  redis.call('DEL', KEYS[4])
+if version and holder(KEYS[5]) == ARGV[9] then
+  redis.call('DEL', KEYS[5])
 end
 return version
