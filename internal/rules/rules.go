@@ -65,6 +65,7 @@ var mayGuess = map[string]string{
 	"tokenstore/replace.go":                 "spreads tries to rename",
 	"tokenstore/replace_windows.go":         "spreads tries to rename",
 	"tokenstore/redisstore/lock.go":         "spreads looks at a lock",
+	"tokenstore/sqlstore/errors.go":         "spreads statements that are sent again",
 	"tokenstore/sqlstore/lease.go":          "spreads looks at a lease",
 	"tokenstore/sqlstore/watch.go":          "spreads looks",
 }
