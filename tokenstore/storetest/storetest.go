@@ -44,11 +44,11 @@ func Reopen(reopen func(t *testing.T, s tokenstore.Store) tokenstore.Store) Opti
 // called for each subtest and returns an empty store of its own; it releases
 // what the store holds with t.Cleanup.
 //
-// A test has 30 seconds, after which the context of its calls ends. A store that
+// A test has two minutes, after which the context of its calls ends. A store that
 // does not return within another 15 seconds makes the test binary panic.
 func Run(t *testing.T, newStore func(t *testing.T) tokenstore.Store, opts ...Option) {
 	t.Helper()
-	s := &suite{newStore: newStore, patience: 30 * time.Second, grace: 15 * time.Second}
+	s := &suite{newStore: newStore, patience: 2 * time.Minute, grace: 15 * time.Second}
 	for _, opt := range opts {
 		opt(s)
 	}
