@@ -77,7 +77,7 @@ func (c mcpServer) client(cfg *connect.Config) error {
 	return err
 }
 
-// check refuses what is no address of an MCP server.
+// check refuses a URL that no MCP server can have.
 func (c mcpServer) check() error {
 	_, err := c.session(connect.Config{URL: c.URL})
 	return err

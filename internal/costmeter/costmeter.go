@@ -1,6 +1,6 @@
 // Package costmeter says what a call costs, for tests of what strangers can make it cost.
 // It judges by no time that passes, which a busy machine stretches: it counts bytes, and what
-// a processor works for a call counts only where it is much and grows much faster than the input.
+// a processor works for a call counts only where it is much, and far more than in proportion to the input.
 package costmeter
 
 import (
@@ -44,17 +44,16 @@ func Allocated(f func()) uint64 {
 }
 
 const (
-	harmless = 250 * time.Millisecond // of a processor, which the tests' inputs stay far below
+	harmless = 250 * time.Millisecond // of a processor, which few of the tests' inputs reach
 	shorter  = 64                     // how many times shorter the short input is,
 	most     = 16 * shorter           // and how many times less work it may be; 4096 times less if the work grows with the square of the length
 	tries    = 5                      // how often the two are compared at most; what the processor does for others beside makes either look like more
 )
 
-// CheckWork reports to t if a processor works for an input of size bytes for longer than
-// nobody minds, and if that work grows much faster than the input. parser returns what parses
-// an input of so many bytes, or nearly. Both have to be true, by far: how long a processor takes
-// for the same work differs by several times, with its caches, the collector and fresh memory.
-// Systems other than Linux do not tell what a processor works for a thread; there it finds nothing.
+// CheckWork reports to t if a processor works long for an input of size bytes, and far longer than
+// in proportion to a short one. parser returns what parses an input of so many bytes, or nearly.
+// The room is wide: how long a processor takes for the same work differs by several times, with
+// its caches, the collector and fresh memory. Systems other than Linux do not tell what a processor works for a thread; there it finds nothing.
 func CheckWork(t testing.TB, name string, size int, parser func(size int) (parse func())) {
 	t.Helper()
 	long, short := parser(size), parser(size/shorter)

@@ -120,8 +120,7 @@ func (m *Member) Update(tokens *oauth.TokenPair) error {
 	ctx, known := context.Background(), false // a login must not be lost to the end of a run
 	err := m.inTurn(ctx, c, func() error {
 		// What the session was is none, unless it has ended: then the program insists.
-		h := c.session.Health()
-		if known = c.session.Was(tokens) && !h.Ended() && h.State != session.StateSuspected; known {
+		if known = c.session.Was(tokens) && !m.needsLogin(); known {
 			return nil
 		}
 		return c.session.Login(ctx, tokens)

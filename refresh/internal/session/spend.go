@@ -30,7 +30,7 @@ func (s *Session) spend(ctx context.Context, r Run, c claim, w Want) error {
 		if s.lostForGood() {
 			return s.stillUnanswered(w)
 		}
-		lost = s.mayBeSpent() // the process that announced this has died
+		lost = s.mayBeSpent() // by a process that has died, or by this one
 		if err := s.announce(ctx, pair, w); err != nil {
 			return err
 		}

@@ -133,7 +133,7 @@ func (s *Session) settle(ctx context.Context, rec *tokenstore.Record) error {
 type claim struct {
 	tokenstore.Lease
 	announced bool // the spend is in the Store
-	lost      bool // as was another one before, of the same token, by a process that has died
+	lost      bool // as may another one be before it, of the same token
 }
 
 // claims reports whether claim is to be called: there is nothing to do between lock and
