@@ -187,6 +187,35 @@ func TestAUserWithoutAChannelSavesAll(t *testing.T) {
 	}
 }
 
+// A user of Redis that may do no more than the package's comment lists can do everything.
+func TestAUserOfFewCommands(t *testing.T) {
+	server := startServer(t)
+	c := server.direct()
+	defer c.Close()
+	rules := []any{"ACL", "SETUSER", "app", "on", ">pw", "~test*", "&test*", "-@all", "+hello", "+auth", "+ping"}
+	for _, command := range strings.Fields("get set del exists type rename persist pexpire pttl hget hmget hset hdel " +
+		"zadd zrem zrange zcount zunionstore eval evalsha time publish subscribe") {
+		rules = append(rules, "+"+command)
+	}
+	if err := c.Do(t.Context(), rules...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	suite(t, func() redis.UniversalClient {
+		options := clientOptions(server.addr)
+		options.Username, options.Password = "app", "pw"
+		return redis.NewClient(options)
+	}, plain)
+	denied, err := c.Do(t.Context(), "ACL", "LOG").Slice()
+	for _, entry := range denied {
+		if said := fmt.Sprint(entry); !strings.Contains(said, "client|") {
+			t.Errorf("denied: %v", said)
+		}
+	}
+	if err != nil {
+		t.Errorf("ACL LOG: %v", err)
+	}
+}
+
 // A key of another type, which another program has put in the place of one of ours, wedges
 // nothing. In the place of a record it is a damaged session, which the next login replaces,
 // and is kept aside until the session is deleted.
