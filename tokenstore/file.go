@@ -319,15 +319,17 @@ func readPrivate(path string) (data []byte, err error) {
 	return data, err
 }
 
-// maxRecord is how many bytes a record has at most in its file, so that with the room for
-// the next one (roomFor) it is no larger than what is read. Tokens of some KiB are large.
-const maxRecord = 640 << 10
+// MaxRecord is how many bytes the JSON of a record has at most in [File] and in packages
+// redisstore and sqlstore. They refuse to save a longer one. One that another program has
+// written counts as damaged, and is not read; in a file there is room for the next record
+// besides, so that 1 MiB are. Tokens of some KiB are large.
+const MaxRecord = 640 << 10
 
 // encodeFile is encode for what goes into a file.
 func encodeFile(rec *Record, version uint64) ([]byte, error) {
 	data, err := encode(rec, version)
-	if err == nil && len(data) > maxRecord {
-		return nil, fmt.Errorf("the session has %d bytes, and a file no more than %d", len(data), maxRecord)
+	if err == nil && len(data) > MaxRecord {
+		return nil, fmt.Errorf("the session has %d bytes, and may have %d", len(data), MaxRecord)
 	}
 	return data, err
 }

@@ -337,10 +337,10 @@ func TestTheLargestRecord(t *testing.T) {
 		rec.Tokens.AccessToken = strings.Repeat("x", n-len(data)+1)
 		return rec
 	}
-	if data, err := encodeFile(sized(maxRecord), 1); err != nil || len(data) != maxRecord {
+	if data, err := encodeFile(sized(MaxRecord), 1); err != nil || len(data) != MaxRecord {
 		t.Errorf("%d bytes: %v", len(data), err)
 	}
-	if _, err := encodeFile(sized(maxRecord+1), 1); err == nil {
+	if _, err := encodeFile(sized(MaxRecord+1), 1); err == nil {
 		t.Error("a record larger than that is written")
 	}
 }

@@ -62,10 +62,8 @@ func (s *Store) spent(ctx context.Context, names []string, now time.Time) ([]str
 		return nil, err
 	}
 	var all []string
-	for i, fields := range records {
-		version, _ := fields[0].(string)
-		text, _ := fields[1].(string)
-		if rec, err := decode(version, text); err == nil && rec.Spent(now) {
+	for i, found := range records {
+		if rec, err := found.decode(); err == nil && rec.Spent(now) {
 			all = append(all, names[i])
 		}
 	}

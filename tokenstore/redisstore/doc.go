@@ -19,7 +19,7 @@
 // channel unless it is given. Without it, sessions are saved as ever, and Watch fails:
 // other processes learn of a change when they next look. Where commands are allowed one by
 // one, these are needed, beside those of go-redis (HELLO, AUTH, PING): GET, SET, DEL, EXISTS, TYPE,
-// RENAME, PERSIST, PEXPIRE, PTTL, HGET, HMGET, HSET, HDEL, ZADD, ZREM, ZRANGE, ZCOUNT, ZUNIONSTORE,
+// RENAME, PERSIST, PEXPIRE, PTTL, HGET, HMGET, HSET, HDEL, HEXISTS, HSTRLEN, ZADD, ZREM, ZRANGE, ZCOUNT, ZUNIONSTORE,
 // EVAL, EVALSHA, TIME, PUBLISH and SUBSCRIBE.
 //
 // # What a lock can promise, and what not

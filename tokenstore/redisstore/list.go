@@ -77,14 +77,12 @@ func (s *Store) entries(ctx context.Context, names []string) ([]tokenstore.Entry
 		return nil, err
 	}
 	var page []tokenstore.Entry
-	for i, fields := range records {
-		text, here := fields[1].(string)
-		if !here && fields[2] == nil {
+	for i, found := range records {
+		if !found.here && !found.aside {
 			continue
 		}
 		e := tokenstore.Entry{Name: names[i]}
-		version, _ := fields[0].(string)
-		if rec, err := decode(version, text); here && err == nil {
+		if rec, err := found.decode(); found.here && err == nil {
 			e.Record, e.Stamp = rec, rec.Version
 			s.saw(names[i], rec.Version)
 		}
@@ -93,29 +91,20 @@ func (s *Store) entries(ctx context.Context, names []string) ([]tokenstore.Entry
 	return page, nil
 }
 
-// hashes returns what is stored of the named sessions, as getRecord does.
-func (s *Store) hashes(ctx context.Context, names []string) ([][]any, error) {
+// hashes returns what is stored of the named sessions.
+func (s *Store) hashes(ctx context.Context, names []string) ([]stored, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	return call(ctx, func(ctx context.Context) ([][]any, error) {
-		found := make([]*redis.SliceCmd, len(names))
+	return call(ctx, func(ctx context.Context) ([]stored, error) {
+		found := make([]*redis.Cmd, len(names))
 		err := s.pipelined(ctx, func(p redis.Pipeliner) {
-			for i, name := range names {
-				found[i] = s.getRecord(ctx, p, name)
+			for i, name := range names { // as a whole: in the middle of others, none can be sent again
+				found[i] = getScript.Eval(ctx, p, []string{s.recordKey(name)}, tokenstore.MaxRecord)
 			}
 		})
-		return values(found, fieldsOf), err
+		return values(found, func(c *redis.Cmd) stored { return readStored(c.Val()) }), err
 	})
-}
-
-// fieldsOf returns the answer to getRecord. A key that is no hash counts as a record that
-// was moved aside.
-func fieldsOf(c *redis.SliceCmd) []any {
-	if fields := c.Val(); fields != nil {
-		return fields
-	}
-	return []any{nil, nil, ""}
 }
 
 // pipelined sends the commands of fn together. One whose key is of another type has no

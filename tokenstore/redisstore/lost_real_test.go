@@ -177,6 +177,39 @@ func TestADamagedRecordIsMovedAside(t *testing.T) {
 	is(t, "Get after Delete", err, tokenstore.ErrNotFound)
 }
 
+// A record longer than any that is saved here is damaged, although it could be read, and
+// moved aside without being read. One of the greatest length is none of these.
+func TestARecordThatIsTooLongIsNotRead(t *testing.T) {
+	server := startServer(t)
+	s, c := server.open("", redisstore.Config{}), server.direct()
+	defer c.Close()
+	rec := record("1")
+	version := set(t, s, "default", rec)
+	stored := c.HGet(t.Context(), recordKey, "r").Val()
+	padded := func(size int) string { return stored + strings.Repeat(" ", size-len(stored)) }
+
+	c.HSet(t.Context(), recordKey, "r", padded(tokenstore.MaxRecord))
+	holds(t, s, "default", "1", version)
+	long := padded(tokenstore.MaxRecord + 1)
+	c.HSet(t.Context(), recordKey, "r", long)
+	for page, err := range s.Pages(t.Context(), 10) {
+		if err != nil || len(page) != 1 || page[0].Record != nil {
+			t.Errorf("a page of %v, %v; want the session without its record", page, err)
+		}
+	}
+	_, err := s.Get(t.Context(), "default")
+	is(t, "Get", err, tokenstore.ErrDamaged)
+	if aside := c.HGet(t.Context(), recordKey, "d").Val(); aside != long {
+		t.Errorf("aside lie %d bytes; want %d", len(aside), len(long))
+	}
+	holds(t, s, "default", "2", set(t, s, "default", record("2")))
+
+	rec.Tokens.AccessToken = strings.Repeat("a", tokenstore.MaxRecord)
+	if _, err := s.Set(t.Context(), "other", rec); err == nil || !strings.Contains(err.Error(), "may have 655360") {
+		t.Errorf("Set of a longer one: %v; want how long it may be", err)
+	}
+}
+
 // Redis has lost a session that a host with a clock ahead had saved, and its person logs out.
 // The deleter knows the version, whatever its clock says, and so the logout is one for all.
 func TestALogoutAfterALossCountsAlthoughTheClockIsBehind(t *testing.T) {

@@ -193,7 +193,7 @@ func TestAUserOfFewCommands(t *testing.T) {
 	c := server.direct()
 	defer c.Close()
 	rules := []any{"ACL", "SETUSER", "app", "on", ">pw", "~test*", "&test*", "-@all", "+hello", "+auth", "+ping"}
-	for _, command := range strings.Fields("get set del exists type rename persist pexpire pttl hget hmget hset hdel " +
+	for _, command := range strings.Fields("get set del exists type rename persist pexpire pttl hget hmget hset hstrlen hexists hdel " +
 		"zadd zrem zrange zcount zunionstore eval evalsha time publish subscribe") {
 		rules = append(rules, "+"+command)
 	}

@@ -309,7 +309,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("", "")
 	f.Add("-1", `{"format":99}`)
 	f.Fuzz(func(t *testing.T, version, text string) {
-		rec, err := decode(version, text)
+		rec, err := stored{version: version, record: text}.decode()
 		switch {
 		case (rec == nil) == (err == nil):
 			t.Fatalf("record %v and error %v", rec, err)

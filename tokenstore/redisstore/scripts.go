@@ -16,6 +16,8 @@ import (
 var (
 	//go:embed lua/kind.lua
 	kindLua string
+	//go:embed lua/get.lua
+	getLua string
 	//go:embed lua/held.lua
 	heldLua string
 	//go:embed lua/acquire.lua
@@ -46,6 +48,7 @@ var (
 var limitsLua = fmt.Sprintf("local maxVersion = %d\n", uint64(storeerr.MaxVersion))
 
 var (
+	getScript     = redis.NewScript(kindLua + getLua)
 	acquireScript = redis.NewScript(kindLua + heldLua + acquireLua)
 	renewScript   = redis.NewScript(kindLua + renewLua)
 	releaseScript = redis.NewScript(kindLua + releaseLua)

@@ -126,26 +126,23 @@ func (s *Store) Get(ctx context.Context, name string) (*tokenstore.Record, error
 	if err := check(ctx, action, name); err != nil {
 		return nil, err
 	}
-	fields, err := call(ctx, func(ctx context.Context) ([]any, error) {
-		return s.getRecord(ctx, s.client, name).Result()
-	})
+	got, err := s.run(ctx, getScript, []string{s.recordKey(name)}, tokenstore.MaxRecord)
 	if err != nil {
 		return nil, failed(about(action, name), err)
 	}
-	version, _ := fields[0].(string)
-	text, here := fields[1].(string)
+	found := readStored(got)
 	switch {
-	case !here && fields[2] != nil:
+	case !found.here && found.aside:
 		err = tokenstore.ErrDamaged
-	case !here:
+	case !found.here:
 		err = s.absent(ctx, name)
 	}
 	if err != nil {
 		return nil, failed(about(action, name), err)
 	}
-	rec, err := decode(version, text)
+	rec, err := found.decode()
 	if errors.Is(err, tokenstore.ErrDamaged) {
-		_, _ = s.run(ctx, asideScript, []string{s.recordKey(name)}, text) // or the next Get does
+		_, _ = s.run(ctx, asideScript, []string{s.recordKey(name)}, found.record, tokenstore.MaxRecord) // or the next Get does
 	}
 	if err != nil {
 		return nil, failed(about(action, name), err)
@@ -154,22 +151,36 @@ func (s *Store) Get(ctx context.Context, name string) (*tokenstore.Record, error
 	return rec, nil
 }
 
-// getRecord asks for a session: its version, its record, and what was moved aside as damaged.
-func (s *Store) getRecord(ctx context.Context, c redis.Cmdable, name string) *redis.SliceCmd {
-	return c.HMGet(ctx, s.recordKey(name), "v", "r", "d")
+// A stored is what Redis has of a session.
+type stored struct {
+	version, record string
+	here            bool // there is a record
+	aside           bool // one was moved aside as damaged, or the key is of another type
 }
 
-// decode reads the record in text. The version beside it is the one that counts.
-func decode(version, text string) (*tokenstore.Record, error) {
+// readStored reads the answer of getScript.
+func readStored(answer any) (found stored) {
+	fields, _ := answer.([]any)
+	if len(fields) != 3 {
+		return stored{aside: true}
+	}
+	found.version, _ = fields[0].(string)
+	found.record, found.here = fields[1].(string)
+	found.aside = fields[2] != int64(0)
+	return found
+}
+
+// decode reads the record. The version beside it is the one that counts.
+func (f stored) decode() (*tokenstore.Record, error) {
 	var rec tokenstore.Record
-	err := rec.UnmarshalJSON([]byte(text))
+	err := rec.UnmarshalJSON([]byte(f.record))
 	switch {
 	case errors.Is(err, tokenstore.ErrNewerFormat):
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", tokenstore.ErrDamaged, err)
 	}
-	if rec.Version, err = storeerr.ParseVersion(version); err != nil {
+	if rec.Version, err = storeerr.ParseVersion(f.version); err != nil {
 		return nil, err
 	}
 	return &rec, nil
@@ -198,7 +209,7 @@ func (s *Store) Set(ctx context.Context, name string, rec *tokenstore.Record) (u
 func (s *Store) saveArgs(name string, rec *tokenstore.Record) ([]any, error) {
 	bare := *rec
 	bare.Version = 0 // it lies beside the record, where scripts can read it
-	data, err := bare.MarshalJSON()
+	data, err := storeerr.Encode(&bare)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/evertoken/evertoken/internal/notice"
+	"github.com/evertoken/evertoken/tokenstore"
 )
 
 // A Dialect is what kind of database a Store talks to.
@@ -56,6 +57,12 @@ const (
 	sqliteName   = "typeof(name) = 'text' AND length(CAST(name AS blob)) BETWEEN 1 AND 512 AND instr(CAST(name AS blob), x'00') = 0"
 )
 
+// A record that is too long to be read is none: NULL. A driver would bring all of it here.
+const (
+	postgresRecord = "CASE WHEN octet_length(record) <= %d THEN record END"
+	sqliteRecord   = "CASE WHEN length(CAST(record AS blob)) <= %d THEN record END"
+)
+
 // statements holds the SQL of a Store, in its dialect and with its tables.
 type statements struct {
 	get, stamp, time                      string
@@ -78,7 +85,7 @@ func newStatements(cfg Config) statements {
 	written := func(s string) string { return sql(notifying(cfg, notice.Changed, s)) }
 	const update = `UPDATE {sessions} SET version = $2, record = $3, spent_at = $4 WHERE name = $1 AND version = $5`
 	st := statements{
-		get:   sql(`SELECT CAST(version AS text), record FROM {sessions} WHERE name = $1`),
+		get:   sql(`SELECT CAST(version AS text), {record} FROM {sessions} WHERE name = $1`),
 		stamp: sql(`SELECT CAST(version AS text) FROM {sessions} WHERE name = $1`),
 		time:  sql(`SELECT {now}`),
 
@@ -92,7 +99,7 @@ func newStatements(cfg Config) statements {
 
 		names:   sql(`SELECT name FROM {sessions} WHERE {aName} AND {aSession} ORDER BY name`),
 		records: sql(`SELECT name FROM {sessions} WHERE {aName} ORDER BY name`),
-		page:    sql(`SELECT name, CAST(version AS text), record FROM {sessions} WHERE name > $1 AND {aName} AND {aSession} ORDER BY name LIMIT $2`),
+		page:    sql(`SELECT name, CAST(version AS text), {record} FROM {sessions} WHERE name > $1 AND {aName} AND {aSession} ORDER BY name LIMIT $2`),
 		count:   sql(`SELECT count(*) FROM {sessions} WHERE {aName} AND {aSession}`),
 		spent:   sql(`SELECT name FROM {sessions} WHERE spent_at <= $1 AND name > $2 AND {aName} ORDER BY name LIMIT $3`),
 		forget:  sql(`DELETE FROM {leases} AS l WHERE {free}`),
@@ -147,10 +154,10 @@ func dialect(cfg Config) func(string) string {
 		"{spent}", quoted(cfg.Table[strings.IndexByte(cfg.Table, '.')+1:], "_spent_at"),
 	}
 	if cfg.Dialect == SQLite {
-		words = append(words, "{is}", "IS", "{now}", sqliteNow, "{free}", free(sqliteNow, cfg), "{aName}", sqliteName, "{name}", "text", "{bytes}", "blob", "$", "?")
+		words = append(words, "{is}", "IS", "{now}", sqliteNow, "{free}", free(sqliteNow, cfg), "{aName}", sqliteName, "{record}", fmt.Sprintf(sqliteRecord, tokenstore.MaxRecord), "{name}", "text", "{bytes}", "blob", "$", "?")
 	} else {
 		// Names sort by their bytes, as in Go, whatever the database's language.
-		words = append(words, "{is}", "IS NOT DISTINCT FROM", "{now}", postgresNow, "{free}", free(postgresNow, cfg), "{aName}", postgresName, "{name}", `text COLLATE "C"`, "{bytes}", "bytea")
+		words = append(words, "{is}", "IS NOT DISTINCT FROM", "{now}", postgresNow, "{free}", free(postgresNow, cfg), "{aName}", postgresName, "{record}", fmt.Sprintf(postgresRecord, tokenstore.MaxRecord), "{name}", `text COLLATE "C"`, "{bytes}", "bytea")
 	}
 	return strings.NewReplacer(words...).Replace
 }

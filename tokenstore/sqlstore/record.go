@@ -127,7 +127,7 @@ func (s *Store) write(ctx context.Context, statement, name string, rec *tokensto
 func recordArgs(name string, rec *tokenstore.Record, version uint64) ([]any, error) {
 	next := *rec
 	next.Version = version
-	data, err := next.MarshalJSON()
+	data, err := storeerr.Encode(&next)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -331,6 +332,43 @@ func TestDamagedRecordIsKeptAsideUntilDeleted(t *testing.T) {
 		}
 		if n, err := s.Count(t.Context()); n != 0 || err != nil {
 			t.Errorf("Count: %d, %v; want 0", n, err)
+		}
+	})
+}
+
+// A record longer than any that is saved here is damaged, although it could be read. One of
+// the greatest length is not.
+func TestARecordThatIsTooLongIsNotRead(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		s := p.store(t)
+		rec := &tokenstore.Record{Tokens: newPair("a")}
+		mustSet(t, s, "default", rec)
+		stored := mustGet(t, s, "default")
+		data, err := stored.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pad := func(size int) {
+			t.Helper()
+			p.exec(t, `UPDATE "%s" SET record = $1`, append(data, bytes.Repeat([]byte(" "), size-len(data))...))
+		}
+		pad(tokenstore.MaxRecord)
+		mustGet(t, s, "default")
+		pad(tokenstore.MaxRecord + 1)
+		if _, err := s.Get(t.Context(), "default"); !errors.Is(err, tokenstore.ErrDamaged) {
+			t.Errorf("Get: %v; want %v", err, tokenstore.ErrDamaged)
+		}
+		for page, err := range s.Pages(t.Context(), 10) {
+			if err != nil || len(page) != 1 || page[0].Record != nil {
+				t.Errorf("a page of %v, %v; want the session without its record", page, err)
+			}
+		}
+		mustSet(t, s, "default", rec)
+		mustGet(t, s, "default")
+
+		rec.Tokens.AccessToken = strings.Repeat("a", tokenstore.MaxRecord)
+		if _, err := s.Set(t.Context(), "other", rec); err == nil || !strings.Contains(err.Error(), "may have 655360") {
+			t.Errorf("Set of a longer one: %v; want how long it may be", err)
 		}
 	})
 }
