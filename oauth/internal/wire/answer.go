@@ -143,8 +143,8 @@ const maxRetryAfter = time.Hour
 func (a *Answer) RetryAt(fields member.Fields) time.Time {
 	text := strings.TrimSpace(a.Header.Get("Retry-After"))
 	wait := waitInBody(fields)
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) { // n is the nearest that fits
-		wait = time.Duration(max(0, min(n, int64(maxRetryAfter/time.Second)))) * time.Second
+	if n, ok := delaySeconds(text); ok {
+		wait = time.Duration(max(0, min(n, maxRetryAfter.Seconds())) * float64(time.Second))
 	} else if when, err := http.ParseTime(text); err == nil {
 		wait = when.Sub(a.ServerTime())
 	}
@@ -152,6 +152,20 @@ func (a *Answer) RetryAt(fields member.Fields) time.Time {
 		return time.Time{}
 	}
 	return a.Received.Round(0).Add(min(wait, maxRetryAfter))
+}
+
+// delaySeconds reads seconds as servers write them: "2", and also "2.0", "2s", "2, 2" where two
+// have written it, and in quotes. The longest counts.
+func delaySeconds(text string) (seconds float64, ok bool) {
+	for part := range strings.SplitSeq(text, ",") {
+		number := strings.TrimSuffix(strings.Trim(part, "\" \t"), "s")
+		n, err := strconv.ParseFloat(number, 64)
+		if err != nil && !errors.Is(err, strconv.ErrRange) || n != n { // beyond the range it is the nearest
+			return 0, false
+		}
+		seconds, ok = max(seconds, n), true
+	}
+	return seconds, ok
 }
 
 // secretEnded reports whether the client authenticated by a secret that had
@@ -181,6 +195,11 @@ func waitInBody(fields member.Fields) time.Duration {
 		for _, name := range waitMembers {
 			if n, ok := object.Seconds(name); ok && n >= 0 {
 				return time.Duration(min(n, int64(maxRetryAfter/time.Second)-1)+1) * time.Second // fractions were dropped
+			}
+		}
+		for _, name := range waitMillisecondMembers {
+			if n, ok := object.Seconds(name); ok && n >= 0 {
+				return time.Duration(min(n, maxRetryAfter.Milliseconds()-1)+1) * time.Millisecond
 			}
 		}
 	}

@@ -430,7 +430,9 @@ var (
 	statusMembers = []string{"status", "statusCode", "status_code", "httpStatus", "http_status"}
 	numberMembers = []string{"code", "error_code"} // a status, or a number of the server's own
 	flagMembers   = []string{"is_transient", "isTransient", "transient", "retryable", "temporary", "throttled"}
-	waitMembers   = []string{"retry_after", "retryAfter", "retry_after_seconds"}
+	waitMembers   = []string{"retry_after", "retryAfter", "retry_after_seconds", "retryAfterSeconds"}
+
+	waitMillisecondMembers = []string{"retry_after_ms", "retryAfterMs"}
 )
 
 // errorMembers are where an answer tells more of an error: an object, or a list of

@@ -186,6 +186,13 @@ func TestHowLongAServerAsksToWait(t *testing.T) {
 		"less in the body":       {"", `{"retry_after":-5}`, 0},
 		"a year in the body":     {"", `{"error":{"retryAfter":31536000}}`, time.Hour},
 		"the header goes first":  {"90", `{"retry_after":30}`, 90 * time.Second},
+		"a fraction":             {"2.5", `{}`, 2500 * time.Millisecond},
+		"as Shopify has it":      {"600.0", `{}`, 10 * time.Minute},
+		"with its unit":          {"600s", `{}`, 10 * time.Minute},
+		"in quotes":              {`"600"`, `{}`, 10 * time.Minute},
+		"written by two":         {"600, 30", `{}`, 10 * time.Minute},
+		"beyond all numbers":     {"1e999", `{}`, time.Hour},
+		"milliseconds":           {"", `{"retry_after_ms":1500}`, 1501 * time.Millisecond},
 		"no header that we read": {"soon", `{"retry_after":30}`, 31 * time.Second},
 	} {
 		a := Answer{Header: http.Header{}, Received: received}
