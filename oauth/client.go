@@ -92,7 +92,8 @@ func (c *Client) ready(op, field, endpoint string) error {
 // ConfigID identifies what the server can see of the configuration: endpoint,
 // client and way of authenticating, with the key or certificate for it (but not a
 // certificate that Config.HTTPClient presents), whether tokens are bound to a key,
-// the scope if refreshes name one, Config.TokenParams and Config.TokenPath. A session that was renewed under one ID may
+// the scope if refreshes name one, Config.TokenParams, Config.TokenPath and which words of the
+// server end a session. A session that was renewed under one ID may
 // be refused under another without being dead. It reveals no secret.
 func (c *Client) ConfigID() string {
 	seen := append([]string{c.cfg.TokenURL, c.cfg.ClientID}, c.auth.seen()...)
@@ -107,6 +108,9 @@ func (c *Client) ConfigID() string {
 	}
 	if c.cfg.TokenPath != "" {
 		seen = append(seen, "tokens "+c.cfg.TokenPath)
+	}
+	if codes := c.cfg.Preset.EndCodes; len(codes) > 0 {
+		seen = append(append(seen, "ends by"), codes...)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(seen, "\x00")))
 	return hex.EncodeToString(sum[:8])

@@ -222,10 +222,11 @@ func TestConfigIDNamesWhatTheServerSees(t *testing.T) {
 		t.Error("what the token endpoint does not see changes the ID")
 	}
 	for name, change := range map[string]func(*oauth.Config){
-		"client":   func(c *oauth.Config) { c.ClientID = "other" },
-		"secret":   func(c *oauth.Config) { c.ClientSecret = "other" },
-		"endpoint": func(c *oauth.Config) { c.TokenURL += "2" },
-		"method":   func(c *oauth.Config) { c.ClientAuth = oauth.SecretPost(secret) },
+		"client":                   func(c *oauth.Config) { c.ClientID = "other" },
+		"secret":                   func(c *oauth.Config) { c.ClientSecret = "other" },
+		"endpoint":                 func(c *oauth.Config) { c.TokenURL += "2" },
+		"method":                   func(c *oauth.Config) { c.ClientAuth = oauth.SecretPost(secret) },
+		"word for a session's end": func(c *oauth.Config) { c.Preset.EndCodes = []string{"gone"} },
 	} {
 		changed := base
 		change(&changed)

@@ -56,6 +56,9 @@ func (d Dialect) problem() error {
 			return err
 		}
 	}
+	if d.Grace < 0 && d.Grace != oauth.GraceNone {
+		return wrong("grace", "has to be none, until-used, or a time such as 30s")
+	}
 	// Behind the checks of the fields: a misspelt value carries nothing.
 	if !d.Refresh.Carries(RefreshToken) && !d.Refresh.Carries(AccessToken) {
 		return wrong("refresh.fields", "one has to carry refresh_token, or access_token where the backend renews by that")

@@ -186,12 +186,15 @@ func (c *Client) end(ctx context.Context, r Request, v values, t *oauth.TokenPai
 	return (*oauth.Error)(a.RevocationFailure((*wire.Failure)(fail)))
 }
 
-// ConfigID identifies what the backend can see of the configuration, and where the
-// tokens are read, like [oauth.Client.ConfigID].
+// ConfigID identifies what the backend can see of the configuration, and how its answers to a
+// refresh are read, like [oauth.Client.ConfigID].
 func (c *Client) ConfigID() string {
 	r, n := c.dialect.Refresh, c.dialect.Answer
 	seen := fmt.Appendf(nil, "%q %q %q %q %q %#v", c.base, c.deviceID, r.Method, r.Path, r.Encoding, r.Fields)
-	seen = fmt.Appendf(seen, " %q %q %q %q", n.TokenPath, n.AccessToken, n.RefreshToken, n.RefreshCookie)
+	seen = fmt.Appendf(seen, " %q %q %q %q %q", n.TokenPath, n.AccessToken, n.RefreshToken, n.RefreshCookie, n.ErrorCodes)
+	for _, e := range r.Errors {
+		seen = fmt.Appendf(seen, " %q %d %v", e.Code, e.Status, e.Means)
+	}
 	sum := sha256.Sum256(seen)
 	return hex.EncodeToString(sum[:8])
 }
@@ -199,6 +202,10 @@ func (c *Client) ConfigID() string {
 // Presentation is that of the dialect. It tells a refresh.Manager how to show the access
 // token to APIs.
 func (c *Client) Presentation() oauth.Presentation { return c.dialect.Presentation }
+
+// RefreshGrace is that of the dialect. It tells a refresh.Manager whether a refresh whose
+// answer got lost may be sent again, and how long.
+func (c *Client) RefreshGrace() time.Duration { return c.dialect.Grace }
 
 // Server names the backend, like [oauth.Client.Server].
 func (c *Client) Server() string { return wire.Origin(c.base) }

@@ -3,6 +3,7 @@ package dialect_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -314,11 +315,44 @@ func TestRefreshTokenInACookieMakesACutAnswerGood(t *testing.T) {
 	}
 }
 
-func TestPathOfADialectIsInItsConfigID(t *testing.T) {
+// A refresh.Manager is told what happens to a token that is sent again.
+func TestADialectTellsTheGraceOfItsBackend(t *testing.T) {
+	for text, want := range map[string]time.Duration{"": 0, "grace: none": oauth.GraceNone, "grace: until-used": oauth.GraceUntilUsed, "grace: 30s": 30 * time.Second} {
+		d, err := dialect.Parse([]byte("refresh:\n  path: /r\n  fields:\n    - {value: refresh_token, place: body, name: rt}\n" + text))
+		if got := new(scribe).client(d).RefreshGrace(); err != nil || got != want {
+			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
+		}
+		data, err := json.Marshal(d)
+		if again, err2 := dialect.Parse(data); err != nil || err2 != nil || again.Grace != want {
+			t.Errorf("%q: written as %s, %v, read as %v, %v", text, data, err, again.Grace, err2)
+		}
+	}
+	if got := new(scribe).client(dialect.Kratos()).RefreshGrace(); got != oauth.GraceNone {
+		t.Errorf("Kratos: %v; its reuse ends all of a person's sessions", got)
+	}
 	d := dialect.Kratos()
-	before := new(scribe).client(d).ConfigID()
-	if d.Answer.TokenPath = "data"; new(scribe).client(d).ConfigID() == before {
-		t.Error("another path has the same ConfigID")
+	d.Grace = -2
+	if _, err := json.Marshal(d); err == nil {
+		t.Error("a grace that is none is written")
+	}
+}
+
+// A session that was ended by a mistake in the table is asked about again when the table is
+// corrected.
+func TestConfigIDOfADialectHasHowAnswersAreRead(t *testing.T) {
+	id := new(scribe).client(dialect.Kratos()).ConfigID()
+	for name, change := range map[string]func(*dialect.Dialect){
+		"path":   func(d *dialect.Dialect) { d.Answer.TokenPath = "data" },
+		"code":   func(d *dialect.Dialect) { d.Answer.ErrorCodes = []string{"code"} },
+		"row":    func(d *dialect.Dialect) { d.Refresh.Errors = d.Refresh.Errors[1:] },
+		"word":   func(d *dialect.Dialect) { d.Refresh.Errors[0].Code = "OTHER" },
+		"status": func(d *dialect.Dialect) { d.Refresh.Errors[0].Status = 418 },
+		"means":  func(d *dialect.Dialect) { d.Refresh.Errors[0].Means = oauth.ErrTransient },
+	} {
+		d := dialect.Kratos()
+		if change(&d); new(scribe).client(d).ConfigID() == id {
+			t.Errorf("another %s has the same ConfigID", name)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ package dialect
 
 import (
 	"slices"
+	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 )
@@ -34,6 +35,11 @@ type Dialect struct {
 	// Logout after them. Those that carry AccessToken belong first: that one dies soon, and
 	// without it the refresh token is still there to renew it.
 	Revocations []Request
+	// Grace is how long the backend takes a refresh token again that it has spent, or
+	// oauth.GraceNone, or oauth.GraceUntilUsed, for refresh.Manager. With GraceNone a
+	// refresh whose answer got lost is never sent again: where a spent token ends all of the
+	// person's sessions, this one is lost alone. Zero means that it is not known.
+	Grace time.Duration
 	// Answer names what comes back.
 	Answer Answer
 	// Presentation is how the backend's APIs want the access token, for refresh.Manager.

@@ -2,8 +2,10 @@ package dialect
 
 import (
 	"strings"
+	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/dialect/internal/document"
 )
 
 // The written form of a dialect: which members it has, in the order in which they are
@@ -26,6 +28,7 @@ func (d *Dialect) entries() []entry {
 		{"refresh", &d.Refresh},
 		{"revocations", &d.Revocations},
 		{"logout", &d.Logout},
+		{"grace", (*grace)(&d.Grace)},
 		{"answer", &d.Answer},
 		{"presentation", (*presentation)(&d.Presentation)},
 	}
@@ -75,6 +78,40 @@ func (n *Answer) entries() []entry {
 		{"refresh_cookie", &n.RefreshCookie},
 		{"error_codes", &n.ErrorCodes},
 	}
+}
+
+// A grace is a Dialect.Grace in the form: none, until-used, or a duration such as 30s.
+type grace time.Duration
+
+func (g grace) MarshalText() ([]byte, error) {
+	switch time.Duration(g) {
+	case oauth.GraceNone:
+		return []byte("none"), nil
+	case oauth.GraceUntilUsed:
+		return []byte("until-used"), nil
+	}
+	return []byte(time.Duration(g).String()), nil
+}
+
+func readGrace(n *document.Node, at *grace) error {
+	var text string
+	if err := readText(n, &text); err != nil {
+		return err
+	}
+	switch text {
+	case "none":
+		*at = grace(oauth.GraceNone)
+		return nil
+	case "until-used":
+		*at = grace(oauth.GraceUntilUsed)
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return n.Wrong("has to be none, until-used, or a time such as 30s")
+	}
+	*at = grace(d)
+	return nil
 }
 
 // A presentation is an oauth.Presentation in the form.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -75,22 +76,34 @@ func (n Answer) failure(a *wire.Answer, errs []Error, fields member.Fields) *oau
 }
 
 // code returns the error code that the first path leads to, or "", and whether it is in the
-// table. A number that is not there is a status of the answer's own.
+// table. One that is there is in the table's spelling, since a server may say more than the
+// code there, a token for instance. A number that is not there is a status of the answer's own.
 func (n Answer) code(fields member.Fields, errs []Error) (code string, known bool) {
 	for _, path := range n.ErrorCodes {
 		object, last := at(fields, path)
 		code := object.Name(last)
-		known := slices.ContainsFunc(errs, func(e Error) bool { return e.Code != "" && e.names(code) })
-		if known || object.Text(last) != "" {
-			return code, known
+		if i := slices.IndexFunc(errs, func(e Error) bool { return e.Code != "" && e.names(code) }); i >= 0 {
+			return errs[i].Code, true
+		}
+		if object.Text(last) != "" {
+			return code, false
 		}
 	}
 	return "", false
 }
 
-// names reports whether code is e's, in whatever spelling.
+// names reports whether code is e's, in whatever spelling. Numbers have one: -1 is not 1.
 func (e Error) names(code string) bool {
-	return code == e.Code || code != "" && wire.CodeWord(code) == wire.CodeWord(e.Code)
+	if code == e.Code || isNumber(code) || isNumber(e.Code) {
+		return code == e.Code
+	}
+	word := wire.CodeWord(code)
+	return word != "" && word == wire.CodeWord(e.Code)
+}
+
+func isNumber(code string) bool {
+	_, err := strconv.ParseFloat(code, 64)
+	return err == nil
 }
 
 // fits reports whether e is about an answer. A refusal in words of the table is not

@@ -60,7 +60,7 @@ var dialectOutcomes = []struct {
 	{"sanic-jwt", 500, sanicSays("InvalidRetrieveUserObject"), oauth.ErrTransient, oauth.ErrUserNotFound, "InvalidRetrieveUserObject"},
 	{"sanic-jwt", 500, `{"description":"x","status":500,"message":"y"}`, oauth.ErrTransient, nil, ""},
 	{"kratos", 401, kratosSays("CLOCK_SKEW"), oauth.ErrTransient, nil, "CLOCK_SKEW"},
-	{"kratos", 401, kratosSays("token_expired"), oauth.ErrLoginRequired, oauth.ErrTokenExpired, "token_expired"},
+	{"kratos", 401, kratosSays("token_expired"), oauth.ErrLoginRequired, oauth.ErrTokenExpired, "TOKEN_EXPIRED"},
 	{"kratos", 401, kratosSays(planted), oauth.ErrTransient, nil, ""},
 	{"kratos", 401, `{"error":"TOKEN_EXPIRED"}`, oauth.ErrTransient, nil, ""},
 	{"kratos", 401, `{"code":401,"reason":"TOKEN_EXPIRED","message":"` + planted + `","metadata":{}}`, oauth.ErrLoginRequired, oauth.ErrTokenExpired, "TOKEN_EXPIRED"},
@@ -173,6 +173,38 @@ func TestATableIsAboutWords(t *testing.T) {
 		_, fail := judge(n, errs, answered(opRefresh, tt.status, `{"code":"`+tt.code+`"}`))
 		if fail.Kind != tt.want || fail.Err != tt.reason {
 			t.Errorf("HTTP %d %q is %v; want %v, %v", tt.status, tt.code, fail, tt.want, tt.reason)
+		}
+	}
+}
+
+// What an answer says behind a code of the table may be a secret.
+func TestACodeIsInTheSpellingOfTheTable(t *testing.T) {
+	for name, tt := range map[string]struct {
+		dialect Dialect
+		status  int
+		body    string
+		code    string
+	}{
+		"refused":           {Kratos(), 401, `{"code":401,"reason":"TOKEN_EXPIRED: rt-PLANTED is expired"}`, "TOKEN_EXPIRED"},
+		"trouble":           {Kratos(), 500, `{"code":500,"reason":"REFRESH_ERROR: rt-PLANTED"}`, "REFRESH_ERROR"},
+		"another spelling":  {Kratos(), 401, `{"code":401,"reason":"tokenExpired: rt-PLANTED"}`, "TOKEN_EXPIRED"},
+		"another member":    {SanicJWT(), 401, `{"exception":"AuthenticationFailed: rt-PLANTED"}`, "AuthenticationFailed"},
+		"none of the table": {Kratos(), 401, `{"code":401,"reason":"WHATEVER: rt-PLANTED"}`, ""},
+	} {
+		_, fail := judge(tt.dialect.Answer, tt.dialect.Refresh.Errors, answered(opRefresh, tt.status, tt.body))
+		if fail.Code != tt.code || strings.Contains(fail.Error(), "PLANTED") {
+			t.Errorf("%s: code %q, %v; want %q", name, fail.Code, fail, tt.code)
+		}
+	}
+}
+
+// Numbers are compared as they stand: with a sign or a fraction they are others.
+func TestANumberIsACodeOfItsOwn(t *testing.T) {
+	errs := []Error{{Code: "1", Means: oauth.ErrLoginRequired}, {Code: "-40", Means: oauth.ErrLoginRequired}}
+	for code, want := range map[string]bool{`1`: true, `"1"`: true, `-40`: true, `-1`: false, `40`: false, `"+1"`: false, `"1.0"`: false, `"-"`: false, `"1:"`: false} {
+		_, fail := judge(Answer{ErrorCodes: []string{"errcode"}}, errs, answered(opRefresh, 200, `{"errcode":`+code+`,"errmsg":"system busy"}`))
+		if got := fail.Verdict() == oauth.VerdictEnded; got != want {
+			t.Errorf("errcode %s ends the session: %v; want %v", code, got, want)
 		}
 	}
 }

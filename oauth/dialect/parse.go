@@ -118,6 +118,8 @@ func read(n *document.Node, at any) error {
 	case *bool:
 		*at = n.True
 		return wants(n, document.Bool)
+	case *grace:
+		return readGrace(n, at)
 	case *error:
 		return readMeaning(n, at)
 	}

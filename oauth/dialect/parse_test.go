@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -50,6 +51,7 @@ func full() dialect.Dialect {
 			RefreshExpiresIn: "rttl", ExpiresAt: "meta.end", RefreshExpiresAt: "rend", TokenPath: "result", RefreshCookie: "rt",
 			ErrorCodes: []string{"error.reason", "code"},
 		},
+		Grace:        30 * time.Second,
 		Presentation: oauth.Presentation{Cookie: "at", SignatureCookie: "sig"},
 	}
 }
@@ -174,6 +176,10 @@ func TestMistakesInAFormNameTheirField(t *testing.T) {
 		{least + "login: {path: /l, method: DELETE}", "login.method", 5},
 		{least + "logout:\n  path: /l\n  method: GET\n  fields: [{value: refresh_token, place: body, name: a}]", "logout.method", 7},
 		{least + "logout: {path: /l, encoding: xml}", "logout.encoding", 5},
+		{least + "grace: 30", "grace", 5},
+		{least + "grace: 0s", "grace", 5},
+		{least + "grace: -1s", "grace", 5},
+		{least + "grace: " + secret, "grace", 5},
 		{least + "logout:\n  path: /l\n  fields:\n    - {value: refresh_token, place: body, name: a}\n    - {value: " + secret + ", place: body, name: b}", "logout.fields[1].value", 9},
 		{least + "logout:\n  path: /l\n  fields:\n    - {value: refresh_token, place: body, name: a}\n    - {value: access_token, place: query, name: b}", "logout.fields[1].place", 9},
 		{least + "logout:\n  path: /l\n  fields:\n    - {value: refresh_token, place: body, name: a}\n    - {fixed: a, place: header, name: host}", "logout.fields[1].name", 9},

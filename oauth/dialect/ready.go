@@ -13,7 +13,7 @@ import (
 // both ways below /api/v1/auth, names in camelCase (the framework's default) or as in
 // the protocol buffers, errors as {"code","reason","message"} (its default) or as
 // {"error":{"code","reason","message"}}, refresh tokens that rotate and whose reuse ends
-// all of the user's sessions. Config.DeviceID travels as device_id.
+// all of the user's sessions (Grace). Config.DeviceID travels as device_id.
 //
 // A logout carries both tokens, and needs an access token that lives: see Client.Revoke.
 func Kratos() Dialect {
@@ -28,7 +28,8 @@ func Kratos() Dialect {
 	device := Field{Value: DeviceID, Place: InBody, Name: "device_id"}
 	token := Field{Value: RefreshToken, Place: InBody, Name: "refresh_token"}
 	return Dialect{
-		Name: "kratos",
+		Name:  "kratos",
+		Grace: oauth.GraceNone,
 		Login: Request{Path: "/api/v1/auth/login", Fields: append(nameAndPassword(), device),
 			Errors: append(wrongPassword(), refusals[4])},
 		Refresh: Request{Path: "/api/v1/auth/refresh", Fields: []Field{token, device}, Errors: refusals},

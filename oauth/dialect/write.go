@@ -84,6 +84,9 @@ func formOf(at any) any {
 		return *at
 	case *bool:
 		return *at
+	case *grace:
+		text, _ := at.MarshalText()
+		return string(text)
 	case *error:
 		for _, m := range meanings {
 			if m.err == *at {

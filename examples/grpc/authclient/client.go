@@ -108,7 +108,8 @@ func optional(text string) *string {
 
 // New returns a client for the calls on conn, which must be secured by TLS and carry no
 // credentials. deviceID tells the server which of a person's devices this is; it
-// may be empty.
+// may be empty. Where a refresh token that is sent twice ends all of a person's sessions, set
+// refresh.Config.Grace to oauth.GraceNone.
 func New(conn *grpc.ClientConn, calls Calls, deviceID string) *Client {
 	return &Client{calls: calls, target: conn.Target(), deviceID: deviceID}
 }
