@@ -41,11 +41,11 @@ func (p *Port) Listen() (net.Listener, error) {
 // Release gives p up.
 func (p *Port) Release() { p.release() }
 
-// retried calls f again for a while if the address is in use: a process that is just
+// retried calls f again for half a minute if the address is in use: a process that is just
 // being started has the listeners of this one until it runs its own program, closed ones
-// too.
+// too, and on a busy machine that takes seconds.
 func retried[T any](f func() (T, error)) (T, error) {
-	for range 100 {
+	for range 1500 {
 		if v, err := f(); !errors.Is(err, syscall.EADDRINUSE) {
 			return v, err
 		}

@@ -15,11 +15,11 @@ func TestAHeldPortIsItsServersOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	any.Release()
-	p, err := heldport.Hold(any.Addr)
+	p, err := heldport.Hold(any.Addr) // before it is free, and another program's
 	if err != nil || p.Addr != any.Addr {
 		t.Fatalf("got %v, %v; want %v", p, err, any.Addr)
 	}
+	any.Release()
 	defer p.Release()
 
 	if c, err := net.Dial("tcp", p.Addr); !errors.Is(err, syscall.ECONNREFUSED) {
