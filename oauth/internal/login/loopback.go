@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/internal/thishost"
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
@@ -221,7 +222,7 @@ func (lb *Loopback) Close() {
 	for _, conn := range lb.unused() {
 		_ = conn.Close()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	ctx, cancel := inSteps(shutdownTime)
 	defer cancel()
 	if lb.server.Shutdown(ctx) != nil {
 		_ = lb.server.Close()
@@ -237,12 +238,28 @@ func (lb *Loopback) awaitLastPage() {
 	if !lb.sent.Load() {
 		return
 	}
-	timer := time.NewTimer(lastPageTime)
-	defer timer.Stop()
+	ctx, cancel := inSteps(lastPageTime)
+	defer cancel()
 	select {
 	case <-lb.shown:
-	case <-timer.C:
+	case <-ctx.Done():
 	}
+}
+
+// inSteps returns a context that ends after d, in which a time in which the whole machine
+// stands still, or is too busy for us, counts as little: the browser cannot come then.
+func inSteps(d time.Duration) (context.Context, context.CancelFunc) {
+	const steps = 20
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		for range steps {
+			if sleep.For(ctx, d/steps) != nil {
+				return
+			}
+		}
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 func (lb *Loopback) unused() []net.Conn {
