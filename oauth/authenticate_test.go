@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
@@ -120,16 +121,33 @@ func (a *attempt) end() (*oauth.TokenPair, error) {
 	if u.Hostname() == "localhost" {
 		host = net.JoinHostPort("127.0.0.1", u.Port())
 	}
-	l, err := net.Listen("tcp", host)
-	if err != nil {
-		a.t.Errorf("the port is not free after the login: %v", err)
-	} else {
-		_ = l.Close()
-	}
+	wantNoLogin(a.t, host)
 	if a.err != nil {
 		failure(a.t, a.err)
 	}
 	return a.pair, a.err
+}
+
+// wantNoLogin requires that no login waits at an address. Another program may have been given
+// its port since; what is ours has the headers of our pages.
+func wantNoLogin(t *testing.T, host string) {
+	t.Helper()
+	l, err := net.Listen("tcp", host)
+	if err == nil {
+		_ = l.Close()
+		return
+	}
+	resp, askErr := (&http.Client{Timeout: time.Minute}).Get("http://" + host + "/")
+	var netErr net.Error
+	switch {
+	case askErr == nil:
+		defer resp.Body.Close()
+		if resp.Header.Get("Referrer-Policy") == "no-referrer" {
+			t.Errorf("the login's port answers after its end: HTTP %d", resp.StatusCode)
+		}
+	case errors.As(askErr, &netErr) && netErr.Timeout():
+		t.Errorf("the port is not free after the login: %v", err)
+	}
 }
 
 func TestAuthenticateLogsAPersonIn(t *testing.T) {

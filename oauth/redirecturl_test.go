@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/evertoken/evertoken/internal/heldport"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 )
@@ -53,25 +54,26 @@ func TestF58_PortInUseSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// freePort returns a port that was free a moment ago.
-func freePort(t *testing.T, host string) int {
+// heldPort returns an address of the loopback interface, with a port that is only listened
+// at by who asks for that, for the time of the test.
+func heldPort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	port, err := heldport.Hold("127.0.0.1:0")
 	if err != nil {
-		t.Skipf("no loopback at %s: %v", host, err)
+		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Cleanup(port.Release)
+	return port.Addr
 }
 
 func TestRedirectURLIsTakenAsRegistered(t *testing.T) {
 	for name, redirect := range map[string]func(t *testing.T) (configured, want string){
 		"fixed port": func(t *testing.T) (string, string) {
-			u := fmt.Sprintf("http://127.0.0.1:%d/oauth/return", freePort(t, "127.0.0.1"))
+			u := "http://" + heldPort(t) + "/oauth/return"
 			return u, u
 		},
 		"name localhost": func(t *testing.T) (string, string) {
-			u := fmt.Sprintf("http://localhost:%d/callback", freePort(t, "127.0.0.1"))
+			u := strings.Replace("http://"+heldPort(t)+"/callback", "127.0.0.1", "localhost", 1)
 			return u, u
 		},
 		"any port": func(*testing.T) (string, string) { return "http://127.0.0.1/cb", "http://127.0.0.1:*/cb" },
@@ -80,7 +82,11 @@ func TestRedirectURLIsTakenAsRegistered(t *testing.T) {
 		},
 		"no path": func(*testing.T) (string, string) { return "http://127.0.0.1", "http://127.0.0.1:*" },
 		"IPv6": func(t *testing.T) (string, string) {
-			freePort(t, "::1")
+			if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
+				t.Skipf("no IPv6 loopback: %v", err)
+			} else {
+				_ = l.Close()
+			}
 			return "http://[::1]/cb", "http://[::1]:*/cb"
 		},
 	} {

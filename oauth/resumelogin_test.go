@@ -18,6 +18,8 @@ import (
 // begun begins a login whose process dies when the window is open, and returns what it has kept.
 func begun(t *testing.T, cfg oauth.Config) *oauth.LoginRequest {
 	t.Helper()
+	// Nobody else is given the port before the next process has it.
+	cfg.RedirectURL = "http://" + heldPort(t) + "/callback"
 	ctx, die := context.WithCancel(t.Context())
 	var kept []byte
 	cfg.OpenBrowser = func(context.Context, string) error { die(); return nil }

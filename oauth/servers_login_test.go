@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -59,7 +58,7 @@ func TestRefusalThatNeverComesBackCanBeStopped(t *testing.T) {
 }
 
 func TestLoginReturnsToAFreePortOrAFixedOne(t *testing.T) {
-	fixed := "http://127.0.0.1:" + strconv.Itoa(freePort(t, "127.0.0.1")) + "/callback"
+	fixed := "http://" + heldPort(t) + "/callback"
 	for name, tt := range map[string]struct {
 		exact       bool
 		redirectURL string
