@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/connect"
+	"github.com/evertoken/evertoken/internal/heldport"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -51,6 +52,23 @@ func (d *desk) byBrowser(cfg *connect.Config) {
 	}
 }
 
+// onePort has the logins of processes come back to a port that no other program is given
+// between them.
+func onePort(t *testing.T) func(*connect.Config) {
+	t.Helper()
+	port, err := heldport.Hold("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(port.Release)
+	return func(cfg *connect.Config) { cfg.OAuth.RedirectURL = "http://" + port.Addr + "/callback" }
+}
+
+// at has the clock of a process stand still.
+func at(now time.Time) func(*connect.Config) {
+	return func(cfg *connect.Config) { cfg.OAuth.Now = func() time.Time { return now } }
+}
+
 // allow is the person in a window.
 func (d *desk) allow(t *testing.T, window string) {
 	t.Helper()
@@ -83,7 +101,8 @@ func (d *desk) answer(t *testing.T, window string, act func(context.Context, str
 func TestF90_AnotherProcessGoesOnInTheWindowThatIsOpen(t *testing.T) {
 	d := newDesk(t, oauthtest.Config{})
 	var calls sync.WaitGroup
-	first := d.process(t, d.byBrowser)
+	samePort, now := onePort(t), at(time.Now())
+	first := d.process(t, d.byBrowser, samePort, now)
 	calls.Go(func() {
 		if err := call(first); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v; want context.Canceled", err)
@@ -93,7 +112,7 @@ func TestF90_AnotherProcessGoesOnInTheWindowThatIsOpen(t *testing.T) {
 	listens := make(shown, 10)
 	waits := make(chan struct{}, 10)
 	for range 3 {
-		s := d.process(t, d.byBrowser, func(cfg *connect.Config) {
+		s := d.process(t, d.byBrowser, samePort, now, func(cfg *connect.Config) {
 			cfg.OAuth.Output, cfg.OnOtherLogin = listens, func() { waits <- struct{}{} }
 		})
 		calls.Go(func() { mustCall(t, "who waited", s) })
@@ -114,18 +133,15 @@ func TestANewStartShowsTheLoginThatWasBegun(t *testing.T) {
 		t.Run(later.String(), func(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t, oauthtest.Config{})
-			began := time.Now()
-			at := func(now time.Time) func(cfg *connect.Config) {
-				return func(cfg *connect.Config) { cfg.OAuth.Now = func() time.Time { return now } }
-			}
-			first := d.process(t, d.byBrowser, at(began))
+			began, samePort := time.Now(), onePort(t)
+			first := d.process(t, d.byBrowser, samePort, at(began))
 			var calls sync.WaitGroup
 			calls.Go(func() { _ = call(first) })
 			window := <-d.window
 			first.Close()
 			calls.Wait()
 			listens := make(shown, 10)
-			second := d.process(t, d.byBrowser, at(began.Add(later)), func(cfg *connect.Config) { cfg.OAuth.Output = listens })
+			second := d.process(t, d.byBrowser, samePort, at(began.Add(later)), func(cfg *connect.Config) { cfg.OAuth.Output = listens })
 			calls.Go(func() { mustCall(t, "the second", second) })
 			<-listens
 			if windows > 1 {
@@ -144,16 +160,14 @@ func TestANewStartShowsTheLoginThatWasBegun(t *testing.T) {
 // opened.
 func TestAWindowThatMayBeMissingOpensLater(t *testing.T) {
 	d := newDesk(t, oauthtest.Config{})
-	began := time.Now()
-	first := d.process(t, d.byBrowser)
+	began, samePort := time.Now(), onePort(t)
+	first := d.process(t, d.byBrowser, samePort, at(began))
 	var calls sync.WaitGroup
 	calls.Go(func() { _ = call(first) })
 	<-d.window
 	first.Close()
 	calls.Wait()
-	second := d.process(t, d.byBrowser, func(cfg *connect.Config) {
-		cfg.OAuth.Now = func() time.Time { return began.Add(15*time.Second - time.Millisecond) }
-	})
+	second := d.process(t, d.byBrowser, samePort, at(began.Add(15*time.Second-time.Millisecond)))
 	calls.Go(func() { mustCall(t, "the second", second) })
 	d.allow(t, <-d.window)
 	calls.Wait()
