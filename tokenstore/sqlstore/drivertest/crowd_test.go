@@ -84,9 +84,9 @@ func TestF12_F19_ProcessesSpendOncePerExpiry(t *testing.T) {
 // F20: those who wait while the holder takes its time get what it brings.
 func TestF20_WaitersAdoptWhatASlowHolderBrings(t *testing.T) {
 	onEach(t, func(t *testing.T, p place) {
-		p.LeaseTime = 2 * time.Second
+		p.LeaseTime = 10 * time.Second
 		c := newCrowd(t, p)
-		c.server.Script(oauthtest.Fault{Endpoint: oauthtest.TokenEndpoint, Delay: 4 * time.Second})
+		c.server.Script(oauthtest.Fault{Endpoint: oauthtest.TokenEndpoint, Delay: 12 * time.Second})
 		c.expire()
 		c.done(1)
 		c.audit()
@@ -95,10 +95,9 @@ func TestF20_WaitersAdoptWhatASlowHolderBrings(t *testing.T) {
 
 // The holder is killed while its request is under way, and the server drops it. The
 // next one takes the lock when the lease has ended, finds the spend announced, and
-// sends the same refresh token.
+// sends the same refresh token. The lease is long, so that none ends while its holder lives.
 func TestF16_ProcessesGoOnWhenHoldersAreKilled(t *testing.T) {
 	onEach(t, func(t *testing.T, p place) {
-		p.LeaseTime = 2 * time.Second
 		c := newCrowd(t, p)
 		for i := range 20 {
 			before := c.server.Requests(oauthtest.TokenEndpoint)
@@ -109,6 +108,7 @@ func TestF16_ProcessesGoOnWhenHoldersAreKilled(t *testing.T) {
 			}
 			dead := c.holder()
 			c.workers[dead].Kill()
+			p.exec(t, `UPDATE "%s_leases" SET until = until - 14000`)
 			next := c.newWorker()
 			next.wants(t, "ready")
 			next.say("call")

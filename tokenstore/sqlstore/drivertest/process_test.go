@@ -90,7 +90,7 @@ func work(ctx context.Context, s *sqlstore.Store, issuer string, stdin *bufio.Sc
 	if err != nil {
 		return err
 	}
-	m := refresh.NewManager(refresh.Config{OAuthClient: client, Store: s, OnEvent: func(e refresh.Event) {
+	m := refresh.NewManager(refresh.Config{OAuthClient: client, Store: s, MaxWait: patience, OnEvent: func(e refresh.Event) {
 		if e.Kind == refresh.EventRefreshing {
 			fmt.Println(refreshing)
 		}
