@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/evertoken/evertoken/internal/heldport"
 	"github.com/evertoken/evertoken/internal/taint"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -162,7 +163,10 @@ func TestErrorsSayWhetherRedisCanBeAsked(t *testing.T) {
 		secret: false,
 	} {
 		server := answering(t, "-"+reply+"\r\n")
-		client := redis.NewClient(&redis.Options{Addr: server, MaxRetries: -1, DisableIdentity: true, Protocol: 2})
+		client := redis.NewClient(&redis.Options{
+			Addr: server, MaxRetries: -1, DisableIdentity: true, Protocol: 2,
+			DialTimeout: time.Minute, ReadTimeout: time.Minute, WriteTimeout: time.Minute, PoolTimeout: time.Minute,
+		})
 		defer client.Close()
 		s, err := New(client, Config{})
 		if err != nil {
@@ -207,12 +211,12 @@ func answering(t *testing.T, answer string) (addr string) {
 }
 
 func TestNoRedisIsUnavailableAtOnce(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := heldport.Hold("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close()
-	client := redis.NewClient(&redis.Options{Addr: l.Addr().String(), MaxRetries: -1, DialerRetries: 1})
+	defer port.Release()
+	client := redis.NewClient(&redis.Options{Addr: port.Addr, MaxRetries: -1, DialerRetries: 1})
 	defer client.Close()
 	s, err := New(client, Config{})
 	if err != nil {
