@@ -47,7 +47,8 @@ func TestF16_F30_KilledWriterLeavesNothingTornAndNothingLocked(t *testing.T) {
 	f := openFile(t, dir)
 	mustSet(t, f, "default", &tokenstore.Record{Tokens: newPair("a")})
 	left := 0
-	for round := range 16 {
+	// Which of them leave something behind is a matter of luck.
+	for round := 0; round < 16 || left == 0 && round < 500; round++ {
 		p := startHelper(t, "write", dir)
 		var reported uint64
 		for range 1 + rand.N(6) {
