@@ -110,6 +110,7 @@ func TestALifeIsForgottenWhenItHasEnded(t *testing.T) {
 		if err := m.Close(context.Background(), false); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // for what is on its way out
 		for range 3 {
 			runtime.GC()
 		}
