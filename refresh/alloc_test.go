@@ -92,12 +92,12 @@ func TestTransportAllocatesNoMoreThanTheLeastLegalCopy(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set("Accept", "application/json")
-		least := func() error { return leastCopy(answer, req, "Bearer a") }
+		copied := func() error { return leastCopy(answer, req, "Bearer a") }
 		ours := func() error { _, err := transport.RoundTrip(req); return err }
-		if got, want := allocations(t, ours), allocations(t, least); got > want {
+		if got, want := allocations(t, ours), allocations(t, copied); got > want {
 			t.Errorf("%s, allowed %v: %v allocations; want at most %v", tt.url, tt.origins, got, want)
 		}
-		if got, want := allocated(t, ours), allocated(t, least); got > want {
+		if got, want := allocated(t, ours), allocated(t, copied); got > want {
 			t.Errorf("%s, allowed %v: %d bytes; want at most %d", tt.url, tt.origins, got, want)
 		}
 	}
@@ -128,11 +128,25 @@ func (s sink) RoundTrip(*http.Request) (*http.Response, error) { return s.answer
 // that the few of the manager's own goroutine do not count.
 func allocations(t *testing.T, f func() error) float64 {
 	t.Helper()
-	return testing.AllocsPerRun(1000, func() {
-		if err := f(); err != nil {
-			t.Fatal(err)
-		}
+	return least(func() float64 {
+		return testing.AllocsPerRun(1000, func() {
+			if err := f(); err != nil {
+				t.Fatal(err)
+			}
+		})
 	})
+}
+
+// least measures until a result is no better than the best one, which it returns: what else
+// the process does at times can only add.
+func least[T float64 | uint64](measure func() T) T {
+	for best := measure(); ; {
+		next := measure()
+		if next >= best {
+			return best
+		}
+		best = next
+	}
 }
 
 // allocated returns how many bytes f allocates on average, in steps of eight: less
@@ -140,13 +154,15 @@ func allocations(t *testing.T, f func() error) float64 {
 func allocated(t *testing.T, f func() error) uint64 {
 	t.Helper()
 	const runs = 1000
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range runs {
-		if err := f(); err != nil {
-			t.Fatal(err)
+	return least(func() uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			if err := f(); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	runtime.ReadMemStats(&after)
-	return (after.TotalAlloc - before.TotalAlloc) / runs / 8 * 8
+		runtime.ReadMemStats(&after)
+		return (after.TotalAlloc - before.TotalAlloc) / runs / 8 * 8
+	})
 }
