@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/testdir"
@@ -336,6 +337,28 @@ func TestCleanupStopsWhenItsContextEnds(t *testing.T) {
 	if n, err := s.Cleanup(ctx); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Cleanup: %d, %v; want the context's error", n, err)
 	}
+}
+
+// A sluggish store takes longer to say whether a lock is free than Cleanup waits at first.
+type sluggish struct{ tokenstore.Memory }
+
+func (s *sluggish) Lock(ctx context.Context, name string) (tokenstore.Lease, error) {
+	select {
+	case <-time.After(time.Second):
+		return s.Memory.Lock(ctx, name)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", tokenstore.ErrUnavailable, ctx.Err())
+	}
+}
+
+func TestCleanupGivesASlowStoreTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSealed(new(sluggish), tokenstore.NewKey())
+		mustSet(t, s, "default", spentRecord())
+		if n, err := s.Cleanup(t.Context()); n != 1 || err != nil {
+			t.Errorf("Cleanup: %d, %v; want 1", n, err)
+		}
+	})
 }
 
 func newSealed(inner tokenstore.Store, keys ...tokenstore.Key) *tokenstore.Sealed {

@@ -68,16 +68,29 @@ func (j judged) Get(ctx context.Context, name string) (*Record, error) {
 }
 
 // patience is how long tryLock waits, because a Locker has no way to ask without
-// waiting. It is far above what a free lock takes, also over a network.
-const patience = 200 * time.Millisecond
+// waiting. It is far above what a free lock takes, also over a network. A store that is
+// so slow that it could not say whether the lock is free is given more time, up to
+// maxPatience in one call.
+const (
+	patience    = 200 * time.Millisecond
+	maxPatience = 32 * patience
+)
 
 // tryLock takes the lock of name, or returns nil if it is held.
 func (s *Sealed) tryLock(ctx context.Context, name string) (Lease, error) {
-	short, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	lease, err := s.Lock(short, name)
-	if errors.Is(err, ErrLocked) && ctx.Err() == nil {
-		return nil, nil
+	for wait := patience; ; wait *= 2 {
+		short, cancel := context.WithTimeout(ctx, wait)
+		lease, err := s.Lock(short, name)
+		cutOff := short.Err() != nil
+		cancel()
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return lease, err
+		case errors.Is(err, ErrUnavailable) && cutOff && wait < maxPatience:
+		case errors.Is(err, ErrLocked):
+			return nil, nil
+		default:
+			return lease, err
+		}
 	}
-	return lease, err
 }

@@ -101,8 +101,9 @@ func (d *Direct) cleanUp(ctx context.Context, name string) (gone bool, err error
 }
 
 // patience is how long Cleanup waits for a lock: long enough to get one that is
-// free on a busy machine.
-const patience = 50 * time.Millisecond
+// free on a busy machine, where a process may have to wait for the processor for longer
+// than fifty milliseconds.
+const patience = 200 * time.Millisecond
 
 // tryLock returns nil for a session whose lock is held.
 func (d *Direct) tryLock(ctx context.Context, name string) (tokenstore.Lease, error) {
