@@ -198,12 +198,33 @@ func TestReuseElsewhereEndsTheSessionAtABackendOnce(t *testing.T) {
 func TestLostAnswerOfABackendIsAskedForAgain(t *testing.T) {
 	forEachBackend(t, func(t *testing.T, b backendCase) {
 		b.server.Grace = minute
-		f, _ := newBackendFixture(t, b)
+		f, _ := newBackendFixture(t, b, func(cfg *refresh.Config) { cfg.Grace = minute })
 		f.server.Script(oauthtest.Fault{Endpoint: b.backend.RefreshEndpoint(), AfterCommit: true, Reset: true})
 		if err := f.ForceRefresh(t.Context()); err != nil {
 			t.Error(err)
 		}
 		f.serve(t, f.saved(t))
+		f.clean(t)
+	})
+}
+
+// At Kratos a token that is sent again ends the person's sessions on all devices.
+func TestALostAnswerAtKratosEndsNoOtherDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := backendCases()[0]
+		f, client := newBackendFixture(t, b)
+		phone, err := client.Login(t.Context(), oauthtest.DefaultUser, oauthtest.DefaultPassword)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.server.Script(oauthtest.Fault{Endpoint: b.backend.RefreshEndpoint(), AfterCommit: true, Reset: true})
+		if err := f.ForceRefresh(t.Context()); err == nil {
+			t.Error("a lost answer is a refresh")
+		}
+		time.Sleep(time.Hour)
+		if _, err := client.Refresh(t.Context(), phone); err != nil {
+			t.Errorf("the phone: %v", err)
+		}
 		f.clean(t)
 	})
 }

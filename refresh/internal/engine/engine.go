@@ -216,7 +216,8 @@ func (e *Engine) open(ctx context.Context, name string, o opening) (*Member, err
 // begin starts a member, m if there is one, for the caller that is the only one to open
 // its session.
 func (e *Engine) begin(ctx context.Context, l *life, m *Member, name string, o opening) (*Member, error) {
-	if m == nil {
+	had := m != nil
+	if !had {
 		m = o.create(name)
 	}
 	e.mu.Lock()
@@ -237,7 +238,9 @@ func (e *Engine) begin(ctx context.Context, l *life, m *Member, name string, o o
 	close(e.opening[name])
 	delete(e.opening, name)
 	if err != nil {
-		e.members.remove(name)
+		if !had || errors.Is(err, oauth.ErrLoginRequired) {
+			e.members.remove(name)
+		} // else it may hold the only copy of a pair
 		return nil, err
 	}
 	return m, nil

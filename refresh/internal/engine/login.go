@@ -118,12 +118,14 @@ func (m *Member) Update(tokens *oauth.TokenPair) error {
 		m.abandon(session.ErrReplaced)
 	}
 	ctx, known := context.Background(), false // a login must not be lost to the end of a run
-	err := m.inTurn(ctx, c, func() error {
+	err := m.inTurn(ctx, c, func() (err error) {
 		// What the session was is none, unless it has ended: then the program insists.
-		if known = c.session.Was(tokens) && !m.needsLogin(); known {
+		insist := m.needsLogin()
+		if known = c.session.Was(tokens) && !insist; known {
 			return nil
 		}
-		return c.session.Login(ctx, tokens)
+		known, err = c.session.Login(ctx, tokens, insist)
+		return err
 	})
 	if known {
 		return err

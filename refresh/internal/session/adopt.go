@@ -255,7 +255,16 @@ func newLogin(stored *tokenstore.Record, tokens *oauth.TokenPair, now time.Time)
 // the same session.
 func isStateOf(stored *tokenstore.Record, tokens *oauth.TokenPair) bool {
 	return stored.Descends(tokens.RefreshToken) || !differs(stored.Tokens, tokens) ||
-		sameGrant(stored.Tokens, tokens) && !tokens.IssuedAt.After(stored.Tokens.IssuedAt)
+		sameGrant(stored.Tokens, tokens) && !issuedLater(tokens, stored.Tokens)
+}
+
+// issuedLater reports whether a was issued after b, or, where a does not tell, ends no earlier, as what
+// a login with more scope brings at a server that does not rotate.
+func issuedLater(a, b *oauth.TokenPair) bool {
+	if !a.IssuedAt.IsZero() {
+		return a.IssuedAt.After(b.IssuedAt)
+	}
+	return !b.ExpiresAt.IsZero() && !a.ExpiresAt.Before(b.ExpiresAt)
 }
 
 // sameGrant reports whether two pairs have one refresh token.

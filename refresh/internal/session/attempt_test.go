@@ -585,7 +585,7 @@ func TestNoProcessSpendsASuccessorWhileANewerOneIsUnderWay(t *testing.T) {
 func TestTheWaitForANewerSuccessorEnds(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, d *desk){
 		"with the run":    func(t *testing.T, d *desk) { _ = d.SaveAtLast(t.Context(), nil) },
-		"with a login":    func(t *testing.T, d *desk) { _ = d.Login(t.Context(), pair("7")) },
+		"with a login":    func(t *testing.T, d *desk) { _, _ = d.Login(t.Context(), pair("7"), false) },
 		"with the logout": func(t *testing.T, d *desk) { _ = d.Logout(t.Context()) },
 		"with its time":   func(*testing.T, *desk) { time.Sleep(16 * time.Second) },
 	} {

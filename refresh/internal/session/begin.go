@@ -27,7 +27,11 @@ func (c *Config) CheckStart(name string, tokens *oauth.TokenPair) error {
 			return fmt.Errorf("refresh: start: %w", err)
 		}
 	}
-	if err := tokenstore.CheckName(name); err != nil {
+	err := tokenstore.CheckName(name)
+	if err == nil && tokenstore.IsServerRecord(name) {
+		err = fmt.Errorf("%q is the name of a record about a server", name)
+	}
+	if err != nil {
 		return fmt.Errorf("refresh: start: Config.Session: %w: %w", oauth.ErrMisconfigured, err)
 	}
 	return nil
@@ -58,6 +62,9 @@ func (s *Session) Begin(ctx context.Context, tokens *oauth.TokenPair, saved *Sav
 		return fmt.Errorf("refresh: start: reading session %q: %w", s.name, err)
 	default:
 		s.cfg.Logger.Warn("saved session cannot be read", "session", s.name, "error", err)
+	}
+	if stored == nil && tokens != nil && s.hasRenewed(tokens, err) {
+		return nil
 	}
 	if tokens == nil && stored == nil {
 		switch {
@@ -95,6 +102,14 @@ func (s *Session) Begin(ctx context.Context, tokens *oauth.TokenPair, saved *Sav
 	// a shared Store has to learn of them. A failed save is reported and tried again.
 	_ = s.replace(ctx, rec, unsaved{store: true, callback: s.cfg.Store != nil})
 	return nil
+}
+
+// hasRenewed reports whether tokens are a seed that an earlier run has renewed, and could
+// not save: err is what the Store says, and only a session that was saved can have been
+// deleted there.
+func (s *Session) hasRenewed(tokens *oauth.TokenPair, err error) bool {
+	deleted := errors.Is(err, tokenstore.ErrNotFound) && s.rec != nil && s.rec.Version != 0
+	return !deleted && s.Knows(tokens)
 }
 
 // askAnew forgets how long to wait after what an earlier run has met: a program that

@@ -32,17 +32,22 @@ func (c *Config) CheckUpdate(tokens *oauth.TokenPair) error {
 }
 
 // Login makes tokens, a new login, the session. An error means that the pair is in use
-// but could not be saved yet. The caller has the turn.
-func (s *Session) Login(ctx context.Context, tokens *oauth.TokenPair) error {
+// but could not be saved yet. Unless insist, it takes what is saved over if tokens are an
+// earlier state of that, and reports that they are known: another process has spent them. The
+// caller has the turn.
+func (s *Session) Login(ctx context.Context, tokens *oauth.TokenPair, insist bool) (known bool, err error) {
 	rec := &tokenstore.Record{Tokens: settle(tokens.Clone(), s.now().Wall())}
 	stored, err := s.get(ctx)
 	switch {
+	case err == nil && !insist && isStateOf(stored, tokens) && !stored.Condemned(""):
+		s.take(stored)
+		return true, nil
 	case err == nil:
 		rec.Version, rec.Unknown = stored.Version, stored.Unknown
 	case s.rec != nil && !errors.Is(err, tokenstore.ErrNotFound) && !errors.Is(err, tokenstore.ErrDamaged):
 		rec.Version = s.rec.Version
 	}
-	return s.replace(ctx, rec, unsaved{store: true, callback: s.cfg.TokenStore != nil})
+	return false, s.replace(ctx, rec, unsaved{store: true, callback: s.cfg.TokenStore != nil})
 }
 
 // Knows reports whether tokens are the session, or an earlier state of it, and not a

@@ -76,7 +76,7 @@ func TestALoginGoesOnFromWhatIsSaved(t *testing.T) {
 			tried := &tried{Store: d.store}
 			d.cfg.Records = tried
 			handed = 0
-			err := d.Login(t.Context(), pair("x"))
+			_, err := d.Login(t.Context(), pair("x"), false)
 			if !errors.Is(err, tt.fails) || (err == nil) != (tt.fails == nil) {
 				t.Errorf("error %v; want %v", err, tt.fails)
 			}
