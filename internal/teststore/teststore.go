@@ -3,6 +3,7 @@ package teststore
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func Get(t testing.TB, s tokenstore.Store, name string) *tokenstore.Record {
 
 // patience is how long anything may take before a test gives up: far longer than the
 // slowest machine needs.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // Lock takes the lock of a session.
 func Lock(t testing.TB, s tokenstore.Locker, name string) tokenstore.Lease {
@@ -44,6 +45,24 @@ func Lock(t testing.TB, s tokenstore.Locker, name string) tokenstore.Lease {
 		t.Fatal(err)
 	}
 	return lease
+}
+
+// WantLocked requires that the lock of a session is busy, and nothing worse. A server that is
+// busy itself has more time to say so.
+func WantLocked(t testing.TB, s tokenstore.Locker, name string) {
+	t.Helper()
+	err := tokenstore.ErrUnavailable
+	for wait := 200 * time.Millisecond; errors.Is(err, tokenstore.ErrUnavailable) && wait < patience; wait *= 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
+		var lease tokenstore.Lease
+		if lease, err = s.Lock(ctx, name); err == nil {
+			_ = lease.Unlock()
+		}
+		cancel()
+	}
+	if !errors.Is(err, tokenstore.ErrLocked) || errors.Is(err, tokenstore.ErrUnavailable) {
+		t.Errorf("Lock: %v; want %v", err, tokenstore.ErrLocked)
+	}
 }
 
 // Await waits for what another process, or a server, does.
