@@ -245,6 +245,7 @@ func TestF17_AnyStatementMayFail(t *testing.T) {
 func (op operation) failsAt(t *testing.T, p place, nth int, how fault) bool {
 	t.Helper()
 	p.Address = strings.Replace(p.Address, "synchronous(FULL)", "synchronous(OFF)", 1) // no power is cut here
+	p.LeaseTime = longLease                                                            // a renewal would be one statement more
 	migrate(t, p)
 	s, db, f := p.flaky(t)
 	op.prepare(t, p, s)

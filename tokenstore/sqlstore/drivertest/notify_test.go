@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/evertoken/evertoken/tokenstore/sqlstore"
 )
@@ -79,38 +80,34 @@ func TestWatchTellsOfEveryWriteUntilItsContextEnds(t *testing.T) {
 func TestWatchEndsWhenNothingArrives(t *testing.T) {
 	server := startPostgres(t)
 	p := server.newPlace(t)
-	p.LeaseTime = time.Second // which is also the silence that is doubted
 	migrate(t, p)
 	far, proxy := server.behindProxy(p)
 	for name, database := range map[string]place{"over the listening connection": p, "over any": far} {
 		t.Run(name, func(t *testing.T) {
-			returned := make(chan error, 2)
+			var returned chan error // by the last store's Listen
 			listen := far.listener()
-			s := database.store(t, func(cfg *sqlstore.Config) {
-				cfg.Listen = func(ctx context.Context, channel string, notify func(string)) error {
-					err := listen(ctx, channel, notify)
-					returned <- err
-					return err
-				}
-			})
-			told, ended := make(chan tokenstore.Change, 100), make(chan error, 1)
+			store := func(leaseTime time.Duration) *sqlstore.Store {
+				back := make(chan error, 1)
+				returned = back
+				return database.store(t, func(cfg *sqlstore.Config) {
+					cfg.LeaseTime = leaseTime // which is also the silence that is doubted
+					cfg.Listen = func(ctx context.Context, channel string, notify func(string)) error {
+						err := listen(ctx, channel, notify)
+						back <- err
+						return err
+					}
+				})
+			}
+			resume := func() {
+				<-returned // it does not wait for the database
+				proxy.Resume()
+			}
+			teststore.WatchUntilSilent(t, func(silence time.Duration) tokenstore.Watcher { return store(silence) }, proxy.Hold, resume)
+
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			watch := func() { ended <- s.Watch(ctx, func(c tokenstore.Change) { told <- c }) }
-			go watch()
-			<-told
-			select {
-			case err := <-ended:
-				t.Fatalf("Watch ended although nobody had anything to say: %v", err)
-			case <-time.After(3 * p.LeaseTime):
-			}
-			proxy.Hold()
-			if err := <-ended; !errors.Is(err, tokenstore.ErrUnavailable) {
-				t.Errorf("Watch ended with %v; want %v", err, tokenstore.ErrUnavailable)
-			}
-			<-returned // it does not wait for the database
-			proxy.Resume()
-			go watch()
+			told := make(chan tokenstore.Change, 100)
+			ended := teststore.Watch(ctx, store(longLease), func(c tokenstore.Change) { told <- c })
 			if first := <-told; first != (tokenstore.Change{}) {
 				t.Errorf("the first call is about %+v; want any session", first)
 			}

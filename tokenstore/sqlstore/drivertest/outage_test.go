@@ -57,6 +57,7 @@ func wantUnavailable(t *testing.T, s *sqlstore.Store, wait time.Duration) {
 func TestF17_ServerCrashesAndIsRestarted(t *testing.T) {
 	server := startPostgres(t)
 	p := server.newPlace(t)
+	p.LeaseTime = longLease
 	migrate(t, p)
 	s, other := p.store(t), p.store(t)
 	rec := &tokenstore.Record{Tokens: newPair("a")}
@@ -113,6 +114,7 @@ func TestF12_F18_F19_HolderIsCutOff(t *testing.T) {
 	p.LeaseTime = time.Second
 	migrate(t, p)
 	far, proxy := server.behindProxy(p)
+	p.LeaseTime = longLease
 	away, near := far.store(t), p.store(t)
 	mustSet(t, away, "default", &tokenstore.Record{Tokens: newPair("a")})
 	lost := mustLock(t, away, "default")

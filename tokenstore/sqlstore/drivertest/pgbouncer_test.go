@@ -34,7 +34,7 @@ func startPgBouncer(t *testing.T, server *server) (addr string) {
 	if err != nil {
 		t.Skipf("PgBouncer is not installed: %v", err)
 	}
-	port := freePort(t)
+	port := holdPort(t)
 	config := filepath.Join(filepath.Dir(server.data), "pgbouncer.ini")
 	if err := os.WriteFile(config, fmt.Appendf(nil, `[databases]
 postgres = host=127.0.0.1 port=%d dbname=postgres user=postgres

@@ -14,6 +14,7 @@ import (
 
 	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/tokenstore"
 	"github.com/evertoken/evertoken/tokenstore/sqlstore"
 )
 
@@ -128,5 +129,14 @@ func newPair(label string) *oauth.TokenPair {
 
 var mustSet, mustGet, mustLock, await = teststore.Set, teststore.Get, teststore.Lock, teststore.Await
 
+// wantLocked requires that the lock is busy, and nothing worse.
+func wantLocked(t *testing.T, s tokenstore.Locker) {
+	t.Helper()
+	teststore.WantLocked(t, s, "default")
+}
+
+// longLease is one that does not end while a test is held up, nor is renewed.
+const longLease = 5 * time.Minute
+
 // patience is how long anything may take: far longer than the slowest machine needs.
-const patience = time.Minute
+const patience = 2 * time.Minute

@@ -6,7 +6,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/user"
@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/evertoken/evertoken/internal/faultproxy"
+	"github.com/evertoken/evertoken/internal/heldport"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -34,8 +35,8 @@ func init() {
 	databases["PostgreSQL"] = func(t testing.TB) func(testing.TB) place { return startPostgres(t).newPlace }
 }
 
-// A server is a PostgreSQL server of our own: in a directory of its own, on a free
-// port of the loopback interface.
+// A server is a PostgreSQL server of our own: in a directory and on a port of its
+// own, at the loopback interface.
 type server struct {
 	t       testing.TB
 	data    string
@@ -47,7 +48,7 @@ type server struct {
 // startPostgres starts a server for the time of the test.
 func startPostgres(t testing.TB) *server {
 	t.Helper()
-	s := &server{t: t, data: filepath.Join(newDir(t), "data"), port: freePort(t)}
+	s := &server{t: t, data: filepath.Join(newDir(t), "data"), port: holdPort(t)}
 	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(s.data)) })
 	if out, err := asPostgres([]string{"cp", "-a", emptyCluster(t), s.data}).CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v: %s", err, out)
@@ -145,14 +146,16 @@ func give(t testing.TB, dir string) {
 	}
 }
 
-func freePort(t testing.TB) int {
+// holdPort returns a port that nobody else is given until the test ends, also while the
+// server is down.
+func holdPort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	p, err := heldport.Hold("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Cleanup(p.Release)
+	return int(netip.MustParseAddrPort(p.Addr).Port())
 }
 
 // start starts the server, also again, and waits until it takes connections.
@@ -250,13 +253,14 @@ func (p place) listener() func(ctx context.Context, channel string, notify func(
 }
 
 // statements counts what a database is sent, and apart from that the looks at a
-// record's version.
+// record's version. A heartbeat, which comes when a while has passed, is not counted.
 type statements struct{ n, looks atomic.Int32 }
 
 func (c *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, query pgx.TraceQueryStartData) context.Context {
-	if strings.HasPrefix(query.SQL, "SELECT CAST(version AS text) FROM") {
+	switch {
+	case strings.HasPrefix(query.SQL, "SELECT CAST(version AS text) FROM"):
 		c.looks.Add(1)
-	} else {
+	case !strings.HasPrefix(query.SQL, "SELECT pg_notify("):
 		c.n.Add(1)
 	}
 	return ctx
@@ -314,6 +318,7 @@ func TestASavedRefreshIsTwoStatements(t *testing.T) {
 	s := startPostgres(t)
 	for _, notify := range []bool{false, true} {
 		p := s.newPlace(t)
+		p.LeaseTime = longLease
 		migrate(t, p)
 		cfg, err := pgx.ParseConfig(p.Address)
 		if err != nil {

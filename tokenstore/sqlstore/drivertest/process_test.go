@@ -83,18 +83,13 @@ func holdLock(ctx context.Context, s *sqlstore.Store, _ string, stdin *bufio.Sca
 	return nil
 }
 
-// work keeps the saved session alive, and calls the resource for each line. It prints
-// when it begins to refresh.
+// work keeps the saved session alive, and calls the resource for each line.
 func work(ctx context.Context, s *sqlstore.Store, issuer string, stdin *bufio.Scanner) error {
 	client, err := oauth.Discover(ctx, issuer, oauth.Config{ClientID: "evertoken-test"})
 	if err != nil {
 		return err
 	}
-	m := refresh.NewManager(refresh.Config{OAuthClient: client, Store: s, MaxWait: patience, OnEvent: func(e refresh.Event) {
-		if e.Kind == refresh.EventRefreshing {
-			fmt.Println(refreshing)
-		}
-	}})
+	m := refresh.NewManager(refresh.Config{OAuthClient: client, Store: s, MaxWait: patience})
 	if err := m.Start(ctx, nil); err != nil {
 		return err
 	}
@@ -108,8 +103,6 @@ func work(ctx context.Context, s *sqlstore.Store, issuer string, stdin *bufio.Sc
 	}
 	return nil
 }
-
-const refreshing = "refreshing"
 
 func call(m *refresh.Manager, resource string) error {
 	response, err := m.Client().Get(resource)

@@ -173,6 +173,7 @@ func TestStampChangesWithTheRecord(t *testing.T) {
 // More sessions than Cleanup looks at in one go, among them some that are locked.
 func TestCleanupFindsTheSpentOnes(t *testing.T) {
 	onEach(t, func(t *testing.T, p place) {
+		p.LeaseTime = longLease
 		s, other := p.store(t), p.store(t)
 		spent := &tokenstore.Record{Tokens: &oauth.TokenPair{AccessToken: "a", ExpiresAt: time.Now().Add(-time.Hour)}}
 		for i := range 600 {
