@@ -48,7 +48,7 @@ func over(version uint64, label string) *tokenstore.Record {
 	return rec
 }
 
-var set, lock, eventually = teststore.Set, teststore.Lock, teststore.Await
+var set, lock, wantLocked, eventually = teststore.Set, teststore.Lock, teststore.WantLocked, teststore.Await
 
 // holds requires that the session is the one with the label, at the version.
 func holds(t *testing.T, s *redisstore.Store, name, label string, version uint64) {
@@ -111,8 +111,7 @@ var steps = map[string]struct {
 		if err := lease.Err(); err != nil {
 			t.Errorf("Err: %v", err)
 		}
-		_, err := other.Lock(briefly(t), "default")
-		is(t, "Lock of another", err, tokenstore.ErrLocked)
+		wantLocked(t, other, "default")
 		if err := lease.Unlock(); err != nil {
 			t.Errorf("Unlock: %v", err)
 		}
@@ -218,11 +217,13 @@ func TestF17_DownBusyAndLostAreThreeErrors(t *testing.T) {
 	server := startServer(t)
 	cfg := redisstore.Config{LeaseTime: time.Second}
 	s, other := server.open("", cfg), server.open("", cfg)
-	lease := lock(t, s, "default")
-	_, err := other.Lock(briefly(t), "default")
-	is(t, "Lock of a busy lock", err, tokenstore.ErrLocked)
+	lease, busy := lock(t, s, "default"), lock(t, server.open("", redisstore.Config{}), "busy")
+	wantLocked(t, other, "busy")
+	if err := busy.Unlock(); err != nil {
+		t.Error(err)
+	}
 	server.kill()
-	_, err = other.Lock(t.Context(), "default")
+	_, err := other.Lock(t.Context(), "default")
 	is(t, "Lock without a Redis", err, tokenstore.ErrUnavailable)
 	eventually(t, "the lease is over", func() bool { return lease.Err() != nil })
 	is(t, "Err", lease.Err(), tokenstore.ErrLeaseLost)

@@ -4,6 +4,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -25,24 +26,40 @@ const lockKey = "evertoken:{de}:lock:default"
 // F14: a call that takes longer than the lease goes on under it.
 func TestF14_ALeaseIsRenewedWhileItIsHeld(t *testing.T) {
 	server := startServer(t)
-	s, other := server.open("", short), server.open("", short)
+	for cfg := short; !outlasted(t, server, cfg); cfg.LeaseTime *= 2 {
+		if cfg.LeaseTime > 16*time.Second {
+			t.Fatal("no lease is renewed")
+		}
+	}
+}
+
+// outlasted holds the lock for longer than two leases. It returns false if the lease was lost, as
+// it may be where the machine is too busy to renew it in time: before anybody else has the lock.
+func outlasted(t *testing.T, server *server, cfg redisstore.Config) bool {
+	t.Helper()
+	s, other := server.open("", cfg), server.open("", cfg)
 	lease := lock(t, s, "default")
-	begun := time.Now()
-	eventually(t, "two leases are over", func() bool {
-		if err := lease.Err(); err != nil {
-			t.Fatalf("after %s: %v", time.Since(begun), err)
+	for begun := time.Now(); time.Since(begun) < 2*cfg.LeaseTime; {
+		next, err := other.Lock(briefly(t), "default")
+		lost := errors.Is(lease.Err(), tokenstore.ErrLeaseLost)
+		if err == nil {
+			_ = next.Unlock()
+			if !lost {
+				t.Fatalf("after %s another has the lock, too", time.Since(begun))
+			}
 		}
-		if _, err := other.Lock(briefly(t), "default"); err == nil {
-			t.Fatalf("after %s another has the lock", time.Since(begun))
+		if lost {
+			_ = lease.Unlock()
+			return false
 		}
-		return time.Since(begun) > 2*short.LeaseTime
-	})
+	}
 	if err := lease.Unlock(); err != nil {
 		t.Errorf("Unlock: %v", err)
 	}
 	if err := lock(t, other, "default").Unlock(); err != nil {
 		t.Errorf("Unlock by another: %v", err)
 	}
+	return true
 }
 
 // The holder cannot reach Redis any more, and others can. It knows that its lease is
@@ -50,12 +67,9 @@ func TestF14_ALeaseIsRenewedWhileItIsHeld(t *testing.T) {
 func TestALeaseIsLostBeforeAnybodyElseHasIt(t *testing.T) {
 	server := startServer(t)
 	p := newProxy(t, server)
-	s, other := server.open(p.Addr(), short), server.open("", short)
+	s, other := server.open(p.Addr(), short), server.open("", redisstore.Config{})
 	for _, cut := range map[string]func(){"silent": p.Hold, "down": func() { p.SetDown(true) }} {
 		lease := lock(t, s, "default")
-		if err := lease.Err(); err != nil {
-			t.Fatalf("Err: %v", err)
-		}
 		cut()
 		next := lock(t, other, "default") // waits for the lease to end
 		is(t, "Err when another has the lock", lease.Err(), tokenstore.ErrLeaseLost)
@@ -65,8 +79,7 @@ func TestALeaseIsLostBeforeAnybodyElseHasIt(t *testing.T) {
 			is(t, "Unlock", lease.Unlock(), tokenstore.ErrLeaseLost)
 			return true
 		})
-		_, err := s.Lock(briefly(t), "default")
-		is(t, "F18: Lock while another has it", err, tokenstore.ErrLocked)
+		wantLocked(t, s, "default") // F18
 		if err := next.Err(); err != nil {
 			t.Errorf("the lease of the other: %v", err)
 		}
@@ -83,16 +96,19 @@ func TestF18_ALockThatWasForgottenIsNotReleased(t *testing.T) {
 	s, other, c := server.open("", short), server.open("", redisstore.Config{}), server.direct()
 	defer c.Close()
 	lease := lock(t, s, "default")
-	if n, err := c.Del(t.Context(), lockKey).Result(); n != 1 || err != nil {
-		t.Fatalf("%d keys deleted, %v", n, err)
-	}
-	next := lock(t, other, "default")
+	var next tokenstore.Lease
+	eventually(t, "another has the lock", func() bool { // unless a renewal comes first
+		c.Del(t.Context(), lockKey)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		var err error
+		next, err = other.Lock(ctx, "default")
+		return err == nil
+	})
 	eventually(t, "the holder notices", func() bool { return lease.Err() != nil })
 	is(t, "Err", lease.Err(), tokenstore.ErrLeaseLost)
 	is(t, "Unlock", lease.Unlock(), tokenstore.ErrLeaseLost)
-	third := server.open("", redisstore.Config{})
-	_, err := third.Lock(briefly(t), "default")
-	is(t, "Lock of a third", err, tokenstore.ErrLocked)
+	wantLocked(t, server.open("", redisstore.Config{}), "default")
 	if err := next.Unlock(); err != nil {
 		t.Errorf("Unlock of the other: %v", err)
 	}
@@ -245,15 +261,14 @@ func TestALockWithoutAnEndEndsAfterALease(t *testing.T) {
 				t.Errorf("a lock with %s, BeginSpend %t: %v", what, begin, err)
 				continue
 			}
-			if err := lease.Unlock(); err != nil {
+			if err := lease.Unlock(); err != nil && !errors.Is(err, tokenstore.ErrLeaseLost) { // it is short
 				t.Error(err)
 			}
 		}
 	}
 	s, other := server.open("", redisstore.Config{LeaseTime: time.Hour}), server.open("", short)
 	lease := lock(t, s, "default")
-	_, err := other.Lock(briefly(t), "default")
-	is(t, "Lock beside a long lease", err, tokenstore.ErrLocked)
+	wantLocked(t, other, "default")
 	if left := c.PTTL(t.Context(), lockKey).Val(); left < time.Hour/2 {
 		t.Errorf("a lease of an hour ends in %s, because another asked for the lock", left)
 	}

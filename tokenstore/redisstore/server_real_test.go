@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,12 +18,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/evertoken/evertoken/internal/heldport"
 	"github.com/evertoken/evertoken/tokenstore/redisstore"
 )
 
 // patience is how long anything may take before a test gives up: far longer than the
 // slowest machine needs.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // A server is a redis-server of the test's own, which it may kill.
 type server struct {
@@ -48,7 +50,7 @@ func startProgram(t testing.TB, program string, args ...string) *server {
 		}
 		t.Skipf("%v: run setup.sh", err)
 	}
-	port := freePort(t)
+	port := holdPort(t)
 	args = append(args, "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--daemonize", "no")
 	s := &server{t: t, args: append([]string{path}, args...), addr: "127.0.0.1:" + port}
 	s.start()
@@ -56,31 +58,23 @@ func startProgram(t testing.TB, program string, args ...string) *server {
 	return s
 }
 
-// freePort returns a port that is free, also ten thousand above it, where a cluster
-// has its bus.
-func freePort(t testing.TB) string {
+// holdPort returns a port that nobody else is given until the test ends, nor the one ten
+// thousand above it, where a cluster has its bus.
+func holdPort(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		p, err := heldport.Hold("127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if port+10000 > 65535 {
-			port -= 20000
+		t.Cleanup(p.Release)
+		port := netip.MustParseAddrPort(p.Addr).Port()
+		if port > 55535 {
+			continue
 		}
-		both := true
-		for _, p := range []int{port, port + 10000} {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p))
-			if err != nil {
-				both = false
-				break
-			}
-			l.Close()
-		}
-		if both {
-			return strconv.Itoa(port)
+		if bus, err := heldport.Hold(fmt.Sprintf("127.0.0.1:%d", port+10000)); err == nil {
+			t.Cleanup(bus.Release)
+			return strconv.Itoa(int(port))
 		}
 	}
 	t.Fatal("no free port")
@@ -135,11 +129,12 @@ func (s *server) open(addr string, cfg redisstore.Config) *redisstore.Store {
 	return newStore(s.t, redis.NewClient(clientOptions(addr)), cfg)
 }
 
-// clientOptions are the ones that the documentation advises, with less patience.
+// clientOptions are the ones that the documentation advises, with patience for a server that
+// is well on a busy machine.
 func clientOptions(addr string) *redis.Options {
 	return &redis.Options{
-		Addr: addr, ContextTimeoutEnabled: true, DialerRetries: 1, DialTimeout: 2 * time.Second,
-		ReadTimeout: time.Second, MaxRetries: 2, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 10 * time.Millisecond,
+		Addr: addr, ContextTimeoutEnabled: true, DialerRetries: 1, DialTimeout: patience,
+		ReadTimeout: patience, MaxRetries: 2, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 10 * time.Millisecond,
 	}
 }
 
@@ -153,12 +148,12 @@ func newStore(t testing.TB, c redis.UniversalClient, cfg redisstore.Config) *red
 	return s
 }
 
-// startCluster starts a Cluster of three masters.
+// startCluster starts a Cluster of three masters. One that is busy is not taken for dead.
 func startCluster(t testing.TB) []string {
 	t.Helper()
 	var addrs []string
 	for range 3 {
-		s := startServer(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000")
+		s := startServer(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "120000")
 		addrs = append(addrs, s.addr)
 	}
 	args := append([]string{"--cluster", "create"}, addrs...)
@@ -177,25 +172,31 @@ func startCluster(t testing.TB) []string {
 	return addrs
 }
 
-// startSentinel starts a master with a replica, and a Sentinel that watches them.
-func startSentinel(t testing.TB) (sentinel string, master, replica *server) {
+// startSentinel starts a master with a replica, and a Sentinel that watches them, and that takes a
+// master which is busy for dead only after impatience was called.
+func startSentinel(t testing.TB) (sentinel string, master *server, impatience func()) {
 	t.Helper()
 	master = startServer(t)
 	_, port, _ := net.SplitHostPort(master.addr)
-	replica = startServer(t, "--replicaof", "127.0.0.1", port)
+	startServer(t, "--replicaof", "127.0.0.1", port)
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
-	config := fmt.Sprintf("sentinel monitor main 127.0.0.1 %s 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n", port)
+	config := fmt.Sprintf("sentinel monitor main 127.0.0.1 %s 1\nsentinel down-after-milliseconds main 120000\nsentinel failover-timeout main 3000\n", port)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := startProgram(t, "redis-server", file, "--sentinel")
-	c := redis.NewSentinelClient(&redis.Options{Addr: s.addr})
-	defer c.Close()
+	c := redis.NewSentinelClient(&redis.Options{Addr: s.addr, ReadTimeout: patience})
+	t.Cleanup(func() { c.Close() })
 	eventually(t, "Sentinel knows the replica", func() bool {
 		all, err := c.Replicas(context.Background(), "main").Result()
 		return err == nil && len(all) == 1 && strings.HasPrefix(all[0]["flags"], "slave") && all[0]["master-link-status"] == "ok"
 	})
-	return s.addr, master, replica
+	return s.addr, master, func() {
+		t.Helper()
+		if err := c.Set(context.Background(), "main", "down-after-milliseconds", "500").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 const sigStop, sigCont = syscall.SIGSTOP, syscall.SIGCONT

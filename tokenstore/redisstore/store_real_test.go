@@ -47,13 +47,13 @@ func TestStoreSealed(t *testing.T) {
 func TestStoreInACluster(t *testing.T) {
 	addrs := startCluster(t)
 	suite(t, func() redis.UniversalClient {
-		return redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
+		return redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ReadTimeout: patience})
 	}, plain)
 }
 
 func TestStoreWithSentinel(t *testing.T) {
 	sentinel, _, _ := startSentinel(t)
 	suite(t, func() redis.UniversalClient {
-		return redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "main", SentinelAddrs: []string{sentinel}})
+		return redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "main", SentinelAddrs: []string{sentinel}, ReadTimeout: patience})
 	}, plain)
 }

@@ -98,6 +98,7 @@ func (w *worker) open() error {
 	m := refresh.NewManager(refresh.Config{
 		OAuthClient: oauth.NewClient(oauth.Config{ClientID: oauthtest.DefaultClientID, TokenURL: w.cfg.TokenURL}),
 		Store:       store,
+		MaxWait:     patience,
 		OnEvent: func(e refresh.Event) {
 			if e.Kind == refresh.EventRefreshing {
 				w.gate()
