@@ -19,8 +19,8 @@ import (
 	"github.com/evertoken/evertoken/tokenstore/keyring"
 )
 
-// soon is when an event must have come that needs no waiting for.
-const soon = 20 * time.Second
+// soon is when an event must have come that needs no waiting for, on a busy machine too.
+const soon = 2 * time.Minute
 
 func init() {
 	helpers["serve"] = serve
@@ -59,8 +59,8 @@ func word(err error) string {
 // A server does what it is told, one command a line:
 //
 //	open            opens the sealed store, and direct the one in the keyring
-//	timeout T       sets the limits for the next open: how long a call may take,
-//	prompt T        and how long a person
+//	timeout T       sets the limits for the next open, which are long: how long a call may
+//	prompt T        take, and how long a person
 //	set NAME TEXT   saves a session with TEXT as its tokens, or replaces it
 //	get NAME        tells the access token
 //	number NAME     tells the number that the session carries
@@ -80,7 +80,7 @@ type server struct {
 // directories of the locks, which is the user's if empty, and of the sealed
 // sessions.
 func serve(args []string) error {
-	s := &server{root: args[0], config: keyring.Config{Service: service, Dir: args[1]}}
+	s := &server{root: args[0], config: keyring.Config{Service: service, Dir: args[1], Timeout: soon, PromptTimeout: 2 * soon}}
 	if name := os.Getenv("EVERTOKEN_KEYRING_SERVICE"); name != "" {
 		s.config.Service = name
 	}

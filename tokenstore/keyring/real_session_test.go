@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/internal/testdir"
+	"github.com/evertoken/evertoken/internal/teststore"
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 )
@@ -140,10 +141,10 @@ func (b *bus) keyringDaemon() (pid int) {
 			b.t.Fatalf("gnome-keyring-daemon %s: %v", action, err)
 		}
 	}
-	b.daemon = b.pidOf("org.freedesktop.secrets")
-	if b.daemon == 0 {
-		b.t.Fatal("gnome-keyring-daemon does not come up")
-	}
+	teststore.Await(b.t, "gnome-keyring-daemon comes up", func() bool {
+		b.daemon = b.pidOf("org.freedesktop.secrets")
+		return b.daemon != 0
+	})
 	return b.daemon
 }
 

@@ -18,7 +18,7 @@ import (
 func TestRealStoresKeepThePromisesOfAStore(t *testing.T) {
 	b := startBus(t, services)
 	b.keyringDaemon()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelper", "-test.timeout=5m")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelper", "-test.timeout=30m")
 	cmd.Env = append(b.env, privateEnv+"=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("PASS")) || bytes.Contains(out, []byte("no tests to run")) {
