@@ -31,7 +31,7 @@ func handOver(addr string, args []string) int {
 
 // stepLimit is how long a single step may take before a test gives up on it. It
 // is generous: the machine may be busy.
-const stepLimit = 30 * time.Second
+const stepLimit = 2 * time.Minute
 
 // A handover receives the URLs that somebody wants to show in a browser.
 type handover struct {

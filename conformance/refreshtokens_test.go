@@ -99,7 +99,7 @@ func TestRedisRemovesExpiredRefreshTokens(t *testing.T) {
 	client := newRedisClient(t)
 	s := refreshtoken.New(refreshtoken.Config{Client: client, NotFound: errUnknownToken})
 	ctx := t.Context()
-	for token, life := range map[string]time.Duration{"short": 300 * time.Millisecond, "long": time.Hour} {
+	for token, life := range map[string]time.Duration{"short": 3 * time.Second, "long": time.Hour} {
 		if err := s.Set(ctx, token, "alice", time.Now().Add(life)); err != nil {
 			t.Fatal(err)
 		}

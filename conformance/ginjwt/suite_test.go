@@ -18,6 +18,7 @@ import (
 	_ "github.com/tidwall/gjson"
 
 	"github.com/evertoken/evertoken/conformance/ginjwt/ours"
+	"github.com/evertoken/evertoken/internal/heldport"
 )
 
 const ginJWTModule = "github.com/appleboy/gin-jwt/v3"
@@ -129,12 +130,12 @@ func startRedis(t *testing.T) string {
 	if err != nil {
 		t.Fatal("there is no redis-server: run conformance/setup.sh")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := heldport.Hold("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	_ = l.Close()
+	t.Cleanup(port.Release)
+	addr := port.Addr
 	cmd := exec.Command(path, "--bind", "127.0.0.1", "--port", addr[len("127.0.0.1:"):], "--save", "", "--appendonly", "no", "--dir", t.TempDir())
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -143,7 +144,7 @@ func startRedis(t *testing.T) string {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for range 500 {
+	for begun := time.Now(); time.Since(begun) < 2*time.Minute; {
 		conn, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
 			_ = conn.Close()
