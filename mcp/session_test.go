@@ -559,7 +559,7 @@ func TestGrantNeedsNoPerson(t *testing.T) {
 		cfg.Grant = func(_ context.Context, client *oauth.Client, _ *oauth.ProtectedResource) (*oauth.GrantRefresher, error) {
 			return client.ClientCredentialsRefresher(), nil
 		}
-		cfg.Refresh = refresh.Config{MaxWait: 10 * time.Second}
+		cfg.Refresh = refresh.Config{MaxWait: time.Minute}
 	})
 	conn := connect(t, ways["Client"](s))
 	for range 2 {

@@ -292,7 +292,7 @@ func TestF73_AnAnswerIsKeptWhateverHappensToThePlaceMeanwhile(t *testing.T) {
 			begun := time.Now()
 			got := d.ran(func() error { return new(tokenCmd).serve(t.Context(), s.app, s) })
 			mend()
-			if took := time.Since(begun); got.stdout == "" || took > 10*time.Second {
+			if took := time.Since(begun); got.stdout == "" || took > time.Minute {
 				t.Errorf("after %v: exit code %d, stdout %q, stderr %q; want the new token", took, got.code, got.stdout, got.stderr)
 			}
 			if got.code != exit.OK && got.code != exit.Temporary && got.code != exit.Config {
