@@ -36,8 +36,10 @@ func (m *Member) CurrentFor(ctx context.Context, resource string, cell *snapshot
 		return m.await(ctx, resource)
 	}
 	if s.IsDue(now) {
-		c := m.hold()
-		_, _ = m.fly(c, session.Want{Stale: s, Resource: resource})
+		c, w := m.hold(), session.Want{Stale: s, Resource: resource}
+		if !c.session.HoldsBack(w) { // or each call would ask the Store
+			_, _ = m.fly(c, w)
+		}
 		m.release(c)
 	}
 	return s, nil

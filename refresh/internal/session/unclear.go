@@ -256,6 +256,13 @@ func (s *Session) nextFor(w Want, h *Health) moment.Instant {
 	return s.nextOwn(h)
 }
 
+// HoldsBack reports whether what is wanted is not tried at the moment because an attempt has
+// failed. Safe for concurrent use.
+func (s *Session) HoldsBack(w Want) bool {
+	h := s.state.Load()
+	return h.Err != nil && !s.now().Reached(s.nextFor(w, h))
+}
+
 // nextForCaller returns when to try again for a caller without a token that is taken:
 // sooner than by itself, unless the server has asked to wait.
 func (s *Session) nextForCaller(h *Health) moment.Instant {
