@@ -3,6 +3,7 @@ package refresh
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -83,7 +84,11 @@ func (t *Transport) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, t.Str
 
 // RoundTrip implements http.RoundTripper. It does not modify req.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	_, authorized := req.Header["Authorization"]
+	if req.URL == nil {
+		closeBody(req)
+		return nil, errors.New("refresh: the request has no URL")
+	}
+	authorized := hasAuthorization(req.Header)
 	if t.way == nil && authorized || t.way != nil && t.way.Has(req.Header) {
 		return t.roundTripper().RoundTrip(req)
 	}
@@ -121,6 +126,20 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.again(req, resp, t.m.m.Newer(req.Context(), t.resource, s), false)
 	}
 	return resp, nil
+}
+
+// hasAuthorization reports whether a request has credentials of its own, in whatever case:
+// net/http sends names as they stand in the map.
+func hasAuthorization(h http.Header) bool {
+	if _, has := h["Authorization"]; has {
+		return true
+	}
+	for name := range h {
+		if strings.EqualFold(name, "Authorization") {
+			return true
+		}
+	}
+	return false
 }
 
 // present sends req with the token s.
@@ -217,6 +236,8 @@ func (t *Transport) judge(resp *http.Response, s *snapshot.Snapshot) judgement {
 	case strings.EqualFold(params["error"], "insufficient_scope"):
 		t.m.wantsScope(wantedScope(params["scope"], s.Pair.AccessToken), s)
 		return accepted
+	case strings.EqualFold(params["error"], "insufficient_user_authentication"):
+		return accepted // another login is wanted, and no refresh helps (RFC 9470 section 3)
 	case s.Pair.Type() == "DPoP" && proofError(resp) != "":
 		return accepted // the proof was not valid; the token may be
 	}
