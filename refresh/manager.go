@@ -182,6 +182,9 @@ func (m *Manager) UpdateTokens(tokens *oauth.TokenPair) error { return m.m.Updat
 // cannot be told, nothing is deleted and the error says why; try again later, or delete the
 // session from the Store to forget it here alone.
 //
+// A login of this manager that is under way is not waited for: what it brings is a new
+// session. One in another process is, and what it brings is ended.
+//
 // Without a session Logout does nothing. It also works while the manager is not running.
 func (m *Manager) Logout(ctx context.Context) error {
 	if m.setup().Follower {

@@ -183,20 +183,69 @@ func (m *Member) StartOrLogin(ctx context.Context, login func(context.Context) (
 	})
 }
 
+// A loginLock is the session's lock while a login of this process has it. Logouts go on
+// under it: one that waited for it could be the login's own, which then never ended.
+type loginLock struct {
+	lease tokenstore.Lease
+	users int // who have not left it yet; guarded by Member.mu
+}
+
+// lockForLogin takes the session's lock.
+func (m *Member) lockForLogin(ctx context.Context, c *awake) (*loginLock, error) {
+	lease, err := m.cfg.Session.Lock(ctx, m.name)
+	if err != nil {
+		return nil, err
+	}
+	l := &loginLock{lease: lease, users: 1}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c.login = l
+	return l, nil
+}
+
+// joinLogin returns the lock of the login under way here, if there is one, for a caller
+// that leaves it with leaveLogin.
+func (m *Member) joinLogin(c *awake) *loginLock {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.login != nil {
+		c.login.users++
+	}
+	return c.login
+}
+
+// leaveLogin gives the lock back after the last of its users.
+func (m *Member) leaveLogin(c *awake, l *loginLock) {
+	m.mu.Lock()
+	l.users--
+	last := l.users == 0
+	if last && c.login == l {
+		c.login = nil
+	}
+	m.mu.Unlock()
+	if last {
+		_ = failure.Guard("Lease.Unlock", l.lease.Unlock)
+	}
+}
+
 // LoginOnce calls login, unless another process that had the session's lock before has
 // logged in meanwhile, and hands what it returns to use. It keeps the lock until the
 // login is saved.
 func (m *Member) LoginOnce(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error), use func(*oauth.TokenPair) error) error {
-	if cfg := m.cfg.Session; cfg.Locker != nil {
-		lease, err := cfg.Lock(ctx, m.name)
+	c := m.hold()
+	defer m.release(c)
+	if m.cfg.Session.Locker != nil {
+		l, err := m.lockForLogin(ctx, c)
 		switch {
 		case errors.Is(err, tokenstore.ErrLocked):
 			return fmt.Errorf("refresh: another login of session %q is under way: %w", m.name, err)
 		case err != nil:
 			return fmt.Errorf("refresh: a login could not be saved: %w", err)
 		}
-		defer func() { _ = failure.Guard("Lease.Unlock", lease.Unlock) }()
-		if done, err := m.startSaved(ctx); done {
+		defer m.leaveLogin(c, l)
+		haste := c.session.HasLock()
+		done, err := m.startSaved(ctx)
+		if haste(); done {
 			return err
 		}
 	}
@@ -206,6 +255,9 @@ func (m *Member) LoginOnce(ctx context.Context, login func(context.Context) (*oa
 	tokens, err := login(ctx)
 	if err != nil {
 		return err
+	}
+	if m.cfg.Session.Locker != nil {
+		defer c.session.HasLock()()
 	}
 	return use(tokens)
 }
@@ -254,5 +306,12 @@ func (m *Member) revived(ctx context.Context) bool {
 
 // Logout ends the session at the server and in the Store; see refresh.Manager.Logout.
 func (m *Member) Logout(ctx context.Context) error {
-	return m.WithTurn(ctx, func(s *session.Session) error { return s.Logout(ctx) })
+	c := m.hold()
+	defer m.release(c)
+	inTurn := func(ctx context.Context, f func() error) error { return m.inTurn(ctx, c, f) }
+	if l := m.joinLogin(c); l != nil {
+		defer m.leaveLogin(c, l)
+		return c.session.LogoutLocked(ctx, inTurn)
+	}
+	return c.session.Logout(ctx, inTurn)
 }

@@ -61,6 +61,7 @@ type awake struct {
 	// Guarded by Member.mu.
 	users   int                // how many callers hold it; see hold
 	logins  int                // how many logins of the program are under way
+	login   *loginLock         // the lock of the login that is under way; nil: none has it
 	waiting int                // how many callers wait for a token
 	warm    int                // looks that it stays for although no caller holds it
 	used    moment.Instant     // when a caller last asked for its token, as far as that is known

@@ -12,16 +12,57 @@ import (
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
-// Logout ends the session, as refresh.Manager.Logout says. The caller has the turn.
-func (s *Session) Logout(ctx context.Context) error {
-	if s.cfg.Locker != nil && s.kept == nil {
-		lease, err := s.cfg.Lock(ctx, s.name)
-		if err != nil {
+// Logout ends the session, as refresh.Manager.Logout says. The caller does not have the
+// turn: inTurn calls a function with it, as WithTurn does. The lock comes first, since a
+// login that has it wants the turn. A lock that the session keeps serves as well, even if
+// it begins to keep it only now.
+func (s *Session) Logout(ctx context.Context, inTurn func(context.Context, func() error) error) error {
+	for {
+		var over bool
+		var waiting context.Context
+		var stop func()
+		err := inTurn(ctx, func() error {
+			if over = s.cfg.Locker == nil || s.kept != nil; over {
+				return s.logout(ctx)
+			}
+			waiting, stop = s.whileUnkept(ctx)
+			return nil
+		})
+		if over || err != nil {
+			return err
+		}
+		lease, err := s.cfg.Lock(waiting, s.name)
+		kept := waiting.Err() != nil && ctx.Err() == nil
+		stop()
+		switch {
+		case err != nil && kept:
+			continue
+		case err != nil:
 			return err
 		}
 		defer func() { _ = failure.Guard("Lease.Unlock", lease.Unlock) }()
+		return s.LogoutLocked(ctx, inTurn)
 	}
-	return s.logout(ctx)
+}
+
+// LogoutLocked is Logout for a caller that has the session's lock.
+func (s *Session) LogoutLocked(ctx context.Context, inTurn func(context.Context, func() error) error) error {
+	defer s.HasLock()()
+	return inTurn(ctx, func() error { return s.logout(ctx) })
+}
+
+// whileUnkept returns a context that ends with ctx, or when the session begins to keep its
+// lock. stop ends it. The caller has the turn.
+func (s *Session) whileUnkept(ctx context.Context) (waiting context.Context, stop func()) {
+	if s.unkept == nil {
+		s.unkept, s.keeps = context.WithCancel(context.Background())
+	}
+	waiting, cancel := context.WithCancel(ctx)
+	unhook := context.AfterFunc(s.unkept, cancel)
+	return waiting, func() {
+		unhook()
+		cancel()
+	}
 }
 
 // logout ends the newest state of the session that there is. The caller has the

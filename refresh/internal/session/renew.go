@@ -175,6 +175,8 @@ func (s *Session) begin(ctx context.Context, r Run, w Want) (c claim, done bool,
 		switch {
 		case r.Over() && err != nil:
 			return c, false, ErrStopped
+		case err != nil && s.inTheWay():
+			return c, false, ErrDeferred
 		case err == nil:
 			return c, false, nil
 		case errors.Is(err, tokenstore.ErrConflict):
@@ -198,10 +200,13 @@ func (s *Session) begin(ctx context.Context, r Run, w Want) (c claim, done bool,
 		break // what fails in one step may work in several, or tells why not
 	}
 	lease, err := s.lease(ctx, r)
-	if r.Over() && err != nil {
+	switch {
+	case err == nil:
+	case r.Over():
 		return c, false, ErrStopped
-	}
-	if err != nil {
+	case s.inTheWay():
+		return c, false, ErrDeferred
+	default:
 		return s.unlocked(ctx, w, err)
 	}
 	return claim{Lease: lease}, false, nil

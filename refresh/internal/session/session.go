@@ -98,7 +98,12 @@ type Session struct {
 
 	late chan *sending // answers to sendings that were given up, for the turn's holder if it waits for one; made when needed
 
-	mu        sync.Mutex                // guards resources
+	unkept context.Context // ends when the session keeps its lock; nil: nobody waits for it
+	keeps  context.CancelFunc
+
+	mu        sync.Mutex                // guards the fields below; never held across I/O
+	locked    int                       // callers that have the lock and want the turn
+	giveWay   context.CancelFunc        // ends the wait of the turn's holder for the lock; nil: it does not wait
 	resources map[string]*snapshot.Cell // by resource indicator
 }
 

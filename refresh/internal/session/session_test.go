@@ -44,6 +44,10 @@ func (d *desk) Wake()                           { d.woken++ }
 func (d *desk) InUse() bool                     { return !d.unused }
 func (d *desk) Waiting() bool                   { return d.waits != nil && d.waits() }
 
+func (d *desk) Logout(ctx context.Context) error {
+	return d.Session.Logout(ctx, func(_ context.Context, f func() error) error { return f() })
+}
+
 func (d *desk) Outlive(f func()) {
 	d.outlived++
 	go f()

@@ -183,10 +183,47 @@ func (s *Session) waitForLock(ctx context.Context, r Run, lock func(context.Cont
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
 	defer cancel()
 	defer context.AfterFunc(life, cancel)()
+	defer s.givesWay(cancel)()
 	if life.Err() != nil {
 		cancel() // now, and not on a goroutine that may come late
 	}
 	r.Lend(func() { lock(ctx) })
+}
+
+// HasLock notes that a caller has the session's lock and wants the turn: whoever has that
+// and waits for the lock gives way, until done is called. Safe for concurrent use.
+func (s *Session) HasLock() (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.locked++; s.giveWay != nil {
+		s.giveWay()
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.locked--
+	}
+}
+
+// givesWay lets HasLock end a wait for the lock with cancel, until done is called.
+func (s *Session) givesWay(cancel context.CancelFunc) (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.giveWay = cancel; s.locked > 0 {
+		cancel()
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.giveWay = nil
+	}
+}
+
+// inTheWay reports whether a caller of this process has the lock and wants the turn.
+func (s *Session) inTheWay() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.locked > 0
 }
 
 // Lock takes the lock of the session with this name, which processes share. A panic in
@@ -223,7 +260,7 @@ func (s *Session) lease(ctx context.Context, r Run) (lease tokenstore.Lease, err
 		lease, err = s.cfg.Lock(ctx, s.name)
 		s.cfg.Reach.Read(ctx, s.now(), err)
 	})
-	if s.alone(err) {
+	if s.alone(err) && !s.inTheWay() {
 		s.cfg.Logger.Warn("refreshing without the session's lock", "session", s.name, "error", err)
 		s.host.Emit(Event{Kind: EventUnlocked, Err: err})
 		return noLease{}, nil
@@ -237,15 +274,25 @@ func (s *Session) lease(ctx context.Context, r Run) (lease tokenstore.Lease, err
 func (s *Session) endLease(lease tokenstore.Lease) {
 	switch {
 	case s.unsaved.store:
-		s.kept = lease
+		s.keep(lease)
 		return
 	case s.later != nil:
-		s.kept, s.spending = lease, nil
+		s.keep(lease)
+		s.spending = nil
 		return
 	}
 	s.spending = nil
 	if err := failure.Guard("Lease.Unlock", lease.Unlock); err != nil {
 		s.cfg.Logger.Warn("lock not released", "session", s.name, "error", err)
+	}
+}
+
+// keep keeps a lease. Nobody here is to wait for it.
+func (s *Session) keep(lease tokenstore.Lease) {
+	s.kept = lease
+	if s.keeps != nil {
+		s.keeps()
+		s.unkept, s.keeps = nil, nil
 	}
 }
 

@@ -1,0 +1,191 @@
+package refresh_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/refresh"
+	"github.com/evertoken/evertoken/tokenstore"
+)
+
+// ends fails the test unless a call ends within a time.
+func ends(t *testing.T, what string, within time.Duration, call func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); call() }()
+	select {
+	case <-done:
+	case <-time.After(within):
+		t.Fatalf("%s has not returned after %v", what, within)
+	}
+}
+
+// A login has the session's lock while a person takes their time, and then wants the turn.
+// What does it the other way round waits for ever.
+func TestALogoutWhileAPersonLogsIn(t *testing.T) {
+	for name, begin := range map[string]func(t *testing.T, f *fixture) <-chan error{
+		"asked by Reauthenticate": func(t *testing.T, f *fixture) <-chan error {
+			f.start(t)
+			time.Sleep(2 * minute)
+			f.server.RevokeAll("alice")
+			is(t, f.ForceRefresh(t.Context()), oauth.ErrLoginRequired)
+			return nil
+		},
+		"asked by StartOrLogin": func(t *testing.T, f *fixture) <-chan error {
+			done := make(chan error, 1)
+			go func() { done <- f.StartOrLogin(t.Context(), f.slowLogin) }()
+			return done
+		},
+	} {
+		for locks, edit := range map[string]func(*refresh.Config){"locks": func(*refresh.Config) {}, "no locks": withoutLocks} {
+			t.Run(name+", "+locks, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var f *fixture
+					f = newFixture(t, oauthtest.Config{}, edit, func(cfg *refresh.Config) {
+						cfg.OnRefreshFail = func(error) bool { return true }
+						cfg.Reauthenticate = func(ctx context.Context) (*oauth.TokenPair, error) { return f.slowLogin(ctx) }
+					})
+					done := begin(t, f)
+					time.Sleep(5 * time.Second)
+					ends(t, "Logout", minute/2, func() {
+						if err := f.Logout(context.Background()); err != nil {
+							t.Error(err)
+						}
+					})
+					time.Sleep(2 * minute)
+					if done != nil {
+						ends(t, "StartOrLogin", time.Second, func() {
+							if err := <-done; err != nil {
+								t.Error(err)
+							}
+						})
+					}
+					if f.inState(t, refresh.StateValid); f.GetTokens().RefreshToken == f.first.RefreshToken {
+						t.Error("what the login brought is not the session")
+					}
+					ends(t, "UpdateTokens", minute, func() {
+						if err := f.UpdateTokens(f.first); err != nil {
+							t.Error(err)
+						}
+					})
+					ends(t, "Stop", minute, f.Stop)
+					if _, locks := f.store.(tokenstore.Locker); locks {
+						_ = f.hold(t).Unlock() // would hang if the lock was left behind
+					}
+				})
+			})
+		}
+	}
+}
+
+// slowLogin is a person's who takes a minute.
+func (f *fixture) slowLogin(ctx context.Context) (*oauth.TokenPair, error) {
+	select {
+	case <-time.After(minute):
+		return f.server.Login("alice")
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// A logout that waits for a lock which its holder does not give keeps neither Stop nor
+// callers, and goes on when it is given.
+func TestALogoutThatWaitsForTheLockKeepsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, oauthtest.Config{}).start(t)
+		time.Sleep(time.Second)
+		lease := f.hold(t)
+		done := make(chan error, 1)
+		go func() { done <- f.Logout(context.Background()) }()
+		time.Sleep(time.Second)
+		ends(t, "UpdateTokens", time.Second, func() { _ = f.UpdateTokens(f.first) })
+		renewed := f.first.Clone()
+		renewed.AccessToken, renewed.IssuedAt = "renewed elsewhere", time.Now()
+		rec := f.record(t)
+		rec.Supersede(renewed)
+		if _, err := f.store.Set(t.Context(), "default", rec); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * minute)
+		if got := f.GetTokens(); got.AccessToken != renewed.AccessToken {
+			t.Error("the session was not looked at meanwhile")
+		}
+		ends(t, "Stop", time.Second, f.Stop)
+		_ = lease.Unlock()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		f.isGone(t)
+	})
+}
+
+// A refresh that has the turn and waits for the lock gives way to the logout that has it.
+func TestARefreshGivesWayToTheLogoutThatHasTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, oauthtest.Config{}).start(t)
+		time.Sleep(time.Second)
+		lease := f.hold(t)
+		out, forced := make(chan error, 1), make(chan error, 1)
+		go func() { out <- f.Logout(context.Background()) }()
+		time.Sleep(time.Second)
+		go func() { forced <- f.ForceRefresh(t.Context()) }()
+		time.Sleep(time.Second)
+		_ = lease.Unlock()
+		ends(t, "Logout", time.Second, func() {
+			if err := <-out; err != nil {
+				t.Error(err)
+			}
+		})
+		is(t, <-forced, oauth.ErrLoginRequired, refresh.ErrLoggedOut)
+		if n := f.events.count(refresh.EventRefreshFailed); n != 0 {
+			t.Errorf("%d failures are told; want none", n)
+		}
+		f.isGone(t)
+		f.clean(t)
+	})
+}
+
+// A session that begins to keep the lock, for a pair that it cannot save, keeps it from the
+// logout that waits for it here too.
+func TestALogoutUnderTheLockThatTheSessionBeginsToKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultyStore()
+		f := newFixture(t, oauthtest.Config{}, s.use, breakAtSpend(s)).start(t)
+		time.Sleep(time.Second)
+		first := true
+		s.edit(func(s *faultyStore) {
+			s.onLock = func(ctx context.Context) error {
+				if !first {
+					return nil
+				}
+				first = false // the logout's, which comes later than the refresh's
+				select {
+				case <-time.After(10 * time.Second):
+					return nil
+				case <-ctx.Done():
+					return errors.Join(tokenstore.ErrLocked, ctx.Err())
+				}
+			}
+		})
+		out := make(chan error, 1)
+		go func() { out <- f.Logout(context.Background()) }()
+		time.Sleep(time.Second)
+		if err := f.ForceRefresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ends(t, "Logout", minute, func() {
+			if err := <-out; err != nil {
+				t.Error(err)
+			}
+		})
+		s.full(false)
+		f.isGone(t)
+		_ = f.hold(t).Unlock() // would hang if the lock was left behind
+		f.clean(t)
+	})
+}
