@@ -116,7 +116,8 @@ type Config struct {
 	OnRefreshFail RefreshFailFunc
 	// Reauthenticate obtains a new login when OnRefreshFail returned true. Its
 	// context ends with the manager. A failure is reported as an event; the next
-	// try is up to the program (UpdateTokens).
+	// try is up to the program (UpdateTokens). It may call anything of the manager; a
+	// StartOrLogin needs its context, or it waits for itself.
 	Reauthenticate func(ctx context.Context) (*oauth.TokenPair, error)
 
 	// RefreshThreshold is how long before expiry a refresh is due; a third of

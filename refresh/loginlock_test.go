@@ -189,3 +189,109 @@ func TestALogoutUnderTheLockThatTheSessionBeginsToKeep(t *testing.T) {
 		f.clean(t)
 	})
 }
+
+// What a login may call of the manager that it is for, under the lock that it has.
+func TestALoginThatCallsItsManager(t *testing.T) {
+	for name, call := range map[string]func(ctx context.Context, f *fixture) error{
+		"to log out":                      func(ctx context.Context, f *fixture) error { return f.Logout(ctx) },
+		"to log out, without its context": func(_ context.Context, f *fixture) error { return f.Logout(context.Background()) },
+		"to start or log in": func(ctx context.Context, f *fixture) error {
+			return f.StartOrLogin(ctx, func(ctx context.Context) (*oauth.TokenPair, error) {
+				return f.server.Login("alice")
+			})
+		},
+		"to start or log in, and that to log out": func(ctx context.Context, f *fixture) error {
+			return f.StartOrLogin(ctx, func(ctx context.Context) (*oauth.TokenPair, error) {
+				if err := f.Logout(ctx); err != nil {
+					return nil, err
+				}
+				return f.server.Login("alice")
+			})
+		},
+		"to save tokens": func(ctx context.Context, f *fixture) error {
+			tokens, err := f.server.Login("alice")
+			if err != nil {
+				return err
+			}
+			return f.UpdateTokens(tokens)
+		},
+		"to start it anew": func(ctx context.Context, f *fixture) error {
+			f.Stop()
+			tokens, err := f.server.Login("alice")
+			if err != nil {
+				return err
+			}
+			return f.Start(context.WithoutCancel(ctx), tokens)
+		},
+	} {
+		for _, by := range []string{"Reauthenticate", "StartOrLogin"} {
+			t.Run(name+", in "+by, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var f *fixture
+					login := func(ctx context.Context) (*oauth.TokenPair, error) {
+						if err := call(ctx, f); err != nil {
+							t.Error(err)
+						}
+						if tokens := f.GetTokens(); tokens != nil && f.GetRefreshStatus().State == refresh.StateValid {
+							return tokens, nil
+						}
+						return f.server.Login("alice")
+					}
+					f = newFixture(t, oauthtest.Config{}, func(cfg *refresh.Config) {
+						if by == "Reauthenticate" {
+							cfg.OnRefreshFail = func(error) bool { return true }
+							cfg.Reauthenticate = login
+						}
+					}).start(t)
+					time.Sleep(2 * minute)
+					f.server.RevokeAll("alice")
+					_ = f.ForceRefresh(t.Context())
+					if by == "StartOrLogin" {
+						ends(t, by, minute, func() {
+							if err := f.StartOrLogin(t.Context(), login); err != nil {
+								t.Error(err)
+							}
+						})
+					}
+					time.Sleep(minute)
+					f.inState(t, refresh.StateValid)
+					if n := f.events.count(refresh.EventReauthenticateFailed); n != 0 {
+						t.Errorf("%d logins have failed", n)
+					}
+					if err := f.ForceRefresh(t.Context()); err != nil {
+						t.Error(err)
+					}
+					ends(t, "Stop", minute, f.Stop)
+					_ = f.hold(t).Unlock() // would hang if the lock was left behind
+				})
+			})
+		}
+	}
+}
+
+// The lock of a login is held until the logout that goes on under it has ended, too.
+func TestTheLockOfALoginThatFailsOutlastsItsLogout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, oauthtest.Config{}).start(t)
+		f.server.RevokeAll("alice")
+		is(t, f.ForceRefresh(t.Context()), oauth.ErrLoginRequired)
+		done := make(chan error, 1)
+		go func() {
+			done <- f.StartOrLogin(t.Context(), func(context.Context) (*oauth.TokenPair, error) {
+				f.loginElsewhere(t, "alice") // by a writer without the lock: there is something to revoke
+				f.server.Script(oauthtest.Fault{Endpoint: oauthtest.RevocationEndpoint, Delay: 10 * time.Second})
+				go f.Logout(context.Background())
+				time.Sleep(time.Second)
+				return nil, oauth.ErrAccessDenied
+			})
+		}()
+		is(t, <-done, oauth.ErrAccessDenied)
+		begun := time.Now()
+		_ = f.hold(t).Unlock()
+		if waited := time.Since(begun); waited < 8*time.Second {
+			t.Errorf("the lock was free after %v, while the logout was under way", waited)
+		}
+		synctest.Wait()
+		f.isGone(t)
+	})
+}

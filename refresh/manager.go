@@ -105,7 +105,8 @@ func (m *Manager) betweenVisits(ctx context.Context, start func() error) error {
 // Over a Store with locks a login runs once: other processes that need one at the
 // same time wait for it, as long as their ctx allows, and adopt it. An error of
 // login is returned as it is. If Store is a tokenstore.Checker that could not save a
-// session now, login is not called. A follower does not log in.
+// session now, login is not called. A follower does not log in. login may call the manager;
+// a StartOrLogin in it needs the context that login is called with, or it waits for itself.
 func (m *Manager) StartOrLogin(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error)) error {
 	// login takes its time, and may ask the manager: the turn is not held meanwhile.
 	if err := m.betweenVisits(ctx, func() error { return nil }); err != nil {

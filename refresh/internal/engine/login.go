@@ -190,8 +190,15 @@ type loginLock struct {
 	users int // who have not left it yet; guarded by Member.mu
 }
 
-// lockForLogin takes the session's lock.
+// underLogin is the key of a login's lock in the context that the login is called with.
+type underLogin struct{ m *Member }
+
+// lockForLogin takes the session's lock, or goes on under that of the login that was
+// called with ctx: a program may call StartOrLogin in its Reauthenticate.
 func (m *Member) lockForLogin(ctx context.Context, c *awake) (*loginLock, error) {
+	if l, _ := ctx.Value(underLogin{m}).(*loginLock); l != nil && m.joins(l) {
+		return l, nil
+	}
 	lease, err := m.cfg.Session.Lock(ctx, m.name)
 	if err != nil {
 		return nil, err
@@ -214,6 +221,17 @@ func (m *Member) joinLogin(c *awake) *loginLock {
 	return c.login
 }
 
+// joins is joinLogin for a lock that may have been given back.
+func (m *Member) joins(l *loginLock) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l.users == 0 {
+		return false
+	}
+	l.users++
+	return true
+}
+
 // leaveLogin gives the lock back after the last of its users.
 func (m *Member) leaveLogin(c *awake, l *loginLock) {
 	m.mu.Lock()
@@ -234,6 +252,7 @@ func (m *Member) leaveLogin(c *awake, l *loginLock) {
 func (m *Member) LoginOnce(ctx context.Context, login func(context.Context) (*oauth.TokenPair, error), use func(*oauth.TokenPair) error) error {
 	c := m.hold()
 	defer m.release(c)
+	asked := ctx // what login is called with
 	if m.cfg.Session.Locker != nil {
 		l, err := m.lockForLogin(ctx, c)
 		switch {
@@ -248,11 +267,12 @@ func (m *Member) LoginOnce(ctx context.Context, login func(context.Context) (*oa
 		if haste(); done {
 			return err
 		}
+		asked = context.WithValue(ctx, underLogin{m}, l)
 	}
 	if err := m.cfg.Session.CheckStore(ctx, m.name); err != nil {
 		return fmt.Errorf("refresh: a login could not be saved: %w", err)
 	}
-	tokens, err := login(ctx)
+	tokens, err := login(asked)
 	if err != nil {
 		return err
 	}
