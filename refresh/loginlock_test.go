@@ -295,3 +295,37 @@ func TestTheLockOfALoginThatFailsOutlastsItsLogout(t *testing.T) {
 		f.isGone(t)
 	})
 }
+
+// Somebody logs in while the program asks whether to: then nobody is asked any more.
+func TestReauthenticateIsNotCalledAfterALoginThatCameFirst(t *testing.T) {
+	for name, edit := range map[string]func(*refresh.Config){
+		"a store with locks": func(*refresh.Config) {}, "a store without": withoutLocks, "no store": func(cfg *refresh.Config) { cfg.Store = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, oauthtest.Config{}, edit, func(cfg *refresh.Config) {
+					cfg.OnRefreshFail = func(error) bool { time.Sleep(minute); return true }
+					cfg.Reauthenticate = func(context.Context) (*oauth.TokenPair, error) {
+						t.Error("Reauthenticate is called")
+						return nil, oauth.ErrAccessDenied
+					}
+				}).start(t)
+				time.Sleep(2 * minute)
+				f.server.RevokeAll("alice")
+				is(t, f.ForceRefresh(t.Context()), oauth.ErrLoginRequired)
+				time.Sleep(30 * time.Second)
+				person, err := f.server.Login("alice")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := f.UpdateTokens(person); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * minute)
+				if got := f.GetTokens(); got.RefreshToken != person.RefreshToken {
+					t.Error("the person's login was replaced")
+				}
+			})
+		})
+	}
+}

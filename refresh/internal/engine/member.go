@@ -385,6 +385,9 @@ func (m *Member) LoginRequired(grant string, cause error) {
 		if err == nil && (!again || m.cfg.Reauthenticate == nil || m.cfg.Session.Follower) {
 			return
 		}
+		if err == nil && !m.stillRefused(ctx, c, grant) {
+			return // somebody has logged in while OnRefreshFail asked
+		}
 		if err == nil {
 			err = m.reauthenticate(ctx, grant)
 		}
