@@ -52,7 +52,8 @@ const DefaultWorkers = 64
 
 // TokenStoreFunc saves a token pair, durably, before it returns nil. It is called
 // for one pair at a time, with the program's own copy of it. An error means that
-// nothing is known to be saved: the manager reports it and tries again.
+// nothing is known to be saved: the manager reports it and tries again. So it does if the
+// function has not returned a second after ctx has ended, which is after ten.
 type TokenStoreFunc func(ctx context.Context, tokens *oauth.TokenPair) error
 
 // RefreshFailFunc hears, once per grant, that a person has to log in again: the

@@ -83,8 +83,10 @@
 // # Concurrency
 //
 // All methods are safe for concurrent use. Callbacks run without any lock held.
-// OnEvent and TokenStore are called by the goroutine that does the work: they
-// should return soon and must not call Stop, Close, UpdateTokens or ForceRefresh.
+// OnEvent is called by the goroutine that does the work, which waits for TokenStore, too:
+// they should return soon and must not call Start, Stop, Close, UpdateTokens, ForceRefresh,
+// Logout or [Pool.Drop]. A TokenStore that does not return within ten seconds has failed:
+// callers get their token, and it is called again, but not before it has returned.
 // OnRefreshFail and Reauthenticate run on a goroutine of their own and may call
 // anything.
 //

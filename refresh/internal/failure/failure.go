@@ -178,3 +178,16 @@ func Guard(where string, f func() error) (err error) {
 	}()
 	return f()
 }
+
+// Apart is Guard on a goroutine of its own, for code of the program that may not return:
+// what it returns comes from the channel. It also fails if it ends that goroutine, as
+// testing.T.FailNow does.
+func Apart(where string, f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		err := fmt.Errorf("refresh: %s has ended its goroutine", where)
+		defer func() { done <- err }()
+		err = Guard(where, f)
+	}()
+	return done
+}

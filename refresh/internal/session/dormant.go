@@ -43,6 +43,9 @@ func (s *Session) Quiet() bool {
 	if s.unsaved != (unsaved{}) || s.kept != nil || s.unchecked.err != nil || s.account == nil || differs(s.account, rec.Tokens) {
 		return false
 	}
+	if s.handing != nil && len(s.handing.done) == 0 {
+		return false // it has not returned
+	}
 	return !s.Distrusted() && len(s.resources) == 0 && s.lookAgain.IsZero()
 }
 

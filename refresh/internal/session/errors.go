@@ -43,8 +43,9 @@ var (
 	// be spent.
 	errNotAgain = errors.New("the answer to the last refresh was lost, and the server does not take its refresh token again: unless another process has saved a newer one, only a login helps")
 	// errUnanswered is how a session fares while its server works on a request for long.
-	errUnanswered error = &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Sent: true, Err: errors.New("no answer yet; it is waited for")}
-	errDeaf             = errors.New("OAuthClient does not return although its context has ended")
+	errUnanswered     error = &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Sent: true, Err: errors.New("no answer yet; it is waited for")}
+	errDeaf                 = errors.New("OAuthClient does not return although its context has ended")
+	errDeafTokenStore       = errors.New("TokenStore does not return although its context has ended")
 	// errNoLease is why nothing is done under a lock that a Store says it has given.
 	errNoLease = errors.New("the Store returned no lease")
 	// errOwnerLate is why a follower has no living token.

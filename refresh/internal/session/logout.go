@@ -100,12 +100,10 @@ func (s *Session) revoke(ctx context.Context, tokens *oauth.TokenPair) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
 	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		done <- failure.Guard("OAuthClient.Revoke", func() error {
-			return failure.Told("OAuthClient.Revoke", s.cfg.Revoke(ctx, tokens.Clone()))
-		})
-	}()
+	own := tokens.Clone()
+	done := failure.Apart("OAuthClient.Revoke", func() error {
+		return failure.Told("OAuthClient.Revoke", s.cfg.Revoke(ctx, own))
+	})
 	select {
 	case err := <-done:
 		return err

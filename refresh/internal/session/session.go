@@ -73,6 +73,7 @@ type Session struct {
 	account    *oauth.TokenPair    // a pair of the account that the session belongs to; nil: not known yet
 	kept       tokenstore.Lease    // lease kept while the Store holds a spent token
 	spending   tokenstore.Spending // the lease that is held, if it can settle; nil: none
+	handing    *handing            // the call of TokenStore that was given up; nil: none
 	plain      bool                // the Store's BeginSpend is not to be used after all
 	generation uint64              // of the last access token shown
 	asked      string              // fingerprint of the refresh token that was asked about last, by this process

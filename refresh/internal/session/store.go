@@ -85,14 +85,48 @@ func (s *Session) tried(err error) {
 	s.cfg.Reach.Written(s.now(), err)
 }
 
-// callTokenStore hands a copy of the pair to Config.TokenStore.
+// A handing is a call of Config.TokenStore with a pair.
+type handing struct {
+	pair *oauth.TokenPair
+	done <-chan error
+}
+
+// callTokenStore hands a copy of the pair to Config.TokenStore. One that does not return
+// is not waited for any longer than a Store is: the pair is unsaved then. No other call
+// begins before it has returned; if it saves the pair after all, none has to.
 func (s *Session) callTokenStore(ctx context.Context, pair *oauth.TokenPair) error {
 	if s.cfg.TokenStore == nil {
 		return nil
 	}
+	if late := s.handing; late != nil {
+		select {
+		case err := <-late.done:
+			s.handing = nil
+			if err == nil && !differs(late.pair, pair) {
+				return nil
+			}
+		default:
+			return errDeafTokenStore
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), schedule.StoreTimeout)
-	defer cancel()
-	return failure.Guard("TokenStore", func() error { return s.cfg.TokenStore(ctx, pair.Clone()) })
+	own := pair.Clone()
+	call := &handing{pair, failure.Apart("TokenStore", func() error {
+		defer cancel()
+		return s.cfg.TokenStore(ctx, own)
+	})}
+	select {
+	case err := <-call.done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-call.done:
+		return err
+	case <-time.After(obedience):
+		s.handing = call
+		return errDeafTokenStore
+	}
 }
 
 // noLease stands in for the lease of a store that processes do not share, or that cannot
