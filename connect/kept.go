@@ -118,6 +118,8 @@ type place struct {
 	// that which the API has for it.
 	Issuer string `json:"issuer,omitempty"`
 	Named  string `json:"named,omitempty"`
+	// Metadata is where a challenge of the API's said that its metadata is.
+	Metadata string `json:"metadata,omitempty"`
 
 	Scopes    []string        `json:"scopes,omitempty"`
 	DPoP      bool            `json:"dpop,omitempty"`

@@ -176,7 +176,9 @@ func (s *Session) wait(ctx context.Context, l *login, name string) (*wait, error
 
 // keepPlace remembers where the session is.
 func (s *Session) keepPlace(ctx context.Context, l *login) error {
-	return update(context.WithoutCancel(ctx), s.store(), placeRecord(s.cfg.URL, s.cfg.Account), placeOf(l))
+	p := placeOf(l)
+	p.Metadata = s.announcedAt(ctx)
+	return update(context.WithoutCancel(ctx), s.store(), placeRecord(s.cfg.URL, s.cfg.Account), p)
 }
 
 // attempt logs a person in, with the lock that w was for.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
@@ -136,7 +137,7 @@ func (s *Session) next(ctx context.Context, seen *login, header http.Header, cau
 		}
 		lost = gone{clientID: seen.client.Config().ClientID}
 	}
-	api, err := s.discover(ctx, seen, header)
+	api, err := s.discover(ctx, header)
 	if err != nil {
 		return nil, err
 	}
@@ -153,13 +154,50 @@ func (s *Session) next(ctx context.Context, seen *login, header http.Header, cau
 	return s.at(ctx, seen, api, header, lost, nil)
 }
 
-// discover finds out where the API wants tokens from. Without any refusal yet, it asks for
-// one.
-func (s *Session) discover(ctx context.Context, seen *login, header http.Header) (*oauth.ProtectedResource, error) {
-	if seen == nil && header == nil {
-		return s.unrepeatedMetadata(oauth.DiscoverResource(ctx, s.cfg.URL, s.cfg.OAuth))
+// discover finds out where the API wants tokens from. Without a refusal of the API's, as when
+// the token endpoint has ended the session, it asks for one; and where that has no challenge,
+// as for a method that the API does not know, it looks where an earlier challenge said.
+func (s *Session) discover(ctx context.Context, header http.Header) (*oauth.ProtectedResource, error) {
+	if header != nil {
+		s.announce(challenge.Param(header, "resource_metadata"))
+		return s.unrepeatedMetadata(oauth.DiscoverChallenged(ctx, s.cfg.URL, header, s.cfg.OAuth))
 	}
-	return s.unrepeatedMetadata(oauth.DiscoverChallenged(ctx, s.cfg.URL, header, s.cfg.OAuth))
+	api, err := oauth.DiscoverResource(ctx, s.cfg.URL, s.cfg.OAuth)
+	absent := errors.Is(err, oauth.ErrMisconfigured) || err == nil && api.Assumed
+	if !absent {
+		return s.unrepeatedMetadata(api, err)
+	}
+	if address := s.announcedAt(ctx); address != "" {
+		earlier := http.Header{"Www-Authenticate": {`Bearer resource_metadata="` + address + `"`}}
+		api, err = oauth.DiscoverChallenged(ctx, s.cfg.URL, earlier, s.cfg.OAuth)
+	}
+	return s.unrepeatedMetadata(api, err)
+}
+
+// announce remembers where a challenge says that the API's metadata is.
+func (s *Session) announce(address string) {
+	if address == "" || strings.ContainsAny(address, `"\`) {
+		return
+	}
+	s.mu.Lock()
+	s.announced = address
+	s.mu.Unlock()
+}
+
+// announcedAt returns where the API's metadata was by a challenge, in this process's time or
+// when the session was found, or "".
+func (s *Session) announcedAt(ctx context.Context) string {
+	s.mu.Lock()
+	address := s.announced
+	s.mu.Unlock()
+	if address != "" {
+		return address
+	}
+	k, err := load[place](ctx, s.store(), placeRecord(s.cfg.URL, s.cfg.Account))
+	if err != nil {
+		return "" // what is there is found out again
+	}
+	return k.value.Metadata
 }
 
 // at goes on with the stored session at the authorization server of api, or logs in: for what

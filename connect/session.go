@@ -37,6 +37,8 @@ type Session struct {
 	found   place      // name and issuer of the session that a call has found, and could not open
 	shown   []string   // tokens that the API was shown lately; replaced whole
 	given   []*register.Registration
+
+	announced string // where a challenge has said that the API's metadata is
 }
 
 // A login is what an authorization server has given.
