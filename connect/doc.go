@@ -25,7 +25,8 @@
 // over the session, or learn that the person has refused. If the process whose login it is
 // dies, another one on the same machine goes on with that login, in the window that is open.
 // No window opens again for a login whose token the API has never taken, nor for scopes
-// that were asked for already. With [Config.Grant] no person is asked.
+// that were asked for already, nor, until the next start or [Session.Connect], for a login
+// that the person has refused or not completed. With [Config.Grant] no person is asked.
 //
 // # What is stored where
 //

@@ -198,7 +198,12 @@ func (a attempt) resumable(by attempt) *oauth.LoginRequest {
 
 // attemptOf returns a login that begins now.
 func attemptOf(cfg oauth.Config, now time.Time) attempt {
-	return attempt{Host: host(), ClientID: cfg.ClientID, Wants: strings.Join(cfg.Scopes, " ") + "?" + cfg.AuthParams.Encode(), Began: now}
+	return attempt{Host: host(), ClientID: cfg.ClientID, Wants: wantsOf(cfg), Began: now}
+}
+
+// wantsOf returns what logins of cfg ask for, as one text.
+func wantsOf(cfg oauth.Config) string {
+	return strings.Join(cfg.Scopes, " ") + "?" + cfg.AuthParams.Encode()
 }
 
 // host tells machines, and containers, apart: a login returns to its own.

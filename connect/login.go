@@ -119,6 +119,7 @@ func (s *Session) loginOnce(ctx context.Context, l *login) error {
 	if err != nil {
 		return err
 	}
+	s.forgive(l)
 	return s.keepPlace(ctx, l)
 }
 
@@ -190,7 +191,14 @@ func (s *Session) attempt(ctx context.Context, l *login, w *wait) (*oauth.TokenP
 	}
 	other := w.other || now.version != w.before.version
 	if end := now.value.Ended; other && end != "" && end != endedDone {
-		return nil, now.value.failure() // a person who has refused is not asked again for each process
+		err := now.value.failure() // a person who has refused is not asked again for each process
+		if end != endedFailed {
+			s.decline(l, err)
+		}
+		return nil, err
+	}
+	if err := s.declined(l); err != nil {
+		return nil, err
 	}
 	if s.cfg.LoginTimeout > 0 {
 		var cancel context.CancelFunc
@@ -202,6 +210,9 @@ func (s *Session) attempt(ctx context.Context, l *login, w *wait) (*oauth.TokenP
 	pair, err := s.authenticate(ctx, l, &now, other)
 	after := context.WithoutCancel(ctx)
 	if word, ended := endOf(ctx, err); ended {
+		if err != nil && now.value.open() { // the person was asked
+			s.decline(l, err)
+		}
 		// Without it, the processes that wait ask the person as well: no reason to lose the login.
 		_ = now.save(after, s.store(), attempt{Began: now.value.Began, Ended: word})
 	}
@@ -213,6 +224,34 @@ func (s *Session) attempt(ctx context.Context, l *login, w *wait) (*oauth.TokenP
 	_ = s.keepPlace(after, l)
 	return pair, nil
 }
+
+// decline remembers how a login has ended that a person was asked for, so that nobody asks
+// again with each call. Connect asks again, and so does the next start.
+func (s *Session) decline(l *login, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.denials == nil {
+		s.denials = make(map[string]error)
+	}
+	s.denials[l.wants()] = err
+}
+
+// declined returns how a login like l has ended, or nil.
+func (s *Session) declined(l *login) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.denials[l.wants()]
+}
+
+// forgive forgets how a login like l has ended, since there is a session.
+func (s *Session) forgive(l *login) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.denials, l.wants())
+}
+
+// wants tells logins apart by where they are and what they ask for.
+func (l *login) wants() string { return l.session + "\x00" + wantsOf(l.client.Config()) }
 
 // authenticate has a person log in: in the window that another process has left, or in one
 // of this process's.

@@ -38,7 +38,8 @@ type Session struct {
 	shown   []string   // tokens that the API was shown lately; replaced whole
 	given   []*register.Registration
 
-	announced string // where a challenge has said that the API's metadata is
+	announced string           // where a challenge has said that the API's metadata is
+	denials   map[string]error // how logins have ended without a session, by what they want
 }
 
 // A login is what an authorization server has given.
@@ -103,8 +104,12 @@ func (s *Session) Client() *http.Client { return &http.Client{Transport: roundTr
 
 // Connect waits until there is a session, stored or by a login, although the API has
 // refused nothing yet. An API that wants no login leads to an error that matches
-// [oauth.ErrMisconfigured].
+// [oauth.ErrMisconfigured]. A person who has refused a login, or has not completed it, is
+// asked again, as requests do not until the next start.
 func (s *Session) Connect(ctx context.Context) error {
+	s.mu.Lock()
+	s.denials = nil
+	s.mu.Unlock()
 	if err := s.resume(ctx); err != nil {
 		return err
 	}
