@@ -13,7 +13,7 @@ type call struct {
 	asks   bool // it has requests
 
 	mu   sync.Mutex                 // guards open
-	open map[string]json.RawMessage // by the ID as it was written
+	open map[string]json.RawMessage // by sameID
 }
 
 // openCalls are those under way.
@@ -27,7 +27,7 @@ func (o *openCalls) begin(ctx context.Context, list []head) *call {
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	for _, h := range list {
 		if h.isRequest() {
-			c.open[string(h.ID)] = h.ID
+			c.open[sameID(h.ID)] = h.ID
 		}
 	}
 	c.asks = len(c.open) > 0
@@ -63,7 +63,7 @@ func (o *openCalls) cancel(id json.RawMessage, by *call) {
 func (c *call) forget(id json.RawMessage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.open, string(id))
+	delete(c.open, sameID(id))
 }
 
 // waits reports whether a request has no answer yet.
@@ -77,7 +77,7 @@ func (c *call) waits() bool {
 func (c *call) wants(h head) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, open := c.open[string(h.ID)]
+	_, open := c.open[sameID(h.ID)]
 	return h.isAnswer() && open
 }
 
