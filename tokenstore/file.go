@@ -67,7 +67,8 @@ import (
 // waiting for a lock, but not a write that has begun.
 type File struct {
 	dir    string
-	home   atomic.Pointer[fs.FileInfo] // the directory that was opened at dir
+	home   atomic.Pointer[dirID] // the directory that was opened at dir
+	held   atomic.Bool           // a session was found in it, and none has begun since
 	leases fileLocks
 	writes fileLocks
 	disk   disk
@@ -100,7 +101,7 @@ func NewFile(dir string) (*File, error) {
 		return nil, fmt.Errorf("tokenstore: open directory for sessions: %w", advise(err))
 	}
 	f := &File{dir: real, disk: theDisk}
-	f.home.Store(&home)
+	f.home.Store(home)
 	f.sweep()
 	return f, nil
 }

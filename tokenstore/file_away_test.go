@@ -38,6 +38,15 @@ var absences = map[string]func(t *testing.T, dir string) (back func()){
 			back()
 		}
 	},
+	"removed and made anew": func(t *testing.T, dir string) func() {
+		must(t, os.CopyFS(dir+".copy", os.DirFS(dir)))
+		must(t, os.RemoveAll(dir))
+		must(t, os.Mkdir(dir, 0o700))
+		return func() {
+			must(t, os.Remove(dir)) // nothing was written to it
+			moveDir(t, dir+".copy", dir)
+		}
+	},
 	"a file in its place": func(t *testing.T, dir string) func() {
 		back := moveDir(t, dir, dir+".away")
 		must(t, os.WriteFile(dir, nil, 0o600))

@@ -4,8 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/evertoken/evertoken/internal/ownfile"
 )
@@ -16,6 +20,12 @@ import (
 // the store was opened in, or in one that has the session's write lock, which every
 // save leaves behind. Another directory in its place, as a mount point is without its
 // mount, says nothing.
+//
+// Device and inode do not tell directories apart that are never there at once: a file
+// system that is mounted in place of another one has its number, and its root has the inode of
+// all roots; a directory that is made anew gets the inode of the one that was removed. The
+// time of birth does. Where the system does not tell it, an empty directory says
+// nothing either, once there was a session in it.
 
 // errAway means that the directory of the sessions is not the one that was opened.
 var errAway = errors.New("the directory of the sessions is away")
@@ -34,13 +44,13 @@ func (f *File) away(what string) error {
 
 // here returns nil if the directory is the one that was opened.
 func (f *File) here() error {
-	info, err := os.Stat(f.dir)
-	switch home := f.home.Load(); {
+	now, err := identity(f.dir)
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return f.away("does not exist")
 	case err != nil:
 		return advise(err)
-	case !os.SameFile(*home, info):
+	case !f.home.Load().is(now):
 		return f.away("is another one now")
 	}
 	return nil
@@ -50,6 +60,9 @@ func (f *File) here() error {
 // with it; nil if its directory is there.
 func (f *File) checkHere(path string) error {
 	err := f.here()
+	if err == nil && f.home.Load().born.IsZero() && f.held.Load() && isEmpty(f.dir) {
+		err = f.away("is empty now")
+	}
 	if !errors.Is(err, errAway) {
 		return err
 	}
@@ -108,6 +121,9 @@ func (f *File) find(name string, look func(path string) error) error {
 			err = look(path)
 		}
 	}
+	if err == nil && !f.held.Load() {
+		f.held.Store(true)
+	}
 	return err
 }
 
@@ -124,6 +140,7 @@ func (f *File) orAway(err error) error {
 // settle makes the directory that is there the store's, for a session that begins in it.
 // One that is not there is made.
 func (f *File) settle() error {
+	f.held.Store(false)
 	if err := f.here(); !errors.Is(err, errAway) {
 		return err
 	}
@@ -132,14 +149,45 @@ func (f *File) settle() error {
 	}
 	home, err := identity(f.dir)
 	if err == nil {
-		f.home.Store(&home)
+		f.home.Store(home)
 	}
 	return advise(err)
 }
 
-// identity returns what tells a directory from another one at the same place.
-func identity(dir string) (fs.FileInfo, error) {
+// A dirID tells a directory from another one at the same place.
+type dirID struct {
+	info fs.FileInfo
+	born time.Time // zero if the system does not tell
+}
+
+func identity(dir string) (*dirID, error) {
 	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
 	os.SameFile(info, info) // some systems look only now
-	return info, err
+	return &dirID{info, birth(dir, info)}, nil
+}
+
+// is reports whether both are one directory, as far as the system tells.
+func (d *dirID) is(other *dirID) bool {
+	return os.SameFile(d.info, other.info) && (d.born.IsZero() || d.born.Equal(other.born))
+}
+
+// isEmpty reports whether a directory has no file of any session.
+func isEmpty(dir string) bool {
+	d, err := ownfile.OpenDir(dir)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	for {
+		names, err := d.Readdirnames(100)
+		if slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, recordSuffix) }) {
+			return false
+		}
+		if err != nil {
+			return errors.Is(err, io.EOF)
+		}
+	}
 }
