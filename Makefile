@@ -51,22 +51,22 @@ fleet-quick: ## the same with few sessions, in two minutes
 build: ## build the evertoken command into bin/
 	$(if $(filter linux,$(shell $(GO) env GOOS)),CGO_ENABLED=0) $(GO) build -o bin/evertoken ./cmd/evertoken
 
-# A busy machine may need longer than go test's ten minutes for refresh, whose tests
-# wait for nothing but the processor.
+# A busy machine may need longer than go test's ten minutes, although the tests wait for
+# nothing but the processor.
 TIMEOUT := -timeout 40m
 
 # The longest come first, so that no processor waits for them at the end.
 test: compiler ## run all tests with the race detector
 	$(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./refresh ./cmd/evertoken ./...
-	cd mcp && $(GO) test -race $(TESTFLAGS) ./...
+	cd mcp && $(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./...
 
 # Without the race detector, which has seen the same code in "test" and takes four times as long.
 resting: ## run refresh's tests with sessions that rest whenever they can
 	$(GO) test $(TIMEOUT) $(TESTFLAGS) ./refresh -args -resting
 
 examples: compiler ## test the examples that are modules of their own
-	cd examples/grpc && $(GO) test -race $(TESTFLAGS) ./...
-	cd examples/libraries && $(GO) test -race $(TESTFLAGS) ./...
+	cd examples/grpc && $(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./...
+	cd examples/libraries && $(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./...
 
 # What only tests with the tag "real" cover: a real keyring, real Redis
 # and PostgreSQL servers, and Windows under Wine.
@@ -80,7 +80,7 @@ test-real: compiler ## test with a real OS keyring, Redis and PostgreSQL, and as
 	./tokenstore/sqlstore/setup.sh
 	cd tokenstore/sqlstore/drivertest && $(GO) test -race $(TIMEOUT) -count=1 -tags real $(TESTFLAGS) ./...
 	GOOS=windows $(GO) vet -tags real ./tokenstore/...
-	./internal/wine/test.sh -tags real $(TESTFLAGS) ./tokenstore ./tokenstore/keyring
+	./internal/wine/test.sh $(TIMEOUT) -tags real $(TESTFLAGS) ./tokenstore ./tokenstore/keyring
 
 # The race detector links with C.
 compiler:
@@ -106,9 +106,9 @@ vet: ## vet every module, and run the tests of bench and fleet
 	cd mcp && $(GO) vet ./...
 	cd examples/grpc && $(GO) vet ./...
 	cd examples/libraries && $(GO) vet ./...
-	cd bench && $(GO) vet ./... && $(GO) test ./...
+	cd bench && $(GO) vet ./... && $(GO) test $(TIMEOUT) ./...
 	cd tokenstore/sqlstore/drivertest && $(GO) vet -tags real ./...
-	cd fleet && $(GO) vet ./... && $(GO) test ./...
+	cd fleet && $(GO) vet ./... && $(GO) test $(TIMEOUT) ./...
 
 # The modules beside the root module.
 MODULES := bench conformance conformance/fosite conformance/ginjwt conformance/ginjwt30 conformance/kratos conformance/mcp examples/grpc examples/libraries fleet mcp tokenstore/sqlstore/drivertest
@@ -174,11 +174,11 @@ bench-check: ## fail if a ratio is worse by a quarter than in bench/results.json
 # Without a list of packages go shows what passing tests print: the table.
 conformance: compiler ## real browser, real authorization servers (installs what it needs)
 	./conformance/setup.sh
-	cd conformance && $(GO) test -race -count=1 $(TESTFLAGS)
-	cd conformance/kratos && $(GO) test -race -count=1 $(TESTFLAGS)
-	cd conformance/ginjwt && $(GO) test -race -count=1 $(TESTFLAGS)
-	cd conformance/ginjwt30 && $(GO) test -race -count=1 $(TESTFLAGS)
-	cd conformance/mcp && $(GO) test -count=1 $(TESTFLAGS)
+	cd conformance && $(GO) test -race -count=1 $(TIMEOUT) $(TESTFLAGS)
+	cd conformance/kratos && $(GO) test -race -count=1 $(TIMEOUT) $(TESTFLAGS)
+	cd conformance/ginjwt && $(GO) test -race -count=1 $(TIMEOUT) $(TESTFLAGS)
+	cd conformance/ginjwt30 && $(GO) test -race -count=1 $(TIMEOUT) $(TESTFLAGS)
+	cd conformance/mcp && $(GO) test -count=1 $(TIMEOUT) $(TESTFLAGS)
 	cd conformance/mcp && $(GO) test -count=1 $(TIMEOUT) $(TESTFLAGS) ./compare
 
 mcp-compare: ## ten bridges to an MCP server, ours and npm's mcp-remote, in every trouble: the table in docs/mcp.md (ARGS="-quick")
