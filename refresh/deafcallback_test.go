@@ -59,9 +59,9 @@ func TestLaw2_ATokenStoreThatDoesNotReturn(t *testing.T) {
 		renewals, calls int // calls at the end
 		stops           bool
 	}{
-		"and then saves":                          {1, 1, false},
+		"and then saves": {1, 1, false},
 		"and then saves a pair that was replaced": {2, 2, false},
-		"before the end":                          {1, 1, true},
+		"before the end": {1, 1, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
