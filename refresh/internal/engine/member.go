@@ -66,7 +66,8 @@ type awake struct {
 	warm    int                // looks that it stays for although no caller holds it
 	used    moment.Instant     // when a caller last asked for its token, as far as that is known
 	flights map[string]*flight // those in progress, by resource indicator
-	changed chan struct{}      // closed when cur or the health changes; nil if no caller waits
+	looks   map[newsOf]*newsLook
+	changed chan struct{} // closed when cur or the health changes; nil if no caller waits
 	stepUp  stepUp
 }
 

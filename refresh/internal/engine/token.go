@@ -207,14 +207,10 @@ func (m *Member) Newer(ctx context.Context, resource string, s *snapshot.Snapsho
 		}
 		var news, more bool
 		var err error
-		look := func() error {
-			news, more = c.session.News(ctx, resource, s)
-			return nil
-		}
 		switch troubled := c.session.Health().Err != nil && !m.cfg.Session.Follower; {
 		case !troubled:
-			err = m.inTurn(ctx, c, look) // which a renewal has that is under way here
-		case !m.tryTurn(c, func() { _ = look() }):
+			news, more, err = m.news(ctx, c, resource, s)
+		case !m.tryTurn(c, func() { news, more = c.session.News(ctx, resource, s) }):
 			return nil // it looks itself, and pauses for longer than a caller would wait here
 		}
 		switch {
@@ -232,4 +228,74 @@ func (m *Member) Newer(ctx context.Context, resource string, s *snapshot.Snapsho
 			}
 		}
 	}
+}
+
+// A newsLook is a look at the Store for what has taken the place of a token. All who want it
+// before it begins share it: an API that refuses each of many requests would have the Store
+// asked for each, one after the other.
+type newsLook struct {
+	done chan struct{} // closed when the rest is known
+
+	news, more bool
+	err        error
+}
+
+// newsOf is the token that a newsLook is about.
+type newsOf struct {
+	resource   string
+	generation uint64
+}
+
+// news is session.News in the turn, which a renewal has that is under way here.
+func (m *Member) news(ctx context.Context, c *awake, resource string, s *snapshot.Snapshot) (news, more bool, err error) {
+	of := newsOf{resource, s.Generation}
+	for {
+		l, mine := m.joinLook(c, of)
+		if mine {
+			m.lookForNews(ctx, c, of, s, l)
+			return l.news, l.more, l.err
+		}
+		select {
+		case <-l.done:
+			if l.err == nil {
+				return l.news, l.more, nil
+			} // else the caller who looked has left
+		case <-ctx.Done():
+			return false, false, ctx.Err()
+		}
+	}
+}
+
+// joinLook returns the look that is about to begin, and whether the caller is to do it.
+func (m *Member) joinLook(c *awake, of newsOf) (l *newsLook, mine bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l = c.looks[of]; l != nil {
+		return l, false
+	}
+	if c.looks == nil {
+		c.looks = make(map[newsOf]*newsLook)
+	}
+	l = &newsLook{done: make(chan struct{})}
+	c.looks[of] = l
+	return l, true
+}
+
+// leaveLook has the next caller begin another look.
+func (m *Member) leaveLook(c *awake, of newsOf, l *newsLook) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.looks[of] == l {
+		delete(c.looks, of)
+	}
+}
+
+func (m *Member) lookForNews(ctx context.Context, c *awake, of newsOf, s *snapshot.Snapshot, l *newsLook) {
+	defer close(l.done)
+	defer m.leaveLook(c, of, l)
+	l.err = m.inTurn(ctx, c, func() error {
+		m.leaveLook(c, of, l) // what comes from now on may be about later news
+		l.news, l.more = c.session.News(ctx, of.resource, s)
+		return ctx.Err()
+	})
 }
