@@ -24,7 +24,8 @@
 // and in however many processes that share a Store with locks: the others wait, and take
 // over the session, or learn that the person has refused. If the process whose login it is
 // dies, another one on the same machine goes on with that login, in the window that is open.
-// No window opens again for a login whose token the API has never taken, nor for scopes
+// A living token that cannot be renewed is shown once more, five seconds after its refusal.
+// No window opens again for a login whose token the API has never taken (by a 2xx), nor for scopes
 // that were asked for already, nor, until the next start or [Session.Connect], for a login
 // that the person has refused or not completed. With [Config.Grant] no person is asked.
 //

@@ -143,7 +143,7 @@ func (s *Session) next(ctx context.Context, seen *login, header http.Header, cau
 	}
 	same := seen != nil && slices.Contains(api.AuthorizationServers, seen.issuer)
 	switch {
-	case same && lost.isNone() && (want.Code() == "insufficient_scope" || want.WantsLogin()):
+	case same && lost.isNone() && wantsMore(header):
 		return s.stepUp(ctx, seen, want, api, header)
 	case same && lost.isNone():
 		return s.again(ctx, seen, api, header)

@@ -49,8 +49,9 @@ type login struct {
 	session  string // the session's name
 	manager  *refresh.Manager
 	requests http.RoundTripper
-	granting bool        // by Config.Grant: no person logs in
-	accepted atomic.Bool // the API has taken a token of it
+	granting bool         // by Config.Grant: no person logs in
+	accepted atomic.Bool  // the API has taken a token of it
+	doubted  atomic.Int64 // when the API began to refuse its living token, in nanoseconds since 1970; 0: it does not
 	began    time.Time
 	renewed  atomic.Int64 // when a program that presents tokens had it renewed, in nanoseconds since 1970
 }
@@ -97,7 +98,8 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 func (s *Session) URL() string { return s.cfg.URL }
 
 // Client returns an HTTP client whose requests to the API's origin carry the session's
-// token; requests elsewhere are passed on as they are. Without a session, or when the
+// token; requests elsewhere, and those with credentials of their own in its place, are passed
+// on as they are. Without a session, or when the
 // API refuses the token for good, a request waits for the login, as long as its
 // context allows, and is sent again if its body can be rewound.
 func (s *Session) Client() *http.Client { return &http.Client{Transport: roundTripper{s}} }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/evertoken/evertoken/internal/drain"
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/challenge"
 )
@@ -27,7 +29,7 @@ func (t roundTripper) Format(w fmt.State, verb rune) { t.s.Format(w, verb) }
 // RoundTrip implements http.RoundTripper. It does not modify req.
 func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	s := t.s
-	if !s.isOurs(req.URL) {
+	if !s.isOurs(req.URL) || s.hasOwn(req.Header) {
 		return s.base().RoundTrip(req)
 	}
 	if err := s.resume(req.Context()); err != nil {
@@ -41,19 +43,68 @@ func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		header, refused := s.refusal(resp)
-		if err == nil && !refused || round == maxRounds {
+		if err == nil && !refused || round == maxRounds || s.isProof(seen, header) {
 			return resp, err
 		}
 		again, ok := rewind(req)
 		if !ok {
 			return resp, err
 		}
-		if failed := s.authorize(req.Context(), seen, header, err); failed != nil {
+		if resp != nil && s.doubt(seen, header) {
+			if failed := sleep.For(req.Context(), secondOpinion); failed != nil {
+				closeBody(again)
+				return answer(resp, failed)
+			}
+		} else if failed := s.authorize(req.Context(), seen, header, err); failed != nil {
+			closeBody(again)
 			return answer(resp, failed)
 		}
 		drain.Response(resp)
 		req = again
 	}
+}
+
+// hasOwn reports whether a request carries credentials of the program's where the session's
+// would be: then the API's answer says nothing of the session.
+func (s *Session) hasOwn(header http.Header) bool {
+	if way := s.cfg.Refresh.Presentation; way != (oauth.Presentation{}) {
+		return way.Has(header)
+	}
+	_, has := header["Authorization"]
+	return has
+}
+
+// isProof reports whether a refusal is about the proof of a token's key (RFC 9449 section
+// 7.1), and not about the token.
+func (s *Session) isProof(seen *login, header http.Header) bool {
+	c, found := challenge.Find(header, "DPoP")
+	if seen == nil || !found {
+		return false
+	}
+	return strings.EqualFold(c.Code(), "use_dpop_nonce") || strings.EqualFold(c.Code(), "invalid_dpop_proof")
+}
+
+// doubt reports whether the refusal of a living token is one to ask about once more before a
+// person is: the token cannot be renewed, and the API has taken it so far. It says so until
+// the API has refused the token for a while, and anew when that has taken it again.
+func (s *Session) doubt(seen *login, header http.Header) bool {
+	if seen == nil || seen.granting || !seen.accepted.Load() || wantsMore(header) {
+		return false
+	}
+	pair := seen.manager.GetTokens()
+	living := pair != nil && pair.RefreshToken == "" && (pair.ExpiresAt.IsZero() || s.now().Before(pair.ExpiresAt))
+	if !living {
+		return false
+	}
+	now := time.Now()
+	seen.doubted.CompareAndSwap(0, now.UnixNano())
+	return now.Sub(time.Unix(0, seen.doubted.Load())) < secondOpinion
+}
+
+// wantsMore reports whether a refusal asks for more than was granted.
+func wantsMore(header http.Header) bool {
+	want := wanted(header)
+	return want.Code() == "insufficient_scope" || want.WantsLogin()
 }
 
 // mayHelp reports whether there is something to do about why a login has no token.
@@ -79,10 +130,23 @@ func (s *Session) send(req *http.Request, l *login) (*http.Response, error) {
 	s.showCurrent(l)
 	resp, err := l.requests.RoundTrip(req)
 	s.showCurrent(l) // which has renewed a token that the API has refused
-	if err == nil && resp.StatusCode != http.StatusUnauthorized {
+	if err == nil && takesToken(resp) {
 		l.accepted.Store(true)
+		l.doubted.Store(0)
 	}
 	return resp, err
+}
+
+// takesToken reports whether the API has taken the token of a request. Other answers, such as
+// a 405, can come before it looks at the token.
+func takesToken(resp *http.Response) bool {
+	switch resp.StatusCode / 100 {
+	case 2:
+		return true
+	case 4:
+		return resp.StatusCode == http.StatusForbidden && wanted(resp.Header).Code() == "insufficient_scope"
+	}
+	return false
 }
 
 // refusal returns the header of an answer that a login may help against.
