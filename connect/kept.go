@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -243,4 +244,20 @@ func endOf(ctx context.Context, err error) (word string, ended bool) {
 		return "", false
 	}
 	return endedFailed, true
+}
+
+// leavesCode reports whether the code of a login that has failed was certainly not redeemed: it
+// has not arrived, or the server has not looked at it.
+func leavesCode(err error) bool {
+	fail, is := errors.AsType[*oauth.Error](err)
+	if !is || fail.Op != "exchange" || !errors.Is(fail, oauth.ErrTransient) {
+		return false
+	}
+	return !fail.Sent || fail.Status == http.StatusTooManyRequests || fail.Status == http.StatusServiceUnavailable
+}
+
+// keepsCode reports whether a has a code that the next process, or the next call, can redeem
+// although err was the end of this attempt: the person has logged in.
+func (a attempt) keepsCode(err error) bool {
+	return a.Request != nil && a.Request.Answer != nil && leavesCode(err)
 }

@@ -209,8 +209,8 @@ func (s *Session) attempt(ctx context.Context, l *login, w *wait) (*oauth.TokenP
 	l.began = time.Now()
 	pair, err := s.authenticate(ctx, l, &now, other)
 	after := context.WithoutCancel(ctx)
-	if word, ended := endOf(ctx, err); ended {
-		if err != nil && now.value.open() { // the person was asked
+	if word, ended := endOf(ctx, err); ended && !now.value.keepsCode(err) {
+		if err != nil && now.value.open() && !leavesCode(err) { // the person was asked
 			s.decline(l, err)
 		}
 		// Without it, the processes that wait ask the person as well: no reason to lose the login.
@@ -274,7 +274,7 @@ func (s *Session) authenticate(ctx context.Context, l *login, k *kept[attempt], 
 			wait = math.MaxInt64
 		}
 		pair, err := withWindowAfter(client, wait).ResumeLogin(ctx, req, keep)
-		if err == nil || ctx.Err() != nil || errors.Is(err, oauth.ErrAccessDenied) {
+		if err == nil || ctx.Err() != nil || errors.Is(err, oauth.ErrAccessDenied) || k.value.keepsCode(err) {
 			return pair, err
 		}
 	}

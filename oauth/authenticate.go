@@ -2,8 +2,12 @@ package oauth
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"net/url"
+	"time"
 
+	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/oauth/internal/login"
 )
 
@@ -26,6 +30,9 @@ import (
 //
 // With Config.RequirePushedAuth the request is pushed first (RFC 9126), and the
 // address on the screen ends with it, often within a minute.
+//
+// A code that the server has certainly not redeemed, since it could not be reached or has
+// answered 429 or 503, is sent again for a minute.
 //
 // It waits as long as ctx allows; give ctx a deadline or let the person cancel
 // it. The port is free again when Authenticate returns. Errors are of type
@@ -126,12 +133,43 @@ func (c *Client) finishLogin(ctx context.Context, l *login.Login, req *LoginRequ
 	return c.redeem(ctx, req, query)
 }
 
-// redeem is Exchange at the end of a login.
+const (
+	// codeLives is how long after the person's login its code is redeemed, which many servers
+	// let live for a minute.
+	codeLives = time.Minute
+	// redeemAgain is the first pause between two attempts, where the server names none.
+	redeemAgain = time.Second
+)
+
+// redeem is Exchange at the end of a login. A person's login is not to be lost by a bad moment
+// of the token endpoint: while the server has certainly done nothing, the code is sent again. One
+// that may have been redeemed is not (RFC 6749 section 4.1.2).
 func (c *Client) redeem(ctx context.Context, req *LoginRequest, query url.Values) (*TokenPair, error) {
-	pair, err := c.Exchange(ctx, req, query)
-	if err != nil {
-		return nil, err
+	end := c.cfg.Now().Add(codeLives)
+	for pause := redeemAgain; ; pause *= 2 {
+		pair, err := c.Exchange(ctx, req, query)
+		if err == nil {
+			c.warnWithoutRefreshToken(pair, c.OfflineAdvice())
+			return pair, nil
+		}
+		now := c.cfg.Now()
+		at := now.Add(pause)
+		fail, is := errors.AsType[*Error](err)
+		if !is || !fail.leavesCode() {
+			return nil, err
+		}
+		if fail.RetryAt.After(at) {
+			at = fail.RetryAt
+		}
+		if at.After(end) || sleep.For(ctx, at.Sub(now)) != nil {
+			return nil, err
+		}
 	}
-	c.warnWithoutRefreshToken(pair, c.OfflineAdvice())
-	return pair, nil
+}
+
+// leavesCode reports whether a code whose exchange has failed can be redeemed yet: it has not
+// arrived, or the server has not looked at it.
+func (e *Error) leavesCode() bool {
+	looked := e.Sent && e.Status != http.StatusTooManyRequests && e.Status != http.StatusServiceUnavailable
+	return e.Op == opExchange && e.Kind == ErrTransient && !looked
 }
