@@ -2,8 +2,10 @@ package connect_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -167,4 +169,83 @@ func shownToken(t *testing.T, s *connect.Session) string {
 		t.Fatal(err)
 	}
 	return pair.AccessToken
+}
+
+// A body that cannot be sent again.
+type streamed struct{ io.Reader }
+
+func (s streamed) Close() error { return nil }
+
+// stream sends a request with a body that cannot be sent again, and returns its status.
+func stream(t *testing.T, s *connect.Session) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL(), streamed{strings.NewReader("hello")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// A program whose requests all stream logs in too: the refused request is over, the next one works.
+func TestF90_ARequestThatCannotBeSentAgainLeadsToALogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPerson(oauthtest.Config{})
+		s := p.process(t)
+		if got := stream(t, s); got != http.StatusUnauthorized {
+			t.Errorf("the first ends with %d; want 401", got)
+		}
+		p.want(t, "after the first", 1, 1)
+		if got := stream(t, s); got != http.StatusOK {
+			t.Errorf("the second ends with %d; want 200", got)
+		}
+		time.Sleep(5 * time.Minute)
+		p.server.RevokeAll(oauthtest.DefaultUser)
+		time.Sleep(time.Hour)
+		_ = stream(t, s)
+		if got := stream(t, s); got != http.StatusOK {
+			t.Errorf("after the session's end the second ends with %d; want 200", got)
+		}
+		p.want(t, "afterwards", 2, 1)
+	})
+}
+
+// A counted body tells when it is closed.
+type counted struct {
+	io.Reader
+	once sync.Once
+	open *atomic.Int32
+}
+
+func (c *counted) Close() error { c.once.Do(func() { c.open.Add(-1) }); return nil }
+
+func TestBodiesOfRefusedRequestsAreClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPerson(oauthtest.Config{})
+		s := p.process(t)
+		mustCall(t, "first", s)
+		var open atomic.Int32
+		p.server.Script(oauthtest.Fault{Endpoint: oauthtest.ResourceEndpoint, Status: 401, Times: -1, Body: `{}`})
+		for range 5 {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.GetBody = func() (io.ReadCloser, error) {
+				open.Add(1)
+				return &counted{Reader: strings.NewReader("hello"), open: &open}, nil
+			}
+			req.Body, _ = req.GetBody()
+			if resp, err := s.Client().Do(req); err == nil {
+				resp.Body.Close()
+			}
+		}
+		if n := open.Load(); n != 0 {
+			t.Errorf("%d bodies are open", n)
+		}
+	})
 }

@@ -99,9 +99,9 @@ func (s *Session) URL() string { return s.cfg.URL }
 
 // Client returns an HTTP client whose requests to the API's origin carry the session's
 // token; requests elsewhere, and those with credentials of their own in its place, are passed
-// on as they are. Without a session, or when the
-// API refuses the token for good, a request waits for the login, as long as its
-// context allows, and is sent again if its body can be rewound.
+// on as they are. Without a session, or when the API refuses the token for good, a request
+// waits for the login, as long as its context allows, and is sent again if its body can be
+// rewound; if not, the caller gets the refusal, and the next request has the session.
 func (s *Session) Client() *http.Client { return &http.Client{Transport: roundTripper{s}} }
 
 // Connect waits until there is a session, stored or by a login, although the API has

@@ -46,22 +46,27 @@ func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err == nil && !refused || round == maxRounds || s.isProof(seen, header) {
 			return resp, err
 		}
+		if failed := s.help(req, resp, seen, header, err); failed != nil {
+			return answer(resp, failed)
+		}
 		again, ok := rewind(req)
 		if !ok {
-			return resp, err
-		}
-		if resp != nil && s.doubt(seen, header) {
-			if failed := sleep.For(req.Context(), secondOpinion); failed != nil {
-				closeBody(again)
-				return answer(resp, failed)
-			}
-		} else if failed := s.authorize(req.Context(), seen, header, err); failed != nil {
-			closeBody(again)
-			return answer(resp, failed)
+			return resp, err // the next request has the session
 		}
 		drain.Response(resp)
 		req = again
 	}
+}
+
+// help does what there is to do about the refusal of a request.
+func (s *Session) help(req *http.Request, resp *http.Response, seen *login, header http.Header, cause error) error {
+	switch {
+	case resp == nil || !s.doubt(seen, header):
+		return s.authorize(req.Context(), seen, header, cause)
+	case !rewindable(req):
+		return nil // the next request asks
+	}
+	return sleep.For(req.Context(), secondOpinion)
 }
 
 // hasOwn reports whether a request carries credentials of the program's where the session's
@@ -174,15 +179,20 @@ func wanted(header http.Header) challenge.Challenge {
 	return challenge.Challenge{}
 }
 
+// rewindable reports whether a request can be sent a second time.
+func rewindable(req *http.Request) bool {
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+}
+
 // rewind returns a copy of a request that was sent, with its body from the beginning, or
-// false if that cannot be had.
+// false if that cannot be had. The caller sends it, so that its body is closed.
 func rewind(req *http.Request) (*http.Request, bool) {
-	again := *req
-	switch {
-	case req.Body == nil || req.Body == http.NoBody:
-		return &again, true
-	case req.GetBody == nil:
+	if !rewindable(req) {
 		return nil, false
+	}
+	again := *req
+	if req.GetBody == nil {
+		return &again, true
 	}
 	body, err := req.GetBody()
 	if err != nil {
