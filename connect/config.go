@@ -24,7 +24,8 @@ type Config struct {
 	Account string
 
 	// Client is how the program can be a client of the authorization server. A given
-	// client without Issuer belongs to the first server that the API names. What the
+	// client without Issuer belongs to the first server that the API names; of several
+	// servers the first is used that the program is a client of already. What the
 	// program has become is kept in Refresh.Store; Client.Kept is for what it was before.
 	Client register.Options
 

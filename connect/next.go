@@ -11,6 +11,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/challenge"
+	"github.com/evertoken/evertoken/oauth/register"
 	"github.com/evertoken/evertoken/refresh"
 )
 
@@ -261,7 +262,7 @@ type program struct {
 // clientAt returns the program's client at the authorization server of api, whose logins ask
 // for what that of seen does, which may be nil.
 func (s *Session) clientAt(ctx context.Context, seen *login, api *oauth.ProtectedResource, header http.Header, lost gone) (program, error) {
-	issuer, cfg := api.AuthorizationServers[0], s.cfg.OAuth
+	issuer, cfg := s.chooseServer(ctx, api), s.cfg.OAuth
 	if seen != nil {
 		issuer = seen.issuer
 		had := seen.client.Config()
@@ -284,6 +285,36 @@ func (s *Session) clientAt(ctx context.Context, seen *login, api *oauth.Protecte
 	}
 	registered := s.isRegistered(r)
 	return program{issuer, client, registered, registered && kept, r.SecretExpiresAt}, err
+}
+
+// chooseServer returns the first of the authorization servers of api that the program is a
+// client of already, given or kept, or else the first.
+func (s *Session) chooseServer(ctx context.Context, api *oauth.ProtectedResource) string {
+	if len(api.AuthorizationServers) == 1 {
+		return api.AuthorizationServers[0]
+	}
+	for i, issuer := range api.AuthorizationServers {
+		if s.isClientAt(ctx, issuer, i == 0) {
+			return issuer
+		}
+	}
+	return api.AuthorizationServers[0]
+}
+
+// isClientAt reports whether a client of the program's is for issuer. A given one without an
+// issuer is for the first server.
+func (s *Session) isClientAt(ctx context.Context, issuer string, first bool) bool {
+	s.mu.Lock()
+	given := s.given
+	s.mu.Unlock()
+	at := func(r *register.Registration) bool { return canonical(r.Issuer) == canonical(issuer) }
+	if len(given) > 0 { // no other is used
+		return slices.ContainsFunc(given, func(r *register.Registration) bool { return at(r) || first && r.Issuer == "" })
+	}
+	if k, err := load[keptClient](ctx, s.store(), clientRecord(issuer)); err != nil || k.value.Registration != nil {
+		return true // one that cannot be read may be a client
+	}
+	return slices.ContainsFunc(s.cfg.Client.Kept, at)
 }
 
 // wantsProof reports whether the API wants tokens that are bound to a key: by the
