@@ -140,6 +140,7 @@ func (s *Session) next(ctx context.Context, seen *login, header http.Header, cau
 	}
 	api, err := s.discover(ctx, header)
 	if err != nil {
+		seen.note(header, cause, err)
 		return nil, err
 	}
 	same := seen != nil && slices.Contains(api.AuthorizationServers, seen.issuer)
@@ -147,12 +148,47 @@ func (s *Session) next(ctx context.Context, seen *login, header http.Header, cau
 	case same && lost.isNone() && wantsMore(header):
 		return s.stepUp(ctx, seen, want, api, header)
 	case same && lost.isNone():
-		return s.again(ctx, seen, api, header)
+		l, err := s.again(ctx, seen, api, header)
+		if errors.Is(err, ErrRefused) {
+			seen.note(header, cause, err)
+		}
+		return l, err
 	}
 	if !same {
 		seen = nil // what it has come to ask for was for another server
 	}
 	return s.at(ctx, seen, api, header, lost, nil)
+}
+
+// A note is why nothing was done about a refusal of a login's token.
+type note struct {
+	err error
+	at  time.Time
+}
+
+// note remembers why there was nothing to do about a refusal of l's token, so that further ones
+// neither ask for metadata nor wait for it.
+func (l *login) note(header http.Header, cause, err error) {
+	if l != nil && cause == nil && !wantsMore(header) {
+		l.noted.Store(&note{err, time.Now()})
+	}
+}
+
+// noted returns why there is nothing to do about a refusal of the token of seen, if that was
+// found out in this check interval and the session has not ended since; or nil.
+func (s *Session) noted(seen *login, header http.Header, cause error) error {
+	if seen == nil || cause != nil || wantsMore(header) {
+		return nil
+	}
+	interval := s.cfg.Refresh.CheckInterval
+	if interval <= 0 {
+		interval = refresh.DefaultCheckInterval
+	}
+	n := seen.noted.Load()
+	if n == nil || time.Since(n.at) >= interval || seen.manager.GetRefreshStatus().State == refresh.StateLoginRequired {
+		return nil
+	}
+	return n.err
 }
 
 // discover finds out where the API wants tokens from. Without a refusal of the API's, as when

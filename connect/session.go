@@ -49,9 +49,10 @@ type login struct {
 	session  string // the session's name
 	manager  *refresh.Manager
 	requests http.RoundTripper
-	granting bool         // by Config.Grant: no person logs in
-	accepted atomic.Bool  // the API has taken a token of it
-	doubted  atomic.Int64 // when the API began to refuse its living token, in nanoseconds since 1970; 0: it does not
+	granting bool                 // by Config.Grant: no person logs in
+	accepted atomic.Bool          // the API has taken a token of it
+	doubted  atomic.Int64         // when the API began to refuse its living token, in nanoseconds since 1970; 0: it does not
+	noted    atomic.Pointer[note] // nil: nothing since the API last took a token
 	began    time.Time
 	renewed  atomic.Int64 // when a program that presents tokens had it renewed, in nanoseconds since 1970
 }
@@ -178,6 +179,9 @@ var errClosed = errors.New("connect: the session is closed")
 // authorize makes the session one that may help after a refusal, whose header or cause is
 // given, of a request that was sent with the login seen (nil: without).
 func (s *Session) authorize(ctx context.Context, seen *login, header http.Header, cause error) error {
+	if err := s.noted(seen, header, cause); err != nil {
+		return err
+	}
 	return s.share(ctx, seen, func(ctx context.Context) (*login, error) { return s.next(ctx, seen, header, cause) })
 }
 

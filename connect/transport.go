@@ -138,6 +138,7 @@ func (s *Session) send(req *http.Request, l *login) (*http.Response, error) {
 	if err == nil && takesToken(resp) {
 		l.accepted.Store(true)
 		l.doubted.Store(0)
+		l.noted.Store(nil)
 	}
 	return resp, err
 }
