@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,9 @@ func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
 	inner := req.Clone(req.Context())
 	if inner.Body == nil {
 		inner.Body = http.NoBody
+	}
+	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil {
+		trace.WroteRequest(httptrace.WroteRequestInfo{})
 	}
 	go func() {
 		defer end()

@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptrace"
-	"strconv"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/sleep"
@@ -53,12 +52,15 @@ func (b *bridge) send(c *call, line []byte, list []head, sent func()) {
 	}
 }
 
+// maxEnds is how many sessions may end under one request. More would end without it.
+const maxEnds = 2
+
 // exchange posts a line until the server has it, and passes on what it answers.
 func (b *bridge) exchange(c *call, line []byte, list []head, sent func()) error {
-	beginning := list[0].Method == "initialize"
+	beginning, ends := list[0].Method == "initialize", 0
 	for tries := 1; ; tries++ {
 		id, version, generation := b.remote.state()
-		resp, err := b.post(c.ctx, line, list, id, version, sent)
+		resp, err := b.post(c.ctx, line, changesNothing(list), id, version, sent)
 		wait := retryPause
 		switch {
 		case err != nil && !b.Passes(err):
@@ -66,20 +68,20 @@ func (b *bridge) exchange(c *call, line []byte, list []head, sent func()) error 
 		case err != nil:
 		case resp.StatusCode == http.StatusNotFound && id != "" && !beginning:
 			drop(resp)
-			if tries > 2 {
+			if ends++; ends > maxEnds {
 				return errExpired
 			}
 			if err := b.begin(generation); err != nil {
 				return err
 			}
-			continue
-		case resp.StatusCode == http.StatusServiceUnavailable, resp.StatusCode == http.StatusTooManyRequests:
-			drop(resp)
-			wait, err = retryAfter(resp.Header), fmt.Errorf("the server says HTTP %d", resp.StatusCode)
+			wait = 0
+		case isBusy(resp.StatusCode):
+			r := refused(resp)
+			wait, err = r.wait, r
 		default:
 			return b.answered(c, resp, beginning)
 		}
-		if tries == sayAfter {
+		if err != nil && tries == sayAfter {
 			b.Say("Waiting for the server: %s", b.Explain(err))
 		}
 		sent() // what comes after it waits for the same
@@ -92,17 +94,8 @@ func (b *bridge) exchange(c *call, line []byte, list []head, sent func()) error 
 	}
 }
 
-// retryAfter returns how long a server wants to be left alone.
-func retryAfter(header http.Header) time.Duration {
-	seconds, err := strconv.Atoi(header.Get("Retry-After"))
-	if seconds <= 0 || err != nil && !errors.Is(err, strconv.ErrRange) {
-		return retryPause
-	}
-	return time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
-}
-
-// post sends a line to the server.
-func (b *bridge) post(ctx context.Context, line []byte, list []head, id, version string, sent func()) (*http.Response, error) {
+// post sends a line to the server, which may be sent twice if it changes nothing.
+func (b *bridge) post(ctx context.Context, line []byte, changesNothing bool, id, version string, sent func()) (*http.Response, error) {
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent() }})
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL, bytes.NewReader(line))
 	if err != nil {
@@ -111,17 +104,12 @@ func (b *bridge) post(ctx context.Context, line []byte, list []head, id, version
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json, text/event-stream")
 	setHeader(req, id, version)
-	if changesNothing(list) {
+	if changesNothing {
 		// net/http then sends it once more if the connection turns out to be closed. The
 		// empty list is for that alone and not sent.
 		req.Header["Idempotency-Key"] = []string{}
 	}
 	return b.Client.Do(req)
-}
-
-func drop(resp *http.Response) {
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
-	_ = resp.Body.Close()
 }
 
 // answered passes on what a server answers.

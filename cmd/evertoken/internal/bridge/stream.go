@@ -93,54 +93,80 @@ func (b *bridge) begin(generation int) error {
 	if initialize == nil {
 		return errExpired
 	}
-	if err := b.initializeAgain(initialize); err != nil {
-		return err
+	since := time.Now()
+	for tries := 1; ; tries++ {
+		err := b.beginOnce(initialize, ready)
+		if err == nil {
+			break
+		}
+		wait, try := b.again(err, since)
+		if !try {
+			return err
+		}
+		if tries == sayAfter {
+			b.Say("Waiting for the server: %s", b.Explain(err))
+		}
+		if sleep.For(b.ctx, wait) != nil {
+			return context.Cause(b.ctx)
+		}
 	}
-	if ready == nil {
-		return nil
+	if ready != nil {
+		b.listen()
 	}
-	id, version, _ := b.remote.state()
-	resp, err := b.post(b.ctx, ready, nil, id, version, func() {})
+	return nil
+}
+
+// beginOnce tries to begin a session. It is ours when the server knows that the program is ready
+// (nil: it is not yet), so that no request comes before that.
+func (b *bridge) beginOnce(initialize, ready []byte) error {
+	id, version, err := b.initializeAgain(initialize)
 	if err != nil {
 		return err
 	}
-	drop(resp)
-	b.listen()
+	if ready != nil {
+		resp, err := b.post(b.ctx, ready, true, id, version, func() {})
+		if err != nil {
+			return err
+		}
+		switch r := refused(resp); {
+		case mayPass(r.status):
+			return r
+		case r.status == http.StatusNotFound: // ended already
+			return errNoResult
+		}
+	}
+	b.remote.begun(id, version)
 	return nil
 }
 
 // initializeAgain sends the program's first request once more, and keeps the answer to itself.
-func (b *bridge) initializeAgain(initialize []byte) error {
-	resp, err := b.post(b.ctx, initialize, nil, "", "", func() {})
+func (b *bridge) initializeAgain(initialize []byte) (id, version string, err error) {
+	resp, err := b.post(b.ctx, initialize, true, "", "", func() {})
 	if err != nil {
-		return err
+		return "", "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", "", fmt.Errorf("the server has ended the session, and does not begin a new one: %w", refused(resp))
 	}
 	defer resp.Body.Close()
-	begun := errors.New("the server ends its answer without a result")
+	err = errNoResult
 	note := func(message []byte) {
-		list, err := heads(message)
-		if err != nil {
-			return
-		}
+		list, _ := heads(message)
 		for _, h := range list {
-			if h.Result != nil && h.Method == "" {
-				b.remote.begun(resp.Header.Get("Mcp-Session-Id"), h.Result.ProtocolVersion)
-				begun = nil
+			switch {
+			case !h.isAnswer():
+			case h.Result != nil:
+				version, err = h.Result.ProtocolVersion, nil
+			default:
+				err = errors.New("the server has ended the session, and refuses a new one")
 			}
 		}
 	}
-	switch {
-	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("the server has ended the session, and says HTTP %d to a new one", resp.StatusCode)
-	case isEvents(resp):
+	if isEvents(resp) {
 		var at position
 		_ = at.read(resp.Body, note)
-	default:
-		body, err := readMessage(resp.Body)
-		if err != nil {
-			return err
-		}
+	} else if body, err := readMessage(resp.Body); err == nil {
 		note(body)
 	}
-	return begun
+	return resp.Header.Get("Mcp-Session-Id"), version, err
 }
