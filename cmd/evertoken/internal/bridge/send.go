@@ -206,6 +206,15 @@ func (p *position) pause() time.Duration {
 	return retryPause
 }
 
+// pauseAfter is the pause after some failures in a row. A server that wants to be asked soon wants
+// that for streams that it gives.
+func (p *position) pauseAfter(failures int) time.Duration {
+	if failures == 0 {
+		return p.pause()
+	}
+	return min(max(p.pause(), retryPause)<<min(failures, 5), max(maxStreamPause, p.pause()))
+}
+
 // read passes the messages of a stream on until it ends.
 func (p *position) read(body io.Reader, pass func([]byte)) error {
 	events := eventReader{bufio.NewReader(body)}

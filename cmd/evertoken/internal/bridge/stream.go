@@ -45,35 +45,44 @@ func (b *bridge) listen() {
 // hear passes on the server's own stream, for as long as it has one.
 func (b *bridge) hear(ctx context.Context) {
 	var at position
-	failures := 0
-	for ctx.Err() == nil {
+	for failures := 0; ctx.Err() == nil; {
 		_, _, generation := b.remote.state()
+		var wait time.Duration
 		resp, err := b.get(ctx, at.last)
 		switch {
-		case err == nil && resp.StatusCode == http.StatusOK:
+		case err != nil:
+			failures++
+		case resp.StatusCode == http.StatusOK:
+			b.remote.heard.Store(true)
 			failures = 0
 			_ = at.read(resp.Body, b.deliver)
 			_ = resp.Body.Close()
-		case err == nil && resp.StatusCode == http.StatusNotFound:
+		case resp.StatusCode == http.StatusNotFound:
 			drop(resp)
 			if id, _, _ := b.remote.state(); id == "" || b.begin(generation) == nil {
 				return // without sessions there is no such stream; a new one has its own
 			}
 			failures++
-		case err == nil && (resp.StatusCode == http.StatusMethodNotAllowed || resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests):
-			drop(resp)
-			return // the server has none
-		case err == nil:
-			drop(resp)
-			failures++
 		default:
+			r := refused(resp)
+			if r.status == http.StatusMethodNotAllowed || !b.remote.heard.Load() && !passesForStreams(r.status) {
+				return // the server has none
+			}
+			if !passesForStreams(r.status) {
+				at.last = "" // it may be that which is refused
+			}
+			wait = r.wait
 			failures++
 		}
-		if sleep.For(ctx, min(at.pause()<<min(failures, 5), maxStreamPause)) != nil {
+		if sleep.For(ctx, max(wait, at.pauseAfter(failures))) != nil {
 			return
 		}
 	}
 }
+
+// passesForStreams reports whether a status says nothing of whether there is a stream: 409 is
+// what servers say that still have the one before it.
+func passesForStreams(status int) bool { return mayPass(status) || status == http.StatusConflict }
 
 // begin begins the session anew that the server has ended, unless that was done since the
 // given generation, with what the program has begun it with. The program does not hear of it.
