@@ -23,7 +23,7 @@ func TestASessionIsBegunAnewAtAServerThatIsNotYetBack(t *testing.T) {
 			good = says(http.StatusAccepted)
 		}
 		for trouble, answer := range map[string]func(http.ResponseWriter, string){
-			"408": says(408), "425": says(425), "429": says(429), "500": says(500), "502": says(502), "503": says(503), "504": says(504),
+			"408": says(408), "425": says(425), "429": says(429), "500": says(500), "502": says(502), "503": says(503), "504": says(504), "a broken connection": breaks,
 			"404": says(404), "no result": streams(": nothing\n\n"), "page": func(w http.ResponseWriter, _ string) { fmt.Fprint(w, "<p>") },
 		} {
 			if name == "initialize" && trouble == "404" || name != "initialize" && (trouble == "no result" || trouble == "page") {
@@ -102,6 +102,7 @@ func TestASessionThatCannotBeBegunAnewEndsTheWait(t *testing.T) {
 		"refused":       {func(w http.ResponseWriter, id string) { fmt.Fprintf(w, `{"id":%s,"error":{}}`, id) }, time.Second},
 		"always broken": {says(502), 6 * time.Minute},
 		"never a word":  {streams(""), 6 * time.Minute},
+		"always cut":    {breaks, 6 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -42,12 +42,23 @@ func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	go func() {
 		defer end()
+		defer func() {
+			if recover() != nil { // as http.ErrAbortHandler
+				w.abort()
+			}
+		}()
 		d.handler.ServeHTTP(w, inner)
 		w.WriteHeader(http.StatusOK)
 		out.Close()
 	}()
 	select {
 	case resp := <-w.began:
+		if resp == nil {
+			return nil, io.ErrUnexpectedEOF
+		}
+		if trace := httptrace.ContextClientTrace(req.Context()); trace != nil {
+			trace.GotFirstResponseByte()
+		}
 		return resp, nil
 	case <-req.Context().Done():
 		return nil, context.Cause(req.Context())
@@ -74,6 +85,14 @@ func (a *answering) WriteHeader(status int) {
 		a.resp.StatusCode, a.resp.Header = status, a.header.Clone()
 		a.began <- a.resp
 	}
+}
+
+// abort breaks the connection.
+func (a *answering) abort() {
+	if a.resp.StatusCode == 0 {
+		a.began <- nil
+	}
+	a.out.CloseWithError(io.ErrUnexpectedEOF)
 }
 
 // Write implements http.ResponseWriter.
@@ -113,6 +132,9 @@ func says(status int) func(http.ResponseWriter, string) {
 		w.WriteHeader(status)
 	}
 }
+
+// breaks answers by breaking the connection.
+func breaks(http.ResponseWriter, string) { panic(http.ErrAbortHandler) }
 
 // streams answers by a stream with the given text.
 func streams(text string) func(http.ResponseWriter, string) {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,16 +47,37 @@ func mayPass(status int) bool {
 // errNoResult is why a session was not begun whose server has ended its answer.
 var errNoResult = errors.New("the server ends its answer without a result")
 
+// A cut is why there is no answer to a request that was sent: the connection broke. A request
+// without a token, or for which nobody logs in, fails otherwise, and asking again would ask a person.
+type cut struct{ error }
+
+func (c cut) Unwrap() error { return c.error }
+
+// do sends a request, and calls sent when it is on its way.
+func (b *bridge) do(req *http.Request, sent func()) (*http.Response, error) {
+	var unanswered atomic.Bool
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		WroteRequest:         func(httptrace.WroteRequestInfo) { unanswered.Store(true); sent() },
+		GotFirstResponseByte: func() { unanswered.Store(false) },
+	})
+	resp, err := b.Client.Do(req.WithContext(ctx))
+	if err != nil && unanswered.Load() {
+		return nil, cut{err}
+	}
+	return resp, err
+}
+
 // again reports whether what changes nothing and has failed is to be tried again, and when. It
 // has had nothing from the server since the given time.
 func (b *bridge) again(err error, since time.Time) (wait time.Duration, try bool) {
 	r, is := errors.AsType[*refusal](err)
+	_, broke := errors.AsType[cut](err)
 	switch {
 	case is && isBusy(r.status):
 		return r.wait, true
 	case is && mayPass(r.status):
 		return r.wait, time.Since(since) < patience
-	case errors.Is(err, errNoResult):
+	case broke, errors.Is(err, errNoResult):
 		return retryPause, time.Since(since) < patience
 	}
 	return retryPause, b.Passes(err)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/http/httptrace"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/sleep"
@@ -96,7 +95,6 @@ func (b *bridge) exchange(c *call, line []byte, list []head, sent func()) error 
 
 // post sends a line to the server, which may be sent twice if it changes nothing.
 func (b *bridge) post(ctx context.Context, line []byte, changesNothing bool, id, version string, sent func()) (*http.Response, error) {
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent() }})
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL, bytes.NewReader(line))
 	if err != nil {
 		return nil, err
@@ -109,7 +107,7 @@ func (b *bridge) post(ctx context.Context, line []byte, changesNothing bool, id,
 		// empty list is for that alone and not sent.
 		req.Header["Idempotency-Key"] = []string{}
 	}
-	return b.Client.Do(req)
+	return b.do(req, sent)
 }
 
 // answered passes on what a server answers.
@@ -164,31 +162,33 @@ func (b *bridge) pass(c *call, message []byte, beginning bool, session string) {
 func (b *bridge) follow(c *call, resp *http.Response, pass func([]byte)) error {
 	var at position
 	err := at.read(resp.Body, pass)
-	for tries := 0; c.waits() && c.ctx.Err() == nil; tries++ {
+	since, wait := time.Now(), at.pause()
+	for c.waits() && c.ctx.Err() == nil {
 		if at.last == "" {
 			return errors.Join(errors.New("the server's answer broke off"), err)
 		}
-		if sleep.For(c.ctx, at.pause()) != nil {
+		if sleep.For(c.ctx, wait) != nil {
 			return context.Cause(c.ctx)
 		}
 		next, failed := b.get(c.ctx, at.last)
 		switch {
-		case failed != nil && !b.Passes(failed):
-			return failed
 		case failed != nil:
-			continue
 		case next.StatusCode == http.StatusNotFound:
 			drop(next)
 			return errExpired
-		case next.StatusCode == http.StatusServiceUnavailable:
-			drop(next)
-			continue
 		case next.StatusCode != http.StatusOK:
-			drop(next)
-			return fmt.Errorf("the server's answer broke off, and it says HTTP %d to being asked for the rest", next.StatusCode)
+			failed = fmt.Errorf("the server's answer broke off, and to being asked for the rest %w", refused(next))
+		}
+		if failed != nil {
+			var try bool
+			if wait, try = b.again(failed, since); !try {
+				return failed
+			}
+			continue
 		}
 		err = at.read(next.Body, pass)
 		_ = next.Body.Close()
+		since, wait = time.Now(), at.pause()
 	}
 	return nil
 }

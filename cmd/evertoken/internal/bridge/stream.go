@@ -26,7 +26,7 @@ func (b *bridge) get(ctx context.Context, last string) (*http.Response, error) {
 		req.Header.Set("Last-Event-Id", last)
 	}
 	setHeader(req, id, version)
-	return b.Client.Do(req)
+	return b.do(req, func() {})
 }
 
 // listen begins to pass on what the server says by itself, and ends the stream of an earlier
