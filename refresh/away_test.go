@@ -1,6 +1,7 @@
 package refresh_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -8,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -139,6 +141,47 @@ func TestF77_ADirectoryThatGoesDuringARefresh(t *testing.T) {
 					t.Error("the new pair is not saved two minutes after the directory is back")
 				}
 				f.inState(t, refresh.StateValid)
+				f.clean(t)
+			})
+		})
+	}
+}
+
+// The directory is replaced by a copy of itself while the server answers: the lock of the copy is
+// free, and the process that waits for the answer saves it there.
+func TestF76_ADirectoryReplacedByItsCopyDuringARefresh(t *testing.T) {
+	for name, short := range map[string]bool{"a daemon finds it": false, "a command finds it": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newRemovable(t)
+				use := func(cfg *refresh.Config) {
+					file, err := tokenstore.NewFile(store.dir)
+					if err != nil {
+						t.Fatal(err)
+					}
+					cfg.Store = file
+				}
+				f := newFixture(t, oauthtest.Config{}, use).start(t)
+				time.Sleep(2 * time.Hour) // without callers it is renewed all the same
+				f.server.Script(oauthtest.Fault{Delay: 5 * time.Second})
+				done := make(chan error)
+				go func() { done <- f.ForceRefresh(t.Context()) }()
+				time.Sleep(time.Second)
+				_ = store.away(t, false)
+				if err := os.CopyFS(store.dir, os.DirFS(store.dir+".away")); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chmod(store.dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				other := f.sibling(t, use, func(cfg *refresh.Config) { cfg.ShortLived = short }).resume(t)
+				if err := other.ForceRefresh(t.Context()); err != nil && !errors.Is(err, oauth.ErrTransient) {
+					t.Error(err)
+				}
+				other.Stop()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
 				f.clean(t)
 			})
 		})

@@ -181,6 +181,10 @@ func (f *File) Set(ctx context.Context, name string, rec *Record) (uint64, error
 		case stored != rec.Version:
 			return ErrConflict
 		}
+		data, err := keepLock(path, withName(rec, name), version, data)
+		if err != nil {
+			return err
+		}
 		if err := f.disk.replace(path, append(data, '\n')); err != nil {
 			return advise(err)
 		}
@@ -353,7 +357,7 @@ func withName(rec *Record, name string) *Record {
 
 // plainRecord returns rec without the fields that only its file has.
 func plainRecord(rec *Record, name string) *Record {
-	for _, field := range []string{replacesField, begunField, checkField} {
+	for _, field := range []string{replacesField, begunField, checkField, lockField} {
 		delete(rec.Unknown, field)
 	}
 	if isHashed(encodeName(name)) {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -189,8 +190,13 @@ func (l *fileLease) Err() error {
 	return nil
 }
 
-// EndsWithProcess implements [ProcessLease].
-func (l *fileLease) EndsWithProcess() bool { return true }
+// EndsWithProcess implements [ProcessLease]. A spend that was announced under another lock
+// file, as in a directory of which this is a copy, does not end with this lock.
+func (l *fileLease) EndsWithProcess() bool {
+	path := l.lock.flock.Path()
+	mark := announcedUnder(strings.TrimSuffix(path, leaseSuffix))
+	return mark == "" || mark == lockID(path)
+}
 
 // Unlock implements [Lease].
 func (l *fileLease) Unlock() error { return failed("unlock", l.name, l.lock.unlock()) }

@@ -191,7 +191,7 @@ func (s *fileSpending) announce(ctx context.Context, rec *Record, reserve bool) 
 		if reserve && f.disk.isMount(path) {
 			return advise(&fs.PathError{Op: "rename", Path: path, Err: syscall.EBUSY})
 		}
-		data, err := encodeNext(withName(rec, s.name), version, old, true)
+		data, err := encodeNext(withLock(withName(rec, s.name), lockID(path+leaseSuffix)), version, old, true)
 		if err != nil {
 			return err
 		}

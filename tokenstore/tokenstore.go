@@ -120,7 +120,8 @@ type Spending interface {
 // only have lost it.
 type ProcessLease interface {
 	Lease
-	// EndsWithProcess reports whether that is so.
+	// EndsWithProcess reports whether that is so of the spend that the record announces. It is
+	// false if that was announced under another lock, whose holder may be at work.
 	EndsWithProcess() bool
 }
 

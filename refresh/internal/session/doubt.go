@@ -21,7 +21,9 @@ import (
 // ([schedule.HurryWindow] if that is not known), and the Store has not been away since the
 // spend was announced. Otherwise, a process whose pair is unsaved gets as long as it needs
 // to find out that the Store is back and to save it. A lock that ends only with its process
-// is as good: the next holder knows that the one before has nothing to save.
+// is as good: the next holder knows that the one before has nothing to save. If the spend was
+// announced under another such lock, as in a directory that has been replaced by a copy of
+// itself, its holder is probably at work, and nothing is sent in a hurry.
 
 // A doubt is what this process knows of who may have spent the session's refresh token.
 type doubt struct {
@@ -93,7 +95,7 @@ func (s *Session) writerHasUntil(ctx context.Context, lease tokenstore.Lease) mo
 	}
 	back := s.cfg.Reach.BackSince()
 	age := now.Wall().Sub(mark.At)
-	if away := !back.IsZero() && now.Since(back) < age+clockNoise; age > -clockNoise && age < s.cfg.hurry() && !away {
+	if away := !back.IsZero() && now.Since(back) < age+clockNoise; age > -clockNoise && age < s.cfg.hurry() && !away && !announcedElsewhere(lease) {
 		return moment.Instant{}
 	}
 	if !s.doubt.mark.Equal(mark.At) {
@@ -172,6 +174,14 @@ func (s *Session) foundBefore(ctx context.Context, now moment.Instant) moment.In
 func endsWithProcess(lease tokenstore.Lease) bool {
 	l, ok := lease.(tokenstore.ProcessLease)
 	return ok && l.EndsWithProcess()
+}
+
+// announcedElsewhere reports whether lease is a lock that ends with its process, and the spend
+// was announced under another one.
+func announcedElsewhere(lease tokenstore.Lease) bool {
+	l, ok := lease.(tokenstore.ProcessLease)
+	_, none := lease.(noLease)
+	return ok && !none && !l.EndsWithProcess()
 }
 
 // hold puts off a spend, for a reason that does not count as a failed attempt. A caller
