@@ -3,12 +3,13 @@ package bridge
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/drain"
 )
 
 // patience is how long what changes nothing is tried at a server that is there and does not do
@@ -23,9 +24,18 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("the server says HTTP %d", r.status) }
 
+// maxAnswerTime is how long the body of an answer may take that is short: a refusal, or the
+// beginning of a session. Servers under load take seconds.
+const maxAnswerTime = 20 * time.Second
+
+// bounded ends an answer's body after maxAnswerTime, until the function that it returns is called.
+func bounded(resp *http.Response) func() bool {
+	return time.AfterFunc(maxAnswerTime, func() { _ = resp.Body.Close() }).Stop
+}
+
 // refused returns what an answer refuses, and ends it.
 func refused(resp *http.Response) *refusal {
-	drop(resp)
+	drain.Response(resp)
 	return &refusal{resp.StatusCode, retryAfter(resp.Header)}
 }
 
@@ -90,9 +100,4 @@ func retryAfter(header http.Header) time.Duration {
 		return retryPause
 	}
 	return time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
-}
-
-func drop(resp *http.Response) {
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
-	_ = resp.Body.Close()
 }

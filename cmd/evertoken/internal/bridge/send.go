@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/drain"
 	"github.com/evertoken/evertoken/internal/sleep"
 )
 
@@ -66,7 +67,7 @@ func (b *bridge) exchange(c *call, line []byte, list []head, sent func()) error 
 			return err
 		case err != nil:
 		case resp.StatusCode == http.StatusNotFound && id != "" && !beginning:
-			drop(resp)
+			drain.Response(resp)
 			if ends++; ends > maxEnds {
 				return errExpired
 			}
@@ -120,9 +121,15 @@ func (b *bridge) answered(c *call, resp *http.Response, beginning bool) error {
 	case isEvents(resp) && resp.StatusCode == http.StatusOK:
 		return b.follow(c, resp, pass)
 	case !isHTML(resp):
+		if resp.StatusCode != http.StatusOK {
+			defer bounded(resp)()
+		}
 		body, err := readMessage(resp.Body)
-		if err != nil {
+		switch {
+		case err != nil && resp.StatusCode == http.StatusOK:
 			return err
+		case err != nil:
+			return fmt.Errorf("the server says HTTP %d", resp.StatusCode)
 		}
 		if list, err := heads(body); err == nil && len(list) > 0 && (resp.StatusCode == http.StatusOK || c.wants(list[0])) {
 			pass(body)
@@ -174,7 +181,7 @@ func (b *bridge) follow(c *call, resp *http.Response, pass func([]byte)) error {
 		switch {
 		case failed != nil:
 		case next.StatusCode == http.StatusNotFound:
-			drop(next)
+			drain.Response(next)
 			return errExpired
 		case next.StatusCode != http.StatusOK:
 			failed = fmt.Errorf("the server's answer broke off, and to being asked for the rest %w", refused(next))

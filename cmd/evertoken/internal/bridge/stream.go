@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/drain"
 	"github.com/evertoken/evertoken/internal/sleep"
 )
 
@@ -58,7 +59,7 @@ func (b *bridge) hear(ctx context.Context) {
 			_ = at.read(resp.Body, b.deliver)
 			_ = resp.Body.Close()
 		case resp.StatusCode == http.StatusNotFound:
-			drop(resp)
+			drain.Response(resp)
 			if id, _, _ := b.remote.state(); id == "" || b.begin(generation) == nil {
 				return // without sessions there is no such stream; a new one has its own
 			}
@@ -158,6 +159,7 @@ func (b *bridge) initializeAgain(initialize []byte) (id, version string, err err
 		return "", "", fmt.Errorf("the server has ended the session, and does not begin a new one: %w", refused(resp))
 	}
 	defer resp.Body.Close()
+	defer bounded(resp)()
 	err = errNoResult
 	note := func(message []byte) {
 		list, _ := heads(message)
