@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,11 +25,17 @@ type event struct {
 }
 
 // An eventReader reads a stream of events.
-type eventReader struct{ r *bufio.Reader }
+type eventReader struct {
+	r       *bufio.Reader
+	began   bool // the first line was read
+	afterCR bool // the line before ended with CR, of which a LF is a part
+}
+
+func newEventReader(body io.Reader) *eventReader { return &eventReader{r: bufio.NewReader(body)} }
 
 // next returns the next event that has data or an ID, or an error such as io.EOF. An event that
 // the stream's end has cut is dropped, as the specification has it.
-func (e eventReader) next() (event, error) {
+func (e *eventReader) next() (event, error) {
 	var ev event
 	var some, began bool
 	for {
@@ -55,8 +62,8 @@ func (e eventReader) next() (event, error) {
 		case "event":
 			ev.kind = string(value)
 		case "id":
-			if bytes.IndexByte(value, 0) < 0 {
-				ev.id, ev.hasID = string(value), true
+			if id := string(value); fitsHeader(id) {
+				ev.id, ev.hasID = id, true
 			}
 		case "retry":
 			if ms, err := strconv.ParseUint(string(value), 10, 31); err == nil {
@@ -69,22 +76,50 @@ func (e eventReader) next() (event, error) {
 	}
 }
 
-// line returns a line without its end: LF, or CR and LF.
-func (e eventReader) line() ([]byte, error) {
+// line returns a line without its end, which is LF, CR, or CR and LF. It does not wait for the
+// LF of the latter: an event is over before.
+func (e *eventReader) line() ([]byte, error) {
 	var line []byte
 	for {
-		part, err := e.r.ReadSlice('\n')
-		line = append(line, part...)
+		if _, err := e.r.Peek(1); err != nil {
+			return nil, err // what is left is cut
+		}
+		part, _ := e.r.Peek(e.r.Buffered())
+		if e.afterCR {
+			e.afterCR = false
+			if part[0] == '\n' {
+				_, _ = e.r.Discard(1)
+				continue
+			}
+		}
+		end := bytes.IndexAny(part, "\r\n")
+		if end < 0 {
+			line = append(line, part...)
+			_, _ = e.r.Discard(len(part))
+		} else {
+			line = append(line, part[:end]...)
+			e.afterCR = part[end] == '\r'
+			_, _ = e.r.Discard(end + 1)
+		}
 		switch {
 		case len(line) > maxMessage:
 			return nil, errTooLong
-		case errors.Is(err, bufio.ErrBufferFull):
-			continue
-		case err != nil:
-			return nil, err // what is left is cut
+		case end >= 0 && !e.began:
+			e.began = true
+			return bytes.TrimPrefix(line, []byte("\ufeff")), nil
+		case end >= 0:
+			return line, nil
 		}
-		return bytes.TrimRight(line, "\r\n"), nil
 	}
+}
+
+// maxHeader is how long a header may be for all servers: some refuse 8 KiB with all others.
+const maxHeader = 4 << 10
+
+// fitsHeader reports whether a header can carry a text of the server's. With another one no
+// request could be sent any more.
+func fitsHeader(text string) bool {
+	return len(text) <= maxHeader && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
 // readMessage reads a body that is one message.

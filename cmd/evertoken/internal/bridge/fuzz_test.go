@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"strings"
@@ -13,18 +12,19 @@ func FuzzEvents(f *testing.F) {
 	for _, stream := range []string{
 		"data: {\"jsonrpc\":\"2.0\"}\n\n", "id: 7\r\nevent: message\r\ndata: a\r\ndata: b\r\n\r\n", ": comment\n\nretry: 99999999999999999999\n\n",
 		"id: a\x00b\n\n", "data\ndata:\ndata: \n\n", "data: cut", "\n\n\n", "retry: -1\nid\n\n", "event: \xff\u2028\ndata:x\n\n", "data: " + strings.Repeat("x", 5000) + "\n\n",
+		"\xef\xbb\xbfdata: a\rdata: b\r\rid: 1\r\n\r", "id: a\x01b\n\n", "\r\n\r\r\n",
 	} {
 		f.Add([]byte(stream))
 	}
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		r := eventReader{bufio.NewReader(bytes.NewReader(stream))}
+		r := newEventReader(bytes.NewReader(stream))
 		total := 0
 		for range len(stream) + 1 {
 			ev, err := r.next()
 			if err != nil {
 				return
 			}
-			if total += len(ev.data) + len(ev.id) + len(ev.kind); total > len(stream) || ev.retry < 0 || strings.ContainsAny(ev.id+ev.kind, "\n\x00") && strings.Contains(ev.id, "\x00") {
+			if total += len(ev.data) + len(ev.id) + len(ev.kind); total > len(stream) || ev.retry < 0 || strings.ContainsAny(ev.id, "\r\n\x00\x01\x7f") || strings.ContainsAny(ev.kind, "\r\n") {
 				t.Fatalf("event %+v of %q", ev, stream)
 			}
 		}

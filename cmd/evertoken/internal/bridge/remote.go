@@ -50,7 +50,9 @@ func (r *remote) keep(list []head, line []byte) {
 func (r *remote) begun(id, version string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.id, r.version = id, version
+	if r.id, r.version = id, version; !fitsHeader(version) {
+		r.version = ""
+	}
 	r.generation++
 }
 

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -224,7 +223,7 @@ func (p *position) pauseAfter(failures int) time.Duration {
 
 // read passes the messages of a stream on until it ends.
 func (p *position) read(body io.Reader, pass func([]byte)) error {
-	events := eventReader{bufio.NewReader(body)}
+	events := newEventReader(body)
 	for {
 		ev, err := events.next()
 		if err != nil {
