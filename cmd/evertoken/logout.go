@@ -3,12 +3,18 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/profile"
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/stores"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/text"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
@@ -31,6 +37,9 @@ func (logoutCmd) Help() string {
 // would come back otherwise.
 func (c *logoutCmd) Run(ctx context.Context, a *app) error {
 	s, err := a.open(ctx)
+	if orphans := a.orphans(); err != nil && len(orphans) > 0 && a.isUnset() {
+		return c.removeOrphans(ctx, a, orphans)
+	}
 	if err != nil {
 		return c.ignoreAbsent(a, err)
 	}
@@ -104,6 +113,54 @@ func (c *logoutCmd) ignoreAbsent(a *app, err error) error {
 		return nil
 	}
 	return err
+}
+
+// isUnset reports whether there is no file of the profile.
+func (a *app) isUnset() bool {
+	_, err := a.loadProfile()
+	return errors.Is(err, profile.ErrNone)
+}
+
+// orphans returns the kinds of stores that have a session of the current profile, by its files.
+func (a *app) orphans() []string {
+	dir, err := a.directory()
+	if err != nil {
+		return nil
+	}
+	var kinds []string
+	for _, kind := range []string{profile.InFiles, profile.InKeyring} {
+		path := filepath.Join(stores.Dir(dir, kind), a.Profile+".json")
+		_, record := os.Lstat(path)
+		_, next := os.Lstat(path + ".next")
+		if record == nil || next == nil {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// removeOrphans is the logout of tokens whose profile is missing, so that it is not known which
+// server they are of.
+func (c *logoutCmd) removeOrphans(ctx context.Context, a *app, kinds []string) error {
+	if !c.Force {
+		return exit.New(exit.Config, fmt.Sprintf("there are tokens of profile %q, and its settings are gone, so that no server can be told", a.Profile),
+			"put its file below profiles back, or log in again; "+a.command("logout", "--force")+" deletes the tokens here, and the session lives on at the server")
+	}
+	for _, kind := range kinds {
+		if _, err := a.takeCopy(ctx, kind); err != nil {
+			return err
+		}
+		// What a spend has left without a record is none that a store finds.
+		dir, err := a.directory()
+		if err == nil {
+			err = os.Remove(filepath.Join(stores.Dir(dir, kind), a.Profile+".json.next"))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	a.say("Deleted the tokens of profile %q; the server could not be told, so there the session ends by itself one day.", a.Profile)
+	return nil
 }
 
 // revoke ends the session at the server. It returns what to tell the person

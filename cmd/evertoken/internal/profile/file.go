@@ -67,7 +67,7 @@ func (f File) Load() (*Profile, error) {
 	data, err := read(f.Path())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, ErrNone
+		return nil, f.none()
 	case err != nil:
 		return nil, err
 	}
@@ -83,6 +83,20 @@ func (f File) Load() (*Profile, error) {
 		return nil, fmt.Errorf("%s %w", f.Path(), ErrNewer)
 	}
 	return &p, nil
+}
+
+// none returns the error for a profile that is not there: ErrNone, unless it cannot be looked
+// for because its directory is a link to what is not there, such as a disk that is not mounted.
+func (f File) none() error {
+	for dir := f.Dir; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return ErrNone
+		}
+		if link, err := os.Lstat(dir); err == nil && link.Mode()&fs.ModeSymlink != 0 {
+			return exit.New(exit.Temporary, dir+" leads to a directory that is not there",
+				"mount or make it, or choose another directory with --dir or EVERTOKEN_DIR")
+		}
+	}
 }
 
 // whole reports whether there is a server to ask.
