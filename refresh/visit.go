@@ -8,6 +8,7 @@ import (
 
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/engine"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/refresh/internal/session"
 )
 
@@ -116,9 +117,12 @@ func (m *Manager) visit(ctx context.Context) error {
 	m.visits.begin()
 	done := make(chan error, 1)
 	go func() {
-		err := m.runOnce(context.WithoutCancel(ctx), before)
-		m.visits.end()
-		done <- err
+		err := failure.Exited("a callback")
+		defer func() {
+			m.visits.end()
+			done <- err
+		}()
+		err = m.runOnce(context.WithoutCancel(ctx), before)
 	}()
 	select {
 	case err := <-done:

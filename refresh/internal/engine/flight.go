@@ -5,6 +5,7 @@ import (
 
 	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/refresh/internal/dormant"
+	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/refresh/internal/session"
 )
@@ -69,7 +70,19 @@ func (m *Member) fly(c *awake, w session.Want) (*flight, error) {
 func (m *Member) flight(c *awake, f *flight, r *run, w session.Want) {
 	var next moment.Instant
 	workers := r.life.queue.Workers()
-	err := c.session.WithTurn(f.ctx, func() error {
+	err := failure.Exited("a callback")
+	defer func() {
+		m.land(c, f, err)
+		looked := !c.leftOut.Swap(false)
+		m.release(c)
+		if err == nil && looked {
+			r.life.queue.Advance(r, next)
+		} else {
+			r.life.queue.Add(r)
+		}
+		r.landing.Done()
+	}()
+	err = c.session.WithTurn(f.ctx, func() error {
 		if !workers.Acquire(r.Context()) {
 			return session.ErrStopped
 		}
@@ -78,15 +91,6 @@ func (m *Member) flight(c *awake, f *flight, r *run, w session.Want) {
 		next = c.session.NextLook()
 		return err
 	})
-	m.land(c, f, err)
-	looked := !c.leftOut.Swap(false)
-	m.release(c)
-	if err == nil && looked {
-		r.life.queue.Advance(r, next)
-	} else {
-		r.life.queue.Add(r)
-	}
-	r.landing.Done()
 }
 
 // wait waits for a flight that does not put the renewal off, or for the end of ctx, which
@@ -157,10 +161,16 @@ func (m *Member) lookAwake(c *awake, r *run, seen, told *session.Stamp) (next mo
 			seen = c.session.Hears(*told)
 		}
 		next = c.session.Look(r.background(), seen, func(w session.Want) {
-			if f, r, _ := m.join(c, w); r != nil { // else a flight waits for the turn, and does it
-				m.land(c, f, c.session.Renew(f.ctx, r, w))
-				r.landing.Done()
+			f, r, _ := m.join(c, w)
+			if r == nil {
+				return // a flight waits for the turn, and does it
 			}
+			err := failure.Exited("a callback")
+			defer func() {
+				m.land(c, f, err)
+				r.landing.Done()
+			}()
+			err = c.session.Renew(f.ctx, r, w)
 		})
 	})
 	m.Emit(session.Event{Kind: session.EventChecked})

@@ -421,9 +421,11 @@ func (r *run) finish() {
 			}
 		}).Stop
 	}
+	err := failure.Exited("a callback")
+	defer func() { r.leave(err) }()
 	r.landing.Wait()
 	stop()
-	r.leave(r.saveLast())
+	err = r.saveLast()
 }
 
 // saveLast makes the session ready to be left: saved if it can be, and unlocked.
@@ -453,12 +455,14 @@ func (r *run) leave(err error) {
 	m.broadcastLocked()
 	m.mu.Unlock()
 	m.cfg.Session.Gate.Leave()
+	defer func() {
+		end.err = err
+		close(end.finished)
+		r.life.leave(err)
+	}()
 	if begun {
 		m.Emit(session.Event{Kind: EventStopped, Err: err})
 	}
-	end.err = err
-	close(end.finished)
-	r.life.leave(err)
 }
 
 // patience returns how long the end of the run may try to save, or nil for one

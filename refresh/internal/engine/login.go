@@ -34,12 +34,16 @@ func (m *Member) startWith(ctx context.Context, tokens *oauth.TokenPair, queue f
 	if err != nil {
 		return err
 	}
-	if err := m.start(ctx, l.ctx, tokens, nil, queue); err != nil {
-		l.cancel()
-		<-l.finished
-		return err
-	}
-	return nil
+	begun := false
+	defer func() {
+		if !begun {
+			l.cancel()
+			<-l.finished
+		}
+	}()
+	err = m.start(ctx, l.ctx, tokens, nil, queue)
+	begun = err == nil
+	return err
 }
 
 // start is Start with a run that outlives ctx and ends with ends. saved is for
@@ -49,14 +53,19 @@ func (m *Member) start(ctx, ends context.Context, tokens *oauth.TokenPair, saved
 	if err != nil {
 		return err
 	}
+	begun := false
+	defer func() {
+		if begun {
+			r.begin(queue)
+		} else {
+			r.abandon()
+		}
+	}()
 	err = m.WithTurn(ctx, func(s *session.Session) error { return s.Begin(ctx, tokens, saved) })
-	if err != nil {
-		r.abandon()
-		return err
+	if begun = err == nil; begun {
+		m.Emit(session.Event{Kind: EventStarted})
 	}
-	m.Emit(session.Event{Kind: EventStarted})
-	r.begin(queue)
-	return nil
+	return err
 }
 
 // Close ends the session, and with it the engine of one that is alone. With insist it

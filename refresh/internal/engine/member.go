@@ -353,9 +353,11 @@ func (m *Member) InUse() bool {
 func (m *Member) Outlive(f func()) {
 	c := m.hold()
 	go func() {
+		defer func() {
+			m.release(c)
+			m.Wake()
+		}()
 		f()
-		m.release(c)
-		m.Wake()
 	}()
 }
 

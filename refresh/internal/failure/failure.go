@@ -179,13 +179,18 @@ func Guard(where string, f func() error) (err error) {
 	return f()
 }
 
+// Exited is the error of a call that has ended its goroutine (runtime.Goexit), as
+// testing.T.FailNow does. What was to follow the call is left to deferred functions.
+func Exited(where string) error {
+	return Transient(fmt.Errorf("refresh: %s has ended its goroutine", where))
+}
+
 // Apart is Guard on a goroutine of its own, for code of the program that may not return:
-// what it returns comes from the channel. It also fails if it ends that goroutine, as
-// testing.T.FailNow does.
+// what it returns comes from the channel. It also fails if it ends that goroutine.
 func Apart(where string, f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() {
-		err := fmt.Errorf("refresh: %s has ended its goroutine", where)
+		err := Exited(where)
 		defer func() { done <- err }()
 		err = Guard(where, f)
 	}()

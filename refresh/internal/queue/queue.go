@@ -49,6 +49,8 @@ type Queue[T Item] struct {
 	quit    context.CancelFunc
 	running sync.WaitGroup // the loop and the workers
 
+	interval time.Duration // written by Start
+
 	mu      sync.Mutex // guards the fields below and every item's Place
 	heap    places[T]
 	last    moment.Instant // when items were last judged by the clock
@@ -72,6 +74,7 @@ func (q *Queue[T]) Workers() Workers { return q.workers }
 // Start begins to hand out items. All of them are judged anew at least once per
 // interval.
 func (q *Queue[T]) Start(interval time.Duration) {
+	q.interval = interval
 	timer := q.clk.Timer(min(soon, interval)) // made here: a fake clock may be moved on at once
 	q.running.Go(func() { q.loop(interval, timer) })
 }
@@ -159,19 +162,22 @@ func (q *Queue[T]) pop() (T, uint64) {
 // work lets a worker, which was acquired, do an item's work, and queues it for the next
 // time: now, if what it has seen was overtaken by a change of all items.
 func (q *Queue[T]) work(item T, changes uint64) {
-	next, more := item.Work()
-	q.workers.Release()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	place := item.Place()
-	place.busy = false
-	if !more {
-		return
-	}
-	if q.changes != changes {
-		next = moment.Of(q.clk.Now())
-	}
-	q.putLocked(item, min(next.Mono(), place.at))
+	next, more := moment.Of(q.clk.Now()).Add(q.interval), true // of work that ends its goroutine
+	defer func() {
+		q.workers.Release()
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		place := item.Place()
+		place.busy = false
+		if !more {
+			return
+		}
+		if q.changes != changes {
+			next = moment.Of(q.clk.Now())
+		}
+		q.putLocked(item, min(next.Mono(), place.at))
+	}()
+	next, more = item.Work()
 }
 
 // Add queues an item, or brings it forward, so that it is handed out now. One that is
@@ -331,8 +337,10 @@ func (w Workers) Lend(wait func()) {
 		return
 	}
 	timer := time.AfterFunc(moment, w.Release)
+	defer func() {
+		if !timer.Stop() {
+			w.Acquire(context.Background())
+		}
+	}()
 	wait()
-	if !timer.Stop() {
-		w.Acquire(context.Background())
-	}
 }

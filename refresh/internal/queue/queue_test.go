@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -249,5 +250,30 @@ func TestStopWaitsForWorkers(t *testing.T) {
 		if passed := time.Since(begun); passed != 5*time.Second {
 			t.Errorf("Stop returned after %v; want 5s", passed)
 		}
+	})
+}
+
+// Work that ends its goroutine, as a callback of a program's can, keeps neither the worker
+// nor its item's place.
+func TestWorkThatEndsItsGoroutineIsComeBackTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, begun := start(t, 1), time.Now()
+		j := every(begun, 0, 10*time.Second)
+		work, exits := j.work, 0
+		j.work = func(j *job) (moment.Instant, bool) {
+			if exits++; exits < 3 {
+				q.Workers().Lend(func() { time.Sleep(time.Second); runtime.Goexit() })
+			}
+			return work(j)
+		}
+		q.Add(j)
+		time.Sleep(2*time.Minute + 30*time.Second)
+		if got := j.times(); len(got) == 0 || got[0] > 2*time.Minute+3*time.Second || exits < 3 {
+			t.Errorf("done at %v after %d exits; want two minutes after the start", got, exits)
+		}
+		if !q.Workers().Acquire(t.Context()) {
+			t.Fatal("no worker is free")
+		}
+		q.Workers().Release()
 	})
 }

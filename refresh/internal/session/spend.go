@@ -550,9 +550,7 @@ func (s *Session) giveUp(x *sending) {
 	late := s.late
 	s.host.Outlive(func() {
 		if outlasts && !x.over() {
-			s.turn <- struct{}{}
-			s.endLater(x)
-			<-s.turn
+			_ = s.WithTurn(context.Background(), func() error { s.endLater(x); return nil })
 			outlasts = false
 		}
 		<-x.done
