@@ -31,7 +31,8 @@ func TestEndOfAccessTokenIsKnownAsPeopleSendIt(t *testing.T) {
 		fmt.Sprintf(`"expires_at":"%d"`, epoch):                            hour,
 		fmt.Sprintf(`"expires_on":%d`, epoch*1000):                         hour,
 		fmt.Sprintf(`"expires":%d`, epoch):                                 hour,
-		fmt.Sprintf(`"expires_in":%d`, epoch):                              -1, // a number that is not a lifetime
+		fmt.Sprintf(`"expires_in":%d`, epoch):                              hour, // a number that is not a lifetime
+		fmt.Sprintf(`"expires_in":%d`, epoch*1000):                         hour,
 		fmt.Sprintf(`"accessTokenExpiresAt":%d`, epoch):                    hour,
 		`"expiry":"2026-11-20T12:00:00Z"`:                                  hour,
 		`"expire":"2026-11-20T13:00:00.000+01:00"`:                         hour,

@@ -97,11 +97,13 @@ func TestTimeOfTheEndIsKnownInEveryNotation(t *testing.T) {
 	}
 }
 
+// jwtOf is a JWT with these claims.
+func jwtOf(claims string) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte("{"+claims+"}")) + ".c2ln"
+}
+
 func TestClaimsTellTheLifeInEveryNotation(t *testing.T) {
-	jwt := func(claims string) string {
-		encode := base64.RawURLEncoding.EncodeToString
-		return encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte("{"+claims+"}")) + ".c2ln"
-	}
 	for _, skew := range skews {
 		date := sentAt.Add(skew)
 		s := date.Unix()
@@ -112,14 +114,14 @@ func TestClaimsTellTheLifeInEveryNotation(t *testing.T) {
 			`"exp":END,"iat":946684800`:              time.Hour, // as from a cache
 			`"exp":END,"nbf":EARLY`:                  time.Hour, // for clocks that are behind
 			`"exp":END,"nbf":EARLY,"orig_iat":EARLY`: time.Hour,
-			`"exp":END,"orig_iat":EARLY`:             time.Hour,                 // renewed since
-			`"exp":END,"iat":EARLY`:                  time.Hour + 3*time.Minute, // our clocks differ, or its own do
+			`"exp":END,"orig_iat":EARLY`:             time.Hour, // renewed since
+			`"exp":END,"iat":EARLY`:                  time.Hour, // as from a cache, too
 			`"exp":END,"nbf":LATE`:                   time.Hour - 3*time.Minute,
-			`"exp":END,"nbf":END`:                    time.Hour, `"exp":NOW`: -1,
-			`"exp":99999999999999,"iat":NOW`: -1, `"exp":-1`: -1, `"exp":true`: -1, `"iat":NOW`: -1, `"exp":NOW,"iat":END`: -1, `"exp":1e300`: -1,
+			`"exp":END,"nbf":END`:                    time.Hour,
+			`"exp":99999999999999,"iat":NOW`:         -1, `"exp":-1`: -1, `"exp":true`: -1, `"iat":NOW`: -1, `"exp":NOW,"iat":END`: -1, `"exp":1e300`: -1,
 		} {
 			claims = strings.NewReplacer("END", fmt.Sprint(s+3600), "NOW", fmt.Sprint(s), "EARLY", fmt.Sprint(s-180), "LATE", fmt.Sprint(s+180), "ISO", date.Add(time.Hour).Format(time.RFC3339)).Replace(claims)
-			access, refresh := judgedAt(date, fmt.Sprintf(`"access_token":%q,"refresh_token":%q`, jwt(claims), jwt(claims)))
+			access, refresh := judgedAt(date, fmt.Sprintf(`"access_token":%q,"refresh_token":%q`, jwtOf(claims), jwtOf(claims)))
 			if access != want || refresh != want {
 				t.Errorf("%s, clock %v ahead: %v and %v; want %v", claims, skew, access, refresh, want)
 			}
@@ -161,6 +163,98 @@ func TestClaimsTellTheLifeWithoutADateToo(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s: %v; want %v", claims, got, want)
+		}
+	}
+}
+
+// A Date that is far from our clock makes nothing of an end that the token alone tells: the
+// nearer end that is still to come counts.
+func TestAnEndThatTheTokenAloneTellsIsBoundedByBothClocks(t *testing.T) {
+	token := jwtOf(fmt.Sprintf(`"exp":%d`, sentAt.Add(time.Hour).Unix()))
+	for ahead, want := range map[time.Duration]time.Duration{
+		0: time.Hour, -30 * lifetime.Day: time.Hour, -90 * lifetime.Day: time.Hour, 2 * time.Hour: time.Hour, 30 * lifetime.Day: time.Hour,
+		-20 * time.Minute: 80 * time.Minute, 20 * time.Minute: 40 * time.Minute, // our clock can be the wrong one
+	} {
+		access, refresh := judgedAt(sentAt.Add(ahead), fmt.Sprintf(`"access_token":%q,"refresh_token":%q`, token, token))
+		if access != want || refresh != want {
+			t.Errorf("Date %v ahead: %v and %v; want %v", ahead, access, refresh, want)
+		}
+	}
+}
+
+// A token that says itself when it ends decides what an answer can mean.
+func TestTheTokensOwnLifeDecidesBetweenReadings(t *testing.T) {
+	const hour, day = time.Hour, lifetime.Day
+	zoneless := func(in time.Duration) string { return sentAt.Add(in).UTC().Format(`"2006-01-02T15:04:05"`) }
+	for _, test := range []struct {
+		members   string
+		own, want time.Duration // own is zero for a token that tells nothing
+	}{
+		{`"expires_in":172800000`, 2 * day, 2 * day},
+		{`"expires_in":172799000`, 2 * day, 2*day - time.Second},
+		{`"expires_in":31536000`, 365 * day, 365 * day},
+		{`"expires_in":3600000`, 3600000 * time.Second, 3600000 * time.Second}, // seconds for once
+		{`"expires_in":1209000`, 1209 * time.Second, 1209 * time.Second},
+		{`"expires_in":-1`, hour, hour},
+		{`"expires_in":-1`, 0, -1}, // many write it for a token that does not end
+		{`"expires_in":-3`, hour, hour},
+		{`"expires_in":-3`, -hour, 0},
+		{`"expires_in":-1`, -hour, 0},
+		{`"expires_in":-3`, 0, 0},
+		{`"expires_in":3600`, 60 * time.Second, hour},
+		{`"expire":` + zoneless(9*hour), hour, hour}, // of a server at UTC+8
+		{`"expire":` + zoneless(9*hour), 0, 9 * hour},
+		{`"expiresAt":` + zoneless(hour), 9 * hour, hour},
+		{`"expiresAt":` + zoneless(-4*hour), hour, hour}, // west of Greenwich
+		{`"expire":"` + sentAt.Add(9*hour).UTC().Format(time.RFC3339) + `"`, hour, 9 * hour},
+	} {
+		token := "a"
+		if test.own != 0 {
+			token = jwtOf(fmt.Sprintf(`"iat":%d,"exp":%d`, sentAt.Add(min(0, 2*test.own)).Unix(), sentAt.Add(test.own).Unix()))
+		}
+		if got, _ := judgedAt(sentAt, fmt.Sprintf(`"access_token":%q,%s`, token, test.members)); got != test.want {
+			t.Errorf("%s with a token of %v: %v; want %v", test.members, test.own, got, test.want)
+		}
+	}
+}
+
+func TestNumbersThatNoLifeInSecondsIsAreReadAsMeant(t *testing.T) {
+	const day, year = lifetime.Day, 365 * lifetime.Day
+	at := sentAt.Add(time.Hour)
+	for number, want := range map[int64]struct{ access, refresh time.Duration }{
+		172800000:                 {2 * day, 2 * day},
+		259200000:                 {3 * day, 3 * day},
+		90000000:                  {25 * time.Hour, 90000000 * time.Second},
+		172799000:                 {2*day - time.Second, 172799000 * time.Second},
+		31536000:                  {year, year},
+		63072000:                  {2 * year, 2 * year},
+		157680000:                 {5 * year, 5 * year},
+		315360000:                 {10 * year, 10 * year},
+		100000000:                 {100000000 * time.Second, 100000000 * time.Second}, // a round number
+		1814400000:                {21 * day, 21 * day},
+		at.Unix():                 {time.Hour, time.Hour},
+		at.UnixMilli():            {time.Hour, time.Hour},
+		at.Add(-day).Unix():       {-1, -1},
+		int64(5 * time.Second):    {-1, -1}, // nanoseconds were seen
+		int64(30 * time.Minute):   {-1, -1},
+		int64(900 * time.Second):  {-1, -1},
+		9_000_000_000_000_000_000: {-1, -1},
+	} {
+		access, refresh := judgedAt(sentAt, fmt.Sprintf(`"access_token":"a","refresh_token":"r","expires_in":%d,"refresh_token_expires_in":%d`, number, number))
+		if access != want.access || refresh != want.refresh {
+			t.Errorf("%d: %v and %v; want %v and %v", number, access, refresh, want.access, want.refresh)
+		}
+	}
+}
+
+func TestAWordForAnythingCountsWithoutExpiresInOnly(t *testing.T) {
+	for members, want := range map[string]time.Duration{
+		`"expires_in":3600,"ttl":1`: time.Hour, `"expires_in":3600,"max_age":5`: time.Hour, `"expiresIn":3600,"validity":60`: time.Hour,
+		`"expires_in":"1h","lifetime_minutes":5`: time.Hour, `"expires_in":3600,"token_ttl":60`: time.Minute, `"ttl":60`: time.Minute,
+		`"expires_in":0,"ttl":60`: time.Minute, `"expires_in":null,"max_age":60`: time.Minute, `"expires_in":3600,"expires_at":60`: time.Minute,
+	} {
+		if got, _ := judgedAt(sentAt, `"access_token":"a",`+members); got != want {
+			t.Errorf("%s: %v; want %v", members, got, want)
 		}
 	}
 }

@@ -174,7 +174,7 @@ func ReadPair(a *wire.Answer, members member.Fields) *TokenPair {
 	if !member.UsableToken(access) || member.Illegible(members["refresh_token"]) {
 		return nil
 	}
-	sentAt, now := a.SentAt.Round(0), a.ServerTime().Round(0)
+	sentAt, clocks := a.SentAt.Round(0), a.Clocks()
 	p := &TokenPair{
 		AccessToken:  access,
 		RefreshToken: member.Token(members["refresh_token"]),
@@ -185,10 +185,10 @@ func ReadPair(a *wire.Answer, members member.Fields) *TokenPair {
 		Skew:         a.Skew(),
 	}
 	p.ExpiresIn, _ = members.Seconds("expires_in")
-	if life, known := lifetime.OfAccess(members, access, a.Settings.DefaultLifetime, now); known {
+	if life, known := clocks.OfAccess(members, access, a.Settings.DefaultLifetime); known {
 		p.ExpiresAt = sentAt.Add(life)
 	}
-	if life, known := lifetime.OfRefresh(members, p.RefreshToken, now); known {
+	if life, known := clocks.OfRefresh(members, p.RefreshToken); known {
 		p.RefreshExpiresAt = sentAt.Add(life)
 	}
 	p.RefreshAt = refreshHint(members, p)

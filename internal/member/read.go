@@ -50,7 +50,18 @@ var TimeLayouts = []string{
 
 // TimeInWords reads a time in one of the ways in which servers write it. One in a zone
 // that only its letters tell is not read: they mean other zones elsewhere.
-func TimeInWords(text string) (time.Time, bool) {
+func TimeInWords(text string) (time.Time, bool) { return timeIn(text, time.UTC) }
+
+// IsZoneless reports whether text is a time without a zone, as Java's LocalDateTime and
+// Python's datetime are written. Here it means UTC, and at many servers their own zone.
+func IsZoneless(text string) bool {
+	nowhere := time.FixedZone("", 1)
+	when, ok := timeIn(text, nowhere)
+	return ok && when.Location() == nowhere
+}
+
+// timeIn is TimeInWords for times whose zone, if they have none, is this one.
+func timeIn(text string, zone *time.Location) (time.Time, bool) {
 	if text = strings.TrimSpace(text); text == "" {
 		return time.Time{}, false
 	}
@@ -63,7 +74,7 @@ func TimeInWords(text string) (time.Time, bool) {
 		text = strings.ToUpper(text)
 	}
 	for _, layout := range TimeLayouts {
-		if when, err := time.Parse(layout, text); err == nil && knownZone(when) {
+		if when, err := time.ParseInLocation(layout, text, zone); err == nil && knownZone(when) {
 			return when, true
 		}
 	}

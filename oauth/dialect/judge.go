@@ -372,5 +372,5 @@ func cookieLifetime(a *wire.Answer, c *http.Cookie) (time.Duration, bool) {
 		life := c.Expires.Sub(a.ServerTime().Round(0))
 		return max(life, 0), life <= lifetime.Max
 	}
-	return lifetime.OfJWT(c.Value, a.ServerTime().Round(0))
+	return a.Clocks().OfJWT(c.Value)
 }

@@ -1,6 +1,7 @@
 // Package lifetime finds out how long tokens are good, from whatever a server says of
 // it. All lives are weighed at a moment called now: the server's own clock when it
-// answered, without the monotonic reading.
+// answered, without the monotonic reading. Only the end that a token alone tells is
+// compared with our clock, too.
 package lifetime
 
 import (
@@ -13,68 +14,120 @@ import (
 	"github.com/evertoken/evertoken/internal/member"
 )
 
-// OfAccess weighs the evidence for the access token's life: what the answer says
-// about its end, the configured default, the token's own claims if it is a JWT. Zero
-// and absurd values of expires_in say nothing; a negative one (seen on replays) says
-// that the token is already dead.
+// Clocks are by what a life is weighed.
+type Clocks struct {
+	Server time.Time // by the answer's Date
+	Ours   time.Time
+	Dated  bool // the answer has a Date; otherwise Server is our own clock, too
+}
+
+// OfAccess is Clocks.OfAccess where all is weighed at one moment.
 func OfAccess(fields member.Fields, token string, fallback time.Duration, now time.Time) (time.Duration, bool) {
+	return Clocks{now, now, true}.OfAccess(fields, token, fallback)
+}
+
+// OfRefresh is Clocks.OfRefresh where all is weighed at one moment.
+func OfRefresh(fields member.Fields, token string, now time.Time) (time.Duration, bool) {
+	return Clocks{now, now, true}.OfRefresh(fields, token)
+}
+
+// OfAccess weighs the evidence for the access token's life: what the answer says
+// about its end, the configured default, the token's own claims if it is a JWT. Zero, −1,
+// which many write for a token without an end, and absurd values of expires_in say
+// nothing. Another negative one, seen on replays, says that the token is already dead;
+// a JWT tells for itself whether it is.
+func (c Clocks) OfAccess(fields member.Fields, token string, fallback time.Duration) (time.Duration, bool) {
+	claimed, isClaimed := c.OfJWT(token)
 	if seconds, _ := fields.Seconds("expires_in"); seconds < 0 {
-		return 0, true
+		end := claimedEnd(token)
+		switch {
+		case end.After(c.Server) && isClaimed:
+			return claimed, true
+		case !end.IsZero(), seconds < -1:
+			return 0, true
+		}
 	}
-	if life, _ := earliestEnd(fields, AccessOwners, true, now); life > 0 {
+	by := reader{now: c.Server, claimed: claimed, guess: true}
+	if life, _ := by.earliestEnd(fields, AccessOwners); life > 0 {
 		return life, true
 	}
-	if fallback > 0 {
+	switch {
+	case fallback > 0:
 		return fallback, true
-	}
-	if life, known := OfJWT(token, now); known {
-		return life, true
+	case isClaimed:
+		return claimed, true
 	}
 	// Entra's extended life, for when the server is down: it counts only
 	// without another end.
-	return told(fields["ext_expires_in"], inSeconds, false, now)
+	by.guess = false
+	return by.told(fields["ext_expires_in"], inSeconds)
 }
 
 // OfRefresh looks for the refresh token's life under the names servers use,
 // then in the token itself. Keycloak's refresh_expires_in of 0 means that it does not
 // end, whatever the token says.
-func OfRefresh(fields member.Fields, token string, now time.Time) (time.Duration, bool) {
-	if life, isTold := earliestEnd(fields, RefreshOwners, false, now); isTold {
+func (c Clocks) OfRefresh(fields member.Fields, token string) (time.Duration, bool) {
+	claimed, isClaimed := c.OfJWT(token)
+	if life, isTold := (reader{now: c.Server, claimed: claimed}).earliestEnd(fields, RefreshOwners); isTold {
 		return life, life > 0
 	}
-	return OfJWT(token, now)
+	return claimed, isClaimed
+}
+
+// A reader reads what an answer tells of the end of a token.
+type reader struct {
+	now     time.Time     // the server's clock, so that clock skew cancels out
+	claimed time.Duration // the life that the token tells itself, or zero
+	guess   bool          // a number that could be seconds may be taken for milliseconds
 }
 
 // earliestEnd returns the shortest life that can be believed of those that the answer
 // tells, and whether it tells any: a token that is renewed too early costs a request,
 // one that is renewed too late costs a call. The life is zero if none is believable.
-// guess is for told.
-func earliestEnd(fields member.Fields, owners []string, guess bool, now time.Time) (life time.Duration, isTold bool) {
+// Words that can be about anything else, a ttl or a max_age, count where there is no
+// expires_in.
+func (r reader) earliestEnd(fields member.Fields, owners []string) (life time.Duration, isTold bool) {
+	var loose time.Duration
+	standard := false
 	for name, raw := range fields {
 		u, isEnd := endWord(name, owners)
 		if !isEnd || string(raw) == "null" {
 			continue
 		}
 		isTold = true
-		if one, known := told(raw, u, guess, now); known && (life == 0 || one < life) {
-			life = one
+		one, known := r.told(raw, u)
+		switch {
+		case !known:
+		case isLoose(name):
+			loose = shorter(loose, one)
+		default:
+			life, standard = shorter(life, one), standard || member.Letters(name) == "expiresin"
 		}
+	}
+	if !standard {
+		life = shorter(life, loose)
 	}
 	return life, isTold
 }
 
+// shorter returns the shorter one of two lives, of which zero is none.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
 // told reads a member that tells an end: a number from now, a time since 1970 in
-// seconds or smaller units, or a life or a time in words. Times are taken relative to
-// now, which is the server's own Date, so that clock skew cancels out. With guess a
-// number that could be seconds may be taken for milliseconds.
-func told(raw json.RawMessage, u unit, guess bool, now time.Time) (time.Duration, bool) {
+// seconds or smaller units, or a life or a time in words.
+func (r reader) told(raw json.RawMessage, u unit) (time.Duration, bool) {
 	raw = member.TimeInside(raw)
 	n, isNumber := member.Seconds(raw)
 	if !isNumber {
-		return lifeInWords(member.Text(raw), now)
+		return r.lifeInWords(member.Text(raw))
 	}
 	if u == aTime {
-		if life, known := untilUnix(n, now); known {
+		if life, known := untilUnix(n, r.now); known {
 			return life, true
 		}
 		u = inSeconds
@@ -82,23 +135,33 @@ func told(raw json.RawMessage, u unit, guess bool, now time.Time) (time.Duration
 	unit := u.named()
 	switch {
 	case unit > 0 && n <= int64(Max/unit):
-	case u != inMilliseconds && (u == inSeconds && guess && likelyMilliseconds(n) || !Believable(n) && onlyMilliseconds(n)):
+	case u == inSeconds && r.meansMilliseconds(n), u != inMilliseconds && !Believable(n) && onlyMilliseconds(n, time.Hour):
 		unit = time.Millisecond
 	case Believable(n):
 		unit = time.Second
-	default:
+	case n%int64(time.Minute) == 0: // whole minutes in nanoseconds: 1800000000000 is half an hour, and no time in 2027
 		return 0, false
+	default:
+		if life, known := untilUnix(n, r.now); known || u == inMilliseconds || !onlyMilliseconds(n, time.Minute) {
+			return life, known
+		}
+		unit = time.Millisecond
 	}
 	life := time.Duration(n) * unit
 	return life, BelievableLife(life)
 }
 
-func lifeInWords(text string, now time.Time) (time.Duration, bool) {
+// lifeInWords reads a text. A time without a zone can be late by as much as the server's
+// zone is ahead of UTC, but not later than the token's own end.
+func (r reader) lifeInWords(text string) (time.Duration, bool) {
 	if life, ok := InWords(text); ok {
 		return life, true
 	}
 	when, ok := member.TimeInWords(text)
-	life := when.Sub(now)
+	life := when.Sub(r.now)
+	if r.claimed > 0 && r.claimed < life && member.IsZoneless(text) {
+		life = r.claimed
+	}
 	return life, ok && BelievableLife(life)
 }
 
@@ -115,21 +178,49 @@ func untilUnix(n int64, now time.Time) (time.Duration, bool) {
 	return 0, false
 }
 
-// likelyMilliseconds reports whether n, which could be seconds, is meant in
-// milliseconds: whole minutes between five and a day's in these, and no whole days
-// in seconds, which lives of a week and more are, unless it is whole hours: 3600000 is
-// an hour and not 41 days and 16 hours, and 86400000 is a day. To be wrong
-// costs a request too many for an access token; of a refresh token it would announce an
-// end that does not come.
+// meansMilliseconds reports whether n, which could be seconds, is meant in milliseconds. A
+// token that tells its own life decides. Without one, to be wrong costs a request too
+// many for an access token; of a refresh token it would announce an end that does not
+// come, so that there only whole days count that would be thousands of them in seconds.
+func (r reader) meansMilliseconds(n int64) bool {
+	if !Believable(n) {
+		return false
+	}
+	if r.claimed > 0 {
+		switch seconds := time.Duration(n) * time.Second; {
+		case isNear(seconds, r.claimed):
+			return false
+		case isNear(seconds/1000, r.claimed):
+			return true
+		}
+	}
+	if r.guess {
+		return likelyMilliseconds(n)
+	}
+	return n > 86_400_000 && n%86_400_000 == 0
+}
+
+// isNear reports whether two lives are of one size: one may have gone on for a while.
+func isNear(a, b time.Duration) bool { return a/2 < b && b/2 < a }
+
+// likelyMilliseconds reports whether n is whole minutes in milliseconds, five at least, and no whole
+// days in seconds, which lives of a week and more are, unless it is whole hours: 3600000
+// is an hour and not 41 days and 16 hours, and 172800000 is two days and not 2000.
+// 157680000 is five years. Above a year it can be what is left of a life, 172799000:
+// whole seconds in milliseconds, but neither whole hours in seconds nor a round number.
 func likelyMilliseconds(n int64) bool {
-	return n >= 300_000 && n <= 86_400_000 && n%60_000 == 0 && (n%86_400 != 0 || n%3_600_000 == 0)
+	if n%60_000 == 0 {
+		return n >= 300_000 && (n%86_400 != 0 || n%3_600_000 == 0)
+	}
+	return n > 366*86_400 && n%1000 == 0 && n%3600 != 0 && n%1_000_000 != 0
 }
 
 // onlyMilliseconds reports whether n, more seconds than can be believed, can be
-// milliseconds: whole minutes and a year at most. 5000000000, seen for five seconds in
-// nanoseconds, is not.
-func onlyMilliseconds(n int64) bool {
-	return n%60_000 == 0 && n <= 366*86_400_000
+// milliseconds: whole hours or minutes, and a year at most. 5000000000, seen for five
+// seconds in nanoseconds, is not. Whole hours come before a time since 1970, since
+// 1814400000 is 21 days, and minutes after it.
+func onlyMilliseconds(n int64, whole time.Duration) bool {
+	return n%whole.Milliseconds() == 0 && n > 0 && n <= 366*86_400_000
 }
 
 // The names of a token's end are made of whose end it is and of a word for it, in
@@ -183,6 +274,14 @@ func (u unit) named() time.Duration {
 		return Day
 	}
 	return 0
+}
+
+// isLoose reports whether the name of an end says neither of what nor that it ends.
+func isLoose(name string) bool {
+	letters := member.Letters(name)
+	return slices.ContainsFunc([]string{"ttl", "maxage", "validity", "validfor", "lifetime"}, func(word string) bool {
+		return strings.HasPrefix(letters, word)
+	})
 }
 
 // endWord returns how the member name tells the end of a token of one of owners.
@@ -247,36 +346,59 @@ func Believable(seconds int64) bool {
 // BelievableLife is Believable for what is known more exactly.
 func BelievableLife(life time.Duration) bool { return life > 0 && life <= Max }
 
-// OfJWT returns how long an unverified JWT is good for. Many tell exp alone: that counts
-// from now, which is the server's Date, and so with a token that was issued long before
-// it was sent, as from a cache. Otherwise it is exp − iat, which is free of clock skew.
-// Without iat the time before which the token is not good (nbf, which some set back for
-// the sake of clocks that are behind), or that of its first issue (orig_iat, as gin-jwt
-// writes it), bounds the life, and is the life where the clocks differ too much. It is a
-// hint for planning only: a client must not rely on reading a token that is meant for a
-// resource server (RFC 9068 section 6).
-func OfJWT(token string, now time.Time) (time.Duration, bool) {
+// OfJWT returns how long an unverified JWT is good for. Its exp counts from the server's
+// Date, and so with a token that was issued long before it was sent, as from a cache.
+// When it was issued bounds the life, and is what it counts from where the clocks differ
+// too much. It is a hint for planning only: a client must not rely on reading a token
+// that is meant for a resource server (RFC 9068 section 6).
+func (c Clocks) OfJWT(token string) (time.Duration, bool) {
 	_, claims := member.JWT(token)
 	end := claims.Unix("exp")
 	if end.IsZero() {
 		return 0, false
 	}
-	left := end.Sub(now)
-	for _, name := range []string{"iat", "nbf", "orig_iat"} {
-		begin := claims.Unix(name)
-		if begin.IsZero() {
-			continue
-		}
-		life := end.Sub(begin)
-		switch {
-		case !BelievableLife(left), name == "iat" && life-left <= Leeway:
-			return life, BelievableLife(life)
-		case BelievableLife(life):
-			return min(left, life), true
-		}
-		break
+	begin, name := beginOf(claims)
+	if begin.IsZero() {
+		left := c.until(end)
+		return left, BelievableLife(left)
 	}
-	return left, BelievableLife(left)
+	left, life := end.Sub(c.Server), end.Sub(begin)
+	switch {
+	case !BelievableLife(left), !c.Dated && name == "iat" && life-left <= Leeway:
+		return max(life, 0), BelievableLife(life)
+	case BelievableLife(life):
+		left = min(left, life)
+	}
+	return left, true
+}
+
+// claimedEnd returns when a JWT ends by itself, or zero.
+func claimedEnd(token string) time.Time {
+	_, claims := member.JWT(token)
+	return claims.Unix("exp")
+}
+
+// beginOf returns when a token was issued, and the claim that tells it: iat, or else the
+// time before which it is not good, which some set back for the sake of clocks that are
+// behind, or that of its first issue, as gin-jwt writes it.
+func beginOf(claims member.Fields) (time.Time, string) {
+	for _, name := range []string{"iat", "nbf", "orig_iat"} {
+		if begin := claims.Unix(name); !begin.IsZero() {
+			return begin, name
+		}
+	}
+	return time.Time{}, ""
+}
+
+// until returns how long it is to an end that nothing else bounds. By the server's Date,
+// unless that is over by it, or the clocks are more than a day apart: then the nearer end
+// that is still to come.
+func (c Clocks) until(end time.Time) time.Duration {
+	left, ours := end.Sub(c.Server), end.Sub(c.Ours)
+	if apart := (left - ours).Abs(); ours > 0 && (left <= 0 || apart > Day && ours < left) {
+		return ours
+	}
+	return max(left, 0)
 }
 
 // Leeway is the difference of clocks that is put up with. The server's
@@ -365,7 +487,7 @@ func SavedEnd(fields member.Fields, owners []string, issued time.Time) (end time
 			continue
 		}
 		at := SavedTime(raw)
-		if life, known := told(raw, u, false, issued); at.IsZero() && known && !issued.IsZero() {
+		if life, known := (reader{now: issued}).told(raw, u); at.IsZero() && known && !issued.IsZero() {
 			at = issued.Add(life)
 		}
 		if !at.IsZero() && (end.IsZero() || at.Before(end)) {

@@ -15,6 +15,7 @@ import (
 	"github.com/evertoken/evertoken/internal/dpop"
 	"github.com/evertoken/evertoken/internal/lenient"
 	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/oauth/internal/lifetime"
 )
 
 // An Answer is what came back for a request, with everything that judging it needs.
@@ -180,6 +181,12 @@ func (a *Answer) ServerTime() time.Time {
 		return date
 	}
 	return a.Received
+}
+
+// Clocks are what the life of a token in the answer is weighed by.
+func (a *Answer) Clocks() lifetime.Clocks {
+	_, err := http.ParseTime(a.Header.Get("Date"))
+	return lifetime.Clocks{Server: a.ServerTime().Round(0), Ours: a.SentAt.Round(0), Dated: err == nil}
 }
 
 // Skew is how far our clock is ahead of the server's, zero if that is not known.
