@@ -117,7 +117,7 @@ func (b *bridge) answered(c *call, resp *http.Response, beginning bool) error {
 	switch {
 	case resp.StatusCode == http.StatusAccepted, resp.StatusCode == http.StatusNoContent:
 		return nil
-	case isEvents(resp) && resp.StatusCode == http.StatusOK:
+	case isStream(resp):
 		return b.follow(c, resp, pass)
 	case !isHTML(resp):
 		if resp.StatusCode != http.StatusOK {
@@ -168,23 +168,15 @@ func (b *bridge) pass(c *call, message []byte, beginning bool, session string) {
 func (b *bridge) follow(c *call, resp *http.Response, pass func([]byte)) error {
 	var at position
 	err := at.read(resp.Body, pass)
-	since, wait := time.Now(), at.pause()
+	since, wait, idle := time.Now(), at.pause(), 0
 	for c.waits() && c.ctx.Err() == nil {
-		if at.last == "" {
+		if at.last == "" || idle > maxIdleStreams {
 			return errors.Join(errors.New("the server's answer broke off"), err)
 		}
 		if sleep.For(c.ctx, wait) != nil {
 			return context.Cause(c.ctx)
 		}
-		next, failed := b.get(c.ctx, at.last)
-		switch {
-		case failed != nil:
-		case next.StatusCode == http.StatusNotFound:
-			drain.Response(next)
-			return errExpired
-		case next.StatusCode != http.StatusOK:
-			failed = fmt.Errorf("the server's answer broke off, and to being asked for the rest %w", refused(next))
-		}
+		next, failed := b.rest(c, at.last)
 		if failed != nil {
 			var try bool
 			if wait, try = b.again(failed, since); !try {
@@ -192,22 +184,56 @@ func (b *bridge) follow(c *call, resp *http.Response, pass func([]byte)) error {
 			}
 			continue
 		}
+		ids, begun := at.ids, time.Now()
 		err = at.read(next.Body, pass)
 		_ = next.Body.Close()
-		since, wait = time.Now(), at.pause()
+		if since, wait = time.Now(), at.pause(); at.ids > ids || since.Sub(begun) >= lasting {
+			idle = 0
+		} else {
+			idle++
+			wait = max(wait, retryPause)
+		}
 	}
 	return nil
 }
 
+// rest asks for the stream that goes on after an event.
+func (b *bridge) rest(c *call, last string) (*http.Response, error) {
+	resp, err := b.get(c.ctx, last)
+	switch {
+	case err != nil || isStream(resp):
+		return resp, err
+	case resp.StatusCode == http.StatusNotFound:
+		drain.Response(resp)
+		return nil, errExpired
+	case resp.StatusCode == http.StatusOK: // a page, of a gateway's or a network's
+		drain.Response(resp)
+		return nil, errNoResult
+	}
+	return nil, fmt.Errorf("the server's answer broke off, and to being asked for the rest %w", refused(resp))
+}
+
+const (
+	// lasting is how long a stream is open at least that was given to be listened to. Servers
+	// and proxies end silent ones after half a minute or more.
+	lasting = 10 * time.Second
+	// maxIdleStreams is how many streams in a row may end sooner and without another event than the
+	// last: half an hour of them. A server may have its clients ask for an answer so.
+	maxIdleStreams = int(30 * time.Minute / retryPause)
+	// minRetry is the shortest pause that a server may ask for.
+	minRetry = 100 * time.Millisecond
+)
+
 // A position is where a stream is.
 type position struct {
-	last  string        // the ID of the last event
-	retry time.Duration // the pause that the server wants
+	last          string        // the ID of the last event
+	ids, messages int           // how many there were, counting an ID once in a row
+	retry         time.Duration // the pause that the server wants
 }
 
 func (p *position) pause() time.Duration {
 	if p.retry > 0 {
-		return min(p.retry, maxRetryAfter)
+		return min(max(p.retry, minRetry), maxRetryAfter)
 	}
 	return retryPause
 }
@@ -230,7 +256,11 @@ func (p *position) read(body io.Reader, pass func([]byte)) error {
 			return err
 		}
 		if len(ev.data) > 0 && (ev.kind == "" || ev.kind == "message") {
+			p.messages++
 			pass(ev.data)
+		}
+		if ev.hasID && ev.id != p.last {
+			p.ids++
 		}
 		if ev.hasID { // after the message is passed on, or it would be lost with it
 			p.last = ev.id
@@ -247,8 +277,8 @@ func isHTML(resp *http.Response) bool {
 	return kind == "text/html"
 }
 
-// isEvents reports whether an answer is a stream of events.
-func isEvents(resp *http.Response) bool {
+// isStream reports whether an answer is a stream of events.
+func isStream(resp *http.Response) bool {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return kind == "text/event-stream"
+	return kind == "text/event-stream" && resp.StatusCode == http.StatusOK
 }

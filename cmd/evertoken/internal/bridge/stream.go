@@ -53,11 +53,14 @@ func (b *bridge) hear(ctx context.Context) {
 		switch {
 		case err != nil:
 			failures++
-		case resp.StatusCode == http.StatusOK:
+		case isStream(resp):
 			b.remote.heard.Store(true)
-			failures = 0
+			had, begun := at.ids+at.messages, time.Now()
 			_ = at.read(resp.Body, b.deliver)
 			_ = resp.Body.Close()
+			if failures++; at.ids+at.messages > had || time.Since(begun) >= lasting {
+				failures = 0
+			}
 		case resp.StatusCode == http.StatusNotFound:
 			drain.Response(resp)
 			if id, _, _ := b.remote.state(); id == "" || b.begin(generation) == nil {
@@ -69,7 +72,7 @@ func (b *bridge) hear(ctx context.Context) {
 			if r.status == http.StatusMethodNotAllowed || !b.remote.heard.Load() && !passesForStreams(r.status) {
 				return // the server has none
 			}
-			if !passesForStreams(r.status) {
+			if !passesForStreams(r.status) && r.status >= 400 {
 				at.last = "" // it may be that which is refused
 			}
 			wait = r.wait
@@ -173,7 +176,7 @@ func (b *bridge) initializeAgain(initialize []byte) (id, version string, err err
 			}
 		}
 	}
-	if isEvents(resp) {
+	if isStream(resp) {
 		var at position
 		_ = at.read(resp.Body, note)
 	} else if body, err := readMessage(resp.Body); err == nil {
