@@ -189,7 +189,10 @@ func (b *bridge) farewell() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), farewellTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, b.URL, nil)
+	// A body that cannot be had twice, and is empty, so that nothing sends the request again after
+	// a login: its window would open as the program leaves.
+	once := struct{ io.Reader }{http.NoBody}
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, b.URL, once)
 	if err != nil {
 		return
 	}
