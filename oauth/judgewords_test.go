@@ -62,6 +62,16 @@ var sayings = map[Verdict][]struct {
 		{429, `{"error":"invalid_grant"}`},
 		{500, `{"error":"invalid_grant"}`},
 		{500, `{"error":"invalid_client"}`},
+		// Of one session speaks what a person has too many of, and not what is asked too often.
+		{403, `{"error":"too_many_token_requests"}`},
+		{403, `{"error":"userRateLimitExceeded"}`},
+		{401, `{"error":"too_many_login_attempts"}`},
+		{400, `{"error":"token_service_unavailable"}`},
+		{400, `{"error":"limit_exceeded"}`},
+		{400, `{"message":"User store unavailable"}`},
+		{400, `{"error":"invalid_grant: maintenance mode, try again later"}`},
+		{400, `<?xml version="1.0"?><ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>`},
+		{401, `<?xml version="1.0"?><!DOCTYPE html PUBLIC "x"><html><title>Sign in</title></html>`},
 	},
 	VerdictClient: {
 		{400, `{"error":"unauthorized_client","error_description":"AADSTS700016","error_codes":[700016]}`},
@@ -111,6 +121,16 @@ var sayings = map[Verdict][]struct {
 		{401, `{"error":"TOKEN_TIMEOUT"}`},
 		{401, `{"message":"Your session has timed out. Log in again."}`},
 		{401, "Session timeout"},
+		// Nor are a person's sessions, devices and tokens the server's.
+		{401, `{"error":"too_many_sessions"}`},
+		{401, `{"error":"session_limit_exceeded"}`},
+		{403, `{"code":403,"reason":"DEVICE_LIMIT_REACHED"}`},
+		{401, `{"error":"refresh_limit_exceeded"}`},
+		{401, `{"message":"Refresh token unavailable"}`},
+		{401, `{"message":"Token rejected. Please retry with a valid token"}`},
+		{403, "Account unavailable"},
+		{401, `<?xml version="1.0"?><error><code>900901</code></error>`},
+		{400, "<?xml version=\"1.0\"?>\n<fault><code>4</code></fault>"},
 	},
 	VerdictEnded: {
 		{400, `{"status":"BAD_REFRESH_TOKEN","message":"missing or invalid refresh token"}`},

@@ -59,11 +59,10 @@ func (n Answer) failure(a *wire.Answer, errs []Error, fields member.Fields) *oau
 	}
 	var m wire.Meaning
 	var cause error
-	for _, e := range errs {
-		if e.fits(a.Status, code, known, a.Page()) {
-			m, cause = e.meaning(a.Op, a.Status)
-			break
-		}
+	if i := slices.IndexFunc(errs, func(e Error) bool { return e.fits(a.Status, code, known, a.Page()) }); i >= 0 {
+		m, cause = errs[i].meaning(a.Op, a.Status)
+	} else if i := slices.IndexFunc(errs, func(e Error) bool { return known && e.Code == code }); i >= 0 && a.Status == http.StatusInternalServerError && errs[i].kind() == oauth.ErrLoginRequired {
+		_, cause = errs[i].meaning(a.Op, a.Status) // a word for a dead session under another status
 	}
 	fail := (*oauth.Error)(a.FailureBy(fields, code, m))
 	if known && m.Kind == nil && cause != nil && !fail.Page {

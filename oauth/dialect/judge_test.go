@@ -52,7 +52,7 @@ var dialectOutcomes = []struct {
 	{"kratos", 400, kratosSays("TOKEN_EXPIRED"), oauth.ErrTransient, nil, "TOKEN_EXPIRED"},
 	{"kratos", 401, kratosSays("USER_NOT_FOUND"), oauth.ErrTransient, nil, "USER_NOT_FOUND"},
 	{"kratos", 429, kratosSays("TOKEN_EXPIRED"), oauth.ErrTransient, nil, ""},
-	{"kratos", 500, kratosSays("TOKEN_EXPIRED"), oauth.ErrTransient, nil, ""},
+	{"kratos", 500, kratosSays("TOKEN_EXPIRED"), oauth.ErrTransient, oauth.ErrTokenExpired, "TOKEN_EXPIRED"},
 	{"kratos", 500, kratosSays("REFRESH_ERROR"), oauth.ErrTransient, oauth.ErrTokenInvalid, "REFRESH_ERROR"},
 	{"kratos", 500, `{"code":500,"reason":"REFRESH_ERROR","message":"x"}`, oauth.ErrTransient, oauth.ErrTokenInvalid, "REFRESH_ERROR"},
 	{"kratos", 503, kratosSays("REFRESH_ERROR"), oauth.ErrTransient, nil, ""},
@@ -73,7 +73,7 @@ var dialectOutcomes = []struct {
 	{"sanic-jwt", 401, sanicSays("Unauthorized"), oauth.ErrTransient, nil, ""},
 	{"sanic-jwt", 400, sanicSays("MissingAuthorizationHeader"), oauth.ErrTransient, nil, ""},
 	{"sanic-jwt", 400, sanicSays("AuthenticationFailed"), oauth.ErrTransient, nil, "AuthenticationFailed"},
-	{"sanic-jwt", 500, sanicSays("AuthenticationFailed"), oauth.ErrTransient, nil, ""},
+	{"sanic-jwt", 500, sanicSays("AuthenticationFailed"), oauth.ErrTransient, oauth.ErrTokenInvalid, "AuthenticationFailed"},
 	{"sanic-jwt", 401, `{"exception":["AuthenticationFailed"]}`, oauth.ErrTransient, nil, ""},
 
 	{"gin-jwt", 200, `{"access_token":"a","token_type":"Bearer","expires_in":3600,"refresh_token":"r"}`, nil, nil, ""},
@@ -375,5 +375,36 @@ func checkPair(t *testing.T, status int, pair *oauth.TokenPair) {
 	}
 	if life, known := pair.Lifetime(); known && (life < 0 || life > lifetime.Max) {
 		t.Errorf("lifetime %v is not to be believed", life)
+	}
+}
+
+// A code is no contradiction to itself, and what is written behind it can be one.
+func TestAListedWordIsWeighedWithWhatStandsBesideIt(t *testing.T) {
+	n := Answer{ErrorCodes: []string{"reason", "message", "status"}}
+	errs := []Error{
+		{Code: "500", Means: oauth.ErrTokenInvalid},
+		{Code: "Token invalid", Means: oauth.ErrTokenInvalid},
+		{Status: 401, Code: "TOKEN_EXPIRED", Means: oauth.ErrTokenExpired},
+	}
+	for _, tt := range []struct {
+		status int
+		body   string
+		want   oauth.Verdict
+	}{
+		{200, `{"status":500,"detail":"refresh token expired"}`, oauth.VerdictEnded},
+		{200, `{"status":"500","statusCode":503}`, oauth.VerdictTrouble},
+		{400, `{"message":"Token invalid"}`, oauth.VerdictEnded},
+		{400, `{"message":"Token invalid: it has been used"}`, oauth.VerdictEnded},
+		{400, `{"message":"Token invalid: maintenance mode, try again later"}`, oauth.VerdictTrouble},
+		{401, `{"reason":"TOKEN_EXPIRED"}`, oauth.VerdictEnded},
+		{403, `{"reason":"TOKEN_EXPIRED"}`, oauth.VerdictUnclear},
+		{500, `{"reason":"TOKEN_EXPIRED","code":500}`, oauth.VerdictUnclear}, // under another status
+		{503, `{"reason":"TOKEN_EXPIRED"}`, oauth.VerdictTrouble},
+		{429, `{"reason":"TOKEN_EXPIRED"}`, oauth.VerdictTrouble},
+		{500, `{"reason":"OTHER"}`, oauth.VerdictTrouble},
+	} {
+		if _, fail := judge(n, errs, answered(opRefresh, tt.status, tt.body)); fail.Verdict() != tt.want {
+			t.Errorf("HTTP %d %s: %v, %v; want %v", tt.status, tt.body, fail.Verdict(), fail, tt.want)
+		}
 	}
 }

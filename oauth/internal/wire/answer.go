@@ -89,17 +89,24 @@ func (a *Answer) TokenFields(fields member.Fields) (members member.Fields, close
 	return member.InOurCase(o.Members), o.Closed
 }
 
-// Page reports whether the body is a web page: markup, and no object behind it as
-// behind the notices of some interpreters.
+// Page reports whether the body is a web page: markup, and no object behind it as behind the
+// notices of some interpreters. XML is none, except under 403, where firewalls and object
+// stores answer so.
 func (a *Answer) Page() bool {
-	return strings.HasPrefix(a.beginning(512), "<") && a.Fields() == nil
+	text := strings.ToLower(a.beginning(512))
+	mediaType, _, _ := strings.Cut(strings.ToLower(a.Header.Get("Content-Type")), ";")
+	isXML := strings.HasPrefix(text, "<?xml") || strings.HasSuffix(strings.TrimSpace(mediaType), "/xml")
+	if isXML && a.Status != http.StatusForbidden && !strings.Contains(text, "<html") && !strings.Contains(text, "<!doctype html") {
+		return false
+	}
+	return strings.HasPrefix(text, "<") && a.Fields() == nil
 }
 
 // text returns the beginning of a body that is text for people, and "" for any other: a
 // page, an object, or what is left of one.
 func (a *Answer) text() string {
 	text := a.beginning(maxPhrase)
-	if !a.Whole || strings.IndexAny(text, "<{[\"") == 0 || a.Fields() != nil {
+	if !a.Whole || strings.IndexAny(text, "{[\"") == 0 || a.Page() || a.Fields() != nil {
 		return ""
 	}
 	return text

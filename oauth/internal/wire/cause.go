@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -322,12 +323,33 @@ var troubleNames = []string{
 }
 
 // namesTrouble reports whether a code, as CodeWord spells it, names trouble. That the
-// time of a session or a token is over is none.
+// time of a session or a token is over is none, nor that a person has too many of them.
 func namesTrouble(word string) bool {
 	padded := "_" + word + "_"
 	return word != "" && slices.ContainsFunc(troubleNames, func(name string) bool {
-		return strings.Contains(padded, "_"+name+"_") && !(isTimeout(name) && isOfSession(word))
+		return strings.Contains(padded, "_"+name+"_") && !isAboutOne(name, word)
 	})
+}
+
+// isAboutOne reports whether a name or phrase of trouble speaks, in a text, of one session and
+// not of the server: too_many_sessions, device_limit_reached, "Refresh token unavailable".
+// Whoever asks too often is told of requests, attempts or a rate.
+func isAboutOne(name, text string) bool {
+	switch {
+	case isTimeout(name):
+		return isOfSession(text)
+	case !slices.Contains(limits, name):
+		return false
+	}
+	return (isOfSession(text) || containsAny(text, "device", "user", "account", "refresh")) &&
+		!containsAny(text, "request", "attempt", "call", "rate", "frequen", "server", "service", "endpoint", "store", "database", "backend", "later", "temporar")
+}
+
+// limits are the names and phrases of trouble that are said of a session, too.
+var limits = []string{"too_many", "limit_exceeded", "limit_reached", "exhausted", "unavailable", "retry", "please retry"}
+
+func containsAny(text string, words ...string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
 }
 
 func isTimeout(name string) bool {
@@ -337,9 +359,7 @@ func isTimeout(name string) bool {
 // isOfSession reports whether a text speaks of what a person or a program has, and not
 // of the server.
 func isOfSession(text string) bool {
-	return slices.ContainsFunc([]string{"session", "token", "login", "logon", "idle", "inactiv"}, func(word string) bool {
-		return strings.Contains(text, word)
-	})
+	return containsAny(text, "session", "token", "login", "logon", "idle", "inactiv")
 }
 
 // troublePhrases are what messages for people say of trouble. "Try again" alone is
@@ -353,13 +373,29 @@ var troublePhrases = []string{
 
 // tellsTrouble reports whether the answer names trouble of the server's own. With
 // certain, its error code is one that ends sessions, and only what contradicts that
-// outright counts.
-func tellsTrouble(fields member.Fields, certain bool) bool {
+// outright counts: not the member that is the code.
+func tellsTrouble(fields member.Fields, code string, certain bool) bool {
+	own := ""
+	if certain {
+		own = code
+	}
 	for _, object := range errorObjects(fields) {
-		if hasFlag(object) || hasTroubleStatus(object, statusMembers) {
+		if hasFlag(object) || hasTroubleStatus(object, statusMembers, own) || certain && describesTrouble(object, code) {
 			return true
 		}
-		if !certain && (hasTroubleStatus(object, numberMembers) || hasTroubleCode(object) || hasTroublePhrase(object)) {
+		if !certain && (hasTroubleStatus(object, numberMembers, own) || hasTroubleCode(object) || hasTroublePhrase(object)) {
+			return true
+		}
+	}
+	return false
+}
+
+// describesTrouble reports whether a code is followed, in its own text, by words for a bad
+// moment: "Token invalid: maintenance mode, try again later".
+func describesTrouble(object member.Fields, code string) bool {
+	for _, raw := range object {
+		word, description, found := strings.Cut(member.Text(raw), ":")
+		if found && code != "" && CodeWord(word) == CodeWord(code) && speaksOfTrouble(description) {
 			return true
 		}
 	}
@@ -392,14 +428,15 @@ func hasTroublePhrase(object member.Fields) bool {
 func speaksOfTrouble(text string) bool {
 	text = strings.ToLower(text[:min(len(text), maxPhrase)])
 	return slices.ContainsFunc(troublePhrases, func(phrase string) bool {
-		return strings.Contains(text, phrase) && !(isTimeout(phrase) && isOfSession(text))
+		return strings.Contains(text, phrase) && !isAboutOne(phrase, text)
 	})
 }
 
-func hasTroubleStatus(object member.Fields, members []string) bool {
+// hasTroubleStatus looks for a status that speaks of trouble, other than own.
+func hasTroubleStatus(object member.Fields, members []string, own string) bool {
 	return slices.ContainsFunc(members, func(name string) bool {
 		n, ok := object.Seconds(name)
-		return ok && n >= 400 && n <= 599 && !IsRefusal(int(n))
+		return ok && strconv.FormatInt(n, 10) != own && n >= 400 && n <= 599 && !IsRefusal(int(n))
 	})
 }
 

@@ -52,7 +52,7 @@ func (a *Answer) excuse(fail *Failure, code string, m Meaning) {
 // the client; and, of a success, that something is missing.
 func (a *Answer) weigh(fail *Failure, fields member.Fields, m Meaning) {
 	switch {
-	case tellsTrouble(fields, m.Verdict == VerdictEnded), speaksOfTrouble(a.text()), hasNumber(fields, entraTrouble):
+	case tellsTrouble(fields, fail.Code, m.Verdict == VerdictEnded), speaksOfTrouble(a.text()), hasNumber(fields, entraTrouble):
 		fail.Kind, fail.Err = ErrTransient, ErrTrouble
 	case m.Verdict == VerdictClient, m.Verdict != VerdictEnded && a.refusesClient(fields):
 		a.refuseClient(fail, m)

@@ -158,10 +158,10 @@ func TestWhatNamesTrouble(t *testing.T) {
 		`{"error":"odd","message":` + string(quoted) + `}`:          {},
 	} {
 		fields := members(t, answer)
-		if got := tellsTrouble(fields, false); got != want.trouble {
+		if got := tellsTrouble(fields, "odd", false); got != want.trouble {
 			t.Errorf("%s: trouble %v; want %v", answer, got, want.trouble)
 		}
-		if got := tellsTrouble(fields, true); got != want.certain {
+		if got := tellsTrouble(fields, "odd", true); got != want.certain {
 			t.Errorf("%s: trouble %v although its code is certain; want %v", answer, got, want.certain)
 		}
 	}
