@@ -120,6 +120,9 @@ func (r Request) check(path string, can role, hasCodes bool) error {
 	if err := r.checkBody(path); err != nil {
 		return err
 	}
+	if err := r.checkHeader(path); err != nil {
+		return err
+	}
 	for i, e := range r.Errors {
 		if err := e.check(fmt.Sprintf("%s.errors[%d]", path, i), can.needsMeaning, hasCodes); err != nil {
 			return err
@@ -173,6 +176,32 @@ func (r Request) checkBody(path string) error {
 			}
 		}
 		seen[f.Name] = true
+	}
+	return nil
+}
+
+// checkHeader refuses fields of which one would take the place of another: headers of one name,
+// in any case, and cookies of one name.
+func (r Request) checkHeader(path string) error {
+	seen := make(map[string]bool)
+	for i, f := range r.Fields {
+		at := fmt.Sprintf("%s.fields[%d]", path, i)
+		slot, where := "", at+".name"
+		switch f.Place {
+		case InHeader:
+			slot = "header " + http.CanonicalHeaderKey(f.Name)
+		case InAuthorization:
+			slot, where = "header Authorization", at+".place"
+		case InCookie:
+			slot = "cookie " + f.Name
+		}
+		switch {
+		case slot == "header Cookie":
+			return wrong(where, "names the header of the cookies, whose place is cookie")
+		case slot != "" && seen[slot]:
+			return wrong(where, "another field is sent there, and only one can be")
+		}
+		seen[slot] = true
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ func TestTemplatesAreFilled(t *testing.T) {
 		body   string
 		broken bool
 	}{
+		{dialect.Field{Fixed: "application/vnd.api+json", Place: dialect.InHeader, Name: "Content-Type"}, "a.b", http.Header{"Content-Type": {"application/vnd.api+json"}}, `{"rt":"r"}`, false},
 		{dialect.Field{Template: `Token token="{access_token}"`, Place: dialect.InHeader, Name: "Authorization"}, "a.b", http.Header{"Authorization": {`Token token="a.b"`}}, `{"rt":"r"}`, false},
 		{dialect.Field{Template: `Token token="{access_token}"`, Place: dialect.InHeader, Name: "Authorization"}, `a" evil="`, nil, ``, true},
 		{dialect.Field{Template: `Token token="{access_token}"`, Place: dialect.InHeader, Name: "Authorization"}, `a\`, nil, ``, true},

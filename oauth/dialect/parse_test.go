@@ -454,3 +454,23 @@ func TestSchemeNoneIsNoWordBeforeTheToken(t *testing.T) {
 		}
 	}
 }
+
+// Of two fields for one place only the later would be sent, and nobody told.
+func TestFieldsThatWouldReplaceEachOtherAreRefused(t *testing.T) {
+	for fields, field := range map[string]string{
+		`{value: refresh_token, place: header, name: X-A}, {fixed: t, place: header, name: x-a}`:                             "fields[1].name",
+		`{value: refresh_token, place: authorization}, {value: access_token, place: authorization}`:                          "fields[1].place",
+		`{value: refresh_token, place: header, name: authorization}, {value: access_token, place: authorization}`:            "fields[1].place",
+		`{value: refresh_token, place: authorization}, {value: access_token, place: header, name: Authorization}`:            "fields[1].name",
+		`{value: refresh_token, place: cookie, name: t}, {value: access_token, place: cookie, name: t}`:                      "fields[1].name",
+		`{value: refresh_token, place: cookie, name: t}, {fixed: a=b, place: header, name: Cookie}`:                          "fields[1].name",
+		`{value: refresh_token, place: cookie, name: t}, {value: access_token, place: cookie, name: T}`:                      "", // two cookies (RFC 6265 section 5.3)
+		`{value: refresh_token, place: header, name: t}, {value: access_token, place: cookie, name: t}`:                      "",
+		`{value: refresh_token, place: body, name: r}, {fixed: application/vnd.api+json, place: header, name: Content-Type}`: "", // and that is sent
+	} {
+		_, err := dialect.Parse([]byte("refresh:\n  path: /r\n  fields: [" + fields + "]\n"))
+		if field == "" && err != nil || field != "" && (err == nil || !strings.Contains(err.Error(), field)) {
+			t.Errorf("%s: %v; want a mistake in %q", fields, err, field)
+		}
+	}
+}

@@ -123,7 +123,9 @@ func (r Request) write(v values) (http.Header, string, error) {
 		return header, "", nil
 	}
 	kind, body := r.Encoding.encode(fields)
-	header.Set("Content-Type", kind)
+	if header.Get("Content-Type") == "" { // a backend can want application/vnd.api+json
+		header.Set("Content-Type", kind)
+	}
 	return header, body, nil
 }
 
