@@ -137,9 +137,9 @@ func (e Error) meaning(op string, status int) (m wire.Meaning, cause error) {
 	case kind == oauth.ErrTransient:
 		return wire.Meaning{Kind: kind, Verdict: wire.VerdictTrouble}, wire.ErrTrouble
 	case e.Means == oauth.ErrClientRefused:
-		return wire.Meaning{Kind: kind, Verdict: wire.VerdictClient}, cause
+		return wire.Meaning{Kind: kind, Verdict: wire.VerdictClient, Listed: e.Status == status}, cause
 	}
-	return wire.Meaning{Kind: kind, Verdict: wire.VerdictUnclear}, cause
+	return wire.Meaning{Kind: kind, Verdict: wire.VerdictUnclear, Listed: e.Status == status}, cause
 }
 
 // pair reads a successful answer, or returns nil if it has no usable token.

@@ -408,3 +408,23 @@ func TestAListedWordIsWeighedWithWhatStandsBesideIt(t *testing.T) {
 		}
 	}
 }
+
+// A word that is listed with a status of the backend's own trouble counts under that.
+func TestAWordUnderItsOwn5xxIsTheBackendsWord(t *testing.T) {
+	n := Answer{ErrorCodes: []string{"code"}}
+	for means, want := range map[error]oauth.Verdict{
+		oauth.ErrClientRefused: oauth.VerdictClient, oauth.ErrMisconfigured: oauth.VerdictUnclear, oauth.ErrRefreshTokenRequired: oauth.VerdictUnclear,
+		oauth.ErrTokenInvalid: oauth.VerdictUnclear, oauth.ErrLoginRequired: oauth.VerdictUnclear, oauth.ErrTransient: oauth.VerdictTrouble,
+	} {
+		for _, status := range []int{500, 503} {
+			errs := []Error{{Status: status, Code: "APP_VERSION_BLOCKED", Means: means}}
+			if _, fail := judge(n, errs, answered(opRefresh, status, `{"code":"APP_VERSION_BLOCKED"}`)); fail.Verdict() != want {
+				t.Errorf("%v with HTTP %d: %v, %v; want %v", means, status, fail.Verdict(), fail, want)
+			}
+		}
+		errs := []Error{{Code: "APP_VERSION_BLOCKED", Means: means}}
+		if _, fail := judge(n, errs, answered(opRefresh, 500, `{"code":"APP_VERSION_BLOCKED"}`)); fail.Verdict() == oauth.VerdictClient {
+			t.Errorf("%v with no status of its own: %v", means, fail)
+		}
+	}
+}

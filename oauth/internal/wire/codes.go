@@ -17,7 +17,7 @@ type Meaning struct {
 	Kind    error // nil: by itself the code decides nothing
 	Reason  error // the finer sentinel, if there is one
 	Verdict Verdict
-	Listed  bool // by the provider: it counts under 5xx too
+	Listed  bool // by the provider, for this status: it counts under 5xx too
 	Hint    string
 	Field   string // of oauth.Config, to look at
 }

@@ -124,7 +124,7 @@ func (f *Failure) answered() Verdict {
 		return VerdictUnknown
 	case f.Page:
 		return VerdictTrouble
-	case IsSuccess(f.Status), IsRefusal(f.Status), f.Status >= 500 && saysGrant(f.Err):
+	case IsSuccess(f.Status), IsRefusal(f.Status), f.Status >= 500 && saysGrant(f.Err), f.Kind == ErrMisconfigured:
 		return VerdictUnclear
 	}
 	return VerdictTrouble

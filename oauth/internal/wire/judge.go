@@ -36,14 +36,14 @@ func (a *Answer) FailureBy(fields member.Fields, code string, m Meaning) *Failur
 
 // excuse judges 408, 425, 429, 5xx and whatever is not an HTTP status at all: the moment
 // is bad. Of the body only a code we know is kept, since "error" fields of a 500 are
-// often not OAuth's; and only one that the provider lists decides.
+// often not OAuth's; and only one that the provider lists decides, whatever it means.
 func (a *Answer) excuse(fail *Failure, code string, m Meaning) {
 	if m.Kind == nil {
 		return
 	}
 	fail.Code = code
-	if m.Verdict == VerdictEnded && m.Listed {
-		fail.Kind = m.Kind
+	if m.Listed {
+		fail.Kind, fail.Hint, fail.Field = m.Kind, m.Hint, m.Field
 	}
 }
 
