@@ -10,6 +10,9 @@ import (
 	"github.com/evertoken/evertoken/refresh/internal/session"
 )
 
+// errExited is the outcome of what a callback of the program has ended the goroutine of.
+var errExited = failure.Exited("a callback")
+
 // A flight is one renewal in progress, shared by all callers who wait for it. err is
 // written before done closes.
 type flight struct {
@@ -70,7 +73,7 @@ func (m *Member) fly(c *awake, w session.Want) (*flight, error) {
 func (m *Member) flight(c *awake, f *flight, r *run, w session.Want) {
 	var next moment.Instant
 	workers := r.life.queue.Workers()
-	err := failure.Exited("a callback")
+	err := errExited
 	defer func() {
 		m.land(c, f, err)
 		looked := !c.leftOut.Swap(false)
@@ -165,7 +168,7 @@ func (m *Member) lookAwake(c *awake, r *run, seen, told *session.Stamp) (next mo
 			if r == nil {
 				return // a flight waits for the turn, and does it
 			}
-			err := failure.Exited("a callback")
+			err := errExited
 			defer func() {
 				m.land(c, f, err)
 				r.landing.Done()

@@ -421,7 +421,7 @@ func (r *run) finish() {
 			}
 		}).Stop
 	}
-	err := failure.Exited("a callback")
+	err := errExited
 	defer func() { r.leave(err) }()
 	r.landing.Wait()
 	stop()
