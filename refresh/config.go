@@ -366,6 +366,9 @@ func (s *setup) session() *session.Config {
 	if c.Witness = s.Witness; c.Witness == nil {
 		c.Witness = witnessOf(s.Store)
 	}
+	if local, is := s.Store.(tokenstore.Local); is {
+		c.Dir = local.Dir()
+	}
 	c.Place = tokenstore.PlaceOf(s.Store)
 	c.Locker, _ = s.Store.(tokenstore.Locker)
 	c.Stamper, _ = s.Store.(tokenstore.Stamper)

@@ -38,10 +38,11 @@ var (
 	// and in [EventCopied] before that.
 	ErrCopied = session.ErrCopied
 
-	// ErrOldCopy means that the Store holds an older state of the session, whose refresh
-	// token this machine knows to be spent ([Config.Witness]): it is not sent. It comes
-	// together with oauth.ErrLoginRequired. The stored pair is kept, and a newer one that
-	// another process saves revives the session.
+	// ErrOldCopy means that the Store holds an older state of the session, or a copy of a session
+	// that was renewed under another path or name since, whose refresh token this machine knows
+	// to be spent ([Config.Witness]): it is not sent. It comes together with
+	// oauth.ErrLoginRequired. The stored pair is kept, and a newer one that another process
+	// saves revives the session.
 	ErrOldCopy = session.ErrOldCopy
 
 	// ErrPaused means that no living token is left and Config.Renewal says not to

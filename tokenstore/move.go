@@ -54,7 +54,7 @@ func moveLocked(ctx context.Context, from, to Store, name string) error {
 	}
 	// The copy that wins is saved even if it lies there already. Its version is then
 	// another one, and if both stores are one, the Delete fails.
-	next.Version, next.Places = version, nil // it is kept elsewhere from now on
+	next.Version, next.Places, next.Witnesses = version, nil, nil // it is kept elsewhere from now on
 	if _, err := to.Set(ctx, name, next); err != nil {
 		return err
 	}

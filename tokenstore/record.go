@@ -50,6 +50,14 @@ type Record struct {
 	// fingerprints of a machine and a directory, by the programs there that renew it. One
 	// that is not among them holds a copy.
 	Places []string
+	// Login names the login in a store that is a directory ([Local]): random, the same in
+	// every copy and after every renewal, so that a copy under another path or name is
+	// known to be one. Empty in records of other stores and of earlier versions.
+	Login string
+	// Witnesses are where those who renew the session have noted since the login that its
+	// refresh tokens are spent, by the fingerprint of a directory: the first, and another
+	// one if there is any. Empty as Login.
+	Witnesses []string
 
 	// RefreshedAt is when the session was last renewed, and RefreshedBy the
 	// client configuration that did it, as a fingerprint.
@@ -197,6 +205,7 @@ func (r *Record) Clone() *Record {
 	c.Tokens = r.Tokens.Clone()
 	c.Pending, c.Refused, c.Dead = r.Pending.clone(), r.Refused.clone(), r.Dead.clone()
 	c.Ancestors = slices.Clone(r.Ancestors)
+	c.Places, c.Witnesses = slices.Clone(r.Places), slices.Clone(r.Witnesses)
 	c.Unknown = maps.Clone(r.Unknown)
 	for k, v := range c.Unknown {
 		c.Unknown[k] = slices.Clone(v)

@@ -40,11 +40,13 @@ type storedRecord struct {
 	RefreshedBy string           `json:"refreshed_by,omitempty"`
 	Ancestors   []string         `json:"ancestors,omitempty"`
 	Places      []string         `json:"places,omitempty"`
+	Login       string           `json:"login,omitempty"`
+	Witnesses   []string         `json:"witnesses,omitempty"`
 }
 
 var storedNames = []string{
 	"format", "version", "tokens", "pending", "refused", "dead",
-	"not_before", "asked_at", "went_back_at", "refreshed_at", "refreshed_by", "ancestors", "places",
+	"not_before", "asked_at", "went_back_at", "refreshed_at", "refreshed_by", "ancestors", "places", "login", "witnesses",
 }
 
 // MarshalJSON writes the record for storage, tokens included: one object with
@@ -70,6 +72,8 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		RefreshedBy: r.RefreshedBy,
 		Ancestors:   r.Ancestors,
 		Places:      r.Places,
+		Login:       r.Login,
+		Witnesses:   r.Witnesses,
 	})
 	if err != nil {
 		// encoding/json may quote what it could not encode.
@@ -138,6 +142,8 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 		RefreshedBy: member.Text(fields["refreshed_by"]),
 		Ancestors:   member.Texts(fields["ancestors"]),
 		Places:      member.Texts(fields["places"]),
+		Login:       member.Text(fields["login"]),
+		Witnesses:   member.Texts(fields["witnesses"]),
 	}
 	if err := rec.readTokens(fields); err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"slices"
@@ -80,6 +81,7 @@ func (a *app) savePair(ctx context.Context, store *stores.Bound, pair *oauth.Tok
 		rec.Supersede(pair)
 		store.Unbind(rec)
 		rec.RefreshedAt, rec.RefreshedBy = time.Time{}, "" // this login was never renewed
+		rec.Login, rec.Witnesses = rand.Text(), nil
 		if rec.Places = nil; tokenstore.PlaceOf(store) != "" {
 			rec.Places = []string{tokenstore.PlaceOf(store)}
 		}

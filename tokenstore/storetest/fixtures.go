@@ -54,6 +54,8 @@ func full() *tokenstore.Record {
 		AskedAt:     at.Add(3500 * time.Millisecond),
 		WentBackAt:  at.Add(3750 * time.Millisecond),
 		Places:      []string{"place-1", "place-2"},
+		Login:       "login-1",
+		Witnesses:   []string{"witness-1", "witness-2"},
 		RefreshedAt: at.Add(5 * time.Second),
 		RefreshedBy: "client",
 		Ancestors:   []string{tokenstore.Fingerprint("d"), tokenstore.Fingerprint("e")},

@@ -478,7 +478,7 @@ func TestANewerPairTellsWhichTokensAreSpent(t *testing.T) {
 	} {
 		inBubble(t, name, func(t *testing.T) {
 			d := newDesk(t)
-			d.cfg.Witness = witness.Open(t.TempDir())
+			d.cfg.Witness = new(witness.Book) // without the newest of each login
 			if d.rec = nil; tt.mine != "" {
 				d.rec = at(tt.mine, 0, 1)
 			}

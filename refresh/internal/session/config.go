@@ -32,6 +32,7 @@ type Config struct {
 
 	Reach   *reach.Line   // to the Store
 	Witness *witness.Book // what this machine knows of spent tokens; nil: nothing
+	Dir     string        // where the Store is, if it is a tokenstore.Local; empty: it is not
 	Place   string        // see tokenstore.Record.Places; empty: not known
 
 	Gate   *gate.Gate

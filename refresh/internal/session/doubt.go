@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/refresh/internal/schedule"
+	"github.com/evertoken/evertoken/refresh/internal/witness"
 	"github.com/evertoken/evertoken/tokenstore"
 )
 
@@ -66,7 +68,7 @@ func (s *Session) unsettled(ctx context.Context, lease tokenstore.Lease, w Want)
 	}
 	why, spent := errUnsettled, s.knownSpent(s.rec)
 	until := s.writerHasUntil(ctx, lease)
-	if s.wentBack(); s.cfg.Locker != nil && (spent || !w.Insist && !s.cfg.Witness.SeesAll()) && !s.now().Reached(s.doubt.holds(s.cfg)) {
+	if s.wentBack(); s.cfg.Locker != nil && (spent || !w.Insist && !s.witnessed()) && !s.now().Reached(s.doubt.holds(s.cfg)) {
 		until, why = until.And(s.doubt.holds(s.cfg)), errWentBack
 	}
 	switch {
@@ -119,7 +121,7 @@ func (s *Session) writerHasUntil(ctx context.Context, lease tokenstore.Lease) mo
 func (s *Session) giveTime(w Want) error {
 	cur, d, back := s.cur.Load(), &s.doubt, s.cfg.Reach.BackSince().And(s.doubt.answered)
 	spends := s.unchecked.err == nil && !s.cfg.asksAnew(s.rec.Tokens)
-	if back.IsZero() || w.urgent() || s.cfg.Locker == nil || s.cfg.Witness.SeesAll() || !spends {
+	if back.IsZero() || w.urgent() || s.cfg.Locker == nil || s.witnessed() || !spends {
 		return nil
 	}
 	until := back.Add(s.cfg.patience())
@@ -232,10 +234,45 @@ func (s *Session) wentBack() {
 	}
 }
 
-// knownSpent reports whether this machine knows that a record's refresh token is spent.
+// knownSpent reports whether this machine knows that a record's refresh token is spent. Ours
+// has been as high as held, see writeOver.
 func (s *Session) knownSpent(rec *tokenstore.Record) bool {
-	return s.cfg.Witness.Spent(s.name, tokenstore.Fingerprint(rec.Tokens.RefreshToken))
+	version := rec.Version
+	if rec == s.rec {
+		version = max(version, s.held)
+	}
+	return s.cfg.knownSpent(s.name, rec, version)
 }
+
+// knownSpent reports whether this machine knows that the refresh token of a record with the
+// given version is spent: it was spent in this Store, or under any other path or name that
+// this login has been copied to.
+func (c *Config) knownSpent(name string, rec *tokenstore.Record, version uint64) bool {
+	pair := pairOf(rec, version)
+	return c.Witness.Spent(name, pair.Token) || c.Witness.Old(c.login(rec), pair)
+}
+
+// login names the login of a record in the same way whatever path and name it is kept at.
+// A record without a name for it is known by the token that it began with, where that is
+// asked for by the same client: in tests of programs, tokens of all logins are alike.
+func (c *Config) login(rec *tokenstore.Record) string {
+	if rec.Login != "" || !c.Witness.Keeps() {
+		return rec.Login
+	}
+	return tokenstore.Fingerprint(firstToken(rec) + " " + cmp.Or(c.ConfigID, rec.RefreshedBy, c.Dir))
+}
+
+// pairOf returns what is noted of the pair of a record with the given version.
+func pairOf(rec *tokenstore.Record, version uint64) witness.Pair {
+	if version >= derivedVersion {
+		version = 0
+	}
+	return witness.Pair{Token: tokenstore.Fingerprint(rec.Tokens.RefreshToken), Version: version, Before: rec.Ancestors}
+}
+
+// witnessed reports whether all who have spent refresh tokens of the session have noted it
+// where this process does.
+func (s *Session) witnessed() bool { return s.rec != nil && s.cfg.Witness.SeesAll(s.rec.Witnesses) }
 
 // holds returns until when nothing is spent, and no session said to have ended, because
 // the Store went back. An outage that this process meets counts from its end. It looks so
@@ -268,13 +305,24 @@ func (s *Session) noteReplaced(stored *tokenstore.Record) {
 	for _, spent := range stored.Ancestors[from:] {
 		s.cfg.Witness.Note(s.name, spent)
 	}
+	if s.cfg.Witness.Keeps() {
+		s.cfg.Witness.Add(s.cfg.login(stored), pairOf(stored, stored.Version))
+	}
 }
 
 // maxPlaces bounds Record.Places: a home that machines share has one for each.
 const maxPlaces = 16
 
-// here notes in a record that the session is kept where this process keeps it.
+// here notes in a record that the session is kept where this process keeps it, and where
+// this process notes what it spends. Of other witnesses one is enough to tell that there are
+// any.
 func (s *Session) here(rec *tokenstore.Record) {
+	if s.cfg.Dir != "" {
+		rec.Login = s.cfg.login(rec)
+		if id := s.cfg.Witness.ID(); len(rec.Witnesses) < 2 && !slices.Contains(rec.Witnesses, id) {
+			rec.Witnesses = append(slices.Clone(rec.Witnesses), id)
+		}
+	}
 	if s.cfg.Place == "" || slices.Contains(rec.Places, s.cfg.Place) {
 		return
 	}

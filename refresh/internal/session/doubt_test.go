@@ -132,7 +132,12 @@ func TestWhoIsNotPutOffAfterTheStoreIsBack(t *testing.T) {
 		"one of a store that no other process shares":   {func(d *desk, _ *testing.T) { d.cfg.Locker = nil }, Want{}, false},
 		"one of a store of this machine, whose processes note what they spend": {func(d *desk, t *testing.T) {
 			d.cfg.Witness = witness.Open(t.TempDir()).For("/sessions")
+			d.store.edit(t, func(rec *tokenstore.Record) { rec.Witnesses = []string{d.cfg.Witness.ID()} })
 		}, Want{}, false},
+		"one of a store of this machine, whose processes note that in two places": {func(d *desk, t *testing.T) {
+			d.cfg.Witness = witness.Open(t.TempDir()).For("/sessions")
+			d.store.edit(t, func(rec *tokenstore.Record) { rec.Witnesses = []string{d.cfg.Witness.ID(), "another"} })
+		}, Want{}, true},
 		"one that has been put off before": {func(d *desk, t *testing.T) {
 			if err := d.Renew(t.Context(), new(run), Want{Stale: d.cur.Load()}); !errors.Is(err, ErrDeferred) {
 				t.Fatal(err)
@@ -175,6 +180,15 @@ func TestWhetherATokenMayBeSent(t *testing.T) {
 	both := func(first, second func(d *desk)) func(d *desk) {
 		return func(d *desk) { first(d); second(d) }
 	}
+	noted := func(elsewhere string) func(d *desk) {
+		return func(d *desk) {
+			d.cfg.Witness = d.cfg.Witness.For("/sessions")
+			d.rec = edit(d.rec)
+			if d.rec.Witnesses = []string{d.cfg.Witness.ID()}; elsewhere != "" {
+				d.rec.Witnesses = append(d.rec.Witnesses, elsewhere)
+			}
+		}
+	}
 	const (
 		patience = 80 * time.Second
 		old      = 100 * time.Second // in which each process has looked, though one look may fail
@@ -195,7 +209,9 @@ func TestWhetherATokenMayBeSent(t *testing.T) {
 		"a while ago":                  {wentBack(30 * time.Second), Want{}, errWentBack, old - 30*time.Second},
 		"long enough ago":              {wentBack(old), Want{}, nil, 0},
 		"and the program insists":      {wentBack(0), Want{Insist: true}, nil, 0},
-		"as all processes note":        {func(d *desk) { wentBack(0)(d); d.cfg.Witness = d.cfg.Witness.For("/sessions") }, Want{}, nil, 0},
+		"as all processes note":        {both(wentBack(0), noted("")), Want{}, nil, 0},
+		"as one notes elsewhere":       {both(wentBack(0), noted("another")), Want{}, errWentBack, old},
+		"as is not known who notes":    {func(d *desk) { wentBack(0)(d); d.cfg.Witness = d.cfg.Witness.For("/sessions") }, Want{}, errWentBack, old},
 		"as no other process shares":   {func(d *desk) { wentBack(0)(d); d.cfg.Locker = nil }, Want{}, nil, 0},
 		"in a short process":           {func(d *desk) { wentBack(0)(d); d.cfg.ShortLived = true }, Want{}, errWentBack, old},
 		"and was away since":           {func(d *desk) { wentBack(old)(d); back(d) }, Want{}, errWentBack, old},
@@ -205,7 +221,7 @@ func TestWhetherATokenMayBeSent(t *testing.T) {
 		"spent, and long enough ago":   {both(spent, wentBack(old)), Want{}, ErrOldCopy, 0},
 		"spent, in a short process":    {func(d *desk) { spent(d); d.cfg.ShortLived = true }, Want{}, ErrOldCopy, 0},
 		"spent, of one process":        {func(d *desk) { spent(d); d.cfg.Locker = nil }, Want{}, ErrOldCopy, 0},
-		"spent, as all processes note": {func(d *desk) { d.cfg.Witness = d.cfg.Witness.For("/sessions"); spent(d) }, Want{}, errWentBack, old},
+		"spent, as all processes note": {both(noted(""), spent), Want{}, errWentBack, old},
 		"never again":                  {func(d *desk) { both(spent, marked(time.Minute))(d); d.cfg.Grace = -1 }, Want{}, nil, 0},
 		"asked for anew":               {func(d *desk) { both(spent, marked(time.Minute))(d); d.cfg.Tokenless = true }, Want{}, nil, 0},
 		"announced":                    {marked(time.Minute), Want{}, errUnsettled, patience},

@@ -18,7 +18,7 @@ var (
 	ErrSuspected    = errors.New("the server keeps refusing the session without saying why")
 	ErrPaused       = errors.New("refresh: renewing is paused")
 	ErrCopied       = errors.New("the session was copied here from another machine or directory, and only one of the two can go on with it")
-	ErrOldCopy      = errors.New("the session was restored from an older copy, whose refresh token is spent")
+	ErrOldCopy      = errors.New("the session was copied, or restored from an older copy, and its refresh token is spent")
 )
 
 var (

@@ -23,7 +23,7 @@ func (c *Config) Judge(name string, rec *tokenstore.Record, now moment.Instant) 
 	cur := snapshot.New(pair, c.timing(pair), 0, now)
 	alive := cur.Alive(now)
 	h := &Health{State: StateValid, Renewed: rec.RefreshedAt}
-	if c.heed(h, rec, alive, now); !h.Ended() && c.Witness.Spent(name, tokenstore.Fingerprint(pair.RefreshToken)) && !c.asksAnew(pair) {
+	if c.heed(h, rec, alive, now); !h.Ended() && c.knownSpent(name, rec, rec.Version) && !c.asksAnew(pair) {
 		h.State, h.Err = StateRetrying, errWentBack
 		if !alive {
 			h.State, h.Err = StateLoginRequired, ErrOldCopy

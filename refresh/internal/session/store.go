@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -351,6 +352,9 @@ func (s *Session) releaseKept() {
 // replace makes rec, a new login, the session: saved where it is to be, then
 // shown.
 func (s *Session) replace(ctx context.Context, rec *tokenstore.Record, places unsaved) error {
+	if s.cfg.Dir != "" {
+		rec.Login = rand.Text()
+	}
 	s.here(rec)
 	s.rec, s.held, s.doubt, s.later = rec, 0, doubt{}, nil
 	s.distrust.Store(nil)
@@ -446,6 +450,9 @@ func (s *Session) saveStore(ctx context.Context) error {
 func (s *Session) noteSpent() {
 	if s.doubt.spent != "" {
 		s.cfg.Witness.Note(s.name, s.doubt.spent)
+		if s.cfg.Witness.Keeps() {
+			s.cfg.Witness.Replace(s.cfg.login(s.rec), pairOf(s.rec, s.rec.Version))
+		}
 		s.doubt.spent = ""
 	}
 }

@@ -51,3 +51,38 @@ func TestF97_WhatLiesInPlaceOfNotesIsLeftAlone(t *testing.T) {
 		})
 	}
 }
+
+// A directory that another user has put there, or could replace, is not used.
+func TestF97_DirectoriesOfOthersAreLeftAlone(t *testing.T) {
+	for what, plant := range map[string]func(dir, victim string) error{
+		"a link of another user's to a directory of ours": func(dir, victim string) error {
+			return errors.Join(os.Symlink(victim, dir), os.Lchown(dir, 4711, 4711))
+		},
+		"a directory of another user's": func(dir, _ string) error { return errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, 4711, 4711)) },
+		"one that others may write to":  func(dir, _ string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777)) },
+		"one below such a directory": func(dir, _ string) error {
+			return errors.Join(os.Chmod(filepath.Dir(dir), 0o777), os.Mkdir(dir, 0o700))
+		},
+		"none, below such a directory": func(dir, _ string) error { return os.Chmod(filepath.Dir(dir), 0o777) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir, victim := filepath.Join(t.TempDir(), "spent"), t.TempDir()
+			if err := plant(dir, victim); errors.Is(err, os.ErrPermission) {
+				t.Skip("only root gives files away")
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			b := witness.Open(dir).For("/sessions")
+			b.Note("default", token(1))
+			b.Replace("login", pair(2))
+			if b.Spent("default", token(1)) || b.Old("login", pair(1)) || b.SeesAll([]string{b.ID()}) {
+				t.Error("notes in it count")
+			}
+			for _, dir := range []string{dir, victim} {
+				if entries, err := os.ReadDir(dir); len(entries) > 0 || what[:4] == "none" && dir != victim && err == nil {
+					t.Errorf("%s has %v now, %v", dir, entries, err)
+				}
+			}
+		})
+	}
+}

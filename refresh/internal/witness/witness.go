@@ -8,25 +8,41 @@
 //
 // # What is written where
 //
-// A Book names spent tokens only, by fingerprint (tokenstore.Fingerprint), so that it is of
-// no use to a reader: neither to guess a token with, nor to use one. It keeps a few
-// thousand of them in files of 128 KB at most, readable by their user only. Nothing is
-// synced: what a power cut takes away is as if it had not been noted, which costs the
-// protection and no session.
+// A Book names spent tokens only, by fingerprint (tokenstore.Fingerprint), and the newest of
+// each login, so that it is of no use to a reader: neither to guess a token with, nor to use
+// one. Its files are readable by their user only. Nothing is synced: what a power cut takes
+// away is as if it had not been noted, which costs the protection and no session.
+//
+// The tokens that were spent last stand by the path of their Store and the name of their
+// session: what a program hands over, and a record that others have written, is known by
+// nothing else, and tests of programs use the same tokens over and over, in a new directory
+// each time. These files have 128 KB at most.
+//
+// The newest pair of a login stands by the name of the login, which its record carries
+// (tokenstore.Record.Login) and every copy of it has, under whatever path and name. It is one
+// line, which the next renewal replaces, so that a busy machine does not forget: a copy with
+// another token and a lower version is an old one, whatever its age. The version is not
+// enough, since a process that has a copy writes marks into it; so the tokens just before the
+// newest stand there, too. A line is dropped when it has not been renewed for maxAge, or when
+// some three hundred thousand logins have been renewed since.
 //
 // [Default] has two directories, and writes to both. That of caches is what backups leave
 // out, so it is not restored with the Store. The runtime directory is gone with the
 // session of the user at the machine, but it is not in the home at all: it outlives the
-// home's being rolled back or copied. On a machine without either nothing is kept.
+// home's being rolled back or copied. On a machine without either nothing is kept. One that
+// another user could replace is not used.
 package witness
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/evertoken/evertoken/internal/ownfile"
 )
@@ -38,7 +54,10 @@ type Book struct {
 	dirs  []string
 	store string // what all fingerprints are of
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex       // guards what follows
+	id     string           // see ID; empty: not known yet
+	places map[string]place // the directories that were found to be ours
+	failed map[string]bool  // the directories that the latest note could not be written to
 	spent  map[string]bool
 	latest []string // in the order in which they were noted, from next on
 	next   int
@@ -47,24 +66,10 @@ type Book struct {
 // Open returns a Book in directories, which it makes when it is written to first.
 func Open(dirs ...string) *Book { return &Book{dirs: dirs} }
 
-// For returns a Book in the directories of b for what one Store of this machine holds: what
-// b knows of another one does not count. The Store is named by where it is, as a copy is
-// that was put back.
+// For returns a Book in the directories of b for what one Store of this machine holds: of
+// what b knows of another one only the newest pairs of logins count. The Store is named by
+// where it is, as a copy is that was put back.
 func (b *Book) For(store string) *Book { return &Book{dirs: b.dirs, store: store} }
-
-// SeesAll reports whether every process that spends tokens of the Store notes it here: the
-// Store is one of this machine, and there is a directory with notes.
-func (b *Book) SeesAll() bool {
-	if b == nil || b.store == "" {
-		return false
-	}
-	for _, dir := range b.dirs {
-		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			return true
-		}
-	}
-	return false
-}
 
 // Default returns the directories for this user on this machine; none if there are none.
 func Default() (dirs []string) {
@@ -99,7 +104,7 @@ func (b *Book) Note(session, fingerprint string) {
 		b.keep(fingerprint)
 	default:
 		for _, dir := range b.dirs {
-			add(filepath.Join(dir, fileOf(session)), fingerprint)
+			b.add(dir, fileOf(session), fingerprint+"\n", maxFile, olderHalf)
 		}
 	}
 }
@@ -111,7 +116,7 @@ func (b *Book) Spent(session, fingerprint string) bool {
 	}
 	fingerprint = b.inStore(fingerprint)
 	for _, dir := range b.dirs {
-		if bytes.Contains(read(filepath.Join(dir, fileOf(session))), []byte(fingerprint+"\n")) {
+		if bytes.Contains(b.read(dir, fileOf(session)), []byte(fingerprint+"\n")) {
 			return true
 		}
 	}
@@ -154,38 +159,105 @@ func fileOf(session string) string {
 }
 
 // read returns what a file holds; nil if it cannot be read, or is not one of ours.
-func read(path string) []byte {
-	data, err := ownfile.Read(path, 2*maxFile)
+func (b *Book) read(dir, name string) []byte {
+	if !b.ours(dir, false) {
+		return nil
+	}
+	return content(dir, name)
+}
+
+func content(dir, name string) []byte {
+	data, err := ownfile.Read(filepath.Join(dir, name), 4*maxFile)
 	if err != nil {
 		return nil
 	}
 	return data
 }
 
-// add appends a fingerprint to a file, and drops the older half of one that has become
-// too large. Two processes that do so at once may lose what one of them adds. What cannot
-// be written is left out: the Store is what counts.
-func add(path, fingerprint string) {
-	if os.MkdirAll(filepath.Dir(path), 0o700) != nil {
-		return
-	}
-	f, _, err := ownfile.Append(path)
+// A place is a directory that was found to be ours, and when.
+type place struct {
+	info fs.FileInfo
+	at   time.Time
+}
+
+// placeLasts is how long the directories above one are not looked at again.
+const placeLasts = time.Minute
+
+// ours reports whether a directory is there, or is made, and no other user could have put it
+// there or replace it.
+func (b *Book) ours(dir string, mkdir bool) bool {
+	info, err := os.Stat(dir)
 	if err != nil {
-		return
+		if !mkdir || ownfile.CheckParents(dir) != nil || os.MkdirAll(dir, 0o700) != nil {
+			return false
+		}
+		if info, err = os.Stat(dir); err != nil {
+			return false
+		}
 	}
-	_, err = f.WriteString(fingerprint + "\n")
-	info, statErr := f.Stat()
-	if f.Close() != nil || err != nil || statErr != nil || info.Size() <= maxFile {
-		return
+	now := time.Now()
+	b.mu.Lock()
+	found, known := b.places[dir]
+	b.mu.Unlock()
+	if known && os.SameFile(found.info, info) && found.info.Mode() == info.Mode() && now.Sub(found.at).Abs() < placeLasts {
+		return true
 	}
-	data := read(path)
-	data = data[len(data)/2/lineSize*lineSize:]
-	temp, err := os.CreateTemp(filepath.Dir(path), "new-*")
-	if err != nil {
-		return
+	if ownfile.CheckPlace(dir) != nil {
+		return false
 	}
-	_, err = temp.Write(data)
-	if temp.Close() != nil || err != nil || os.Rename(temp.Name(), path) != nil {
-		_ = os.Remove(temp.Name())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.places == nil {
+		b.places = make(map[string]place)
+	}
+	b.places[dir] = place{info, now}
+	return true
+}
+
+// add appends a line to a file. Whenever another size of that file is full, it is made
+// shorter. Two processes that do so at once may lose what one of them adds. What cannot be
+// written is left out: the Store is what counts; but the directory is not said to have all
+// then.
+func (b *Book) add(dir, name, line string, size int64, shorten func([]byte) []byte) {
+	err := errNotOurs
+	if b.ours(dir, true) {
+		err = appendTo(dir, name, line, size, shorten)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failed == nil {
+		b.failed = make(map[string]bool)
+	}
+	if b.failed[dir] = err != nil; err != nil {
+		b.id = ""
 	}
 }
+
+var errNotOurs = errors.New("another user could replace the directory")
+
+func appendTo(dir, name, line string, size int64, shorten func([]byte) []byte) error {
+	f, info, err := ownfile.Append(filepath.Join(dir, name))
+	if err != nil {
+		return err
+	}
+	before := info.Size()
+	_, err = f.WriteString(line)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if before/size == (before+int64(len(line)))/size {
+		return nil
+	}
+	temp, err := os.CreateTemp(dir, "new-*")
+	if err != nil {
+		return nil // the line stands there
+	}
+	_, err = temp.Write(shorten(content(dir, name)))
+	if temp.Close() != nil || err != nil || os.Rename(temp.Name(), filepath.Join(dir, name)) != nil {
+		_ = os.Remove(temp.Name())
+	}
+	return nil
+}
+
+// olderHalf drops the older half of a file of fingerprints.
+func olderHalf(data []byte) []byte { return data[len(data)/2/lineSize*lineSize:] }

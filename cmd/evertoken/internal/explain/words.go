@@ -32,7 +32,7 @@ var words = []struct {
 	text string
 }{
 	{refresh.ErrCopied, "the saved session was copied here from another machine or directory, where it was renewed, too"},
-	{refresh.ErrOldCopy, "the saved session was restored from an older copy, whose refresh token is spent"},
+	{refresh.ErrOldCopy, "the saved session was copied, or restored from an older copy, and its refresh token is spent"},
 	{tokenstore.ErrDamaged, "the saved session is damaged"},
 	{tokenstore.ErrNewerFormat, "the saved session was written by a newer version"},
 	{tokenstore.ErrConflict, "another process keeps changing the saved session"},
