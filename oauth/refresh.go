@@ -51,6 +51,11 @@ func (c *Client) RefreshToken(ctx context.Context, refreshToken string) (*TokenP
 // and ErrMisconfigured. The pair is t with the refresh token that takes the place
 // of t's, which may be spent: save it. The unbound access token is dropped.
 //
+// In another case there are both, too: when the answer has a refresh token where none is
+// looked for. The error matches [ErrUnreadAnswer], and names the place. The access token of
+// the pair is good, and its refresh token is t's, which is spent: do not send it again
+// before the configuration says where the new one is.
+//
 // An ID token in the answer is checked (OpenID Connect Core section 12.2). If one
 // fails, the result keeps t's, and its IDTokenError says why; that is not an error of
 // Refresh, whose caller must save the new refresh token. But an answer about
@@ -84,9 +89,9 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 	if scope := cmp.Or(narrowed, c.refreshScope()); scope != "" {
 		form.Set("scope", scope)
 	}
-	next, err := c.requestPair(ctx, opRefresh, form, key, t.Skew)
-	if err != nil {
-		return nil, err
+	next, unread := c.requestPair(ctx, opRefresh, form, key, t.Skew)
+	if next == nil {
+		return nil, unread
 	}
 	if err := c.checkRenewed(ctx, next, t); err != nil {
 		return nil, err
@@ -96,19 +101,26 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 	}
 	next.keep(t)
 	c.limitLife(next, t.RefreshToken)
-	if fail := c.checkBound(opRefresh, next); fail != nil {
+	switch fail := c.checkBound(opRefresh, next); {
+	case fail != nil && unread != nil:
+		return nil, unread // neither of its tokens can be used
+	case fail != nil:
 		return keepRefreshToken(t, next), fail
 	}
-	return next, nil
+	return next, unread
 }
 
-// judge decides what an answer means: exactly one of pair and error is non-nil.
-// Only a closed list of codes means that a login is required.
+// judge decides what an answer means: exactly one of pair and error is non-nil, but for
+// a refresh whose answer has a refresh token where none is looked for: then there are
+// both. Only a closed list of codes means that a login is required.
 func judge(a *wire.Answer) (*TokenPair, *Error) {
 	fields := a.Fields()
 	if wire.IsSuccess(a.Status) {
 		members, closed := a.TokenFields(fields)
 		if pair := ReadPair(a, members); pair != nil && wire.Suffices(pair.RefreshToken, closed) {
+			if pair.RefreshToken == "" {
+				return pair, (*Error)(a.Overlooked(pair.AccessToken, ""))
+			}
 			return pair, nil
 		}
 	}
@@ -170,6 +182,7 @@ func (t *TokenPair) keep(old *TokenPair) {
 //
 // It is for the packages beside this one: outside of them nothing has its arguments.
 func ReadPair(a *wire.Answer, members member.Fields) *TokenPair {
+	wire.FindRefreshToken(members)
 	access := member.BareToken(member.Token(members["access_token"]))
 	if !member.UsableToken(access) || member.Illegible(members["refresh_token"]) {
 		return nil

@@ -118,7 +118,8 @@ func (c *Client) grantWith(ctx context.Context, op string, form url.Values, key 
 }
 
 // requestPair sends one token request, with a proof of key unless that is zero,
-// and judges the answer. The pair has the key. skew is for postProven.
+// and judges the answer. The pair has the key. skew is for postProven. There are both a
+// pair and an error only where judge gives both.
 func (c *Client) requestPair(ctx context.Context, op string, form url.Values, key DPoPKey, skew time.Duration) (*TokenPair, error) {
 	if err := c.ready(op, "TokenURL", c.cfg.TokenURL); err != nil {
 		return nil, err
@@ -135,11 +136,14 @@ func (c *Client) requestPair(ctx context.Context, op string, form url.Values, ke
 	if fail != nil {
 		return nil, fail
 	}
+	a.Settings.Spent = form.Get("refresh_token")
 	pair, fail := judge(a)
-	if fail != nil {
-		return nil, fail
+	if pair != nil {
+		pair.DPoPKey = key
 	}
-	pair.DPoPKey = key
+	if fail != nil {
+		return pair, fail
+	}
 	return pair, nil
 }
 

@@ -155,3 +155,42 @@ func TestF64_AnswerInOtherNamesIsNotSentAgain(t *testing.T) {
 		})
 	}
 }
+
+// An answer with a good access token whose refresh token stands elsewhere: the access token is
+// served, and the refresh token before it is not sent again, here or by the next process.
+func TestF64_AnAccessTokenIsServedThoughItsRefreshTokenIsUnread(t *testing.T) {
+	elsewhere := func(fields map[string]any) {
+		fields["next"] = map[string]any{"refresh_token": fields["refresh_token"]}
+		delete(fields, "refresh_token")
+	}
+	inBubble(t, "", func(t *testing.T) {
+		var told failures
+		f := newFixture(t, oauthtest.Config{}, told.use).start(t)
+		f.server.Script(oauthtest.Fault{Endpoint: oauthtest.TokenEndpoint, Edit: elsewhere, Times: -1})
+		before := f.requests()
+		err := f.ForceRefresh(t.Context())
+		is(t, err, oauth.ErrUnreadAnswer)
+		served, err := f.TokenContext(t.Context())
+		if err != nil || served.AccessToken == f.first.AccessToken {
+			t.Errorf("served is %v, %v; want the new access token", served, err)
+		}
+		if rec := f.saved(t); rec.AccessToken != served.AccessToken || rec.RefreshToken != f.first.RefreshToken {
+			t.Errorf("saved is %v; want what is served", rec)
+		}
+		f.Stop()
+		if err := f.Start(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		pass(180 * minute)
+		if n := f.requests() - before; n != 1 {
+			t.Errorf("%d requests; want 1: the token is spent", n)
+		}
+		f.inState(t, refresh.StateMisconfigured)
+		_, err = f.TokenContext(t.Context())
+		is(t, err, oauth.ErrUnreadAnswer)
+		if n := f.server.Sessions("alice"); n != 1 || len(told.heard()) != 0 {
+			t.Errorf("%d sessions, and OnRefreshFail was called %d times; want one, and no call", n, len(told.heard()))
+		}
+		f.clean(t)
+	})
+}

@@ -11,6 +11,7 @@ package lenient
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,8 +23,8 @@ import (
 // An Object is what stands in an answer. The zero value is none.
 type Object struct {
 	// Members are those that stand whole in the answer, nil without an object. Of
-	// members with one name the last counts, as in encoding/json. They may share
-	// memory with the answer.
+	// members with one name the last counts, as in encoding/json, that holds something.
+	// They may share memory with the answer.
 	Members member.Fields
 	// Closed says that the end of the object was seen. If not, members may be
 	// missing: those that stood behind the cut, or behind what cannot be read.
@@ -56,6 +57,7 @@ const (
 // meant for a page may be another session's. It takes time in proportion to body.
 func Read(body []byte, contentType string, complete bool) Object {
 	if members := member.Object(body); members != nil {
+		refill(members, body)
 		return Object{Members: members, Closed: true}
 	}
 	text := unwrap(decode(body))
@@ -66,6 +68,28 @@ func Read(body []byte, contentType string, complete bool) Object {
 		}
 	}
 	return find(text)
+}
+
+// refill gives members that hold nothing what an earlier one of the same name in body holds.
+func refill(members member.Fields, body []byte) {
+	blank := func(raw json.RawMessage) bool { return !member.Holds(raw) }
+	if !slices.ContainsFunc(slices.Collect(maps.Values(members)), blank) {
+		return
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if _, err := d.Token(); err != nil { // the brace
+		return
+	}
+	for d.More() {
+		token, err := d.Token()
+		var raw json.RawMessage
+		if err != nil || d.Decode(&raw) != nil {
+			return
+		}
+		if name, isName := token.(string); isName && blank(members[name]) && member.Holds(raw) {
+			members[name] = raw
+		}
+	}
 }
 
 // Child returns the object that the member of this name holds, as JSON or as a
@@ -150,7 +174,10 @@ func parse(text []byte) (Object, int) {
 	o.Members = make(member.Fields, len(whole))
 	for _, m := range whole {
 		name, _ := m.Name.Value.(hujson.Literal)
-		o.Members[member.Text(json.RawMessage(name))] = standard(m.Value)
+		value := standard(m.Value)
+		if key := member.Text(json.RawMessage(name)); member.Holds(value) || !member.Holds(o.Members[key]) {
+			o.Members[key] = value
+		}
 	}
 	if o.Closed {
 		return o, value.EndOffset

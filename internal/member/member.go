@@ -57,7 +57,7 @@ var caselessNames = append(ResponseNames[:len(ResponseNames):len(ResponseNames)]
 	"verification_uri_complete", "interval", "client_id", "client_secret", "request_uri")
 
 // InOurCase renames members whose names differ from ours by case and space only. The
-// exact name wins over others unless its value is null, and of those the first in byte
+// exact name wins over others unless it holds nothing, and of those the first in byte
 // order: some rule has to be.
 func InOurCase(members Fields) Fields {
 	odd := false
@@ -69,11 +69,12 @@ func InOurCase(members Fields) Fields {
 	}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		ours := ourCase(name)
-		value, taken := members[ours]
-		if taken && string(value) != "null" || !slices.Contains(caselessNames, ours) {
+		if name == ours || Holds(members[ours]) || !slices.Contains(caselessNames, ours) {
 			continue
 		}
-		members[ours] = members[name]
+		if value, taken := members[ours]; !taken || Holds(members[name]) || string(value) == "null" {
+			members[ours] = members[name]
+		}
 		delete(members, name)
 	}
 	return members
@@ -88,6 +89,20 @@ func Letters(name string) string {
 		case r >= 'A' && r <= 'Z':
 			return r - 'A' + 'a'
 		case r >= 'a' && r <= 'z':
+			return r
+		}
+		return -1
+	}, name)
+}
+
+// Plain returns the letters of a name, in lower case, and its digits: of names in different
+// spellings the same, and not of token and token_2.
+func Plain(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
 			return r
 		}
 		return -1

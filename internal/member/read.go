@@ -142,6 +142,27 @@ func Token(raw json.RawMessage) string {
 	return ""
 }
 
+// IsBlank reports whether a text holds nothing: space alone, or the word by which a program
+// has written that a value is missing.
+func IsBlank(text string) bool {
+	switch strings.ToLower(strings.Trim(strings.TrimSpace(text), "()<>")) {
+	case "", "null", "undefined", "none", "nil":
+		return true
+	}
+	return false
+}
+
+// Holds reports whether a member is there and holds something.
+func Holds(raw json.RawMessage) bool {
+	switch {
+	case len(raw) == 0, string(raw) == "null":
+		return false
+	case raw[0] == '"':
+		return strings.TrimSpace(Text(raw)) != ""
+	}
+	return true
+}
+
 // onlyOne returns the element of a list that has one, else raw. Servers that keep
 // answers like forms, with a list for each name, send such lists.
 func onlyOne(raw json.RawMessage) json.RawMessage {

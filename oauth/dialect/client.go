@@ -104,8 +104,11 @@ func (c *Client) Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenP
 		return nil, &oauth.Error{Op: opRefresh, Kind: oauth.ErrLoginRequired, Err: oauth.ErrRefreshTokenRequired}
 	}
 	next, fail := c.grant(ctx, opRefresh, "refresh", c.dialect.Refresh, ofPair(t, c.deviceID, c.dialect.Refresh.values()))
-	if fail != nil {
+	switch {
+	case next == nil:
 		return nil, fail
+	case fail != nil: // the answer's refresh token is unread
+		return next.Keeping(t), fail
 	}
 	return next.Keeping(t), nil
 }
@@ -223,6 +226,9 @@ func (c *Client) grant(ctx context.Context, op, name string, r Request, v values
 	a, fail := c.post(ctx, op, name, r, v)
 	if fail != nil {
 		return nil, fail
+	}
+	if !c.dialect.byAccessToken() {
+		a.Settings.Spent = v[RefreshToken]
 	}
 	pair, fail := judge(c.dialect.Answer, r.Errors, a)
 	if pair != nil && c.dialect.byAccessToken() {

@@ -18,12 +18,16 @@ import (
 )
 
 // judge is judge for an answer in a dialect; errs is the table of the
-// request. Exactly one of pair and error is non-nil.
+// request. Exactly one of pair and error is non-nil, but for what [wire.Answer.Overlooked]
+// finds: then there are both.
 func judge(n Answer, errs []Error, a *wire.Answer) (*oauth.TokenPair, *oauth.Error) {
 	a.Settings.TokenPath = n.tokenPath(a.Object())
 	fields := a.Fields()
 	if wire.IsSuccess(a.Status) {
 		if pair := n.pair(a, fields); pair != nil {
+			if pair.RefreshToken == "" {
+				return pair, (*oauth.Error)(a.Overlooked(pair.AccessToken, n.RefreshCookie))
+			}
 			return pair, nil
 		}
 		if pair := bare(a); pair != nil {
@@ -193,10 +197,12 @@ func (n Answer) renamed() map[string]string {
 }
 
 // standard returns the fields under the names of RFC 6749. What has another name
-// in this dialect is not also looked for under the standard one. here is where the tokens
+// in this dialect is not also looked for under the standard one, but for a refresh token
+// that is missing. here is where the tokens
 // are, and top is all of the answer.
 func (n Answer) standard(here, top lenient.Object, now time.Time) map[string]json.RawMessage {
 	out, found := maps.Clone(here.Members), make(map[string]json.RawMessage)
+	usual := here.Members[spelled(here.Members, "refresh_token")]
 	for standard, names := range n.renamed() {
 		if names == "" && strings.HasSuffix(standard, "_at") {
 			continue // which ReadPair finds under many names
@@ -214,14 +220,16 @@ func (n Answer) standard(here, top lenient.Object, now time.Time) map[string]jso
 			}
 		}
 	}
+	if found["refresh_token"] == nil && holds(usual) {
+		out = without(out, "refresh_token")
+		found["refresh_token"] = usual // to go on with the one that was sent would end the session
+	}
 	maps.Copy(out, found)
 	return out
 }
 
 // holds reports whether a member is there and holds something.
-func holds(raw json.RawMessage) bool {
-	return len(raw) > 0 && string(raw) != "null" && string(raw) != `""`
-}
+func holds(raw json.RawMessage) bool { return member.Holds(raw) }
 
 // unitKept returns the standard name for a member that this dialect calls name, or name
 // where that tells a unit of its own, as expires_in_minutes does, which the standard one

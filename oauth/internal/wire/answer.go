@@ -37,6 +37,7 @@ type Settings struct {
 	DefaultLifetime time.Duration // of an access token about which the server says nothing
 	EndCodes        []string      // by which the provider ends a session at a refresh
 	TokenPath       string        // where the tokens are
+	Spent           string        // the refresh token that was sent, if one was
 	Basic           bool          // the client authenticated by HTTP Basic
 	SecretEnds      time.Time     // zero if it did so without a secret, or with one that does not end
 	ClientHint      string        // what to check if the client is refused; empty means HintClient

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/internal/chance"
+	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
@@ -52,7 +53,7 @@ func (s *Session) spend(ctx context.Context, r Run, c claim, w Want) error {
 		case err == nil:
 			return s.succeed(ctx, pair, next, w)
 		case next != nil:
-			return s.keepDowngraded(ctx, next, err)
+			return s.keepRefused(ctx, pair, next, w, err)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, tokenstore.ErrConflict):
@@ -289,6 +290,42 @@ func lessScope(before, after []string) bool {
 	return slices.ContainsFunc(before, func(scope string) bool { return !left[scope] })
 }
 
+// keepRefused follows an answer of which a part is kept.
+func (s *Session) keepRefused(ctx context.Context, pair, next *oauth.TokenPair, w Want, err error) error {
+	if errors.Is(err, oauth.ErrUnreadAnswer) {
+		return s.keepUnread(ctx, pair, next, w, err)
+	}
+	return s.keepDowngraded(ctx, next, err)
+}
+
+// keepUnread follows an answer whose access token is good, and whose refresh token stands
+// where none is looked for. The access token is served while it lives. The refresh token
+// that there is is spent, which the record says, so that no process sends it again.
+func (s *Session) keepUnread(ctx context.Context, pair, next *oauth.TokenPair, w Want, err error) error {
+	session := next
+	if w.Resource != "" {
+		session = pair.Clone()
+	}
+	rec, mark := edit(s.rec), s.refusedAgain(pair, err, oauth.VerdictUnread)
+	rec.Supersede(session)
+	rec.Refused = mark
+	rec.RefreshedAt, rec.RefreshedBy = s.now().Wall().UTC(), s.cfg.ConfigID
+	s.replaces(s.rec.Tokens, session)
+	s.rec = rec
+	s.unsaved.store, s.unsaved.callback = true, s.cfg.TokenStore != nil
+	_ = s.save(ctx) // reported, and tried again
+	if s.rec != rec {
+		return tokenstore.ErrConflict // a logout or a new login has overtaken us
+	}
+	if w.Resource == "" {
+		s.publish(session)
+	} else {
+		s.publishResource(w.Resource, next)
+	}
+	s.host.Emit(Event{Kind: EventRefreshed})
+	return s.misconfigured(err)
+}
+
 // keepDowngraded follows an answer that had to be refused although the server
 // took the refresh token: next is the pair with its successor. That is saved, for
 // it is all that can be spent, and the access token that there was goes on to be
@@ -500,14 +537,18 @@ func (s *Session) listen(r Run, open []*sending, until moment.Instant, lend bool
 }
 
 // outcome returns what a sending has brought. There is a pair beside an error only with
-// oauth.ErrDowngraded, and with an access token that cannot be used.
+// oauth.ErrDowngraded, with a refresh token that is unread, and with an access token that
+// cannot be used.
 func (s *Session) outcome(x *sending, deaf bool) (*oauth.TokenPair, error) {
 	if deaf {
 		return nil, &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Sent: true, Err: fmt.Errorf("%w: %w", errDeaf, x.ctx.Err())}
 	}
 	next, err := x.next, s.cfg.withoutLogin(x.pair, x.err)
 	if errors.Is(err, oauth.ErrDowngraded) && next != nil && next.RefreshToken != "" {
-		return next, err // the one error of a Refresher that comes with a pair
+		return next, err // an error of a Refresher that comes with a pair
+	}
+	if errors.Is(err, oauth.ErrUnreadAnswer) && next != nil && next.RefreshToken == x.pair.RefreshToken && member.UsableToken(next.AccessToken) {
+		return s.settled(next.Keeping(x.pair), x), err // the other one
 	}
 	if err != nil {
 		return nil, err
@@ -519,10 +560,15 @@ func (s *Session) outcome(x *sending, deaf bool) (*oauth.TokenPair, error) {
 	if err != nil {
 		return next, err
 	}
+	return s.settled(next, x), nil
+}
+
+// settled is settle for what a sending has brought.
+func (s *Session) settled(next *oauth.TokenPair, x *sending) *oauth.TokenPair {
 	if next.IssuedAt.IsZero() {
 		next.IssuedAt = x.begun.Wall()
 	}
-	return settle(next, x.begun.Wall()), nil
+	return settle(next, x.begun.Wall())
 }
 
 // note tells the server's other sessions, and other processes, how a request went.
@@ -637,7 +683,7 @@ func (s *Session) answeredLate(x *sending) {
 	case !s.holds(pair):
 		s.cfg.Logger.Warn("a late answer to a refresh is dropped, since the session has gone on without it", "session", s.name)
 	case err != nil:
-		_ = s.keepDowngraded(ctx, next, err)
+		_ = s.keepRefused(ctx, pair, next, x.want, err)
 	default:
 		_ = s.succeed(ctx, pair, next, x.want)
 	}
