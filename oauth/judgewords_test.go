@@ -179,6 +179,13 @@ func TestF64_AnAnswerWhoseTokensAreCookiesIsSpent(t *testing.T) {
 		{204, ``, "refresh_token=" + value, VerdictUnread},
 		{200, `"ok"`, "rt=eyJhbGciOiJIUzI1NiJ9.e30.c2ln", VerdictUnread},
 		{200, `{"ok":true}`, "jwt=" + value, VerdictUnread},
+		{302, html, "access_token=" + value + "; Path=/", VerdictUnread},
+		{202, ``, "aws-waf-token=abc:def; Path=/", VerdictUnknown},
+		{202, ``, "session_token_lb=7f; Path=/", VerdictUnknown},
+		{202, ``, "__RequestVerificationToken2=" + value, VerdictUnknown},
+		{200, `OK`, "token=" + value, VerdictUnclear},
+		{302, html, "state=eyJhbGciOiJIUzI1NiJ9.e30.c2ln", VerdictSettings},
+		{200, html, "auth=" + value, VerdictUnknown},
 
 		{200, `{}`, "refresh_token=; Max-Age=0", VerdictUnclear},
 		{200, `{}`, "refresh_token=" + value + "; Max-Age=0", VerdictUnclear},
@@ -220,6 +227,12 @@ func TestF64_AWholeAnswerInOtherNamesIsSpent(t *testing.T) {
 		`{"code":0,"msg":"Success!","data":{"sid":"` + opaque + `"}}`:          VerdictUnread,
 		`{"status":"refreshed","sid":"` + opaque + `"}`:                        VerdictUnread,
 		`{"success":true,"message":"Renewed","sid":"` + opaque + `"}`:          VerdictUnread,
+
+		`{"code":0,"msg":"成功","data":{"ticket":"` + opaque + `"}}`: VerdictUnread,
+		`{"code":20000,"data":{"ticket":"` + opaque + `"}}`:        VerdictUnread,
+		`{"code":20001,"message":"token过期","data":{"ticket":"x"}}`: VerdictUnclear,
+		`{"code":401,"data":{"path":"/refresh"}}`:                  VerdictUnclear,
+		`{"code":1,"msg":"expired","data":{"path":"/refresh"}}`:    VerdictUnclear,
 
 		`{"message":"not refreshed","sid":"` + opaque + `"}`:                  VerdictUnclear,
 		`{"message":"Refresh unsuccessful","sid":"` + opaque + `"}`:           VerdictUnclear,
@@ -265,5 +278,50 @@ func TestF64_AWholeAnswerInOtherNamesIsSpent(t *testing.T) {
 	// At a login nothing is spent that could be lost.
 	if _, fail := judge(answered(opPassword, 200, `{"sid":"x"}`)); errors.Is(fail, ErrUnreadAnswer) {
 		t.Errorf("at a login: %v", fail)
+	}
+}
+
+// Tokens in a form that is not read have spent the refresh token all the same. A page for
+// people, whatever it speaks of, has not.
+func TestLaw5_TokensInAnotherFormAreNotSentForAgain(t *testing.T) {
+	const value = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
+	for _, tt := range []struct {
+		status             int
+		body, name, header string
+		want               Verdict
+	}{
+		{200, `"` + value + `"`, "", "", VerdictUnread},
+		{200, value + "\n", "Content-Type", "text/plain", VerdictUnread},
+		{200, "Bearer " + value, "Content-Type", "text/plain", VerdictUnread},
+		{200, `"1|laravelsanctumtoken40charslaravelsanctumtok"`, "", "", VerdictUnread},
+		{200, `["` + value + `","rt-2"]`, "", "", VerdictUnread},
+		{204, ``, "Authorization", "Bearer " + value, VerdictUnread},
+		{200, `{}`, "Authorization", "Bearer " + value, VerdictUnread},
+		{200, ``, "X-Access-Token", value, VerdictUnread},
+		{200, `<?xml version="1.0"?><OAuth><access_token>at-2</access_token></OAuth>`, "Content-Type", "application/xml", VerdictUnread},
+		{200, `<html><pre>{"access_token":"at-2","refresh_token":"rt-2"}</pre>`, "Content-Type", "text/html", VerdictUnread},
+		{200, `<html><pre>{&quot;accessToken&quot;: &quot;at-2&quot;}</pre>`, "Content-Type", "text/html", VerdictUnread},
+		{200, "\x0b\x1e\x80xyz", "Content-Encoding", "br", VerdictUnread},
+		{200, "\x28\xb5\x2f\xfdxyz", "Content-Encoding", "zstd", VerdictUnread},
+
+		{200, `"ok"`, "", "", VerdictUnclear},
+		{200, `"the service is not available now"`, "", "", VerdictUnclear},
+		{200, `<html><p>Your access token has ended. Access_token: see the manual.`, "", "", VerdictUnknown},
+		{200, `<html><input name="access_token" value="abcdef">`, "", "", VerdictUnknown},
+		{200, `<html><script>{"access_token":"at-2"}</script>`, "", "", VerdictUnknown},
+		{503, `<html><pre>{"access_token":"at-2"}</pre>`, "", "", VerdictTrouble},
+		{401, `{}`, "Authorization", "Bearer " + value, VerdictUnclear},
+		{200, `{"success":false}`, "Authorization", "Bearer " + value, VerdictUnclear},
+		{200, ``, "WWW-Authenticate", "Bearer", VerdictUnknown},
+		{200, ``, "Authorization", "Bearer", VerdictUnknown},
+	} {
+		_, fail := judge(answered(opRefresh, tt.status, tt.body, tt.name, tt.header))
+		if fail == nil || fail.Verdict() != tt.want {
+			t.Errorf("HTTP %d %q with %s %s: %v; want verdict %q", tt.status, tt.body, tt.name, tt.header, fail, tt.want)
+			continue
+		}
+		if strings.Contains(fail.Error(), value) || strings.Contains(fail.Error(), "at-2") {
+			t.Errorf("%q repeats a token", fail.Error())
+		}
 	}
 }

@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -15,16 +14,14 @@ import (
 // of it. An answer that ended before it said anything decides nothing: its outcome is
 // unknown.
 func (a *Answer) Miss(fail *Failure) {
-	if fail.Err != ErrNotUsable || fail.Page {
+	switch {
+	case a.Op == OpRefresh && a.Whole && (fail.Err == ErrNotUsable || fail.Err == ErrRedirect) && a.answersUnread(fail):
+		return
+	case fail.Err != ErrNotUsable || fail.Page:
 		return
 	}
 	o := a.Object()
-	cookies := a.tokenCookies()
 	switch {
-	case a.Op == OpRefresh && a.Whole && len(cookies) > 0 && !saysNo(o.Members):
-		fail.Kind, fail.Err = ErrMisconfigured, &MembersError{ErrUnreadAnswer, append(memberNames(o.Members), cookies...)}
-		fail.Field, fail.Hint = "RefreshCookie", "the server sends tokens as cookies: name the one of the refresh token in a Dialect (Answer.RefreshCookie)"
-		return
 	case a.cut(o):
 		return
 	case holdsTokens(o.Members), !o.Closed && mentionsToken(a.Body), a.Op == OpRefresh && len(o.Members) > 0 && o.Closed && !saysNo(o.Members):
@@ -38,20 +35,6 @@ func (a *Answer) Miss(fail *Failure) {
 		fail.Kind = ErrMisconfigured // nothing passes by itself here, and no session is at stake
 	}
 	fail.Err = &MembersError{ErrNoToken, memberNames(o.Members)}
-}
-
-// tokenCookies returns the names of the cookies that seem to bring tokens, sorted, each behind
-// the word cookie.
-func (a *Answer) tokenCookies() []string {
-	var names []string
-	for _, c := range (&http.Response{Header: a.Header}).Cookies() {
-		brings := namesToken(c.Name) && member.UsableToken(c.Value) || looksLikeJWT(c.Value)
-		if brings && c.MaxAge >= 0 && isPlainName(c.Name) && len(names) < maxNames {
-			names = append(names, "cookie "+c.Name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 // cut reports whether the answer ended before it was complete. o is what could be
@@ -75,6 +58,7 @@ func (a *Answer) cut(o lenient.Object) bool {
 // One that does not, and that came as a success, holds the tokens under names that say
 // nothing to us.
 func saysNo(fields member.Fields) (no bool) {
+	full := carries(fields)
 	walk(fields, "", 2, func(_, name string, raw json.RawMessage) bool {
 		text := strings.ToLower(strings.Trim(string(raw), `" `))
 		empty := slices.Contains(emptyValues, text)
@@ -83,6 +67,8 @@ func saysNo(fields member.Fields) (no bool) {
 			no = empty || raw[0] != '{' // a usable one is found before
 		case slices.Contains(successFlags, letters):
 			no = empty
+		case slices.Contains(resultNames, letters) && full:
+			no = raw[0] != '{' && raw[0] != '[' && denies(text)
 		case slices.Contains(resultNames, letters):
 			no = text != "" && raw[0] != '{' && raw[0] != '[' && !slices.Contains(successWords, text) && !saysDone(text)
 		case strings.HasPrefix(letters, "err"), strings.Contains(letters, "error"), slices.Contains(refusalNames, letters):
@@ -105,15 +91,21 @@ var (
 // saysDone reports whether a text for people says that something was done: "Token refreshed
 // successfully". One that also has a word of refusal does not.
 func saysDone(text string) bool {
-	done := false
+	done, denied := wordsOf(text)
+	return done && !denied
+}
+
+// wordsOf reports whether a text has words that say that something was done, and whether it
+// has one of refusal.
+func wordsOf(text string) (done, denied bool) {
 	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return (r < 'a' || r > 'z') && r != '\'' && r < 0x80 }) {
 		has := func(prefix string) bool { return strings.HasPrefix(word, prefix) }
 		if slices.Contains(denyingWords, word) || strings.HasSuffix(word, "n't") || slices.ContainsFunc(denyingPrefixes, has) {
-			return false
+			denied = true
 		}
 		done = done || slices.Contains(successWords, word) || slices.ContainsFunc(doneWords, has)
 	}
-	return done
+	return done, denied
 }
 
 var (
