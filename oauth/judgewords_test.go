@@ -325,3 +325,21 @@ func TestLaw5_TokensInAnotherFormAreNotSentForAgain(t *testing.T) {
 		}
 	}
 }
+
+// A word for nothing is no token, and the refresh token that there is stays.
+func TestWordsForNothingAreNoTokens(t *testing.T) {
+	for _, word := range []string{"null", "NULL", "undefined", "None", "nil", "<nil>", " ", `\n`, ""} {
+		pair, fail := judge(answered(opRefresh, 200, `{"access_token":"at-2","refresh_token":"`+word+`"}`))
+		if fail != nil || pair.RefreshToken != "" {
+			t.Errorf("%q: refresh token %q, %v; want none", word, pair.RefreshToken, fail)
+		}
+		if pair, _ := judge(answered(opRefresh, 200, `{"access_token":"`+word+`","refresh_token":"rt-2"}`)); pair != nil {
+			t.Errorf("%q is taken for an access token", word)
+		}
+	}
+	for text, want := range map[string]string{"Bearer a.b.c": "a.b.c", "JWT a.b.c": "a.b.c", "jwt  a.b.c": "a.b.c", "JWTa": "JWTa", "nilly": "nilly"} {
+		if pair, fail := judge(answered(opRefresh, 200, `{"access_token":"`+text+`"}`)); fail != nil || pair.AccessToken != want {
+			t.Errorf("%q: %v, %v; want %q", text, pair, fail, want)
+		}
+	}
+}

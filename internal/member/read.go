@@ -121,8 +121,15 @@ func TimeInside(raw json.RawMessage) json.RawMessage {
 
 // Token returns the token that a member of an answer holds: a string; a number, as
 // PHP writes strings of digits when told to look for numbers; or what a list of one, or
-// an object of the token's own, has in it.
+// an object of the token's own, has in it. A word for nothing, as null in quotes, is none.
 func Token(raw json.RawMessage) string {
+	if token := token(raw); !IsBlank(token) {
+		return token
+	}
+	return ""
+}
+
+func token(raw json.RawMessage) string {
 	raw = onlyOne(raw)
 	if text := Text(raw); text != "" {
 		return text
@@ -158,7 +165,7 @@ func Holds(raw json.RawMessage) bool {
 	case len(raw) == 0, string(raw) == "null":
 		return false
 	case raw[0] == '"':
-		return strings.TrimSpace(Text(raw)) != ""
+		return !IsBlank(Text(raw))
 	}
 	return true
 }
@@ -203,11 +210,14 @@ func Illegible(raw json.RawMessage) bool {
 }
 
 // BareToken returns an access token without space around it, and without the word that
-// belongs before it in a header, which some servers put into the answer already.
+// belongs before it in a header, which some servers put into the answer already: Bearer, or
+// JWT as in tutorials for Passport. No token has a space inside.
 func BareToken(token string) string {
 	token = strings.TrimSpace(token)
-	if HasPrefixFold(token, "Bearer ") {
-		token = strings.TrimSpace(token[len("Bearer "):])
+	for _, scheme := range []string{"Bearer ", "JWT ", "DPoP "} {
+		if HasPrefixFold(token, scheme) {
+			return strings.TrimSpace(token[len(scheme):])
+		}
 	}
 	return token
 }
