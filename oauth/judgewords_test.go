@@ -343,3 +343,16 @@ func TestWordsForNothingAreNoTokens(t *testing.T) {
 		}
 	}
 }
+
+// What goes into errors, events and records of a server's words is bounded.
+func TestCodesAreBounded(t *testing.T) {
+	for code, want := range map[string]string{
+		"invalid" + strings.Repeat("-", 700_000) + "grant":  "invalid_grant",
+		strings.Repeat("client_", 100_000) + "invalid":      "",
+		"invalid_client_" + strings.Repeat("secret_", 2000): "",
+	} {
+		if _, fail := judge(answered(opRefresh, 400, `{"error":"`+code+`"}`)); fail.Code != want {
+			t.Errorf("a code of %d bytes; want %q", len(fail.Code), want)
+		}
+	}
+}

@@ -20,6 +20,7 @@ func (a *Answer) Failure(fields member.Fields) *Failure {
 
 // FailureBy is Failure for an error code and what it means.
 func (a *Answer) FailureBy(fields member.Fields, code string, m Meaning) *Failure {
+	code = bounded(code)
 	fail := &Failure{Op: a.Op, Kind: ErrTransient, Status: a.Status, Sent: true, Page: a.Page(), RetryAt: a.RetryAt(fields)}
 	switch {
 	case a.Status >= 300 && a.Status <= 399:
@@ -32,6 +33,19 @@ func (a *Answer) FailureBy(fields member.Fields, code string, m Meaning) *Failur
 		a.weigh(fail, fields, m)
 	}
 	return fail
+}
+
+// maxCode is how long a code may be that goes into errors, events and records.
+const maxCode = 200
+
+// bounded returns a code that is not too long: as it is, or as CodeWord spells it, or none.
+func bounded(code string) string {
+	for _, c := range []string{code, CodeWord(code)} {
+		if len(c) <= maxCode {
+			return c
+		}
+	}
+	return ""
 }
 
 // excuse judges 408, 425, 429, 5xx and whatever is not an HTTP status at all: the moment
