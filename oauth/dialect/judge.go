@@ -327,7 +327,7 @@ func spelled(fields member.Fields, name string) string {
 	if holds(fields[name]) {
 		return name
 	}
-	letters := member.Letters(name)
+	letters := member.Plain(name)
 	best, rank := name, 0
 	for _, other := range slices.Sorted(maps.Keys(fields)) {
 		likeness := 0
@@ -336,7 +336,7 @@ func spelled(fields member.Fields, name string) string {
 			likeness = 3
 		case strings.EqualFold(other, name):
 			likeness = 2
-		case letters != "" && member.Letters(other) == letters:
+		case letters != "" && member.Plain(other) == letters:
 			likeness = 1
 		default:
 			continue

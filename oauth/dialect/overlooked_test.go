@@ -50,3 +50,14 @@ func TestLaw5_ARefreshTokenOutsideOfTheDialectIsNotOverlooked(t *testing.T) {
 		}
 	}
 }
+
+// A digit makes another name.
+func TestTokenTwoIsNotTheToken(t *testing.T) {
+	pair, fail := judge(Answer{AccessToken: "token"}, nil, answered(opRefresh, http.StatusOK, `{"token_2":"second-factor","user":1}`))
+	if pair != nil || fail == nil {
+		t.Errorf("%v, %v; want no pair", pair, fail)
+	}
+	if pair, fail := judge(Answer{AccessToken: "token_2"}, nil, answered(opRefresh, http.StatusOK, `{"Token2":"at-2"}`)); fail != nil || pair.AccessToken != "at-2" {
+		t.Errorf("%v, %v; want the token", pair, fail)
+	}
+}
