@@ -121,6 +121,7 @@ func TestF90_ARefusedProofOpensNoWindow(t *testing.T) {
 					_ = call(s)
 				}
 				p.want(t, "afterwards", 1, 1)
+				left.Store(0)
 				mustCall(t, "last", s)
 			})
 		})
