@@ -400,7 +400,7 @@ func TestPageIsPlainSafeAndReadable(t *testing.T) {
 func TestSecondTabSeesTheSameEndAndCostsNoCode(t *testing.T) {
 	s := server(t, oauthtest.Config{})
 	a := authenticate(t, s)
-	s.Script(oauthtest.Fault{Status: 503})
+	s.Script(oauthtest.Fault{Status: 500})
 	query := "code=c&iss=" + url.QueryEscape(s.Issuer()) + "&state=" + a.state
 	pages := make(chan string, 2)
 	for range 2 {

@@ -67,7 +67,7 @@ var outcomes = []struct {
 	{name: "200 tokens elsewhere", status: 200, body: `{"ok":true,"user":{"accessToken":"` + planted + `"}}`, want: ErrMisconfigured, verdict: VerdictUnread},
 	{name: "200 without token", status: 200, body: `{"token_type":"Bearer"}`, want: ErrMisconfigured, verdict: VerdictUnread},
 	{name: "200 null", status: 200, body: `null`, want: ErrTransient, verdict: VerdictUnclear},
-	{name: "200 array", status: 200, body: `["` + planted + `"]`, want: ErrTransient, verdict: VerdictUnclear},
+	{name: "200 array", status: 200, body: `["` + planted + `"]`, want: ErrMisconfigured, verdict: VerdictUnread},
 	{name: "200 token is null", status: 200, body: `{"access_token":null}`, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "200 token is a number", status: 200, body: `{"access_token":5}`, want: ErrTransient, verdict: VerdictUnclear},
 	{name: "200 token is blank", status: 200, body: `{"access_token":"  "}`, want: ErrTransient, verdict: VerdictUnclear},

@@ -86,7 +86,7 @@ var dialectOutcomes = []struct {
 	{"aspnet", 200, `{"accessToken":"a"}`, nil, nil, ""},
 	{"aspnet", 200, `{"access_token":"a"}`, nil, nil, ""},
 	{"aspnet", 200, `{"jwt":"a"}`, oauth.ErrMisconfigured, nil, ""},
-	{"aspnet", 200, `"` + planted + `"`, oauth.ErrTransient, nil, ""},
+	{"aspnet", 200, `"` + planted + `"`, oauth.ErrMisconfigured, nil, ""}, // perhaps a token
 	{"aspnet", 401, ``, oauth.ErrTransient, oauth.ErrTokenInvalid, ""},
 	{"aspnet", 401, planted, oauth.ErrTransient, oauth.ErrTokenInvalid, ""},
 	{"aspnet", 401, html, oauth.ErrTransient, nil, ""},

@@ -31,7 +31,7 @@ func TestAnswersAreReadUnderSeveralNamesAndAtSeveralPlaces(t *testing.T) {
 		{nested, `{"jwt":"a","meta":{"expires":"2026-11-20T10:30:00Z","refresh_end":"2026-11-21T10:00:00Z"}}`, "a", "", 30 * time.Minute, 24 * time.Hour, ``},
 		{nested, `{"jwt":"a","meta":{"expires":1795170600}}`, "a", "", 30 * time.Minute, 0, ``},
 		{nested, `{"jwt":"a","meta":{"expires":"1795170600000"}}`, "a", "", 30 * time.Minute, 0, ``},
-		{nested, `{"jwt":"a","access_token":"decoy","refresh_token":"decoy","expires_in":5}`, "a", "", 0, 0, ``},
+		{nested, `{"jwt":"a","access_token":"decoy","refresh_token":"decoy","expires_in":5}`, "a", "decoy", 0, 0, ``},
 		{nested, `{"data":{"access_token":"a","refresh_token":"r","us`, "a", "r", 0, 0, ``}, // cut
 		{below, `{"result":{"tokens":{"jwt":"a","secrets":{"rt":"r"}}},"meta":{"ttl":60},"jwt":"decoy"}`, "a", "r", time.Minute, 0, ``},
 		{below, `{"result":{"tokens":{"jwt":"a","meta":{"ttl":60}}},"meta":{"ttl":5}}`, "a", "", time.Minute, 0, ``},

@@ -7,6 +7,7 @@ import (
 	"compress/zlib"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -169,7 +170,10 @@ func delaySeconds(text string) (seconds float64, ok bool) {
 	for part := range strings.SplitSeq(text, ",") {
 		number := strings.TrimSuffix(strings.Trim(part, "\" \t"), "s")
 		n, err := strconv.ParseFloat(number, 64)
-		if err != nil && !errors.Is(err, strconv.ErrRange) || n != n { // beyond the range it is the nearest
+		if err != nil && !errors.Is(err, strconv.ErrRange) { // beyond the range it is the nearest
+			return 0, false
+		}
+		if err == nil && (math.IsInf(n, 0) || math.IsNaN(n)) { // words, and no numbers
 			return 0, false
 		}
 		seconds, ok = max(seconds, n), true

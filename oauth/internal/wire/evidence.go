@@ -13,20 +13,21 @@ import (
 // This file finds tokens in an answer to a refresh that no object holds: whatever its form,
 // the refresh token that was sent is spent.
 
-// answersUnread makes fail one of an answer that brings tokens beside its body, or in a body
-// that is no object, and reports whether it does. A redirect and a page bring cookies of
+// answersUnread makes fail one of an answer that brings tokens beside its members, or in a
+// body that is no object, and reports whether it does. A redirect and a page bring cookies of
 // their own: there a cookie counts by a name that can mean nothing else.
-func (a *Answer) answersUnread(fail *Failure) bool {
-	members, beside := a.Members(), fail.Page || fail.Err == ErrRedirect
+func (a *Answer) answersUnread(fail *Failure, members member.Fields) bool {
+	beside := fail.Page || fail.Err == ErrRedirect
 	cookies, headers := a.tokenCookies(beside), a.tokenHeaders()
 	unread := func(field, hint string, names ...string) bool {
+		if saysNo(members) {
+			return false
+		}
 		fail.Kind, fail.Err = ErrMisconfigured, &MembersError{ErrUnreadAnswer, append(memberNames(members), names...)}
 		fail.Field, fail.Hint = field, hint
 		return true
 	}
 	switch {
-	case saysNo(members):
-		return false
 	case len(cookies) > 0:
 		return unread("RefreshCookie", "the server sends tokens as cookies: name the one of the refresh token in a Dialect (Answer.RefreshCookie)", cookies...)
 	case len(headers) > 0:

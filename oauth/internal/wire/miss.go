@@ -14,14 +14,15 @@ import (
 // of it. An answer that ended before it said anything decides nothing: its outcome is
 // unknown.
 func (a *Answer) Miss(fail *Failure) {
-	switch {
-	case a.Op == OpRefresh && a.Whole && (fail.Err == ErrNotUsable || fail.Err == ErrRedirect) && a.answersUnread(fail):
-		return
-	case fail.Err != ErrNotUsable || fail.Page:
+	if fail.Err != ErrNotUsable && fail.Err != ErrRedirect {
 		return
 	}
 	o := a.Object()
 	switch {
+	case a.Op == OpRefresh && a.Whole && a.answersUnread(fail, o.Members):
+		return
+	case fail.Err != ErrNotUsable || fail.Page:
+		return
 	case a.cut(o):
 		return
 	case holdsTokens(o.Members), !o.Closed && mentionsToken(a.Body), a.Op == OpRefresh && len(o.Members) > 0 && o.Closed && !saysNo(o.Members):
