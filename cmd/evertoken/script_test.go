@@ -267,6 +267,8 @@ func faults(ts *testscript.TestScript, name string) oauthtest.Fault {
 		return oauthtest.Fault{Hang: true}
 	case "busy":
 		return oauthtest.Fault{Status: http.StatusServiceUnavailable, HTML: true}
+	case "broken":
+		return oauthtest.Fault{Status: http.StatusInternalServerError, HTML: true}
 	case "userinfo-none":
 		return oauthtest.Fault{Endpoint: oauthtest.UserinfoEndpoint}
 	case "userinfo-refuses":

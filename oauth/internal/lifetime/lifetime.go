@@ -47,7 +47,7 @@ func (c Clocks) OfAccess(fields member.Fields, token string, fallback time.Durat
 			return 0, true
 		}
 	}
-	by := reader{now: c.Server, claimed: claimed, guess: true}
+	by := reader{now: c.Server, claimed: claimed, own: c.ownLife(token), guess: true}
 	if life, _ := by.earliestEnd(fields, AccessOwners); life > 0 {
 		return life, true
 	}
@@ -68,7 +68,7 @@ func (c Clocks) OfAccess(fields member.Fields, token string, fallback time.Durat
 // end, whatever the token says.
 func (c Clocks) OfRefresh(fields member.Fields, token string) (time.Duration, bool) {
 	claimed, isClaimed := c.OfJWT(token)
-	if life, isTold := (reader{now: c.Server, claimed: claimed}).earliestEnd(fields, RefreshOwners); isTold {
+	if life, isTold := (reader{now: c.Server, claimed: claimed, own: c.ownLife(token)}).earliestEnd(fields, RefreshOwners); isTold {
 		return life, life > 0
 	}
 	return claimed, isClaimed
@@ -78,6 +78,7 @@ func (c Clocks) OfRefresh(fields member.Fields, token string) (time.Duration, bo
 type reader struct {
 	now     time.Time     // the server's clock, so that clock skew cancels out
 	claimed time.Duration // the life that the token tells itself, or zero
+	own     time.Duration // the same where no clock of ours is needed for it
 	guess   bool          // a number that could be seconds may be taken for milliseconds
 }
 
@@ -186,11 +187,11 @@ func (r reader) meansMilliseconds(n int64) bool {
 	if !Believable(n) {
 		return false
 	}
-	if r.claimed > 0 {
+	if r.own > 0 {
 		switch seconds := time.Duration(n) * time.Second; {
-		case isNear(seconds, r.claimed):
+		case isNear(seconds, r.own):
 			return false
-		case isNear(seconds/1000, r.claimed):
+		case isNear(seconds/1000, r.own):
 			return true
 		}
 	}
@@ -370,6 +371,20 @@ func (c Clocks) OfJWT(token string) (time.Duration, bool) {
 		left = min(left, life)
 	}
 	return left, true
+}
+
+// ownLife returns how long a JWT was issued for, or zero: what is left of it by a clock of
+// ours that is wrong is no witness.
+func (c Clocks) ownLife(token string) time.Duration {
+	_, claims := member.JWT(token)
+	if begin := claims.Unix("iat"); !begin.IsZero() {
+		return max(claims.Unix("exp").Sub(begin), 0)
+	}
+	if !c.Dated {
+		return 0
+	}
+	life, _ := c.OfJWT(token)
+	return life
 }
 
 // claimedEnd returns when a JWT ends by itself, or zero.

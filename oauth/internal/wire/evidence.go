@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/evertoken/evertoken/internal/member"
 )
@@ -102,16 +103,21 @@ func (a *Answer) tokenHeaders() (names []string) {
 
 // tagged and named are an access token in XML, and in an object that a page shows.
 var (
-	tagged  = regexp.MustCompile(`(?i)<(?:[\w-]+:)?access[_-]?token(?:\s[^<>]*)?>\s*([^<>\s]{4,})\s*</`)
-	named   = regexp.MustCompile(`(?i)access[_-]?token(?:["']|&quot;|&#34;)\s*(?::|=>)\s*(?:["']|&quot;|&#34;)([^"'<>&\s]{4,})`)
-	scripts = regexp.MustCompile(`(?is)<script.*?(?:</script|$)`)
+	tagged  = expression(`(?i)<(?:[\w-]+:)?access[_-]?token(?:\s[^<>]*)?>\s*([^<>\s]{4,})\s*</`)
+	named   = expression(`(?i)access[_-]?token(?:["']|&quot;|&#34;)\s*(?::|=>)\s*(?:["']|&quot;|&#34;)([^"'<>&\s]{4,})`)
+	scripts = expression(`(?is)<script.*?(?:</script|$)`)
 )
+
+// expression compiles text when it is first used: most programs never see such an answer.
+func expression(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
 
 // pageHolds reports whether there is an access token in markup: as an element, or in an
 // object that is shown. What scripts hold is meant for the page.
 func pageHolds(body []byte) bool {
-	body = scripts.ReplaceAll(body, nil)
-	for _, form := range []*regexp.Regexp{tagged, named} {
+	body = scripts().ReplaceAll(body, nil)
+	for _, form := range []*regexp.Regexp{tagged(), named()} {
 		if found := form.FindSubmatch(body); found != nil && !member.IsBlank(string(found[1])) {
 			return true
 		}
