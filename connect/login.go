@@ -115,12 +115,34 @@ func (s *Session) loginOnce(ctx context.Context, l *login) error {
 		return err
 	}
 	defer w.over()
-	err = l.manager.StartOrLogin(s.ctx, func(ctx context.Context) (*oauth.TokenPair, error) { return s.attempt(ctx, l, w) })
+	found := true // and not logged in to here
+	err = l.manager.StartOrLogin(s.ctx, func(ctx context.Context) (*oauth.TokenPair, error) {
+		found = false
+		return s.attempt(ctx, l, w)
+	})
+	if err == nil && found {
+		err = s.checkClient(ctx, l)
+	}
 	if err != nil {
 		return err
 	}
 	s.forgive(l)
 	return s.keepPlace(ctx, l)
+}
+
+// errOtherClient means that another process has logged in meanwhile, as another client than
+// this one knew.
+var errOtherClient = errors.New("connect: another process has become another client of the authorization server")
+
+// checkClient returns errOtherClient if the session that was found is another client's. This
+// process has to become that client: it would say of the session that it is its own, for
+// which all others would log in anew.
+func (s *Session) checkClient(ctx context.Context, l *login) error {
+	k, err := load[place](ctx, s.store(), placeRecord(s.cfg.URL, s.cfg.Account))
+	if p := k.value; err == nil && p.Session == l.session && p.ClientID != l.client.Config().ClientID {
+		return errOtherClient
+	}
+	return err
 }
 
 // loginAnew is loginOnce where the stored pair is stale. Its manager would go on with that,

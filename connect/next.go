@@ -241,12 +241,15 @@ func (s *Session) announcedAt(ctx context.Context) string {
 // the login seen has asked for at least, if that is not nil; as another client than the one that
 // is lost; and with another pair than the one that the API has refused, if that is not nil.
 func (s *Session) at(ctx context.Context, seen *login, api *oauth.ProtectedResource, header http.Header, lost gone, refused *oauth.TokenPair) (*login, error) {
-	for {
+	for changes := 0; ; changes++ {
 		p, err := s.clientAt(ctx, seen, api, header, lost)
 		if err != nil {
 			return nil, err
 		}
 		l, err := s.begin(ctx, api, p, refused)
+		if errors.Is(err, errOtherClient) && changes < maxRounds {
+			continue
+		}
 		if !p.registered || !lost.isNone() || !errors.Is(err, oauth.ErrClientRefused) {
 			return l, err
 		}
