@@ -12,6 +12,7 @@ import (
 
 	"github.com/evertoken/evertoken/internal/drain"
 	"github.com/evertoken/evertoken/internal/sleep"
+	"github.com/evertoken/evertoken/internal/withoutlogin"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/challenge"
 )
@@ -43,7 +44,7 @@ func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		header, refused := s.refusal(resp)
-		if err == nil && !refused || round == maxRounds || s.isProof(seen, header) {
+		if err == nil && !refused || round == maxRounds || s.isProof(seen, header) || withoutlogin.Is(req.Context()) {
 			return resp, err
 		}
 		if failed := s.help(req, resp, seen, header, err); failed != nil {

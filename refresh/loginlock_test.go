@@ -3,6 +3,7 @@ package refresh_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,13 +158,12 @@ func TestALogoutUnderTheLockThatTheSessionBeginsToKeep(t *testing.T) {
 		s := newFaultyStore()
 		f := newFixture(t, oauthtest.Config{}, s.use, breakAtSpend(s)).start(t)
 		time.Sleep(time.Second)
-		first := true
+		var asked atomic.Bool
 		s.edit(func(s *faultyStore) {
 			s.onLock = func(ctx context.Context) error {
-				if !first {
+				if asked.Swap(true) { // the logout's is first, and is answered later than the refresh's
 					return nil
 				}
-				first = false // the logout's, which comes later than the refresh's
 				select {
 				case <-time.After(10 * time.Second):
 					return nil

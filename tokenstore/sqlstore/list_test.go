@@ -31,7 +31,7 @@ func (d stuckDB) QueryContext(_ context.Context, statement string, args []driver
 	}
 	limit := int(args[len(args)-1].Value.(int64))
 	name := func(left int) driver.Value { return fmt.Sprintf("session/%04d", limit-left) }
-	return &stuckRows{columns: 1 + 2*strings.Count(statement, ", record"), left: limit, value: name}, nil
+	return &stuckRows{columns: 1 + 2*strings.Count(statement, ", CAST(version AS text), "), left: limit, value: name}, nil
 }
 
 // A stuckRows is so many rows of the same value in each column.

@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/withoutlogin"
 )
 
 // A Config describes a bridge.
@@ -187,12 +189,10 @@ func (b *bridge) farewell() {
 	if id == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), farewellTime)
+	// A window would open as the program leaves.
+	ctx, cancel := context.WithTimeout(withoutlogin.Context(context.Background()), farewellTime)
 	defer cancel()
-	// A body that cannot be had twice, and is empty, so that nothing sends the request again after
-	// a login: its window would open as the program leaves.
-	once := struct{ io.Reader }{http.NoBody}
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, b.URL, once)
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, b.URL, nil)
 	if err != nil {
 		return
 	}
