@@ -142,7 +142,7 @@ func TestLoginThatTheServerDoesNotAnswerCanBeStopped(t *testing.T) {
 func TestTroubleAfterConsentIsShownInTheBrowserToo(t *testing.T) {
 	t.Parallel()
 	page, server, p := newTab(t), newServer(t, oauthtest.Config{}), newPerson(t)
-	server.Script(oauthtest.Fault{Status: http.StatusServiceUnavailable, HTML: true})
+	server.Script(oauthtest.Fault{Status: http.StatusInternalServerError, HTML: true})
 	r := p.start("login", "--issuer", server.Issuer(), "--client-id", oauthtest.DefaultClientID)
 	page.open(p.browser.url(t))
 	page.signIn(oauthtest.DefaultPassword)

@@ -5,6 +5,7 @@ package keyring_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -215,8 +216,12 @@ func ends(pid int) bool {
 		return true
 	}
 	defer func() { _ = unix.Close(fd) }()
-	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(soon.Milliseconds()))
-	return n == 1
+	for until := time.Now().Add(soon); ; {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(time.Until(until).Milliseconds()))
+		if !errors.Is(err, unix.EINTR) || time.Now().After(until) {
+			return n == 1
+		}
+	}
 }
 
 // display starts an X server without a screen, and returns the variable that leads

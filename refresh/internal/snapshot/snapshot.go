@@ -26,7 +26,6 @@ type Snapshot struct {
 	Ending time.Time // when to announce the refresh token's end
 
 	ends  moment.Instant // the access token's end, or Never
-	due   moment.Instant // Due by both clocks, where ends is Never
 	ask   moment.Instant // when caches are to ask again; zero: at the end, or so close to it that it makes no difference. See HandOut
 	dead  atomic.Bool    // a token found dead stays so, wherever the clocks go
 	token atomic.Pointer[oauth2.Token]
@@ -60,9 +59,6 @@ func New(pair *oauth.TokenPair, t schedule.Timing, generation uint64, now moment
 			// clock it lives no longer than it was issued for.
 			s.ends = s.ends.OrMono(now.Add(life))
 		}
-	}
-	if s.ends == moment.Never && !s.Due.IsZero() {
-		s.due = now.At(s.Due)
 	}
 	if at := t.AskAgain(); !at.IsZero() && s.beforeEnd(at) > cacheMargin {
 		if s.ask = now.At(at); s.ends != moment.Never {
@@ -115,11 +111,8 @@ func (s *Snapshot) Alive(now moment.Instant) bool {
 // time that has passed since the pair was seen, if that says earlier. Zero means not by
 // the clock.
 func (s *Snapshot) DueAt(now moment.Instant) time.Time {
-	switch {
-	case s.Due.IsZero():
+	if s.Due.IsZero() || s.ends == moment.Never {
 		return s.Due
-	case s.ends == moment.Never: // the refresh token's end is what makes it due
-		return moment.Earlier(s.Due, now.Wall().Add(s.due.Since(now)))
 	}
 	byElapsed := now.Wall().Add(s.ends.Since(now) - s.beforeEnd(s.Due))
 	return moment.Earlier(s.Due, byElapsed)
