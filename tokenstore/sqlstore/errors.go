@@ -85,6 +85,12 @@ func again(ctx context.Context, send func() error) error {
 // cannot open, protocol, schema changed meanwhile.
 var awayCodes = []int{5, 6, 7, 9, 10, 13, 14, 15, 17}
 
+// isBusy reports whether err is SQLite's word for a file that another process uses.
+func isBusy(err error) bool {
+	var code coder
+	return errors.As(err, &code) && code.Code()&0xff == 5
+}
+
 // answered reports whether err is a database's refusal of a statement. What does not
 // say so comes from the way there.
 func answered(err error) bool {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"hash/fnv"
+
+	"github.com/evertoken/evertoken/internal/sleep"
 )
 
 // migrations are the steps from one version of the schema to the next. A program
@@ -32,17 +34,31 @@ var migrations = [][]string{{
 // be used. The role needs the right to create tables; a program that has not got it
 // leaves Migrate to one that has.
 func (s *Store) Migrate(ctx context.Context) error {
+	var err error
+	for tries, delay := 1, minPoll; ; tries, delay = tries+1, 2*delay {
+		if err = s.migrateOnce(ctx); !isBusy(err) || tries == maxMigrations || sleep.For(ctx, delay) != nil {
+			break
+		}
+	}
+	return failed("migrate", judge(ctx, err))
+}
+
+// maxMigrations is how often Migrate tries a file that is busy. SQLite says so at once, whatever
+// its busy_timeout, while another process makes the file one with a write-ahead log.
+const maxMigrations = 10
+
+func (s *Store) migrateOnce(ctx context.Context) error {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
-		return failed("migrate", judge(ctx, err))
+		return err
 	}
 	defer func() { _ = conn.Close() }()
-	if err := s.migrate(ctx, conn); err != nil {
+	err = s.migrate(ctx, conn)
+	if err != nil {
 		// Whatever ended ctx, the connection goes back without a transaction.
 		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-		return failed("migrate", judge(ctx, err))
 	}
-	return nil
+	return err
 }
 
 func (s *Store) migrate(ctx context.Context, conn *sql.Conn) error {
