@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
+
+	"github.com/evertoken/evertoken/internal/testdir"
 )
 
 // A directory that was removed and made anew, or is the root of a file system that was mounted
@@ -90,7 +92,7 @@ func awayPair(token string) *oauth.TokenPair {
 
 func withSession(t *testing.T) *File {
 	t.Helper()
-	f, err := NewFile(filepath.Join(t.TempDir(), "sessions"))
+	f, err := NewFile(filepath.Join(testdir.New(t), "sessions"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/evertoken/evertoken/internal/testdir"
 )
 
 // A process waits for the answer to a spend when its directory is replaced by a copy. The
@@ -84,7 +86,7 @@ func announcedRecord(d *spendDesk) *Record {
 // copyOf puts a copy of a directory beside it, with other files of the same content.
 func copyOf(t *testing.T, dir string) string {
 	t.Helper()
-	to := filepath.Join(t.TempDir(), "copy")
+	to := filepath.Join(testdir.New(t), "copy")
 	must(t, os.Mkdir(to, 0o700))
 	must(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
