@@ -27,7 +27,8 @@ func TestF76_TheLockOfACopyDoesNotEndASpend(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d.endsWithLock(false, "the announcement is another process's")
+			blind := lockID(d.file.path("default")+leaseSuffix) == "" // the system tells no two files apart, as Windows
+			d.endsWithLock(blind, "the announcement is another process's")
 			// A process that finds the announcement writes down when it did.
 			rec, err := d.file.Get(t.Context(), "default")
 			if err != nil {
@@ -40,7 +41,7 @@ func TestF76_TheLockOfACopyDoesNotEndASpend(t *testing.T) {
 				rec.Pending.Last = time.Now()
 			}
 			rec.Version = d.must(d.file.Set(t.Context(), "default", rec))
-			d.endsWithLock(false, "the announcement was left as it is")
+			d.endsWithLock(blind, "the announcement was left as it is")
 			// It spends in the end, and dies.
 			own, _, err := d.file.BeginSpend(t.Context(), d.file, "default", rec, false)
 			if err != nil {
