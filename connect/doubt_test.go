@@ -61,7 +61,7 @@ func TestF90_NoAnswerButASuccessSaysThatATokenWasTaken(t *testing.T) {
 	}
 }
 
-// One bad moment of the API's is no reason to ask a person for whose token there is no other.
+// A bad moment of the API does not have the person log in again for a token that cannot be renewed.
 func TestF90_ABareRefusalOfALivingTokenIsAskedAboutOnceMore(t *testing.T) {
 	for times, windows := range map[int]int32{1: 1, 2: 2} {
 		for _, calls := range []int{1, 3} {

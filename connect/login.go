@@ -247,8 +247,8 @@ func (s *Session) attempt(ctx context.Context, l *login, w *wait) (*oauth.TokenP
 	return pair, nil
 }
 
-// decline remembers how a login has ended that a person was asked for, so that nobody asks
-// again with each call. Connect asks again, and so does the next start.
+// decline remembers how a login has ended that a person was asked for, so that later calls
+// do not ask the person again. Connect asks again, and so does the next start.
 func (s *Session) decline(l *login, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

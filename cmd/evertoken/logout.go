@@ -115,7 +115,7 @@ func (c *logoutCmd) ignoreAbsent(a *app, err error) error {
 	return err
 }
 
-// isUnset reports whether there is no file of the profile.
+// isUnset reports whether the profile has no file.
 func (a *app) isUnset() bool {
 	_, err := a.loadProfile()
 	return errors.Is(err, profile.ErrNone)

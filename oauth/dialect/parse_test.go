@@ -455,7 +455,7 @@ func TestSchemeNoneIsNoWordBeforeTheToken(t *testing.T) {
 	}
 }
 
-// Of two fields for one place only the later would be sent, and nobody told.
+// Of two fields for one place a client would send only the later.
 func TestFieldsThatWouldReplaceEachOtherAreRefused(t *testing.T) {
 	for fields, field := range map[string]string{
 		`{value: refresh_token, place: header, name: X-A}, {fixed: t, place: header, name: x-a}`:                             "fields[1].name",

@@ -216,6 +216,23 @@ func (s *Session) pauseOr(ctx context.Context, r Run, back <-chan struct{}, wait
 	return how
 }
 
+// supersede makes pair, which a renewal has brought, that of the record, and saves it. refused is
+// what is to be known of its refresh token, or nil.
+func (s *Session) supersede(ctx context.Context, pair *oauth.TokenPair, refused *tokenstore.Mark) error {
+	rec := edit(s.rec)
+	rec.Supersede(pair)
+	rec.Refused = refused
+	rec.RefreshedAt, rec.RefreshedBy = s.now().Wall().UTC(), s.cfg.ConfigID
+	s.replaces(s.rec.Tokens, pair)
+	s.rec = rec
+	s.unsaved.store, s.unsaved.callback = true, s.cfg.TokenStore != nil
+	_ = s.save(ctx) // reported, and tried again
+	if s.rec != rec {
+		return tokenstore.ErrConflict // a logout or a new login has overtaken us
+	}
+	return nil
+}
+
 // succeed saves the new pair, then shows it.
 func (s *Session) succeed(ctx context.Context, pair, next *oauth.TokenPair, w Want) error {
 	rejected := next.IDTokenError
@@ -225,15 +242,8 @@ func (s *Session) succeed(ctx context.Context, pair, next *oauth.TokenPair, w Wa
 		session = pair.Clone()
 		session.RefreshToken, session.RefreshExpiresAt = next.RefreshToken, next.RefreshExpiresAt
 	}
-	rec := edit(s.rec)
-	rec.Supersede(session)
-	rec.RefreshedAt, rec.RefreshedBy = s.now().Wall().UTC(), s.cfg.ConfigID
-	s.replaces(s.rec.Tokens, session)
-	s.rec = rec
-	s.unsaved.store, s.unsaved.callback = true, s.cfg.TokenStore != nil
-	_ = s.save(ctx) // reported, and tried again
-	if s.rec != rec {
-		return tokenstore.ErrConflict // a logout or a new login has overtaken us
+	if err := s.supersede(ctx, session, nil); err != nil {
+		return err
 	}
 	if w.Resource == "" {
 		s.publish(session)
@@ -243,7 +253,7 @@ func (s *Session) succeed(ctx context.Context, pair, next *oauth.TokenPair, w Wa
 	}
 	before := s.state.Load()
 	if !s.displaced() {
-		s.setHealth(func(h *Health) { h.renew(rec.RefreshedAt) })
+		s.setHealth(func(h *Health) { h.renew(s.rec.RefreshedAt) })
 	}
 	s.host.Emit(Event{Kind: EventRefreshed})
 	s.lifted(before)
@@ -306,16 +316,8 @@ func (s *Session) keepUnread(ctx context.Context, pair, next *oauth.TokenPair, w
 	if w.Resource != "" {
 		session = pair.Clone()
 	}
-	rec, mark := edit(s.rec), s.refusedAgain(pair, err, oauth.VerdictUnread)
-	rec.Supersede(session)
-	rec.Refused = mark
-	rec.RefreshedAt, rec.RefreshedBy = s.now().Wall().UTC(), s.cfg.ConfigID
-	s.replaces(s.rec.Tokens, session)
-	s.rec = rec
-	s.unsaved.store, s.unsaved.callback = true, s.cfg.TokenStore != nil
-	_ = s.save(ctx) // reported, and tried again
-	if s.rec != rec {
-		return tokenstore.ErrConflict // a logout or a new login has overtaken us
+	if err := s.supersede(ctx, session, s.refusedAgain(pair, err, oauth.VerdictUnread)); err != nil {
+		return err
 	}
 	if w.Resource == "" {
 		s.publish(session)

@@ -58,7 +58,7 @@ func mayPass(status int) bool {
 var errNoResult = errors.New("the server ends its answer without a result")
 
 // A cut is why there is no answer to a request that was sent: the connection broke. A request
-// without a token, or for which nobody logs in, fails otherwise, and asking again would ask a person.
+// without a token, or one that waits for a login, fails otherwise, and asking again would ask a person.
 type cut struct{ error }
 
 func (c cut) Unwrap() error { return c.error }
