@@ -75,6 +75,9 @@ func TestF77_AMissingFileInTheSameDirectoryIsALogout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := withSession(t)
+			if _, err := f.Get(t.Context(), "default"); err != nil { // it was found here
+				t.Fatal(err)
+			}
 			edit(t, f)
 			want := ErrNotFound
 			if f.home.Load().born.IsZero() && isEmpty(f.dir) {
