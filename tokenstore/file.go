@@ -181,7 +181,7 @@ func (f *File) Set(ctx context.Context, name string, rec *Record) (uint64, error
 		case stored != rec.Version:
 			return ErrConflict
 		}
-		data, err := keepLock(path, withName(rec, name), version, data)
+		data, err := f.disk.keepLock(path, withName(rec, name), version, data)
 		if err != nil {
 			return err
 		}
@@ -247,7 +247,7 @@ func (f *File) Lock(ctx context.Context, name string) (Lease, error) {
 	if err != nil {
 		return nil, failed("lock", name, f.orAway(err))
 	}
-	return &fileLease{lock: lock, name: name}, nil
+	return &fileLease{lock: lock, name: name, disk: &f.disk}, nil
 }
 
 // change calls fn while no other process or goroutine changes the session.
@@ -287,9 +287,12 @@ func (f *File) read(name string) (*Record, error) {
 // readBoth is read. It also returns the content of the record's file.
 func (f *File) readBoth(name string) (*Record, []byte, error) {
 	path := f.path(name)
-	next := readNext(path) // first: what ends a spend replaces the record, and then this is old
+	next, err := f.disk.readNext(path) // first: what ends a spend replaces the record, and then this is old
+	if err != nil {
+		return nil, nil, advise(err)
+	}
 	var data []byte
-	err := f.find(name, func(path string) (err error) {
+	err = f.find(name, func(path string) (err error) {
 		data, err = readPrivate(path)
 		return err
 	})
@@ -304,7 +307,7 @@ func (f *File) readBoth(name string) (*Record, []byte, error) {
 			return plainRecord(rec, name), data, nil
 		}
 	}
-	rec, err := decode(data)
+	rec, err := decode(recordIn(data))
 	switch {
 	case errors.Is(err, ErrNewerFormat):
 		return nil, data, err
@@ -334,7 +337,7 @@ const MaxRecord = 640 << 10
 func encodeFile(rec *Record, version uint64) ([]byte, error) {
 	data, err := encode(rec, version)
 	if err == nil && len(data) > MaxRecord {
-		return nil, fmt.Errorf("the session has %d bytes, and may have %d", len(data), MaxRecord)
+		return nil, fmt.Errorf("%w: it has %d bytes, and may have %d", ErrTooLong, len(data), MaxRecord)
 	}
 	return data, err
 }

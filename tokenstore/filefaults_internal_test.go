@@ -180,28 +180,57 @@ func TestASpendThatCannotWaitNeedsARecordThatCanBeReplaced(t *testing.T) {
 	}
 }
 
-// What is written over an announcement covers all of it before the file is made shorter:
-// a process may be killed in between.
-func TestANewRecordCoversItsAnnouncement(t *testing.T) {
-	d := newSpendDesk(t, false)
-	d.rec.Tokens.AccessToken = strings.Repeat("long", 1000)
-	d.rec.Version = d.must(d.file.Set(t.Context(), "default", d.rec))
-	s, rec, err := d.begin(true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	covered := false
-	d.disk.wrote = func(file *os.File, data []byte) {
-		info, err := file.Stat()
-		covered = err == nil && int64(len(data)) == info.Size() && data[len(data)-1] == '\n'
-	}
-	d.must(s.Settle(t.Context(), renewed(rec, 1)))
-	if !covered {
-		t.Error("the end of the announcement stays behind the new record")
-	}
-	if data, err := os.ReadFile(d.file.path("default")); err != nil || !bytes.HasSuffix(data, []byte("}\n")) {
-		t.Errorf("the file is longer than the record: %v", err)
-	}
+// The announcement stands while the next record is written in front of it, whatever part of that
+// is there when the process is killed, and is cut off only when the record is synced.
+func TestAnAnnouncementStandsUntilTheNextRecordIsWhole(t *testing.T) {
+	eachKind(t, func(t *testing.T, sealed bool) {
+		d := newSpendDesk(t, sealed)
+		s, rec, err := d.begin(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := d.file.path("default")
+		before, err := os.ReadFile(path + nextSuffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wrote []byte
+		d.disk.wrote = func(_ *os.File, data []byte) { wrote = bytes.Clone(data) }
+		d.disk.fails, d.disk.err = "sync", syscall.EIO
+		_, _ = s.Settle(t.Context(), renewed(rec, 1))
+		d.disk.wrote, d.disk.fails = nil, ""
+		for size := 0; size <= len(wrote); size += max(1, len(wrote)/40) {
+			torn := append(bytes.Clone(wrote[:size]), before[size:]...)
+			if err := os.WriteFile(path+nextSuffix, torn, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got := d.get()
+			if whole := size >= len(wrote)-1; (got.Pending == nil) != whole || (got.Tokens.RefreshToken == "refresh-1") != whole {
+				t.Errorf("%d bytes of %d: refresh token %s, mark %v", size, len(wrote), got.Tokens.RefreshToken, got.Pending)
+			}
+		}
+		if err := os.Rename(path+nextSuffix, path); err != nil { // and a power cut before it is cut off
+			t.Fatal(err)
+		}
+		longer := append(bytes.Clone(wrote), before[len(wrote):]...)
+		if err := os.WriteFile(path, longer, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.get(); got.Tokens.RefreshToken != "refresh-1" || got.Pending != nil {
+			t.Errorf("with an announcement at its end: %v, mark %v", got.Tokens.RefreshToken, got.Pending)
+		}
+		_ = s.Unlock()
+		for n := 2; n <= 3; n++ {
+			s, rec, err := d.begin(true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.must(s.Settle(t.Context(), renewed(rec, n)))
+		}
+		if got := d.get(); got.Tokens.RefreshToken != "refresh-3" || len(d.rest()) != 0 {
+			t.Errorf("in the end %v, left %v", got.Tokens.RefreshToken, d.rest())
+		}
+	})
 }
 
 // A process that waits for a lock reads the record only when it looks different.

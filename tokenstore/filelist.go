@@ -114,7 +114,7 @@ func (f *File) nameOf(base string) (string, bool) {
 		return "", false
 	}
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil {
+	if json.Unmarshal(recordIn(data), &fields) != nil {
 		return "", false
 	}
 	name := field[string](fields[nameField])
@@ -143,7 +143,7 @@ func (f *File) tryLease(name string) (Lease, error) {
 	if lock == nil {
 		return nil, err
 	}
-	return &fileLease{lock: lock, name: name}, nil
+	return &fileLease{lock: lock, name: name, disk: &f.disk}, nil
 }
 
 // sweep removes the temporary files of writers that were killed. A writer holds

@@ -176,6 +176,7 @@ func (l *fileLock) unlock() error {
 type fileLease struct {
 	lock *fileLock
 	name string
+	disk *disk
 }
 
 // Err implements [Lease]. The lock also counts as lost when the lock file was
@@ -194,7 +195,7 @@ func (l *fileLease) Err() error {
 // file, as in a directory of which this is a copy, does not end with this lock.
 func (l *fileLease) EndsWithProcess() bool {
 	path := l.lock.flock.Path()
-	mark := announcedUnder(strings.TrimSuffix(path, leaseSuffix))
+	mark := l.disk.announcedUnder(strings.TrimSuffix(path, leaseSuffix))
 	return mark == "" || mark == lockID(path)
 }
 

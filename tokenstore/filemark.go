@@ -54,14 +54,19 @@ func withLock(rec *Record, lock string) *Record {
 
 // announcedUnder returns the lock that the session at path was announced under, or "" if that is
 // not known.
-func announcedUnder(path string) string {
-	next := readNext(path) // first, as in readBoth
+func (d *disk) announcedUnder(path string) string {
+	next, err := d.readNext(path) // first, as in readBoth
+	if err != nil {
+		return ""
+	}
 	content, err := readPrivate(path)
 	if err != nil {
 		return ""
 	}
 	if next.follows(content) {
 		content = next.data
+	} else {
+		content = recordIn(content)
 	}
 	var fields struct {
 		Lock string `json:"spend_lock"`
@@ -73,11 +78,11 @@ func announcedUnder(path string) string {
 // keepLock returns the content of a record's file that replaces one with an announcement, for
 // a change that leaves that as it is. Of a sealed record it cannot be seen whether
 // it does; one too many has the next announcement replace it.
-func keepLock(path string, rec *Record, version uint64, data []byte) ([]byte, error) {
+func (d *disk) keepLock(path string, rec *Record, version uint64, data []byte) ([]byte, error) {
 	if rec.Pending == nil && !isSealed(rec) {
 		return data, nil
 	}
-	lock := announcedUnder(path)
+	lock := d.announcedUnder(path)
 	if lock == "" {
 		return data, nil
 	}

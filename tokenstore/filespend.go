@@ -1,11 +1,7 @@
 package tokenstore
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,88 +12,22 @@ import (
 )
 
 // A spend has a file of its own, <base>.json.next. BeginSpend writes the announced
-// record into it, at the size that the next record may have; Settle writes that record
-// over it, syncs it, and renames it to the record's file. It stays open in between. So a
+// record into it, behind room for the next one; Settle writes that into the room, syncs it, cuts
+// the announcement off, and renames the file to the record's. It stays open in between. So a
 // renewal writes two files' worth and syncs two things, the file and its name; and once
 // the refresh token is sent, no disk that has filled up, no limit of inodes or open files,
-// and no directory that was closed to this user can keep the answer from being saved.
+// and no directory that was closed to this user or moved away can keep the answer from being
+// saved. The announcement is there until the next record is whole: of an answer that could not
+// be saved, the next process knows that the token was sent.
 //
 // What is in the file counts only as long as the record that it replaces is the one in
 // the record's file, and only if it is whole: it is written in place, and may be read or
 // cut off in the middle. A file that does not count is rubbish, and the next spend
-// removes it.
+// removes it. One that cannot be read is not: it may hold the only copy of a pair.
 //
 // Where the file cannot take the record's name, because that is a mount or the directory
 // was closed meanwhile, it stays and counts: every process reads the new record, and the
 // next spend begins by giving it its name.
-
-// Fields that only the files of a session have.
-const (
-	replacesField = "spend_replaces" // what the record's file held, by contentHash
-	begunField    = "spend_begun"    // the file announces a spend
-	checkField    = "spend_check"    // contentHash of what comes before; the last field
-)
-
-// contentHash names the content of a file.
-func contentHash(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:16])
-}
-
-// A nextRecord is what was found beside a record.
-type nextRecord struct {
-	data     []byte
-	replaces string
-	begun    bool
-}
-
-// encodeNext returns the content of a file that is to follow one with content old.
-func encodeNext(rec *Record, version uint64, old []byte, begun bool) ([]byte, error) {
-	data, err := encodeFile(rec, version)
-	if err != nil {
-		return nil, err
-	}
-	data = data[:len(data)-1] // the brace
-	if begun {
-		data = fmt.Appendf(data, `,"%s":true`, begunField)
-	}
-	data = fmt.Appendf(data, `,"%s":"%s"`, replacesField, contentHash(old))
-	return fmt.Appendf(data, `,"%s":"%s"}`+"\n", checkField, contentHash(data)), nil
-}
-
-// readNext returns what is beside the record at path, or nil if there is nothing whole.
-func readNext(path string) *nextRecord {
-	path += nextSuffix
-	if _, err := os.Lstat(path); err != nil {
-		return nil // as nearly always
-	}
-	data, err := readPrivate(path)
-	if err != nil {
-		return nil
-	}
-	end := bytes.LastIndex(data, []byte(`,"`+checkField+`":"`))
-	var fields struct {
-		Replaces string `json:"spend_replaces"`
-		Begun    bool   `json:"spend_begun"`
-		Check    string `json:"spend_check"`
-	}
-	if end < 0 || json.Unmarshal(data, &fields) != nil || fields.Check != contentHash(data[:end]) {
-		return nil
-	}
-	return &nextRecord{data, fields.Replaces, fields.Begun}
-}
-
-// follows reports whether n counts beside a record's file with the given content.
-func (n *nextRecord) follows(content []byte) bool {
-	return n != nil && n.replaces == contentHash(content)
-}
-
-// roomFor returns how large to make the file of a spend whose announcement has the given
-// size. The next record has tokens of about the same length and one ancestor more.
-func roomFor(size int) int {
-	const block = 4 << 10
-	return (size + size/2 + 1<<10 + block - 1) / block * block
-}
 
 // BeginSpend implements [Spender]. With reserve, the room for the next record is on
 // the disk when it returns. Otherwise it has been asked for, and nothing was synced.
@@ -129,7 +59,7 @@ func (f *File) BeginSpend(ctx context.Context, via Store, name string, rec *Reco
 	if err != nil {
 		return nil, 0, failed("lock", name, f.orAway(err))
 	}
-	s := &fileSpending{fileLease: fileLease{lock: lock, name: name}, file: f}
+	s := &fileSpending{fileLease: fileLease{lock: lock, name: name, disk: &f.disk}, file: f}
 	version, err := s.announce(ctx, rec, reserve)
 	if err != nil {
 		_ = s.Unlock()
@@ -159,9 +89,12 @@ func (f *File) untilChanged(ctx context.Context, name string, version uint64) fu
 // A fileSpending is the lease of a spend, and the file for the next record.
 type fileSpending struct {
 	fileLease
-	file  *File
-	next  *os.File   // closed: there is none any more
-	spare []*os.File // descriptors that Settle will need
+	file     *File
+	next     *os.File   // closed: there is none any more
+	spare    []*os.File // descriptors that Settle will need
+	room     int        // what next has for the record that Settle saves
+	replaces string     // contentHash of the record that is announced to be replaced
+	tried    bool       // Settle has written into next
 }
 
 // spares is how many files Settle has open at once: the lock for writing, and one more.
@@ -176,28 +109,40 @@ func (s *fileSpending) announce(ctx context.Context, rec *Record, reserve bool) 
 		if err != nil {
 			return err
 		}
-		if next := readNext(path); next.follows(old) && !next.begun {
-			// An earlier spend could not give its record its name.
-			if err := f.disk.rename(path+nextSuffix, path); err != nil {
-				return advise(err)
-			}
-			if err := f.disk.syncDir(f.dir); err != nil {
-				return advise(err)
-			}
-			if old, err = readPrivate(path); err != nil {
-				return advise(err)
-			}
+		if old, err = f.nameNext(path, old); err != nil {
+			return advise(err)
 		}
 		if reserve && f.disk.isMount(path) {
 			return advise(&fs.PathError{Op: "rename", Path: path, Err: syscall.EBUSY})
 		}
-		data, err := encodeNext(withLock(withName(rec, s.name), lockID(path+leaseSuffix)), version, old, true)
+		s.replaces = contentHash(old)
+		data, room, err := encodeAnnouncement(withLock(withName(rec, s.name), lockID(path+leaseSuffix)), version, s.replaces, reserve)
 		if err != nil {
 			return err
 		}
+		s.room = room
 		return advise(s.make(path+nextSuffix, data, reserve))
 	})
 	return version, err
+}
+
+// nameNext gives the record its name that an earlier spend has left beside the one with the
+// content old. It returns the content of the record's file.
+func (f *File) nameNext(path string, old []byte) ([]byte, error) {
+	next, err := f.disk.readNext(path)
+	if err != nil {
+		return nil, err
+	}
+	if !next.follows(old) || next.begun {
+		return old, nil
+	}
+	if err := f.disk.rename(path+nextSuffix, path); err != nil {
+		return nil, err
+	}
+	if err := f.disk.syncDir(f.dir); err != nil {
+		return nil, err
+	}
+	return readPrivate(path)
 }
 
 // current returns the content of the record's file, if the session has the given version.
@@ -214,7 +159,7 @@ func (f *File) current(name string, version uint64) ([]byte, error) {
 	return content, nil
 }
 
-// make makes the file, at full size.
+// make makes the file with the given content.
 func (s *fileSpending) make(path string, data []byte, reserve bool) error {
 	if err := retryBusy(func() error { return s.file.disk.remove(path) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -223,10 +168,8 @@ func (s *fileSpending) make(path string, data []byte, reserve bool) error {
 	if err != nil {
 		return err
 	}
-	room := bytes.Repeat([]byte{' '}, roomFor(len(data)))
-	copy(room, data)
 	s.next = next
-	err = s.file.disk.write(next, room)
+	err = s.file.disk.write(next, data)
 	if err == nil && reserve {
 		err = s.file.disk.sync(next)
 	}
@@ -252,27 +195,20 @@ func (s *fileSpending) Settle(ctx context.Context, rec *Record) (uint64, error) 
 		return 0, failed("save", s.name, errNoRecord)
 	}
 	s.closeSpare()
+	s.tried = false
+	settle := s.replace
 	if !s.isThere() {
-		return s.setAndUnlock(ctx, rec)
+		settle = s.set
 	}
-	f := s.file
-	version := NextVersion(rec.Version)
-	err := f.change(ctx, s.name, func(path string) error {
-		old, err := f.current(s.name, rec.Version)
-		if err != nil {
-			return err
-		}
-		data, err := encodeNext(withName(rec, s.name), version, old, false)
-		if err != nil {
-			return err
-		}
-		return advise(s.save(path, data))
-	})
-	if err != nil {
-		return 0, failed("save", s.name, err)
+	version, err := settle(ctx, rec)
+	switch {
+	case err == nil:
+		_ = s.Unlock() // what was saved stands
+		return version, nil
+	case !s.tried && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrTooLong):
+		err = s.keep(rec, err)
 	}
-	_ = s.Unlock() // what was saved stands
-	return version, nil
+	return 0, failed("save", s.name, err)
 }
 
 // isThere reports whether the file is open, and still the one of that name.
@@ -282,39 +218,86 @@ func (s *fileSpending) isThere() bool {
 	return err == nil && os.SameFile(mine, theirs)
 }
 
-// setAndUnlock settles without the file.
-func (s *fileSpending) setAndUnlock(ctx context.Context, rec *Record) (uint64, error) {
+// set settles without the file.
+func (s *fileSpending) set(ctx context.Context, rec *Record) (uint64, error) {
 	version, err := s.file.Set(ctx, s.name, rec)
-	if err == nil {
-		_ = s.Unlock()
+	if failure, ok := errors.AsType[*sessionError](err); ok {
+		err = failure.err // Settle says which session
 	}
 	return version, err
 }
 
-// save makes data the record. What is behind data in the file goes last: to
-// shorten it needs no room.
+// replace settles by means of the file.
+func (s *fileSpending) replace(ctx context.Context, rec *Record) (uint64, error) {
+	version := NextVersion(rec.Version)
+	err := s.file.change(ctx, s.name, func(path string) error {
+		old, err := s.file.current(s.name, rec.Version)
+		if err != nil {
+			return err
+		}
+		data, err := encodeNext(withName(rec, s.name), version, contentHash(old))
+		if err != nil {
+			return err
+		}
+		if len(data) > s.room {
+			return advise(s.saveBeside(path, data))
+		}
+		return advise(s.save(path, data))
+	})
+	return version, err
+}
+
+// save makes data the record. The announcement behind it is cut off when it is synced: to
+// shorten the file needs no room.
 func (s *fileSpending) save(path string, data []byte) error {
 	f := s.file
-	info, err := s.next.Stat()
-	if err != nil {
+	s.tried = true
+	if err := f.disk.write(s.next, data); err != nil {
 		return err
 	}
-	rest := max(int(info.Size())-len(data), 0)
-	room := append(data[:len(data):len(data)], bytes.Repeat([]byte{' '}, rest)...)
-	room[len(room)-1] = '\n'
-	if err := f.disk.write(s.next, room); err != nil {
-		return err
-	}
-	_ = s.next.Truncate(int64(len(data))) // a longer file does no harm
 	if err := f.disk.sync(s.next); err != nil {
 		return err
 	}
+	_ = s.next.Truncate(int64(len(data))) // readers know where it ends
 	if err := s.giveName(path); err != nil {
 		// Readers find it all the same, so it has to outlive a power cut.
 		return errors.Join(err, f.disk.syncDir(f.dir))
 	}
 	forgetMoved(path)
 	return f.disk.syncDir(f.dir)
+}
+
+// saveBeside makes data, for which there is no room in the file, the record. If the disk has
+// none either, the announcement stays, and a record with less in it can be saved.
+func (s *fileSpending) saveBeside(path string, data []byte) error {
+	if err := s.file.disk.replace(path, data); err != nil {
+		return fmt.Errorf("%w for the room that was reserved: %w", ErrTooLong, err)
+	}
+	forgetMoved(path)
+	_ = s.file.disk.remove(s.next.Name()) // it follows no record any more
+	return nil
+}
+
+// keep writes the record into the file because its own could not be got at, for the reason of
+// err: the directory was moved away or closed, or another program holds the lock. It counts when
+// the directory is back, unless another record was saved there meanwhile. keep returns err, and
+// what else went wrong.
+func (s *fileSpending) keep(rec *Record, err error) error {
+	info, gone := s.next.Stat()
+	if gone != nil || !ownfile.Named(info) {
+		return err
+	}
+	data, failed := encodeNext(withName(rec, s.name), NextVersion(rec.Version), s.replaces)
+	switch {
+	case failed != nil:
+	case len(data) > s.room:
+		failed = fmt.Errorf("%w for the room that was reserved", ErrTooLong)
+	default:
+		if failed = s.file.disk.write(s.next, data); failed == nil {
+			failed = s.file.disk.sync(s.next)
+		}
+	}
+	return errors.Join(err, advise(failed))
 }
 
 // giveName renames the file to the record's.

@@ -42,6 +42,12 @@ func (d *faultyDisk) install(f *File) {
 	}
 	real := f.disk
 	f.disk = disk{
+		read: func(path string, limit int64) ([]byte, error) {
+			if d.fails == "read" && strings.HasSuffix(path, d.ending) {
+				return nil, &os.PathError{Op: "read", Path: "x", Err: d.err}
+			}
+			return real.read(path, limit)
+		},
 		create: func(path string) (*os.File, error) {
 			if err := call("create", path); err != nil {
 				return nil, err
@@ -86,8 +92,9 @@ var diskFaults = []error{
 type spendDesk struct {
 	t     *testing.T
 	dir   string
-	store Store // what a process uses
-	file  *File // what is beneath
+	store Store               // what a process uses
+	file  *File               // what is beneath
+	over  func(f *File) Store // how store was made of it
 	disk  *faultyDisk
 	rec   *Record
 }
@@ -112,7 +119,7 @@ func (d *spendDesk) open(over func(f *File) Store) {
 		d.t.Fatal(err)
 	}
 	d.disk.install(f)
-	d.file, d.store = f, over(f)
+	d.file, d.store, d.over = f, over(f), over
 }
 
 func pairOf(n int) *oauth.TokenPair {

@@ -30,9 +30,10 @@ func (d *disk) replace(path string, data []byte) error {
 	return d.syncDir(filepath.Dir(path))
 }
 
-// A disk has the calls by which a File writes, for tests that count them or have them
+// A disk has the calls by which a File writes and reads what a spend has left, for tests that count them or have them
 // fail.
 type disk struct {
+	read    func(path string, limit int64) ([]byte, error)
 	create  func(path string) (*os.File, error) // a new file, mode 0600; it must not be there yet
 	write   func(f *os.File, data []byte) error // from the beginning of f
 	sync    func(f *os.File) error
@@ -43,6 +44,7 @@ type disk struct {
 }
 
 var theDisk = disk{
+	read:   ownfile.Read,
 	create: ownfile.Create,
 	write: func(f *os.File, data []byte) error {
 		_, err := f.WriteAt(data, 0)

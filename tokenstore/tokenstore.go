@@ -32,6 +32,9 @@ var (
 	// ErrNoLocks means that the file system has no locks, so that nothing would keep
 	// two processes from spending one refresh token. It comes in a [PlaceError].
 	ErrNoLocks = errors.New("tokenstore: this file system has no locks")
+	// ErrTooLong means that a record has more in it than the store takes, or has room for. It
+	// takes one with less: without the access token, which the refresh token renews.
+	ErrTooLong = errors.New("tokenstore: the session is too long")
 	// ErrInvalidName means that a session name cannot be used.
 	ErrInvalidName = errors.New("tokenstore: invalid session name")
 )

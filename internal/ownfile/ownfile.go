@@ -172,6 +172,9 @@ func Append(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
+// Named reports whether an open file, of which info is, still has a name.
+func Named(info fs.FileInfo) bool { return names(info) > 0 }
+
 // LockFlags are the flags to open a lock file with, which is made if it is not there. What
 // was opened is for [CheckOpened].
 func LockFlags() int { return lockAccess | os.O_CREATE | unfollowed }

@@ -10,7 +10,7 @@ import (
 func Encode(rec *tokenstore.Record) ([]byte, error) {
 	data, err := rec.MarshalJSON()
 	if err == nil && len(data) > tokenstore.MaxRecord {
-		return nil, fmt.Errorf("the session has %d bytes, and may have %d", len(data), tokenstore.MaxRecord)
+		return nil, fmt.Errorf("%w: it has %d bytes, and may have %d", tokenstore.ErrTooLong, len(data), tokenstore.MaxRecord)
 	}
 	return data, err
 }

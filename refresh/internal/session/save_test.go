@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -616,3 +617,90 @@ type stuck struct{ err error }
 
 func (stuck) Err() error      { return nil }
 func (s stuck) Unlock() error { return s.err }
+
+// An answer that is too long for the Store is saved without what makes it so: the refresh token
+// must not be lost. Callers, and a program's own store, get all of it, and the next process
+// renews the session with what there is.
+func TestF73_OfAnAnswerThatIsTooLongTheRefreshTokenIsSaved(t *testing.T) {
+	for _, spender := range []bool{false, true} {
+		for _, first := range []error{nil, tokenstore.ErrUnavailable} { // what keeps the first save from being tried
+			inBubble(t, fmt.Sprint(spender, first), func(t *testing.T) {
+				var handed []string
+				d := newDesk(t, func(d *desk) {
+					if spender {
+						d.cfg.Spender = d.store
+					}
+					d.cfg.TokenStore = func(_ context.Context, p *oauth.TokenPair) error {
+						handed = append(handed, p.AccessToken)
+						return nil
+					}
+				})
+				handed = nil
+				d.store.limit = 100
+				long := strings.Repeat("a", 200)
+				d.server = func(context.Context, *oauth.TokenPair) (*oauth.TokenPair, error) {
+					d.store.fails = first
+					p := pair("2")
+					p.AccessToken = long
+					return p, nil
+				}
+				err := d.renew(t)
+				d.store.fails = nil
+				time.Sleep(time.Minute)
+				d.retrySave(t.Context())
+				if err != nil || d.unsaved.any() || d.Health().Unsaved != nil {
+					t.Fatalf("%v; unsaved %+v", err, d.unsaved)
+				}
+				d.holding(t, 0)
+				d.shows(t, long)
+				stored := d.stored(t)
+				if stored.Tokens.RefreshToken != "r2" || stored.Tokens.AccessToken != "a1" || stored.Pending != nil || !stored.Descends("r1") {
+					t.Errorf("in the Store: %v, mark %v", stored.Tokens, stored.Pending)
+				}
+				if !slices.Equal(handed, []string{long}) {
+					t.Errorf("TokenStore was handed %d tokens, the first of %d bytes", len(handed), len(strings.Join(handed, "")))
+				}
+				if err := d.look(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				d.shows(t, long) // and not what the Store has
+				if d.Quiet() {
+					t.Error("put to rest, the session would lose its token")
+				}
+				d.gives("3")
+				time.Sleep(time.Hour)
+				if err := d.renew(t); err != nil {
+					t.Fatal(err)
+				}
+				d.sends(t, "r1", "r2")
+				d.shows(t, "a3")
+				if stored := d.stored(t); stored.Tokens.RefreshToken != "r3" || stored.Tokens.AccessToken != "a3" {
+					t.Errorf("in the Store: %v", stored.Tokens)
+				}
+			})
+		}
+	}
+}
+
+// A login that is too long is not saved by half, and a process that is about to end does not wait
+// for what no disk takes.
+func TestAPairThatIsTooLongForGood(t *testing.T) {
+	inBubble(t, "", func(t *testing.T) {
+		d := newDesk(t, func(d *desk) { d.cfg.ShortLived = true })
+		d.store.limit = 100
+		long := pair("2")
+		long.AccessToken = strings.Repeat("a", 200)
+		if err := d.replace(t.Context(), &tokenstore.Record{Version: d.rec.Version, Tokens: long}, unsaved{store: true}); !errors.Is(err, tokenstore.ErrTooLong) {
+			t.Errorf("a login: %v; want ErrTooLong", err)
+		}
+		if stored := d.stored(t); stored.Tokens.RefreshToken != "r1" {
+			t.Errorf("in the Store: %v", stored.Tokens)
+		}
+		began := time.Now()
+		grace, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := d.SaveAtLast(t.Context(), grace); !errors.Is(err, tokenstore.ErrTooLong) || time.Since(began) > time.Second {
+			t.Errorf("at the end of the run: %v after %v", err, time.Since(began))
+		}
+	})
+}

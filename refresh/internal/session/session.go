@@ -110,7 +110,10 @@ type Session struct {
 
 // unsaved says which of the two places the current pair is not saved in, and
 // whether it is a new login, which replaces whatever the Store has.
-type unsaved struct{ store, callback, login bool }
+type unsaved struct {
+	store, callback, login bool
+	whole                  *oauth.TokenPair // what the callback gets, where the Store has less of it
+}
 
 func (u unsaved) any() bool { return u.store || u.callback }
 

@@ -78,6 +78,7 @@ type shelf struct {
 	*tokenstore.Memory
 	fails       error                    // of reading and writing
 	full        error                    // of writing alone
+	limit       int                      // how long an access or refresh token may be; 0: as long as it is
 	from, until time.Time                // when it fails; zero: all the time
 	beforeGet   func()                   // nil: nothing happens
 	beforeSet   func(*tokenstore.Record) // the same
@@ -113,13 +114,20 @@ func (s *shelf) Get(ctx context.Context, name string) (*tokenstore.Record, error
 func (s *shelf) Set(ctx context.Context, name string, rec *tokenstore.Record) (uint64, error) {
 	s.sets++
 	s.contexts = append(s.contexts, ctx)
-	if err := cmp.Or(s.failing(), s.full); err != nil {
+	if err := cmp.Or(s.failing(), s.full, s.tooLong(rec)); err != nil {
 		return 0, err
 	}
 	if s.beforeSet != nil {
 		s.beforeSet(rec)
 	}
 	return s.Memory.Set(ctx, name, rec)
+}
+
+func (s *shelf) tooLong(rec *tokenstore.Record) error {
+	if s.limit > 0 && max(len(rec.Tokens.AccessToken), len(rec.Tokens.RefreshToken)) > s.limit {
+		return tokenstore.ErrTooLong
+	}
+	return nil
 }
 
 func (s *shelf) Lock(ctx context.Context, name string) (tokenstore.Lease, error) {

@@ -225,7 +225,7 @@ func (s *Session) supersede(ctx context.Context, pair *oauth.TokenPair, refused 
 	rec.RefreshedAt, rec.RefreshedBy = s.now().Wall().UTC(), s.cfg.ConfigID
 	s.replaces(s.rec.Tokens, pair)
 	s.rec = rec
-	s.unsaved.store, s.unsaved.callback = true, s.cfg.TokenStore != nil
+	s.unsaved = s.nowhere()
 	_ = s.save(ctx) // reported, and tried again
 	if s.rec != rec {
 		return tokenstore.ErrConflict // a logout or a new login has overtaken us
@@ -337,7 +337,7 @@ func (s *Session) keepDowngraded(ctx context.Context, next *oauth.TokenPair, err
 	rec.Supersede(next)
 	s.replaces(s.rec.Tokens, next)
 	s.rec = rec
-	s.unsaved.store, s.unsaved.callback = true, s.cfg.TokenStore != nil
+	s.unsaved = s.nowhere()
 	_ = s.save(ctx) // reported, and tried again
 	if s.rec != rec {
 		return tokenstore.ErrConflict // a logout or a new login has overtaken us

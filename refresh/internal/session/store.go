@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -399,8 +400,8 @@ func (s *Session) save(ctx context.Context) error {
 		s.releaseSaved()
 	}
 	if err == nil && s.unsaved.callback {
-		if err = s.callTokenStore(ctx, s.rec.Tokens); err == nil {
-			s.unsaved.callback = false
+		if err = s.callTokenStore(ctx, cmp.Or(s.unsaved.whole, s.rec.Tokens)); err == nil {
+			s.unsaved.callback, s.unsaved.whole = false, nil
 		}
 	}
 	if err != nil {
@@ -436,7 +437,14 @@ func (s *Session) saveStore(ctx context.Context) error {
 			s.noteSpent()
 			return nil
 		}
-		if !errors.Is(err, tokenstore.ErrConflict) {
+		switch {
+		case errors.Is(err, tokenstore.ErrTooLong):
+			if !s.leaveOut(ctx) {
+				return err
+			}
+			s.cfg.Logger.Warn("saving the session without its new access token, for which there is no room", "session", s.name, "error", err)
+			continue
+		case !errors.Is(err, tokenstore.ErrConflict):
 			return err
 		}
 		if err := s.reconcile(ctx); err != nil {
@@ -444,6 +452,35 @@ func (s *Session) saveStore(ctx context.Context) error {
 		}
 	}
 	return tokenstore.ErrConflict
+}
+
+// leaveOut makes the record of a renewal one that is no longer than what is in the Store:
+// of the answer it has the refresh token alone, beside the access token that was there. That
+// is all that must not be lost: whoever finds it dead renews the session. It reports false if
+// nothing can be left out. The session goes on to serve the whole answer.
+func (s *Session) leaveOut(ctx context.Context) bool {
+	if s.unsaved.login {
+		return false // nothing of it is in the Store
+	}
+	stored, err := s.get(ctx)
+	if err != nil {
+		return false
+	}
+	if stored.Version != s.rec.Version {
+		return s.reconcile(ctx) == nil
+	}
+	less := stored.Tokens.Clone()
+	less.RefreshToken, less.RefreshExpiresAt = s.rec.Tokens.RefreshToken, s.rec.Tokens.RefreshExpiresAt
+	if less.AccessToken == s.rec.Tokens.AccessToken || !s.account.SameAccount(less) {
+		return false
+	}
+	s.unsaved.whole, s.rec.Tokens = cmp.Or(s.unsaved.whole, s.rec.Tokens), less
+	return true
+}
+
+// nowhere returns what is unsaved of a pair that was just brought.
+func (s *Session) nowhere() unsaved {
+	return unsaved{store: true, callback: s.cfg.TokenStore != nil, login: s.unsaved.login}
 }
 
 // noteSpent notes, now that its successor is saved, that a refresh token is spent.
@@ -535,7 +572,7 @@ func (s *Session) saveNow(ctx context.Context) {
 // SaveAtLast is for the end of a run: one more try, or tries until grace ends if that is
 // not nil. In a process that is about to end, a place that does not take the pair
 // although it had room for it a moment ago is not waited for: what it could be made to
-// keep, the next process finds there. It gives up the session's lock. The caller has the turn.
+// keep, the next process finds there. Nor is one for which the pair is too long. It gives up the session's lock. The caller has the turn.
 func (s *Session) SaveAtLast(ctx, grace context.Context) error {
 	defer s.releaseKept()
 	defer s.cfg.Reach.Forget(s)
@@ -548,7 +585,8 @@ func (s *Session) SaveAtLast(ctx, grace context.Context) error {
 			return nil
 		}
 		err = fmt.Errorf("refresh: %w: %w", ErrUnsaved, err)
-		if place := (*tokenstore.PlaceError)(nil); grace == nil || s.cfg.ShortLived && errors.As(err, &place) {
+		_, place := errors.AsType[*tokenstore.PlaceError](err)
+		if grace == nil || s.cfg.ShortLived && (place || errors.Is(err, tokenstore.ErrTooLong)) {
 			return err
 		}
 		timer := s.cfg.Clock.Timer(time.Second)
