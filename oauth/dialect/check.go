@@ -292,8 +292,13 @@ func (n Answer) check() error {
 	switch {
 	case malformed(n.TokenPath):
 		return wrong("answer.token_path", "has a dot with no name before or after it")
-	case n.RefreshCookie != "" && !wire.IsHeaderWord(n.RefreshCookie):
-		return wrong("answer.refresh_cookie", "has characters that cannot stand in the name of a cookie")
+	case n.AccessCookie != "" && n.AccessCookie == n.RefreshCookie:
+		return wrong("answer.access_cookie", "is the cookie of the refresh token, too")
+	}
+	for name, cookie := range map[string]string{"access_cookie": n.AccessCookie, "refresh_cookie": n.RefreshCookie} {
+		if cookie != "" && !wire.IsHeaderWord(cookie) {
+			return wrong("answer."+name, "has characters that cannot stand in the name of a cookie")
+		}
 	}
 	return nil
 }

@@ -195,6 +195,9 @@ func (c *Client) ConfigID() string {
 	r, n := c.dialect.Refresh, c.dialect.Answer
 	seen := fmt.Appendf(nil, "%q %q %q %q %q %#v", c.base, c.deviceID, r.Method, r.Path, r.Encoding, r.Fields)
 	seen = fmt.Appendf(seen, " %q %q %q %q %q", n.TokenPath, n.AccessToken, n.RefreshToken, n.RefreshCookie, n.ErrorCodes)
+	if n.AccessCookie != "" {
+		seen = fmt.Appendf(seen, " %q", n.AccessCookie)
+	}
 	for _, e := range r.Errors {
 		seen = fmt.Appendf(seen, " %q %d %v", e.Code, e.Status, e.Means)
 	}

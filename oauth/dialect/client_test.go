@@ -440,3 +440,22 @@ func TestF93_CookieThatNoServerReadsIsNotKept(t *testing.T) {
 		}
 	}
 }
+
+// At a backend that keeps both tokens in cookies, the session goes on by its cookies alone.
+func TestASessionLivesOnCookiesAlone(t *testing.T) {
+	d := dialect.Cookie()
+	d.Answer.AccessCookie, d.Presentation.Cookie = "access_token", "access_token"
+	s := &scribe{status: http.StatusNoContent, header: http.Header{"Set-Cookie": {"access_token=at-2; HttpOnly", "refresh_token=rt-2; HttpOnly"}}}
+	c := s.client(d)
+	pair, err := c.Login(t.Context(), "alice", "p")
+	if err != nil || pair.AccessToken != "at-2" || pair.RefreshToken != "rt-2" {
+		t.Fatalf("login: %v, %v", pair, err)
+	}
+	s.header = http.Header{"Set-Cookie": {"access_token=at-3", "refresh_token=rt-3"}}
+	if pair, err = c.Refresh(t.Context(), pair); err != nil || pair.AccessToken != "at-3" || pair.RefreshToken != "rt-3" {
+		t.Fatalf("refresh: %v, %v", pair, err)
+	}
+	if sent := s.requests[1].Header.Get("Cookie"); sent != "refresh_token=rt-2" {
+		t.Errorf("sent %q", sent)
+	}
+}

@@ -140,9 +140,10 @@ type Answer struct {
 	// TokenPath is where in the answer the tokens are, like oauth.Config.TokenPath, but found
 	// in any spelling. The names above are those there.
 	TokenPath string
-	// RefreshCookie is the cookie that brings the refresh token, if one does. Its
-	// value becomes the pair's RefreshToken, its end RefreshExpiresAt.
-	RefreshCookie string
+	// AccessCookie is the cookie that brings the access token, if one does, and RefreshCookie
+	// the one that brings the refresh token. Their values become the pair's tokens. A refresh
+	// token ends with its cookie, and so does an access token that does not tell its end itself.
+	AccessCookie, RefreshCookie string
 	// ErrorCodes are the paths to where an error code can be, a string: error.reason finds
 	// TOKEN_EXPIRED in {"error":{"reason":"TOKEN_EXPIRED"}}, and errors.code finds the first of
 	// {"errors":[{"code":…},…]}. The first path counts that leads

@@ -75,6 +75,7 @@ func (n *Answer) entries() []entry {
 		{"expires_at", (*names)(&n.ExpiresAt)},
 		{"refresh_expires_at", (*names)(&n.RefreshExpiresAt)},
 		{"token_path", &n.TokenPath},
+		{"access_cookie", &n.AccessCookie},
 		{"refresh_cookie", &n.RefreshCookie},
 		{"error_codes", &n.ErrorCodes},
 	}

@@ -154,12 +154,22 @@ func (n Answer) pair(a *wire.Answer, fields member.Fields) *oauth.TokenPair {
 	if n.TokenPath != "" {
 		here = lenient.Object{Members: members, Closed: closed}
 	}
-	p := oauth.ReadPair(a, n.standard(here, top, a.ServerTime().Round(0)))
+	standard := n.standard(here, top, a.ServerTime().Round(0))
+	if access, life, known := tokenCookie(a, n.AccessCookie); access != "" {
+		standard["access_token"], _ = json.Marshal(access) // a string always can be
+		if _, itself := a.Clocks().OfJWT(access); known && !itself && !holds(standard["expires_in"]) {
+			standard["expires_in"], _ = json.Marshal(int64(life / time.Second))
+		}
+		closed = closed || a.Fields() == nil // nothing is missing from a body that is no object
+	}
+	p := oauth.ReadPair(a, standard)
 	if p == nil {
 		return nil
 	}
-	if n.RefreshCookie != "" {
-		n.readCookies(a, p)
+	if refresh, life, known := tokenCookie(a, n.RefreshCookie); refresh != "" {
+		if p.RefreshToken = refresh; known {
+			p.RefreshExpiresAt = p.IssuedAt.Add(life)
+		}
 	}
 	if !wire.Suffices(p.RefreshToken, closed) {
 		return nil
@@ -167,23 +177,22 @@ func (n Answer) pair(a *wire.Answer, fields member.Fields) *oauth.TokenPair {
 	return p
 }
 
-// maxCookie is how long a refresh token in a cookie may be. Node.js, the most generous of the
+// maxCookie is how long a token in a cookie may be. Node.js, the most generous of the
 // usual servers, reads 16 KiB of headers: it could not read such a cookie when it comes back,
 // and each save of the session would write it.
 const maxCookie = 16 << 10
 
-// readCookies gives p the refresh token that a cookie brings, if one does.
-func (n Answer) readCookies(a *wire.Answer, p *oauth.TokenPair) {
+// tokenCookie returns the token in the last cookie of a name that brings one, and how long it
+// lives, if that is known.
+func tokenCookie(a *wire.Answer, name string) (token string, life time.Duration, known bool) {
 	for _, c := range (&http.Response{Header: a.Header}).Cookies() {
-		life, known := cookieLifetime(a, c)
-		if c.Name != n.RefreshCookie || c.Value == "" || len(c.Value) > maxCookie || known && life <= 0 {
+		l, k := cookieLifetime(a, c)
+		if name == "" || c.Name != name || c.Value == "" || len(c.Value) > maxCookie || k && l <= 0 {
 			continue // another one, one that cannot be sent back, or one that deletes the cookie
 		}
-		p.RefreshToken = verbatim(c)
-		if known {
-			p.RefreshExpiresAt = p.IssuedAt.Add(life)
-		}
+		token, life, known = verbatim(c), l, k
 	}
+	return token, life, known
 }
 
 // renamed are the names of members in a dialect by those that oauth.ReadPair knows.
@@ -202,6 +211,9 @@ func (n Answer) renamed() map[string]string {
 // are, and top is all of the answer.
 func (n Answer) standard(here, top lenient.Object, now time.Time) map[string]json.RawMessage {
 	out, found := maps.Clone(here.Members), make(map[string]json.RawMessage)
+	if out == nil {
+		out = make(map[string]json.RawMessage) // the body is no object
+	}
 	usual := here.Members[spelled(here.Members, "refresh_token")]
 	for standard, names := range n.renamed() {
 		if names == "" && strings.HasSuffix(standard, "_at") {
@@ -366,7 +378,7 @@ func verbatim(c *http.Cookie) string {
 	return c.Value
 }
 
-// cookieLifetime is how long a refresh token in a cookie lives; not at all, if it
+// cookieLifetime is how long a token in a cookie lives; not at all, if it
 // is zero. Max-Age comes before Expires (RFC 6265 section 5.3), which is by the
 // server's clock.
 func cookieLifetime(a *wire.Answer, c *http.Cookie) (time.Duration, bool) {

@@ -48,7 +48,7 @@ func full() dialect.Dialect {
 		Logout:      end("/sessions/{answer.session.id}", token),
 		Answer: dialect.Answer{
 			AccessToken: "jwt data.access_token", RefreshToken: "rt", TokenType: "kind", ExpiresIn: "ttl", Scope: "may", IDToken: "id",
-			RefreshExpiresIn: "rttl", ExpiresAt: "meta.end", RefreshExpiresAt: "rend", TokenPath: "result", RefreshCookie: "rt",
+			RefreshExpiresIn: "rttl", ExpiresAt: "meta.end", RefreshExpiresAt: "rend", TokenPath: "result", AccessCookie: "at", RefreshCookie: "rt",
 			ErrorCodes: []string{"error.reason", "code"},
 		},
 		Grace:        30 * time.Second,

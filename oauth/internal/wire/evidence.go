@@ -30,7 +30,7 @@ func (a *Answer) answersUnread(fail *Failure, members member.Fields) bool {
 	}
 	switch {
 	case len(cookies) > 0:
-		return unread("RefreshCookie", "the server sends tokens as cookies: name the one of the refresh token in a Dialect (Answer.RefreshCookie)", cookies...)
+		return unread("RefreshCookie", "the server sends tokens as cookies: name them in a Dialect (Answer.AccessCookie, Answer.RefreshCookie)", cookies...)
 	case len(headers) > 0:
 		return unread("", "the server sends tokens in a header; its operator has to send them in the body", headers...)
 	case fail.Err == ErrRedirect || members != nil:
