@@ -202,7 +202,11 @@ func (l *lane) strike(ctx context.Context, victim *process.Process) error {
 		limit, cancel := context.WithTimeout(ctx, worker.Patience)
 		defer cancel()
 		if err := l.srv.AwaitRequests(limit, oauthtest.TokenEndpoint, arrived); err != nil {
-			return err
+			if ctx.Err() != nil {
+				return err
+			}
+			// As one that knows its token to be spent, since what took its place was not saved.
+			l.row.Broken("a process that was to refresh sent nothing for %s", worker.Patience)
 		}
 	}
 	_ = sleep.For(ctx, time.Duration(part*float64(takes)))
