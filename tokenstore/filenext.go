@@ -38,23 +38,17 @@ func contentHash(data []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Room for the next record. It has tokens of about the same length and one ancestor more, as a
-// rule. But a server may also begin to give longer ones, as with a person's first groups in a
-// JWT: where a record that finds no room is lost, it has some KiB more.
 const (
-	block        = 4 << 10
-	usualRoom    = 1 << 10
-	reservedRoom = 16 << 10
-	mostRoom     = MaxRecord + block
+	block    = 4 << 10
+	mostRoom = MaxRecord + block
 )
 
 // roomFor returns how much room the next record gets beside an announcement of the given size.
-func roomFor(size int, reserve bool) int {
-	more := usualRoom
-	if reserve {
-		more = reservedRoom
-	}
-	return min((size+size/2+more+block-1)/block*block, mostRoom)
+// It has tokens of about the same length and one ancestor more, as a rule. If a server begins
+// to give longer ones, as with a person's first groups in a JWT, and the disk is full, the
+// session saves the refresh token alone.
+func roomFor(size int) int {
+	return min((size+size/2+1<<10+block-1)/block*block, mostRoom)
 }
 
 // blank returns room for a record.
@@ -77,12 +71,12 @@ func encodeNext(rec *Record, version uint64, replaces string) ([]byte, error) {
 }
 
 // encodeAnnouncement returns the content of the file of a spend, and how much of that is room.
-func encodeAnnouncement(rec *Record, version uint64, replaces string, reserve bool) (content []byte, room int, err error) {
+func encodeAnnouncement(rec *Record, version uint64, replaces string) (content []byte, room int, err error) {
 	data, err := encodeFile(rec, version)
 	if err != nil {
 		return nil, 0, err
 	}
-	room = roomFor(len(data), reserve)
+	room = roomFor(len(data))
 	content = append(blank(room), data[:len(data)-1]...)
 	content = fmt.Appendf(content, `,"%s":true`, begunField)
 	return closeNext(content, replaces), room, nil

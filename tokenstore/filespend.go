@@ -116,7 +116,7 @@ func (s *fileSpending) announce(ctx context.Context, rec *Record, reserve bool) 
 			return advise(&fs.PathError{Op: "rename", Path: path, Err: syscall.EBUSY})
 		}
 		s.replaces = contentHash(old)
-		data, room, err := encodeAnnouncement(withLock(withName(rec, s.name), lockID(path+leaseSuffix)), version, s.replaces, reserve)
+		data, room, err := encodeAnnouncement(withLock(withName(rec, s.name), lockID(path+leaseSuffix)), version, s.replaces)
 		if err != nil {
 			return err
 		}

@@ -52,7 +52,7 @@ type place struct {
 var places = []place{
 	{"refresh/internal/session", nil, []string{"refresh"}},
 	{"refresh/internal/gate", nil, []string{"refresh"}},
-	{"oauth/internal/wire", regexp.MustCompile(`^(answer|judge|codes|cause|failure|miss)\.go$`), []string{"oauth"}},
+	{"oauth/internal/wire", regexp.MustCompile(`^(answer|cause|codes|evidence|failure|judge|miss|overlooked)\.go$`), []string{"oauth"}},
 	{"tokenstore", regexp.MustCompile(`^(file|replace)`), nil},
 	{"tokenstore/redisstore", nil, nil},
 	{"tokenstore/sqlstore", nil, []string{"tokenstore/sqlstore/drivertest"}}, // a module of its own
