@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/evertoken/evertoken/internal/testdir"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -165,6 +166,56 @@ func TestF97_PlantedRecordAndLocksSayWhatToDo(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The lock files of a checkout or an unpacked archive may be read by anybody, and so locked.
+func TestLockFilesThatOthersMayReadAreClosedToThem(t *testing.T) {
+	f := openFile(t, testdir.New(t))
+	rec := &tokenstore.Record{Tokens: newPair("a")}
+	rec.Version = mustSet(t, f, "default", rec)
+	locks := []string{"default.json.lock", "default.json.write"}
+	for _, lock := range locks {
+		writeFile(t, filepath.Join(f.Dir(), lock), "", 0o600)
+		chmod(t, filepath.Join(f.Dir(), lock), 0o644)
+	}
+	useAll(t.Context(), f, rec)
+	for _, lock := range locks {
+		if info, err := os.Stat(filepath.Join(f.Dir(), lock)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v; want mode 0600", lock, info.Mode(), err)
+		}
+	}
+}
+
+// A lock file with a second name may be another lock of ours, so that a process waits for
+// itself.
+func TestLockFileWithASecondNameIsRefusedAtOnce(t *testing.T) {
+	f := openFile(t, testdir.New(t))
+	rec := &tokenstore.Record{Tokens: newPair("a")}
+	rec.Version = mustSet(t, f, "default", rec)
+	lease, err := f.Lock(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, write := filepath.Join(f.Dir(), "default.json.lock"), filepath.Join(f.Dir(), "default.json.write")
+	_ = os.Remove(write)
+	if err := os.Link(lock, write); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, setErr := f.Set(ctx, "default", rec)
+	_ = lease.Unlock()
+	_, lockErr := f.Lock(ctx, "default")
+	for what, err := range map[string]error{write: setErr, lock: lockErr} {
+		place, ok := errors.AsType[*tokenstore.PlaceError](err)
+		if !ok || place.Advice == "" || !strings.Contains(err.Error(), what+" has a second name") {
+			t.Errorf("%s: %v; want a PlaceError that names the file and says what to do", what, err)
+		}
+	}
+	if err := errors.Join(os.Remove(lock), os.Remove(write)); err != nil {
+		t.Fatal(err)
+	}
+	mustSet(t, f, "default", mustGet(t, f, "default"))
 }
 
 func TestF97_HugeRecordIsMovedAsideAndALoginHeals(t *testing.T) {

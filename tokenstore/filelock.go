@@ -108,7 +108,7 @@ func pollLock(ctx context.Context, path string, turns int, stop func() error) (*
 // object takes a lock that it has again. It returns nil if another holder
 // has the lock.
 func tryFlock(path string) (*flock.Flock, error) {
-	if err := ownfile.Check(path); err != nil {
+	if err := ownfile.PrepareLock(path); err != nil {
 		return nil, lockInTheWay(err)
 	}
 	f := flock.New(path, flock.SetPermissions(0o600), flock.SetFlag(ownfile.LockFlags()))
@@ -136,7 +136,7 @@ func checkLocked(path string, f *flock.Flock) error {
 	if err != nil {
 		return err
 	}
-	return ownfile.CheckOpened(path, info)
+	return ownfile.CheckLock(path, info)
 }
 
 // lockInTheWay is advise for what lies in place of a lock file, which the next lock makes

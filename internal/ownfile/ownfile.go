@@ -19,6 +19,7 @@
 package ownfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -113,18 +114,21 @@ func Read(path string, limit int64) ([]byte, error) {
 }
 
 // ReadPrivate is Read with [Limit]. It closes the file to other users if it was open to
-// them.
+// them, unless it has a second name: it may be a file of another program.
 func ReadPrivate(path string) ([]byte, error) {
 	f, info, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if hasModes && info.Mode().Perm()&0o077 != 0 {
+	if isOpenToOthers(info) && names(info) == 1 {
 		_ = f.Chmod(0o600) // as well as this user may; the next save does it anyway
 	}
 	return read(f, info, Limit)
 }
+
+// isOpenToOthers reports whether a file's mode lets other users read it or write to it.
+func isOpenToOthers(info fs.FileInfo) bool { return hasModes && info.Mode().Perm()&0o077 != 0 }
 
 func read(f *os.File, info fs.FileInfo, limit int64) ([]byte, error) {
 	if info.Size() > limit {
@@ -165,9 +169,9 @@ func Append(path string) (*os.File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if names(info) > 1 {
+	if err := refuseSecondName(path, info); err != nil {
 		_ = f.Close()
-		return nil, nil, &Error{What: path + " has a second name (a hard link)", Advice: MoveAway}
+		return nil, nil, err
 	}
 	return f, info, nil
 }
@@ -175,22 +179,47 @@ func Append(path string) (*os.File, fs.FileInfo, error) {
 // Named reports whether an open file, of which info is, still has a name.
 func Named(info fs.FileInfo) bool { return names(info) > 0 }
 
-// LockFlags are the flags to open a lock file with, which is made if it is not there. What
-// was opened is for [CheckOpened].
+// refuseSecondName returns the error for a file that has another name, by which another program
+// may know it.
+func refuseSecondName(path string, info fs.FileInfo) error {
+	if names(info) > 1 {
+		return &Error{What: path + " has a second name (a hard link)", Advice: MoveAway}
+	}
+	return nil
+}
+
+// LockFlags are the flags to open a lock file with, which is made if it is not there.
+// [PrepareLock] comes before that, and [CheckLock] after it.
 func LockFlags() int { return lockAccess | os.O_CREATE | unfollowed }
 
-// CheckOpened returns why what was opened at path is not to be used, from what the system
-// says of it; nil if it is a regular file.
-func CheckOpened(path string, info fs.FileInfo) error { return refuse(path, info) }
+// CheckLock returns why what was opened as a lock at path is not to be one, from what the
+// system says of it: it is not a regular file, or has a second name. Under that name another
+// program may hold it, or we ourselves, if it is another lock of ours.
+func CheckLock(path string, info fs.FileInfo) error {
+	return cmp.Or(refuse(path, info), refuseSecondName(path, info))
+}
 
-// Check returns why what is at path is not to be opened; nil if it is a regular file, or
-// if there is nothing.
-func Check(path string) error {
+// PrepareLock is CheckLock of what is at path before it is opened, if anything is. It
+// closes the file to other users if it was open to them, as one of a checkout or an unpacked
+// archive may be: who may open a file can lock it, and keep the lock.
+func PrepareLock(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil // opening it will say what is wrong
 	}
-	return refuse(path, info)
+	if err := CheckLock(path, info); err != nil || !isOpenToOthers(info) {
+		return err
+	}
+	f, info, err := openAnyway(path, lockAccess)
+	if err != nil {
+		return nil // as before
+	}
+	defer f.Close()
+	if err := CheckLock(path, info); err != nil {
+		return err
+	}
+	_ = f.Chmod(0o600) // as well as this user may
+	return nil
 }
 
 // OpenDir opens a directory, to sync it.

@@ -66,8 +66,8 @@ func TestF97_OnlyRegularFilesAreOpened(t *testing.T) {
 			_, _, err := ownfile.OpenAnyway(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 			return err
 		},
-		"Append": func(path string) error { _, _, err := ownfile.Append(path); return err },
-		"Check":  ownfile.Check,
+		"Append":      func(path string) error { _, _, err := ownfile.Append(path); return err },
+		"PrepareLock": ownfile.PrepareLock,
 	}
 	for what, plant := range plants {
 		for name, open := range opens {
@@ -105,7 +105,7 @@ func TestF97_LockFlagsNeitherWaitNorFollow(t *testing.T) {
 				defer f.Close()
 				info, statErr := f.Stat()
 				must(t, statErr)
-				err = ownfile.CheckOpened(path, info)
+				err = ownfile.CheckLock(path, info)
 			}
 			if err == nil {
 				t.Error("it was opened")
@@ -183,6 +183,56 @@ func TestLooseModesAreTightenedOnTheFileThatWasOpened(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
+}
+
+// Who may open a lock file can hold its lock.
+func TestLockThatOthersMayOpenIsClosedToThem(t *testing.T) {
+	for _, mode := range []fs.FileMode{0o644, 0o640, 0o660, 0o666, 0o604, 0o755} {
+		path := filepath.Join(t.TempDir(), "lock")
+		must(t, os.WriteFile(path, nil, 0o600))
+		must(t, os.Chmod(path, mode))
+		must(t, ownfile.PrepareLock(path))
+		if got := modeOf(t, path); got != 0o600 {
+			t.Errorf("mode %04o became %04o; want 0600", mode, got)
+		}
+	}
+	missing := filepath.Join(t.TempDir(), "lock")
+	must(t, ownfile.PrepareLock(missing))
+	if _, err := os.Lstat(missing); err == nil {
+		t.Error("a lock was made by looking at it")
+	}
+}
+
+// A file with a second name may be one of another program: its mode is left alone, and so is
+// its lock.
+func TestFileWithASecondNameIsNeitherLockedNorClosed(t *testing.T) {
+	for _, mode := range []fs.FileMode{0o600, 0o644} {
+		dir := t.TempDir()
+		theirs, ours := filepath.Join(dir, "theirs"), filepath.Join(dir, "ours")
+		must(t, os.WriteFile(theirs, []byte("theirs"), 0o600))
+		must(t, os.Chmod(theirs, mode))
+		must(t, os.Link(theirs, ours))
+		info, err := os.Lstat(ours)
+		must(t, err)
+		for what, err := range map[string]error{"PrepareLock": ownfile.PrepareLock(ours), "CheckLock": ownfile.CheckLock(ours, info)} {
+			if own, ok := errors.AsType[*ownfile.Error](err); !ok || !strings.Contains(own.What, "hard link") || own.Advice == "" {
+				t.Errorf("%s: %v; want an Error that names the link, and what to do", what, err)
+			}
+		}
+		if data, err := ownfile.ReadPrivate(ours); err != nil || string(data) != "theirs" {
+			t.Errorf("ReadPrivate: %q, %v", data, err)
+		}
+		if got := modeOf(t, theirs); got != mode {
+			t.Errorf("mode %04o became %04o", mode, got)
+		}
+	}
+}
+
+func modeOf(t *testing.T, path string) fs.FileMode {
+	t.Helper()
+	info, err := os.Stat(path)
+	must(t, err)
+	return info.Mode().Perm()
 }
 
 func TestSecretThatOthersMayReadIsRefused(t *testing.T) {
