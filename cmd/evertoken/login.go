@@ -74,6 +74,9 @@ func (c *loginCmd) Run(ctx context.Context, a *app) error {
 	if err != nil && !errors.Is(err, profile.ErrNone) && c.ClientID == "" {
 		return err
 	}
+	if old != nil {
+		old = a.settled(ctx, old)
+	}
 	if old, err = c.unedited(ctx, a, old); err != nil {
 		return err
 	}

@@ -27,26 +27,35 @@ const lockLimit = 35 * time.Second
 // tokens if there was none.
 func (a *app) saveLogin(ctx context.Context, store *stores.Bound, old, p *profile.Profile, pair *oauth.TokenPair) (*tokenstore.Record, error) {
 	defer a.lockForLogin(ctx, store)()
-	// The profile first: should the process die in between, the old tokens are
-	// bound to another client than the profile's, and no process sends them there. But
-	// if it leads to another store, it must not do so before the tokens are there.
-	if !p.Moves(old) {
-		if err := a.saveProfile(p); err != nil {
-			return nil, unsavedLogin(err)
-		}
+	file, err := a.file()
+	if err != nil {
+		return nil, unsavedLogin(err)
+	}
+	// The process may die after each step. The tokens say which settings they go with, so
+	// that the next command finds those: see [app.settled]. If there are no old settings to
+	// go on with, the new ones come first; but if these lead to another store, they must not
+	// do so before the tokens are there.
+	before, after := file.SaveNext, file.PlaceNext
+	switch {
+	case old == nil:
+		before, after = file.Save, nothing
+	case p.Moves(old):
+		before, after = nothing, file.Save
+	}
+	if err := before(p); err != nil {
+		return nil, unsavedLogin(err)
 	}
 	replaced, err := a.savePair(ctx, store, pair)
-	switch {
-	case err == nil && p.Moves(old):
-		err = a.saveProfile(p)
-	case err != nil && !p.Moves(old) && old != nil:
-		_ = a.saveProfile(old) // the old session is still there, and goes with the old settings
+	if err == nil {
+		err = after(p)
 	}
 	if err != nil {
 		return nil, unsavedLogin(err)
 	}
 	return replaced, nil
 }
+
+func nothing(*profile.Profile) error { return nil }
 
 // checkRoom finds out whether a login could be saved.
 func (a *app) checkRoom(ctx context.Context, store *stores.Bound) error {

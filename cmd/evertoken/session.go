@@ -40,7 +40,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.openProfile(ctx, p)
+	return a.openProfile(ctx, a.settled(ctx, p))
 }
 
 // openProfile is open for a profile that has been loaded.

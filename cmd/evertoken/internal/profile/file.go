@@ -63,8 +63,10 @@ func Names(dir string) ([]string, error) {
 
 // Load reads the profile. The error wraps ErrNone, ErrDamaged or ErrNewer, or is
 // that of reading.
-func (f File) Load() (*Profile, error) {
-	data, err := read(f.Path())
+func (f File) Load() (*Profile, error) { return f.load(f.Path()) }
+
+func (f File) load(path string) (*Profile, error) {
+	data, err := read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, f.none()
@@ -76,11 +78,11 @@ func (f File) Load() (*Profile, error) {
 	_, foreign := errors.AsType[*dialect.ParseError](err) // a member of a later version's
 	switch {
 	case foreign:
-		return nil, fmt.Errorf("%s %w (%w)", f.Path(), ErrNewer, err)
+		return nil, fmt.Errorf("%s %w (%w)", path, ErrNewer, err)
 	case err != nil || !p.whole():
-		return nil, fmt.Errorf("%s %w", f.Path(), ErrDamaged)
+		return nil, fmt.Errorf("%s %w", path, ErrDamaged)
 	case p.Format > Format, !p.Known(), p.Kind() != InFiles && p.Kind() != InKeyring:
-		return nil, fmt.Errorf("%s %w", f.Path(), ErrNewer)
+		return nil, fmt.Errorf("%s %w", path, ErrNewer)
 	}
 	return &p, nil
 }
@@ -128,16 +130,24 @@ func read(path string) ([]byte, error) {
 	return data, err
 }
 
-// Save writes the profile, whole or not at all.
+// Save writes the profile, whole or not at all. A successor that waits is over.
 func (f File) Save(p *Profile) error {
+	err := f.write(f.Path(), p)
+	if err == nil {
+		_ = f.DropNext() // no tokens go with what stays
+	}
+	return err
+}
+
+func (f File) write(path string, p *Profile) error {
 	data, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(f.Path()), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return replaceFile(f.Path(), append(data, '\n'))
+	return replaceFile(path, append(data, '\n'))
 }
 
 // Check finds out whether the profile could be saved, by replacing what is there by
@@ -145,6 +155,9 @@ func (f File) Save(p *Profile) error {
 func (f File) Check() error {
 	path := f.Path()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if _, err := read(f.nextPath()); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
 		return err
 	}
 	data, err := read(path)
