@@ -339,6 +339,87 @@ func TestRejectionsAreUnderstoodWhateverTheChallenge(t *testing.T) {
 	}
 }
 
+// A challenge of another scheme is about other credentials than the token, such as a gateway's.
+func TestARejectionByAnotherSchemeCostsNoRefresh(t *testing.T) {
+	for _, tt := range []struct {
+		challenges []string
+		refreshes  int
+	}{
+		{[]string{`Basic realm="x"`}, 0},
+		{[]string{`Negotiate`, `NTLM`}, 0},
+		{[]string{`Negotiate YII=, bAsIc realm="x", Digest realm="y", nonce="z"`}, 0},
+		{[]string{`Basic realm="x"`, `Bearer realm="y"`}, 1},
+		{[]string{`Basic realm="x", bearer`}, 1},
+		{[]string{`Basic realm="x", error="invalid_token"`}, 1},
+		{[]string{`JWT realm="x"`}, 1},
+		{[]string{`Basic realm="x"`, `Token`}, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, oauthtest.Config{}).start(t)
+			client, w := f.wired()
+			w.hosts["api.test"] = answering(http.StatusUnauthorized, pairs("WWW-Authenticate", tt.challenges)...)
+			if status := get(t, client, "https://api.test/"); status != http.StatusUnauthorized {
+				t.Errorf("status %d; want 401", status)
+			}
+			if n, r := len(w.requests()), f.tokenRequests(); r != tt.refreshes || n != 1+tt.refreshes {
+				t.Errorf("challenges %q: %d requests, %d refreshes; want %d refreshes", tt.challenges, n, r, tt.refreshes)
+			}
+			f.clean(t)
+		})
+	}
+}
+
+// pairs are headers of one name.
+func pairs(name string, values []string) (headers []string) {
+	for _, value := range values {
+		headers = append(headers, name, value)
+	}
+	return headers
+}
+
+// But a newer token in the store is tried, and one of which no end is known is renewed: there is
+// no other sign.
+func TestARejectionByAnotherSchemeMayMeanTheToken(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, oauthtest.Config{}).start(t)
+			if !ends {
+				pair, err := f.server.Login(oauthtest.DefaultUser)
+				if err != nil {
+					t.Fatal(err)
+				}
+				pair.ExpiresAt, pair.ExpiresIn = time.Time{}, 0
+				if err := f.UpdateTokens(pair); err != nil {
+					t.Fatal(err)
+				}
+			}
+			old := "Bearer " + f.GetTokens().AccessToken
+			client, w := f.wired()
+			w.hosts["api.test"] = func(r *http.Request) (*http.Response, error) {
+				if r.Header.Get("Authorization") == old {
+					return answering(http.StatusUnauthorized, "WWW-Authenticate", `Basic realm="x"`)(r)
+				}
+				return answering(http.StatusOK)(r)
+			}
+			want := 1
+			if ends {
+				want = 0
+				rec, err := f.store.Get(t.Context(), "default")
+				if err != nil {
+					t.Fatal(err)
+				}
+				rec.Supersede(&oauth.TokenPair{AccessToken: "newer", RefreshToken: "newer", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)})
+				if _, err := f.store.Set(t.Context(), "default", rec); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if status := get(t, client, "https://api.test/"); status != http.StatusOK || f.server.Refreshes() != want {
+				t.Errorf("its end is known: %v: HTTP %d after %d refreshes; want 200 and %d", ends, status, f.server.Refreshes(), want)
+			}
+		})
+	}
+}
+
 func TestCallerWhoLeavesDuringTheRefreshGetsTheRejection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, oauthtest.Config{}).start(t)

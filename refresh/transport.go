@@ -8,10 +8,12 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/evertoken/evertoken/internal/drain"
 	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/challenge"
@@ -45,7 +47,10 @@ import (
 // 401 too, it is returned, and for a check interval no rejection leads to a
 // refresh: the token was not the reason.
 //
-// A 403 or 400 never refreshes, except a 403 with Config.Treat403AsExpired. But it may
+// A 401 whose challenges are all of schemes that carry no token (Basic, Digest, Negotiate)
+// does not refresh a token that is still valid, as far as its end is known.
+//
+// Nor does a 403 or 400, except a 403 with Config.Treat403AsExpired. But each of these may
 // mean a token that a renewal has ended, here or in another process: Store is looked at,
 // a renewal that has just begun is waited for, two seconds at most, and with a newer
 // token the request is sent once more. insufficient_scope does not mean that.
@@ -240,8 +245,31 @@ func (t *Transport) judge(resp *http.Response, s *snapshot.Snapshot) judgement {
 		return accepted // another login is wanted, and no refresh helps (RFC 9470 section 3)
 	case s.Pair.Type() == "DPoP" && proofError(resp) != "":
 		return accepted // the proof was not valid; the token may be
+	case resp.StatusCode == http.StatusUnauthorized && s.Ends() != moment.Never && isForeign(resp.Header, scheme):
+		return refused
 	}
 	return verdict
+}
+
+// isForeign reports whether all challenges of a 401 ask for credentials of another kind than a
+// token (RFC 9110 section 11.6.1), as those of a proxy or a gateway before the API do: then
+// the token was not the reason, or its renewal is not what is asked for. A token of which the
+// end is not known has no other sign of it, so the caller asks about others only.
+func isForeign(h http.Header, ours string) bool {
+	list := challenge.Parse(h)
+	return len(list) > 0 && !slices.ContainsFunc(list, func(c challenge.Challenge) bool {
+		return c.Code() != "" || strings.EqualFold(c.Scheme, ours) || !wantsNoToken(c.Scheme)
+	})
+}
+
+// wantsNoToken reports whether a scheme is one of passwords, tickets and keys. Others may mean
+// our token: APIs call it JWT, OAuth or Token.
+func wantsNoToken(scheme string) bool {
+	switch strings.ToLower(scheme) {
+	case "basic", "concealed", "digest", "hoba", "kerberos", "mutual", "negotiate", "ntlm", "scram-sha-1", "scram-sha-256":
+		return true
+	}
+	return false
 }
 
 // maxScope is the longest scope that the program is told of. The longest that services
