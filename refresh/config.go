@@ -162,7 +162,7 @@ type Config struct {
 	// AllowedOrigins are the session's APIs: origins ("https://api.example.com") to which
 	// Transport, Client and gRPC send the token. Empty means the first origin that it was used
 	// for since the manager was made (one of a Pool may be made anew after it was idle), so that
-	// a program with one API need not name it.
+	// a program with one API need not name it. One to which there was no connection is not it.
 	// AnyOrigin means whichever the program's requests name. Of a URL what is behind the port
 	// does not count, and an entry that is not an http or https URL allows nothing. A port, an upper
 	// case letter, a dot at the host's end or an international name is the same in every

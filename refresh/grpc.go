@@ -35,9 +35,11 @@ func (m *Manager) GetRequestMetadata(ctx context.Context, uri ...string) (map[st
 		return nil, fmt.Errorf("%w: %w", errDPoPGRPC, oauth.ErrMisconfigured)
 	}
 	for _, u := range targets {
-		if err := m.destinations().use(u); err != nil {
+		first, err := m.destinations().use(u)
+		if err != nil {
 			return nil, err
 		}
+		first.ended(true) // gRPC asks once there is a connection
 	}
 	way := m.setup().way()
 	if way == nil || !s.Bearer {

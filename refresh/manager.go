@@ -20,8 +20,8 @@ import (
 // tokens.
 type Manager struct {
 	m      engine.Member
-	visits *visits                       // nil in a Pool
-	first  atomic.Pointer[allowedOrigin] // the first origin that the token was used for
+	visits *visits                     // nil in a Pool
+	first  atomic.Pointer[firstOrigin] // the first origin that the token was used for
 }
 
 // NewManager returns a manager for one session. cfg is copied; a missing

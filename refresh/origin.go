@@ -79,7 +79,7 @@ func (l originLimits) allow(u *url.URL) bool {
 // destinations are where the tokens of one Transport, or of a session's gRPC calls, may go.
 type destinations struct {
 	limits originLimits
-	first  *atomic.Pointer[allowedOrigin] // the session's first origin used, nil before that
+	first  *atomic.Pointer[firstOrigin] // the session's first origin used, nil before that
 }
 
 // check returns an error if the program may not send the token to u.
@@ -90,22 +90,49 @@ func (d destinations) check(u *url.URL) error {
 		}
 		return d.refuse(u)
 	}
-	if first := d.first.Load(); first != nil && !first.matches(u) {
+	if first := d.bound(); first != nil && !first.matches(u) {
 		return refuseAfter(first, u)
 	}
 	return nil
 }
 
-// use notes that the token goes to u, and returns an error if a request that came between
-// check and use has bound it to another origin.
-func (d destinations) use(u *url.URL) error {
-	if !d.limits.bindsFirst() {
+// bound returns the session's first origin, or nil.
+func (d destinations) bound() *firstOrigin {
+	first := d.first.Load()
+	if first != nil && first.requests.Load() == unreached {
+		d.first.CompareAndSwap(first, nil)
 		return nil
 	}
-	for d.first.Load() == nil {
-		d.first.CompareAndSwap(nil, &allowedOrigin{origin.Of(u), u.Scheme, strings.Clone(u.Host)})
+	return first
+}
+
+// use notes that the token goes to u, and returns an error if a request that came between
+// check and use has bound it to another origin. If it is not known yet that the origin can
+// be reached, it returns the origin, and the caller has to say what comes of its request.
+func (d destinations) use(u *url.URL) (*firstOrigin, error) {
+	if !d.limits.bindsFirst() {
+		return nil, nil
 	}
-	return d.check(u)
+	for {
+		first := d.bound()
+		if first == nil {
+			first = &firstOrigin{allowedOrigin: allowedOrigin{origin.Of(u), u.Scheme, strings.Clone(u.Host)}}
+			first.requests.Store(1)
+			if d.first.CompareAndSwap(nil, first) {
+				return first, nil
+			}
+			continue
+		}
+		if !first.matches(u) {
+			return nil, refuseAfter(first, u)
+		}
+		if known, ok := first.join(); ok {
+			if known {
+				return nil, nil
+			}
+			return first, nil
+		}
+	}
 }
 
 // follow reports whether the token goes along a redirect: if neither the request nor any
@@ -120,7 +147,7 @@ func (d destinations) follow(req *http.Request) bool {
 		case d.limits.any:
 			within = origin.Of(req.URL) == origin.Of(last)
 		case d.limits.bindsFirst():
-			first := d.first.Load()
+			first := d.bound()
 			within = first != nil && first.matches(req.URL)
 		}
 		if !within || checkSecure(req.URL) != nil {
@@ -159,7 +186,7 @@ func (d destinations) refuse(u *url.URL) error {
 }
 
 // refuseAfter is the error of a request to another origin than the first one.
-func refuseAfter(first *allowedOrigin, u *url.URL) error {
+func refuseAfter(first *firstOrigin, u *url.URL) error {
 	return fmt.Errorf("refresh: the token is for %v, the first origin that it was used for, and is not sent to %v: name both in Config.AllowedOrigins if both are the session's APIs: %w",
 		first, origin.Of(u), oauth.ErrMisconfigured)
 }

@@ -32,7 +32,8 @@ import (
 //
 // The token goes to Config.AllowedOrigins, over TLS or to loopback. If there are none, it goes
 // to the first origin that it was used for, by any request or gRPC call of the session since
-// the manager was made. A request of the program's for another origin is not sent: the error
+// the manager was made; one to which base got no connection, such as a mistyped host, does not
+// count. A request of the program's for another origin is not sent: the error
 // matches oauth.ErrMisconfigured and names both. A redirect to another origin is followed
 // without the token, and so is whatever follows that, also back to the first origin. What
 // counts is the request's URL, and not its Host: that says which of the sites at the URL's
@@ -106,9 +107,6 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.roundTripper().RoundTrip(req)
 	}
 	s, err := t.current(req.Context())
-	if err == nil {
-		err = t.to.use(req.URL)
-	}
 	if err != nil {
 		closeBody(req)
 		return nil, err
@@ -116,7 +114,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if authorized && !s.Bearer { // which goes by that header, whatever the way
 		return t.roundTripper().RoundTrip(req)
 	}
-	resp, err := t.present(req, s)
+	resp, err := t.presentThere(req, s)
 	if err != nil {
 		return resp, err
 	}
@@ -145,6 +143,22 @@ func hasAuthorization(h http.Header) bool {
 		}
 	}
 	return false
+}
+
+// presentThere is present, if the token may go to the origin of req.
+func (t *Transport) presentThere(req *http.Request, s *snapshot.Snapshot) (*http.Response, error) {
+	first, err := t.to.use(req.URL)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	if first == nil {
+		return t.present(req, s)
+	}
+	var seen sighting
+	resp, err := t.present(seen.of(req), s)
+	first.ended(seen.mayHaveGone(err))
+	return resp, err
 }
 
 // present sends req with the token s.
