@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -112,21 +113,60 @@ const maxAssertionFile = 64 << 10
 // Kubernetes' projected service account token, which the platform replaces before it ends.
 //
 // The source's errors are of type [*Error]: [ErrTransient] while the file is empty, as in
-// the moment in which a program writes it, [ErrMisconfigured] when it cannot be read, is no
-// regular file, or is larger than 64 KiB. Safe for concurrent use.
+// the moment in which a program writes it, and for a minute when one that was read before
+// cannot be read, as while it is replaced; [ErrMisconfigured] when it cannot be read
+// otherwise, is no regular file, or is larger than 64 KiB. Safe for concurrent use.
 func AssertionFile(path string) func(context.Context) (string, error) {
-	return func(context.Context) (string, error) {
-		text, err := readAssertion(path)
-		if err != nil {
-			fail := misconfigured(opJWTBearer, err)
-			fail.Hint = "check the path, and that this program may read the file"
-			return "", fail
+	f := &assertionFile{path: path}
+	return f.assertion
+}
+
+// awayLimit is for how long a file with an assertion may be away: longer than programs take
+// that remove it and write another, or than a volume does that is mounted anew.
+const awayLimit = time.Minute
+
+// An assertionFile is a file with an assertion.
+type assertionFile struct {
+	path string
+
+	mu   sync.Mutex // guards what follows
+	had  bool       // it has been read
+	away time.Time  // since when it cannot be read; zero if it can
+}
+
+func (f *assertionFile) assertion(context.Context) (string, error) {
+	text, err := readAssertion(f.path)
+	passes := f.note(err)
+	if err != nil {
+		fail := misconfigured(opJWTBearer, err)
+		fail.Hint = "check the path, and that this program may read the file"
+		if passes {
+			fail.Kind = ErrTransient
 		}
-		if text == "" {
-			return "", &Error{Op: opJWTBearer, Kind: ErrTransient, Err: errEmptyFile}
-		}
-		return text, nil
+		return "", fail
 	}
+	if text == "" {
+		return "", &Error{Op: opJWTBearer, Kind: ErrTransient, Err: errEmptyFile}
+	}
+	return text, nil
+}
+
+// note notes what came of reading the file, and reports whether an error may pass by itself.
+func (f *assertionFile) note(err error) (passes bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err == nil:
+		f.had, f.away = true, time.Time{}
+	case !errors.Is(err, errNoFile):
+		f.away = time.Time{} // there is something
+	case f.away.IsZero():
+		f.away = time.Now()
+		return f.had
+	default:
+		return f.had && time.Since(f.away) < awayLimit
+	}
+	return false
 }
 
 // readAssertion reads a file that is to hold an assertion. It may be a link, as those that

@@ -219,6 +219,36 @@ func TestFileIsReadForEachRequest(t *testing.T) {
 	}
 }
 
+// A platform may replace the file by removing it first. One that was never there is a mistake.
+func TestFileThatIsAwayForAMomentIsNoMistake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "token")
+		read := oauth.AssertionFile(path)
+		want := func(when string, want error) {
+			t.Helper()
+			if _, err := read(t.Context()); !errors.Is(err, want) || want != nil && !strings.Contains(err.Error(), "check the path") {
+				t.Errorf("%s: %v; want %v", when, err, want)
+			}
+		}
+		want("before it was there", oauth.ErrMisconfigured)
+		for range 2 {
+			if err := os.WriteFile(path, []byte("e30.e30.c2ln"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			want("it is there", nil)
+			time.Sleep(time.Hour) // the token lives, and nobody asks
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			want("it is away", oauth.ErrTransient)
+			time.Sleep(59 * time.Second)
+			want("a minute later", oauth.ErrTransient)
+			time.Sleep(2 * time.Second)
+			want("after that", oauth.ErrMisconfigured)
+		}
+	})
+}
+
 func TestSelfSignedAssertionsAreNewEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := newKey(t)
