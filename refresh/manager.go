@@ -73,7 +73,8 @@ func (m *Manager) setup() *setup { return m.m.Config().Face.(*setup) }
 // server does.
 //
 // Tokens that the saved session is known to descend from, or that are older, do
-// not replace it: a program may start with the same seed every time. Other
+// not replace it, nor do those of a login that it has replaced, unless they were issued
+// later: a program may start with the same seed every time. Other
 // tokens are a new login and replace what is saved. A pair without IssuedAt is
 // judged by the threshold alone. tokens are copied.
 //

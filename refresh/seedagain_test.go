@@ -162,6 +162,58 @@ func TestAnEarlierPairThatOnlyTheStoreKnowsIsNoLogin(t *testing.T) {
 	}
 }
 
+// A seed is old news after a login has replaced what became of it, whatever it tells of its
+// age, and however often the program starts.
+func TestASeedDoesNotReplaceTheLoginThatReplacedIt(t *testing.T) {
+	for name, edit := range map[string]func(f *fixture){
+		"it tells its age":             func(*fixture) {},
+		"it does not":                  func(f *fixture) { f.first.IssuedAt = time.Time{} },
+		"it is an access token":        func(f *fixture) { f.first = &oauth.TokenPair{AccessToken: f.first.AccessToken} },
+		"it is a refresh token":        func(f *fixture) { f.first = &oauth.TokenPair{RefreshToken: f.first.RefreshToken} },
+		"it has ended, and is renewed": func(f *fixture) { f.first.IssuedAt, f.first.ExpiresAt = time.Time{}, time.Now() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, oauthtest.Config{})
+				edit(f)
+				f.start(t)
+				time.Sleep(time.Minute)
+				f.Stop()
+				login := refresh.NewManager(refresh.Config{OAuthClient: oauth.NewClient(f.server.OAuthConfig()), Store: f.store})
+				person, err := f.server.Login("alice")
+				if err == nil {
+					err = login.UpdateTokens(person) // of another process
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				last := person.RefreshToken
+				for range 3 {
+					m := refresh.NewManager(refresh.Config{OAuthClient: oauth.NewClient(f.server.OAuthConfig()), Store: f.store})
+					if err := m.Start(t.Context(), f.first); err != nil {
+						t.Fatal(err)
+					}
+					if got := m.GetTokens().RefreshToken; got != last {
+						t.Fatal("the seed has replaced the login")
+					}
+					time.Sleep(20 * minute)
+					last = m.GetTokens().RefreshToken
+					m.Stop()
+				}
+				next, err := f.server.Login("alice") // another seed, which does not tell its age
+				if err != nil {
+					t.Fatal(err)
+				}
+				next.IssuedAt = time.Time{}
+				if err := f.Start(t.Context(), next); err != nil || f.GetTokens().RefreshToken != next.RefreshToken {
+					t.Errorf("a new login is taken for an old one: %v", err)
+				}
+				f.clean(t)
+			})
+		})
+	}
+}
+
 // A server that does not rotate gives the same refresh token to a login with more scope.
 func TestALoginMayBringTheSameRefreshToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

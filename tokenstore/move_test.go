@@ -85,7 +85,7 @@ func TestF36_MovedSessionIsComplete(t *testing.T) {
 			RefreshExpiresAt: at, Scope: "s", IDToken: "i",
 		},
 		Pending: &tokenstore.Mark{Token: "p", At: at, Code: "c"}, Refused: &tokenstore.Mark{Token: "q", At: at}, Dead: &tokenstore.Mark{Token: "d", At: at},
-		NotBefore: at, AskedAt: at, WentBackAt: at, RefreshedAt: at, RefreshedBy: "by", Ancestors: []string{"x", "y"},
+		NotBefore: at, AskedAt: at, WentBackAt: at, RefreshedAt: at, RefreshedBy: "by", Ancestors: []string{"x", "y"}, Replaced: []string{"z"},
 		Unknown: map[string]json.RawMessage{"later": json.RawMessage(`{"a":1}`)},
 	}
 	from, to := new(tokenstore.Memory), new(tokenstore.Memory)

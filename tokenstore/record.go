@@ -67,6 +67,10 @@ type Record struct {
 	// descends from: the first, and the most recent ones. A pair whose refresh
 	// token is among them is superseded.
 	Ancestors []string
+	// Replaced are fingerprints of the pairs of logins before this one, which took their place:
+	// of each the first and the newest. A program that starts with one of them again has an old
+	// pair and no new login. It is by the refresh token, or the access token of a pair without.
+	Replaced []string
 
 	// Unknown holds fields written by another version of this package. They are
 	// written back unchanged.
@@ -204,7 +208,7 @@ func (r *Record) Clone() *Record {
 	c := *r
 	c.Tokens = r.Tokens.Clone()
 	c.Pending, c.Refused, c.Dead = r.Pending.clone(), r.Refused.clone(), r.Dead.clone()
-	c.Ancestors = slices.Clone(r.Ancestors)
+	c.Ancestors, c.Replaced = slices.Clone(r.Ancestors), slices.Clone(r.Replaced)
 	c.Places, c.Witnesses = slices.Clone(r.Places), slices.Clone(r.Witnesses)
 	c.Unknown = maps.Clone(r.Unknown)
 	for k, v := range c.Unknown {

@@ -109,6 +109,7 @@ func TestCloneSharesNothing(t *testing.T) {
 			Refused:   &tokenstore.Mark{Code: "r"},
 			Dead:      &tokenstore.Mark{Code: "d"},
 			Ancestors: []string{"a"},
+			Replaced:  []string{"r"},
 			Unknown:   map[string]json.RawMessage{"x": json.RawMessage(`1`)},
 		}
 	}
@@ -119,7 +120,7 @@ func TestCloneSharesNothing(t *testing.T) {
 	}
 	c.Tokens.AccessToken, c.Tokens.Extra["x"][0] = "changed", '2'
 	c.Pending.Code, c.Refused.Code, c.Dead.Code = "changed", "changed", "changed"
-	c.Ancestors[0], c.Unknown["x"][0] = "changed", '2'
+	c.Ancestors[0], c.Replaced[0], c.Unknown["x"][0] = "changed", "changed", '2'
 	c.Unknown["y"] = json.RawMessage(`2`)
 	if !reflect.DeepEqual(rec, fresh()) {
 		t.Errorf("changing the copy changed the record")

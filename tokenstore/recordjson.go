@@ -42,11 +42,12 @@ type storedRecord struct {
 	Places      []string         `json:"places,omitempty"`
 	Login       string           `json:"login,omitempty"`
 	Witnesses   []string         `json:"witnesses,omitempty"`
+	Replaced    []string         `json:"replaced,omitempty"`
 }
 
 var storedNames = []string{
 	"format", "version", "tokens", "pending", "refused", "dead",
-	"not_before", "asked_at", "went_back_at", "refreshed_at", "refreshed_by", "ancestors", "places", "login", "witnesses",
+	"not_before", "asked_at", "went_back_at", "refreshed_at", "refreshed_by", "ancestors", "places", "login", "witnesses", "replaced",
 }
 
 // MarshalJSON writes the record for storage, tokens included: one object with
@@ -74,6 +75,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		Places:      r.Places,
 		Login:       r.Login,
 		Witnesses:   r.Witnesses,
+		Replaced:    r.Replaced,
 	})
 	if err != nil {
 		// encoding/json may quote what it could not encode.
@@ -144,6 +146,7 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 		Places:      member.Texts(fields["places"]),
 		Login:       member.Text(fields["login"]),
 		Witnesses:   member.Texts(fields["witnesses"]),
+		Replaced:    member.Texts(fields["replaced"]),
 	}
 	if err := rec.readTokens(fields); err != nil {
 		return err

@@ -19,7 +19,7 @@ func TestRecordJSON(t *testing.T) {
 		Version:   7,
 		Pending:   &tokenstore.Mark{Token: "f", At: at},
 		NotBefore: at, AskedAt: at,
-		Ancestors: []string{"e"},
+		Ancestors: []string{"e"}, Replaced: []string{"g"},
 		Unknown: map[string]json.RawMessage{
 			"zz":      json.RawMessage(`{"k": 1}`),
 			"version": json.RawMessage(`9`), // cannot shadow ours
@@ -31,7 +31,7 @@ func TestRecordJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"ancestors":["e"],"asked_at":"2026-03-04T04:06:07Z","format":1,"not_before":"2026-03-04T04:06:07Z",` +
-		`"pending":{"token":"f","at":"2026-03-04T04:06:07Z"},"tokens":{"access_token":"a","refresh_token":"r"},"version":7,"zz":{"k":1}}`
+		`"pending":{"token":"f","at":"2026-03-04T04:06:07Z"},"replaced":["g"],"tokens":{"access_token":"a","refresh_token":"r"},"version":7,"zz":{"k":1}}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -171,7 +171,7 @@ func fullRecord() *tokenstore.Record {
 		},
 		Version: 0, Pending: mark("pending"), Refused: mark("refused"), Dead: mark("dead"),
 		NotBefore: at.Add(time.Second), AskedAt: at.Add(time.Second / 2), WentBackAt: at.Add(time.Second / 4), RefreshedAt: at.Add(2 * time.Second), RefreshedBy: "planted-client",
-		Ancestors: []string{"planted-ancestor", "2"}, Places: []string{"planted-place"},
+		Ancestors: []string{"planted-ancestor", "2"}, Replaced: []string{"planted-replaced"}, Places: []string{"planted-place"},
 		Login: "planted-login", Witnesses: []string{"planted-witness"},
 		Unknown: map[string]json.RawMessage{"from_the_future": json.RawMessage(`["planted"]`), "sealed": json.RawMessage(`1`)},
 	}

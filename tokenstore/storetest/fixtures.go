@@ -59,6 +59,7 @@ func full() *tokenstore.Record {
 		RefreshedAt: at.Add(5 * time.Second),
 		RefreshedBy: "client",
 		Ancestors:   []string{tokenstore.Fingerprint("d"), tokenstore.Fingerprint("e")},
+		Replaced:    []string{tokenstore.Fingerprint("f")},
 		Unknown: map[string]json.RawMessage{
 			"from_the_future": json.RawMessage(`{"list":[1,2,{"deep":"<value>"}]}`),
 			"null":            json.RawMessage(`null`),

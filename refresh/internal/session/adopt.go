@@ -1,8 +1,10 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/chance"
@@ -116,7 +118,7 @@ func (s *Session) take(stored *tokenstore.Record) {
 func (s *Session) outdated(stored *tokenstore.Record) bool {
 	mine, now := s.rec, s.now().Wall()
 	if s.unsaved.login {
-		return newLogin(stored, mine.Tokens, now)
+		return newLogin(stored, mine.Tokens, now) || tookPlace(mine, stored) && !isStateOf(stored, mine.Tokens)
 	}
 	before := stored.Tokens.IssuedAt.Before(mine.Tokens.IssuedAt)
 	lower := stored.Version < max(mine.Version, s.held)
@@ -164,11 +166,13 @@ func firstToken(rec *tokenstore.Record) string {
 	return tokenstore.Fingerprint(rec.Tokens.RefreshToken)
 }
 
-// writeOver makes the next save replace stored, an old state of the session, by what
-// we hold.
+// writeOver makes the next save replace stored: an old state of the session by what
+// we hold, or by our new login.
 func (s *Session) writeOver(stored *tokenstore.Record) {
 	s.held = max(s.held, s.rec.Version)
-	s.rec.Version = stored.Version
+	if s.rec.Version = stored.Version; s.unsaved.login {
+		takePlace(s.rec, stored)
+	}
 }
 
 // displace ends the session because the Store holds one of another account now,
@@ -245,10 +249,43 @@ func newLogin(stored *tokenstore.Record, tokens *oauth.TokenPair, now time.Time)
 		return true
 	}
 	issued := stored.Tokens.IssuedAt
-	if issued.After(now) {
-		return true // by a clock that was set back since: it proves nothing
+	future := issued.After(now) // by a clock that was set back since: it proves nothing
+	if slices.Contains(stored.Replaced, nameOf(tokens)) {
+		// The seed of a login before, unless that login is known to have been made anew.
+		return !issued.IsZero() && !future && tokens.IssuedAt.After(issued)
 	}
-	return tokens.IssuedAt.IsZero() || !issued.After(tokens.IssuedAt)
+	return future || tokens.IssuedAt.IsZero() || !issued.After(tokens.IssuedAt)
+}
+
+// maxReplaced bounds Record.Replaced: the last eight logins, of which the first is kept for
+// good, for a program that starts with the same seed every time.
+const maxReplaced = 16
+
+// takePlace has rec, a new login, replace old in the Store, and remember what it replaces.
+func takePlace(rec, old *tokenstore.Record) {
+	rec.Version, rec.Unknown = old.Version, old.Unknown
+	replaced := slices.Clone(old.Replaced)
+	for _, name := range append(slices.Clone(rec.Replaced), firstToken(old), nameOf(old.Tokens)) {
+		if name != "" && !slices.Contains(replaced, name) {
+			replaced = append(replaced, name)
+		}
+	}
+	own := nameOf(rec.Tokens) // a server that does not rotate gives it again
+	replaced = slices.DeleteFunc(replaced, func(name string) bool { return name == own })
+	if n := len(replaced); n > maxReplaced {
+		replaced = slices.Delete(replaced, 1, 1+n-maxReplaced)
+	}
+	rec.Replaced = replaced
+}
+
+// tookPlace reports whether a login is known to have replaced the one that old is a state of.
+func tookPlace(login, old *tokenstore.Record) bool {
+	return slices.Contains(login.Replaced, nameOf(old.Tokens)) || slices.Contains(login.Replaced, firstToken(old))
+}
+
+// nameOf returns what Record.Replaced has of a pair.
+func nameOf(pair *oauth.TokenPair) string {
+	return tokenstore.Fingerprint(cmp.Or(pair.RefreshToken, pair.AccessToken))
 }
 
 // isStateOf reports whether tokens are stored's, or, by their refresh token, an earlier state of

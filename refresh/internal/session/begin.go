@@ -96,7 +96,7 @@ func (s *Session) Begin(ctx context.Context, tokens *oauth.TokenPair, saved *Sav
 	}
 	rec := &tokenstore.Record{Tokens: settle(tokens.Clone(), s.now().Wall())}
 	if stored != nil {
-		rec.Version, rec.Unknown = stored.Version, stored.Unknown
+		takePlace(rec, stored)
 	}
 	// A program that hands tokens to Start has them saved already, or does not care; only
 	// a shared Store has to learn of them. A failed save is reported and tried again.

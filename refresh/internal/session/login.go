@@ -43,9 +43,9 @@ func (s *Session) Login(ctx context.Context, tokens *oauth.TokenPair, insist boo
 		s.take(stored)
 		return true, nil
 	case err == nil:
-		rec.Version, rec.Unknown = stored.Version, stored.Unknown
+		takePlace(rec, stored)
 	case s.rec != nil && !errors.Is(err, tokenstore.ErrNotFound) && !errors.Is(err, tokenstore.ErrDamaged):
-		rec.Version = s.rec.Version
+		takePlace(rec, s.rec)
 	}
 	return false, s.replace(ctx, rec, unsaved{store: true, callback: s.cfg.TokenStore != nil})
 }

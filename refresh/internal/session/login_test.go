@@ -53,7 +53,7 @@ func TestALoginGoesOnFromWhatIsSaved(t *testing.T) {
 	}{
 		"what is known":      {func(*testing.T, *desk) {}, func(_ *desk, stored uint64) uint64 { return stored }, true, nil},
 		"what others saved":  {func(t *testing.T, d *desk) { d.store.put(t, pair("2")) }, func(_ *desk, stored uint64) uint64 { return stored }, true, nil},
-		"the Store is away":  {func(_ *testing.T, d *desk) { d.store.fails = tokenstore.ErrUnavailable }, func(d *desk, _ uint64) uint64 { return d.rec.Version }, false, tokenstore.ErrUnavailable},
+		"the Store is away":  {func(_ *testing.T, d *desk) { d.store.fails = tokenstore.ErrUnavailable }, func(d *desk, _ uint64) uint64 { return d.rec.Version }, true, tokenstore.ErrUnavailable},
 		"away, nothing here": {func(_ *testing.T, d *desk) { d.store.fails = tokenstore.ErrUnavailable; d.rec = nil }, func(*desk, uint64) uint64 { return 0 }, false, tokenstore.ErrUnavailable},
 		"damaged":            {func(_ *testing.T, d *desk) { d.store.fails = tokenstore.ErrDamaged }, func(*desk, uint64) uint64 { return 0 }, false, tokenstore.ErrDamaged},
 		"nothing":            {func(t *testing.T, d *desk) { d.store.remove(t) }, func(*desk, uint64) uint64 { return 0 }, false, nil},
