@@ -63,12 +63,13 @@ type Engine struct {
 	life     *life                    // nil when stopped
 	members  index                    // written with mu held, read without
 	opening  map[string]chan struct{} // closed when the session is open, or is not
-	returned moment.Instant           // when all looks were brought forward last because a Store was back
+	leaving  leaving
+	returned moment.Instant // when all looks were brought forward last because a Store was back
 }
 
 // New returns an engine without sessions.
 func New(opts Options) *Engine {
-	return &Engine{opts: opts, opening: make(map[string]chan struct{})}
+	return &Engine{opts: opts, opening: make(map[string]chan struct{}), leaving: make(leaving)}
 }
 
 // Start makes the engine ready for sessions; it opens none. The end of ctx has the
@@ -150,23 +151,6 @@ func (e *Engine) Running(name string) *Member {
 		return m
 	}
 	return nil
-}
-
-// Forget removes a session and returns it, or nil if it is not open.
-func (e *Engine) Forget(name string) *Member {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.members.remove(name)
-}
-
-// retire forgets a session that no caller uses, unless it is being opened.
-func (e *Engine) retire(m *Member) {
-	e.mu.Lock()
-	if e.members.find(m.name) == m && e.opening[m.name] == nil {
-		e.members.remove(m.name)
-	}
-	e.mu.Unlock()
-	m.halt()
 }
 
 // Open returns the named session after starting it if need be: once, however many ask.

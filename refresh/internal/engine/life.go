@@ -223,6 +223,7 @@ type liveRun struct {
 // A runEnd is what a run's end leaves behind.
 type runEnd struct {
 	grace    context.Context // how long the end may try to save; guarded by m.mu
+	after    func()          // called at last, nil: nothing is; guarded by m.mu
 	finished chan struct{}
 	err      error // what was left unsaved; written before finished closes
 }
@@ -451,6 +452,7 @@ func (r *run) leave(err error) {
 		r.live.unhook()
 	}
 	begun, end := r.begun, r.endLocked()
+	after := end.after
 	m.run = nil
 	m.broadcastLocked()
 	m.mu.Unlock()
@@ -458,6 +460,9 @@ func (r *run) leave(err error) {
 	defer func() {
 		end.err = err
 		close(end.finished)
+		if after != nil {
+			after()
+		}
 		r.life.leave(err)
 	}()
 	if begun {

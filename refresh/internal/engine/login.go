@@ -338,6 +338,11 @@ func (m *Member) Logout(ctx context.Context) error {
 	c := m.hold()
 	defer m.release(c)
 	inTurn := func(ctx context.Context, f func() error) error { return m.inTurn(ctx, c, f) }
+	if m.cfg.Session.Locker == nil {
+		if err := awaitBefore(ctx, m.engine.before(m)); err != nil {
+			return err
+		}
+	}
 	if l := m.joinLogin(c); l != nil {
 		defer m.leaveLogin(c, l)
 		return c.session.LogoutLocked(ctx, inTurn)

@@ -199,7 +199,7 @@ func (s *Session) begin(ctx context.Context, r Run, w Want) (c claim, done bool,
 		}
 		break // what fails in one step may work in several, or tells why not
 	}
-	lease, err := s.lease(ctx, r)
+	lease, err := s.leaseNext(ctx, r)
 	switch {
 	case err == nil:
 	case r.Over():
@@ -210,6 +210,18 @@ func (s *Session) begin(ctx context.Context, r Run, w Want) (c claim, done bool,
 		return s.unlocked(ctx, w, err)
 	}
 	return claim{Lease: lease}, false, nil
+}
+
+// leaseNext is lease after what this process has done with the session before, which another
+// Session may still be at. Where there are locks, these see to that.
+func (s *Session) leaseNext(ctx context.Context, r Run) (lease tokenstore.Lease, err error) {
+	if wait := r.Before(); wait != nil && s.cfg.Locker == nil {
+		s.waitForLock(ctx, r, func(ctx context.Context) { err = wait(ctx) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s.lease(ctx, r)
 }
 
 // unlocked follows a lock that could not be had: its holder may have done the work.

@@ -48,6 +48,9 @@ type Run interface {
 	Context() context.Context
 	// Lend calls wait, and lets others work meanwhile.
 	Lend(wait func())
+	// Before returns a function that waits for the end of what this process has done with the
+	// session before; nil: there is nothing to wait for.
+	Before() (wait func(context.Context) error)
 }
 
 // A Session is safe for concurrent use as far as its methods say so; all others are for

@@ -68,6 +68,8 @@ func (r *run) Context() context.Context {
 	return context.Background()
 }
 
+func (r *run) Before() func(context.Context) error { return nil }
+
 func (r *run) Lend(wait func()) {
 	r.lent++
 	wait()
