@@ -200,7 +200,8 @@ func (e *Engine) open(ctx context.Context, name string, o opening) (*Member, err
 // begin starts a member, m if there is one, for the caller that is the only one to open
 // its session.
 func (e *Engine) begin(ctx context.Context, l *life, m *Member, name string, o opening) (*Member, error) {
-	had := m != nil
+	had, err := m != nil, errExited // if a callback ends the goroutine
+	defer func() { e.opened(name, m, had, err) }()
 	if !had {
 		m = o.create(name)
 	}
@@ -210,24 +211,30 @@ func (e *Engine) begin(ctx context.Context, l *life, m *Member, name string, o o
 	if !m.cfg.Watched {
 		o.saved = nil // it has a Store of its own
 	}
-	err := m.cfg.Session.CheckStart(name, o.tokens)
-	if err == nil {
+	if err = m.cfg.Session.CheckStart(name, o.tokens); err == nil {
+		err = errExited
 		err = m.start(ctx, l.ctx, o.tokens, o.saved, o.queue)
 	}
 	if errors.Is(err, ErrRunning) {
 		err = nil // a caller who had kept the manager has started it
 	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// opened lets others open a session, or have m, whose opening has ended. m is nil if it could
+// not even be made.
+func (e *Engine) opened(name string, m *Member, had bool, err error) {
+	runs := m != nil && m.IsRunning() // also if the program was told so, and has ended the goroutine
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	close(e.opening[name])
 	delete(e.opening, name)
-	if err != nil {
-		if !had || errors.Is(err, oauth.ErrLoginRequired) {
-			e.members.remove(name)
-		} // else it may hold the only copy of a pair
-		return nil, err
-	}
-	return m, nil
+	if err != nil && !runs && (!had || errors.Is(err, oauth.ErrLoginRequired)) {
+		e.members.remove(name)
+	} // else it may hold the only copy of a pair
 }
 
 // An index finds members by their names. Readers take no lock, because a pool is asked for

@@ -152,7 +152,7 @@ func (l *life) watch(w tokenstore.Watcher) {
 	now := func() moment.Instant { return moment.Of(opts.Clock.Now()) }
 	for failures := 0; l.ctx.Err() == nil; {
 		begun := now()
-		err := failure.Guard("Store.Watch", func() error {
+		err := <-failure.Apart("Store.Watch", func() error {
 			return w.Watch(l.ctx, func(c tokenstore.Change) {
 				watching.Store(true)
 				l.hear(c)

@@ -271,9 +271,7 @@ func (m *Member) LoginOnce(ctx context.Context, login func(context.Context) (*oa
 			return fmt.Errorf("refresh: a login could not be saved: %w", err)
 		}
 		defer m.leaveLogin(c, l)
-		haste := c.session.HasLock()
-		done, err := m.startSaved(ctx)
-		if haste(); done {
+		if done, err := m.startSavedLocked(ctx, c); done {
 			return err
 		}
 		asked = context.WithValue(ctx, underLogin{m}, l)
@@ -309,6 +307,12 @@ func (m *Member) startSaved(ctx context.Context) (done bool, err error) {
 		return true, err
 	}
 	return !m.needsLogin(), nil
+}
+
+// startSavedLocked is startSaved for a caller that has the session's lock.
+func (m *Member) startSavedLocked(ctx context.Context, c *awake) (done bool, err error) {
+	defer c.session.HasLock()()
+	return m.startSaved(ctx)
 }
 
 // needsLogin reports whether the session has ended, as far as can be said, or probably

@@ -59,25 +59,39 @@ func (e *Engine) Restore(ctx context.Context, cfg *session.Config, create func(n
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &restorer{e: e, cfg: cfg, create: create, cancel: cancel}
-	stop := r.queueEvery(holdBack)
-	sessions := make(chan tokenstore.Entry, pageSize)
-	var open sync.WaitGroup
-	for range openers {
-		open.Go(func() {
-			for s := range sessions {
-				r.open(ctx, s)
-			}
-		})
-	}
-	err = r.list(ctx, sessions)
-	close(sessions)
-	open.Wait()
-	stop()
-	r.queueHeld()
+	err = r.openAll(ctx)
 	if cause := context.Cause(ctx); cause != nil {
 		err = fmt.Errorf("refresh: restore: %w", cause)
 	}
 	return r.opened, errors.Join(append(r.failures(), err)...)
+}
+
+// openAll opens all sessions of the Store. A callback that ends a goroutine of it has failed
+// for one session, or for the list.
+func (r *restorer) openAll(ctx context.Context) error {
+	defer r.queueHeld()
+	defer r.queueEvery(holdBack)()
+	sessions := make(chan tokenstore.Entry, pageSize)
+	var open sync.WaitGroup
+	defer open.Wait()
+	defer close(sessions)
+	var work func()
+	work = func() {
+		over := false
+		defer func() {
+			if !over {
+				open.Go(work)
+			}
+		}()
+		for s := range sessions {
+			r.open(ctx, s)
+		}
+		over = true
+	}
+	for range openers {
+		open.Go(work)
+	}
+	return r.list(ctx, sessions)
 }
 
 // list sends all sessions of the Store, with their records if it reads them by the page.
@@ -133,7 +147,13 @@ func (r *restorer) open(ctx context.Context, s tokenstore.Entry) {
 	if s.Record != nil && s.Record.Tokens != nil {
 		o.saved = &session.Saved{Record: s.Record, Stamp: session.Stamp{Value: s.Stamp, Known: r.cfg.Stamper != nil}}
 	}
-	_, err := r.e.open(ctx, s.Name, o)
+	err := errExited
+	defer func() { r.openedOne(ctx, err) }()
+	_, err = r.e.open(ctx, s.Name, o)
+}
+
+// openedOne notes what became of a session.
+func (r *restorer) openedOne(ctx context.Context, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
