@@ -218,6 +218,9 @@ func (s *Session) show(pair *oauth.TokenPair) {
 	next := snapshot.New(pair, s.timing(pair), s.generation, s.now())
 	if before := s.cur.Load(); next.Same(before) {
 		next.EndsBy(before.Ends())
+		if sameGrant(before.Pair, pair) && before.Pair.RefreshExpiresAt.Equal(pair.RefreshExpiresAt) {
+			next.SeenAt(before.Seen())
+		}
 	}
 	s.cur.Store(next)
 	s.account = pair

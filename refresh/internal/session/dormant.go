@@ -21,6 +21,7 @@ type Dormant struct {
 	Generation uint64
 	Renewed    time.Time
 	Ends       moment.Instant // of the access token
+	Seen       moment.Instant // when the pair was seen first, where Ends is Never
 	Deferred   moment.Instant
 	Reserved   bool
 	Notified   bool // of the refresh token's end
@@ -64,6 +65,7 @@ func (s *Session) Rest() (Dormant, Outlook) {
 		Generation: s.generation,
 		Renewed:    s.state.Load().Renewed,
 		Ends:       cur.Ends(),
+		Seen:       cur.Seen(),
 		Deferred:   s.deferred,
 		Reserved:   s.reserved,
 		Notified:   s.announced(cur),
@@ -88,7 +90,7 @@ func (s *Session) outlook(cur *snapshot.Snapshot) Outlook {
 		plan(s.deferred)
 	}
 	if !s.announced(cur) {
-		plan(now.At(cur.Ending))
+		plan(now.At(cur.EndingAt(now)))
 	}
 	return o
 }
@@ -106,5 +108,6 @@ func Wake(cfg *Config, name string, host Host, cur *snapshot.Cell, d Dormant, st
 	}
 	shown := snapshot.New(d.Record.Tokens, s.timing(d.Record.Tokens), d.Generation, s.now())
 	shown.EndsBy(d.Ends)
+	shown.SeenAt(d.Seen)
 	return s, shown
 }

@@ -102,7 +102,7 @@ func (s *Session) idle() bool { return s.cfg.Paused || s.cfg.OnDemand && !s.host
 // announceEnd tells once that the refresh token's end comes near.
 func (s *Session) announceEnd() {
 	cur := s.cur.Load()
-	if cur == nil || cur.Ending.IsZero() || s.now().Wall().Before(cur.Ending) || s.announced(cur) {
+	if cur == nil || cur.Ending.IsZero() || s.now().Wall().Before(cur.EndingAt(s.now())) || s.announced(cur) {
 		return
 	}
 	s.notified = cur.Pair.RefreshExpiresAt

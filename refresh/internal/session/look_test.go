@@ -421,3 +421,24 @@ func TestReadersAreToldOfTheHealth(t *testing.T) {
 		}
 	})
 }
+
+// A token that is shown again, as after the renewal of another resource's, counts from when it
+// was seen first; with another refresh token, or another end of it, from now.
+func TestWhenAPairWasSeenFirst(t *testing.T) {
+	inBubble(t, "", func(t *testing.T) {
+		d := newDesk(t)
+		p := &oauth.TokenPair{AccessToken: "a", RefreshToken: "r", RefreshExpiresAt: time.Now().Add(4 * time.Hour)}
+		d.publish(p)
+		first := d.cur.Load().Seen()
+		longer, rotated := p.Clone(), p.Clone()
+		longer.RefreshExpiresAt = p.RefreshExpiresAt.Add(time.Minute)
+		rotated.RefreshToken = "s"
+		for i, next := range []*oauth.TokenPair{p.Clone(), longer, rotated} {
+			time.Sleep(time.Minute)
+			d.show(next)
+			if seen := d.cur.Load().Seen(); (seen == first) != (i == 0) {
+				t.Errorf("seen first at %v; the first was at %v", seen.Wall(), first.Wall())
+			}
+		}
+	})
+}

@@ -23,9 +23,10 @@ type Snapshot struct {
 	Bearer        bool   // the token's type, which every request asks for
 
 	Due    time.Time // when a refresh is due, by the wall clock; see DueAt
-	Ending time.Time // when to announce the refresh token's end
+	Ending time.Time // when to announce the refresh token's end, by the wall clock; see EndingAt
 
 	ends  moment.Instant // the access token's end, or Never
+	seen  moment.Instant // when the pair was seen first, by which its times count where ends is Never
 	ask   moment.Instant // when caches are to ask again; zero: at the end, or so close to it that it makes no difference. See HandOut
 	dead  atomic.Bool    // a token found dead stays so, wherever the clocks go
 	token atomic.Pointer[oauth2.Token]
@@ -48,6 +49,10 @@ func New(pair *oauth.TokenPair, t schedule.Timing, generation uint64, now moment
 		Due:           t.Due(),
 		Ending:        t.EndingNotice(),
 		ends:          moment.Never,
+		seen:          now,
+	}
+	if issued := pair.IssuedAt; issued.After(now.Wall()) {
+		s.seen = now.At(issued).OrMono(now) // "in the future": our clock went back, and no time has passed
 	}
 	switch at := pair.ExpiresAt; {
 	case pair.AccessToken == "":
@@ -61,9 +66,7 @@ func New(pair *oauth.TokenPair, t schedule.Timing, generation uint64, now moment
 		}
 	}
 	if at := t.AskAgain(); !at.IsZero() && s.beforeEnd(at) > cacheMargin {
-		if s.ask = now.At(at); s.ends != moment.Never {
-			s.ask = s.ends.Add(-s.beforeEnd(at))
-		}
+		s.ask = s.by().At(at)
 	}
 	return s
 }
@@ -83,6 +86,35 @@ func (s *Snapshot) EndsBy(end moment.Instant) {
 	if !s.ask.IsZero() {
 		s.ask = s.ask.AddMono(-sooner)
 	}
+}
+
+// Seen returns when the pair was seen first, for SeenAt; zero if its times count by the access
+// token's end.
+func (s *Snapshot) Seen() moment.Instant {
+	if s.ends != moment.Never || s.Due.IsZero() && s.Ending.IsZero() {
+		return moment.Instant{}
+	}
+	return s.seen
+}
+
+// SeenAt has the times of a pair whose access token's end is not known count from when it was
+// seen first: a clock that was set back since does not put them off.
+func (s *Snapshot) SeenAt(first moment.Instant) {
+	if s.ends != moment.Never || first.IsZero() {
+		return
+	}
+	if !s.ask.IsZero() {
+		s.ask = s.ask.OrMono(first.At(s.ask.Wall()))
+	}
+	s.seen = first
+}
+
+// by returns an Instant by which the pair's times count by both clocks.
+func (s *Snapshot) by() moment.Instant {
+	if s.ends != moment.Never {
+		return s.ends
+	}
+	return s.seen
 }
 
 // Same reports whether two snapshots have the same access token.
@@ -110,12 +142,16 @@ func (s *Snapshot) Alive(now moment.Instant) bool {
 // DueAt returns when a refresh is due as seen from now: by the wall clock, or by the
 // time that has passed since the pair was seen, if that says earlier. Zero means not by
 // the clock.
-func (s *Snapshot) DueAt(now moment.Instant) time.Time {
-	if s.Due.IsZero() || s.ends == moment.Never {
-		return s.Due
+func (s *Snapshot) DueAt(now moment.Instant) time.Time { return s.asSeen(s.Due, now) }
+
+// EndingAt returns when to announce the refresh token's end, as DueAt does. Zero means never.
+func (s *Snapshot) EndingAt(now moment.Instant) time.Time { return s.asSeen(s.Ending, now) }
+
+func (s *Snapshot) asSeen(at time.Time, now moment.Instant) time.Time {
+	if at.IsZero() {
+		return at
 	}
-	byElapsed := now.Wall().Add(s.ends.Since(now) - s.beforeEnd(s.Due))
-	return moment.Earlier(s.Due, byElapsed)
+	return moment.Earlier(at, now.Wall().Add(s.by().At(at).Since(now)))
 }
 
 // IsDue reports whether a refresh is due.

@@ -63,3 +63,31 @@ func TestATokenThatNobodyAsksForAheadIsNotAskedForByItsEnd(t *testing.T) {
 		t.Errorf("caches ask again in %v", s.ask.Since(now))
 	}
 }
+
+// A snapshot of a token whose end is not known is made again after three hours, in which the
+// clock was set back by six. Its refresh token had four.
+func TestWhatIsDueStaysDueWhateverTheClockWasSetTo(t *testing.T) {
+	begun := moment.Of(time.Now())
+	for name, issued := range map[string]time.Time{"issued when it was seen": begun.Wall(), "issued at a time that is not known": {}} {
+		t.Run(name, func(t *testing.T) {
+			pair := oauth.TokenPair{AccessToken: "a", RefreshToken: "r", IssuedAt: issued, RefreshExpiresAt: begun.Wall().Add(4 * time.Hour)}
+			timing := schedule.Timing{Issued: issued, RefreshExpires: pair.RefreshExpiresAt, Renewable: true}
+			made := func(now moment.Instant) *Snapshot { p := pair; return New(&p, timing, 1, now) }
+			now := begun.Add(3*time.Hour - 6*time.Hour).AddMono(6 * time.Hour)
+			first, s := made(begun), made(now)
+			s.SeenAt(first.Seen())
+			for what, left := range map[string][2]time.Duration{
+				"the renewal": {first.Due.Sub(begun.Wall()), s.DueAt(now).Sub(now.Wall())},
+				"the notice":  {first.Ending.Sub(begun.Wall()), s.EndingAt(now).Sub(now.Wall())},
+				"caches' ask": {first.ask.Since(begun), s.ask.Since(now)},
+			} {
+				if left[0]-left[1] != 3*time.Hour {
+					t.Errorf("%s: %v were left, and %v are, three hours later", what, left[0], left[1])
+				}
+			}
+			if s.Seen() != first.Seen() {
+				t.Error("a third one would count from now")
+			}
+		})
+	}
+}
