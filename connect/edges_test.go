@@ -183,6 +183,30 @@ func TestMoreScopeIsAskedForOnceByAllProcesses(t *testing.T) {
 	})
 }
 
+// A process that goes on with a stored session asks for more as the one did that has logged in.
+func TestMoreIsAskedForAfterARestart(t *testing.T) {
+	for name, challenge := range map[string]string{
+		"scope": `Bearer error="insufficient_scope", scope="email"`,
+		"login": `Bearer error="insufficient_user_authentication", acr_values="gold"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPerson(oauthtest.Config{})
+				p.server.Script(oauthtest.Fault{Endpoint: oauthtest.ResourceMetadataEndpoint, Times: -1, Edit: func(f map[string]any) { delete(f, "scopes_supported") }})
+				profile := func(cfg *connect.Config) { cfg.OAuth.Scopes = []string{"profile"} }
+				p.launch(t, "first", profile)
+				time.Sleep(2 * time.Minute)
+				s := p.process(t, profile)
+				mustCall(t, "restarted", s)
+				status := map[string]int{"scope": http.StatusForbidden, "login": http.StatusUnauthorized}[name]
+				p.server.Script(oauthtest.Fault{Endpoint: oauthtest.ResourceEndpoint, Status: status, Header: http.Header{"Www-Authenticate": {challenge}}})
+				mustCall(t, "with more", s)
+				p.want(t, "afterwards", 2, 1)
+			})
+		})
+	}
+}
+
 // A refused assertion is the end of the matter: nothing else is tried, and nobody is asked.
 func TestRefusedAssertionOpensNoWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -381,6 +381,8 @@ func (s *Session) withMetadata(ctx context.Context, l *login, api *oauth.Protect
 	if l.client.Metadata() != nil || api.Assumed {
 		return l.client, nil
 	}
-	p, err := s.clientAt(ctx, l, api, header, gone{})
+	before := *api
+	before.Scopes = nil // else nothing would be left to ask for besides
+	p, err := s.clientAt(ctx, l, &before, header, gone{})
 	return p.client, err
 }
