@@ -35,7 +35,8 @@
 // [SessionName] returns. Beside them are records that listings leave out
 // (tokenstore.ServerRecord): the client that the program is at each authorization server,
 // with its secret; where the session of a URL is, so that the next process needs neither
-// a refusal nor the servers' metadata; and the login under way. A tokenstore.Sealed seals
+// a refusal nor the servers' metadata (which is asked for once more where the endpoints have
+// moved); and the login under way. A tokenstore.Sealed seals
 // them like the tokens.
 //
 // Without a Config.Account, two programs with one Store that name the same URL share one

@@ -132,6 +132,11 @@ type place struct {
 	DeviceAuthURL string `json:"device_auth_url,omitempty"`
 	RevocationURL string `json:"revocation_url,omitempty"`
 
+	// Lost is since when the token endpoint cannot be reached, zero if it can, and Looked when
+	// the issuer was last asked whether its endpoints have moved.
+	Lost   time.Time `json:"lost,omitzero"`
+	Looked time.Time `json:"looked,omitzero"`
+
 	RequireIss        bool       `json:"require_iss,omitempty"`
 	RequirePushedAuth bool       `json:"require_pushed_auth,omitempty"`
 	AuthParams        url.Values `json:"auth_params,omitempty"`
@@ -139,7 +144,7 @@ type place struct {
 
 // placeOf returns what to keep of a login.
 func placeOf(l *login) place {
-	cfg := l.client.Config()
+	cfg := withEndpoints(l.client.Config(), l.moving.config())
 	return place{
 		Session: l.session, ClientID: cfg.ClientID, Resource: l.resource, Issuer: cfg.Issuer, Named: l.issuer,
 		Scopes: cfg.Scopes, DPoP: cfg.DPoP, Assumed: cfg.AssumeEndpoints, Endpoints: cfg.Endpoints,
@@ -151,10 +156,23 @@ func placeOf(l *login) place {
 // config returns cfg with what was kept.
 func (p place) config(cfg oauth.Config) oauth.Config {
 	cfg.Issuer, cfg.Scopes, cfg.Resources = p.Issuer, p.Scopes, []string{p.Resource}
-	cfg.DPoP, cfg.AssumeEndpoints, cfg.Endpoints = p.DPoP, p.Assumed, p.Endpoints
-	cfg.AuthURL, cfg.TokenURL, cfg.DeviceAuthURL, cfg.RevocationURL = p.AuthURL, p.TokenURL, p.DeviceAuthURL, p.RevocationURL
+	cfg.DPoP, cfg.AssumeEndpoints = p.DPoP, p.Assumed
 	cfg.RequireIss, cfg.RequirePushedAuth, cfg.AuthParams = p.RequireIss, p.RequirePushedAuth, p.AuthParams
-	return cfg
+	return p.at(cfg)
+}
+
+// at returns cfg with the endpoints that were kept.
+func (p place) at(cfg oauth.Config) oauth.Config {
+	return withEndpoints(cfg, oauth.Config{
+		AuthURL: p.AuthURL, TokenURL: p.TokenURL, DeviceAuthURL: p.DeviceAuthURL, RevocationURL: p.RevocationURL, Endpoints: p.Endpoints,
+	})
+}
+
+// movedTo returns p with the endpoints that the issuer has published since.
+func (p place) movedTo(cfg oauth.Config) place {
+	p.AuthURL, p.TokenURL, p.DeviceAuthURL, p.RevocationURL, p.Endpoints = cfg.AuthURL, cfg.TokenURL, cfg.DeviceAuthURL, cfg.RevocationURL, cfg.Endpoints
+	p.RequireIss, p.RequirePushedAuth, p.Assumed, p.Lost = cfg.RequireIss, cfg.RequirePushedAuth, cfg.AssumeEndpoints, time.Time{}
+	return p
 }
 
 // issuer returns the authorization server by the name that the API has for it.

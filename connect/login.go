@@ -50,7 +50,11 @@ func (s *Session) begin(ctx context.Context, api *oauth.ProtectedResource, p pro
 			return nil, err
 		}
 		if refresher != nil {
-			return s.granted(ctx, s.newLogin(api.Resource, p, refresher))
+			l := s.newLogin(api.Resource, p, refresher)
+			l.moving.grant = func(ctx context.Context, client *oauth.Client) (*oauth.GrantRefresher, error) {
+				return s.cfg.Grant(ctx, client, api)
+			}
+			return s.granted(ctx, l)
 		}
 	}
 	l := s.newLogin(api.Resource, p, nil)
@@ -344,8 +348,9 @@ func (s *Session) stepUp(ctx context.Context, seen *login, want challenge.Challe
 	}
 	next := &login{
 		program: program{seen.issuer, client, seen.registered, seen.kept, seen.secretEnds}, resource: seen.resource, session: seen.session,
-		manager: seen.manager, requests: seen.requests,
+		moving: seen.moving, manager: seen.manager, requests: seen.requests,
 	}
+	seen.moving.adopt(client)
 	name := loginRecord(seen.session)
 	w, err := s.wait(ctx, next, name)
 	if err != nil {
@@ -376,9 +381,10 @@ func (s *Session) adopted(ctx context.Context, l *login, had *oauth.TokenPair) b
 }
 
 // withMetadata returns the client of a login with what the server publishes: a stored
-// session has begun without.
+// session has begun without, and endpoints may have moved.
 func (s *Session) withMetadata(ctx context.Context, l *login, api *oauth.ProtectedResource, header http.Header) (*oauth.Client, error) {
-	if l.client.Metadata() != nil || api.Assumed {
+	moved := differ(l.client.Config(), l.moving.config())
+	if !moved && (l.client.Metadata() != nil || api.Assumed) {
 		return l.client, nil
 	}
 	before := *api

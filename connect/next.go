@@ -94,7 +94,9 @@ func (s *Session) stored(ctx context.Context, p place) (*login, error) {
 		return nil, err
 	}
 	client := oauth.NewClient(s.asClient(r.Config(cfg)))
-	return s.newLogin(p.Resource, program{issuer: p.issuer(), client: client, registered: s.isRegistered(r), secretEnds: r.SecretExpiresAt}, nil), nil
+	l := s.newLogin(p.Resource, program{issuer: p.issuer(), client: client, registered: s.isRegistered(r), secretEnds: r.SecretExpiresAt}, nil)
+	l.moving.lost = p.Lost
+	return l, nil
 }
 
 // asClient returns cfg with a key of the program's, which no registration holds.
@@ -105,20 +107,21 @@ func (s *Session) asClient(cfg oauth.Config) oauth.Config {
 	return cfg
 }
 
-// newLogin returns a login whose manager is yet to be started. A nil refresher means the
-// program's client.
-func (s *Session) newLogin(resource string, p program, refresher refresh.Refresher) *login {
+// newLogin returns a login whose manager is yet to be started. A nil grant means the program's
+// client.
+func (s *Session) newLogin(resource string, p program, grant *oauth.GrantRefresher) *login {
 	cfg := s.cfg.Refresh
-	cfg.OAuthClient, cfg.OnInsufficientScope = p.client, nil
-	if refresher != nil {
-		cfg.OAuthClient = refresher
-	}
 	cfg.Session = SessionName(resource, p.issuer, s.cfg.Account)
+	m := newMoving(s, p, cfg.Session)
+	cfg.OAuthClient, cfg.OnInsufficientScope = movingClient{p.client, m}, nil
+	if grant != nil {
+		cfg.OAuthClient = m.of(grant)
+	}
 	cfg.AllowedOrigins = []string{s.origin.Scheme + "://" + s.origin.Host}
-	m := refresh.NewManager(cfg)
+	manager := refresh.NewManager(cfg)
 	return &login{
-		program: p, resource: resource, session: cfg.Session,
-		manager: m, requests: m.Transport(s.cfg.Transport), granting: refresher != nil,
+		program: p, resource: resource, session: cfg.Session, moving: m,
+		manager: manager, requests: manager.Transport(s.cfg.Transport), granting: grant != nil,
 	}
 }
 
@@ -180,12 +183,8 @@ func (s *Session) noted(seen *login, header http.Header, cause error) error {
 	if seen == nil || cause != nil || wantsMore(header) {
 		return nil
 	}
-	interval := s.cfg.Refresh.CheckInterval
-	if interval <= 0 {
-		interval = refresh.DefaultCheckInterval
-	}
 	n := seen.noted.Load()
-	if n == nil || time.Since(n.at) >= interval || seen.manager.GetRefreshStatus().State == refresh.StateLoginRequired {
+	if n == nil || time.Since(n.at) >= s.checkInterval() || seen.manager.GetRefreshStatus().State == refresh.StateLoginRequired {
 		return nil
 	}
 	return n.err

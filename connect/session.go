@@ -46,7 +46,8 @@ type Session struct {
 type login struct {
 	program
 	resource string
-	session  string // the session's name
+	session  string  // the session's name
+	moving   *moving // what the manager renews by
 	manager  *refresh.Manager
 	requests http.RoundTripper
 	granting bool                 // by Config.Grant: no person logs in
