@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -51,7 +53,7 @@ func Listen(ctx context.Context, redirectURL string) (*Loopback, *wire.Failure) 
 		return nil, fail
 	}
 	lb := &Loopback{path: u.Path, fresh: make(map[net.Conn]struct{})}
-	if lb.listeners, err = listenAll(ctx, hosts, u.Port(), u.Hostname() == "localhost"); err != nil {
+	if lb.listeners, err = listenAll(ctx, new(net.ListenConfig).Listen, hosts, u.Port(), isLocalhost(u)); err != nil {
 		return nil, listenError(redirectURL, u.Port(), err)
 	}
 	addr := lb.listeners[0].Addr().(*net.TCPAddr)
@@ -77,31 +79,52 @@ func loopbackTarget(redirectURL string) ([]string, *url.URL, error) {
 	if u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return nil, nil, wire.Wrong("RedirectURL", "must have neither query nor fragment nor user information for Authenticate")
 	}
-	if u.Hostname() == "localhost" {
+	if isLocalhost(u) {
 		return []string{"127.0.0.1", "::1"}, u, nil
 	}
 	return []string{u.Hostname()}, u, nil
 }
 
-// listenAll listens on the first host that works. The name localhost means both
-// address families to browsers, so there it takes the same port on every host
-// that exists: on one left out, another program could receive the code.
-func listenAll(ctx context.Context, hosts []string, port string, every bool) ([]net.Listener, error) {
+// isLocalhost reports whether an address is by the name that means both address families to
+// browsers.
+func isLocalhost(u *url.URL) bool { return strings.EqualFold(u.Hostname(), "localhost") }
+
+// A listenFunc is net.ListenConfig.Listen.
+type listenFunc func(ctx context.Context, network, address string) (net.Listener, error)
+
+// maxPorts bounds how many free ports are tried of which another program has one family.
+const maxPorts = 10
+
+// listenAll listens on the first host that works, or with every on the same port of each, and
+// chooses another where that is left to it and another program has one of them.
+func listenAll(ctx context.Context, listen listenFunc, hosts []string, port string, every bool) ([]net.Listener, error) {
 	if port == "" {
 		port = "0"
 	}
+	for tries := 1; ; tries++ {
+		listeners, err := listenOn(ctx, listen, hosts, port, every)
+		if port != "0" || !isInUse(err) || tries == maxPorts {
+			return listeners, err
+		}
+	}
+}
+
+// listenOn listens on the first host that works. The name localhost means both
+// address families to browsers, so there it takes the same port on every host
+// that exists: on one left out, another program could receive the code. Only a family that this
+// machine has not is left out, since what else is wrong with it may be that program's doing.
+func listenOn(ctx context.Context, listen listenFunc, hosts []string, port string, every bool) ([]net.Listener, error) {
 	var (
-		lc        net.ListenConfig
 		listeners []net.Listener
 		firstErr  error
 	)
 	for _, host := range hosts {
-		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, port))
+		l, err := listen(ctx, "tcp", net.JoinHostPort(host, port))
 		switch {
 		case err == nil:
 			listeners = append(listeners, l)
 			_, port, _ = net.SplitHostPort(l.Addr().String())
-		case every && isInUse(err):
+		case every && !isAbsent(err):
 			closeAll(listeners)
 			return nil, err
 		case firstErr == nil:
@@ -123,11 +146,20 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// isInUse reports whether a port is taken. Windows has a number of its own for
-// that, WSAEADDRINUSE, which does not match syscall.EADDRINUSE.
+// isInUse reports whether a port is taken. Windows has numbers of its own, such as
+// WSAEADDRINUSE, which do not match those of the package syscall.
 func isInUse(err error) bool {
 	const wsaEADDRINUSE = syscall.Errno(10048)
 	return errors.Is(err, syscall.EADDRINUSE) || (runtime.GOOS == "windows" && errors.Is(err, wsaEADDRINUSE))
+}
+
+// isAbsent reports whether this machine has no such address, or no such family of them.
+func isAbsent(err error) bool {
+	numbers := []syscall.Errno{syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT, syscall.EPROTONOSUPPORT}
+	if runtime.GOOS == "windows" {
+		numbers = []syscall.Errno{10049, 10047, 10043} // WSAEADDRNOTAVAIL, WSAEAFNOSUPPORT, WSAEPROTONOSUPPORT
+	}
+	return slices.ContainsFunc(numbers, func(n syscall.Errno) bool { return errors.Is(err, n) })
 }
 
 // listenError says what to do about a port that cannot be had. A redirectURL that is

@@ -8,8 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,19 +49,19 @@ func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestNextLoopbackIsTriedWhereTheFirstIsMissing(t *testing.T) {
 	const nobodys = "192.0.2.1" // RFC 5737: on no machine
-	listeners, err := listenAll(t.Context(), []string{nobodys, "127.0.0.1"}, "", false)
+	listeners, err := listenAll(t.Context(), new(net.ListenConfig).Listen, []string{nobodys, "127.0.0.1"}, "", false)
 	if err != nil || len(listeners) != 1 || listeners[0].Addr().(*net.TCPAddr).IP.String() != "127.0.0.1" {
 		t.Fatalf("got %v, %v; want one listener on 127.0.0.1", listeners, err)
 	}
 	closeAll(listeners)
 
-	listeners, err = listenAll(t.Context(), []string{"127.0.0.1", "::1"}, "", false)
+	listeners, err = listenAll(t.Context(), new(net.ListenConfig).Listen, []string{"127.0.0.1", "::1"}, "", false)
 	if err != nil || len(listeners) != 1 {
 		t.Errorf("got %v, %v; want no listener beyond the first that works", listeners, err)
 	}
 	closeAll(listeners)
 
-	_, err = listenAll(t.Context(), []string{nobodys}, "", false)
+	_, err = listenAll(t.Context(), new(net.ListenConfig).Listen, []string{nobodys}, "", false)
 	for redirectURL, field := range map[string]string{"": "", "http://192.0.2.1:8080": "RedirectURL"} {
 		fail := listenError(redirectURL, "", err)
 		if err == nil || fail.Kind != wire.ErrMisconfigured || fail.Hint == "" || fail.Field != field {
@@ -83,6 +87,105 @@ func TestLocalhostIsHeldOnBothAddressFamilies(t *testing.T) {
 	first, second := lb.listeners[0].Addr().(*net.TCPAddr), lb.listeners[1].Addr().(*net.TCPAddr)
 	if first.Port != second.Port || first.IP.Equal(second.IP) {
 		t.Errorf("listens on %v and %v; want one port of both families", first, second)
+	}
+}
+
+// A name of localhost that is spelled otherwise means both families too.
+func TestLocalhostInAnySpellingIsHeldOnBothAddressFamilies(t *testing.T) {
+	for _, address := range []string{"http://localhost:8/callback", "http://LocalHost:8/callback"} {
+		hosts, _, err := loopbackTarget(address)
+		if err != nil || !slices.Equal(hosts, []string{"127.0.0.1", "::1"}) {
+			t.Errorf("%s: %q, %v", address, hosts, err)
+		}
+		u, err := url.Parse(address)
+		if err != nil || !isLocalhost(u) {
+			t.Errorf("%s is not taken for localhost", address)
+		}
+	}
+}
+
+// An addressed is a listener that has its address alone.
+type addressed struct {
+	pipeListener
+	port int
+}
+
+func (l *addressed) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: l.port} }
+
+// A login never waits at one family of localhost while another program can have the other.
+func TestPortOfLocalhostThatAnotherProgramHasHalfOfIsNotUsed(t *testing.T) {
+	wrong := func(number syscall.Errno) error {
+		return &net.OpError{Op: "listen", Net: "tcp6", Err: os.NewSyscallError("bind", number)}
+	}
+	inUse, denied, absent := syscall.EADDRINUSE, syscall.EACCES, syscall.EADDRNOTAVAIL
+	if runtime.GOOS == "windows" {
+		inUse, denied, absent = 10048, 10013, 10049
+	}
+	for name, tt := range map[string]struct {
+		port   string
+		second []error // of the second family, in turn; nil: it is free
+		first  int     // ports that are tried
+		want   int     // listeners; 0: an error
+	}{
+		"free":                              {"", []error{nil}, 1, 2},
+		"a family that is not there":        {"", []error{wrong(absent)}, 1, 1},
+		"given, a family that is not there": {"8080", []error{wrong(absent)}, 1, 1},
+		"given, and half taken":             {"8080", []error{wrong(inUse)}, 1, 0},
+		"given, and held exclusively":       {"8080", []error{wrong(denied)}, 1, 0},
+		"chosen, and held exclusively":      {"", []error{wrong(denied)}, 1, 0},
+		"chosen, and half taken":            {"", []error{wrong(inUse), wrong(inUse), nil}, 3, 2},
+		"every one half taken":              {"", []error{wrong(inUse)}, maxPorts, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var opened []*addressed
+			n := 0
+			listen := func(_ context.Context, _, address string) (net.Listener, error) {
+				if strings.HasPrefix(address, "[::1]") {
+					if err := tt.second[min(n, len(tt.second))-1]; err != nil {
+						return nil, err
+					}
+				} else {
+					n++
+				}
+				l := &addressed{pipeListener{closed: make(chan struct{})}, 5000 + n}
+				opened = append(opened, l)
+				return l, nil
+			}
+			got, err := listenAll(t.Context(), listen, []string{"127.0.0.1", "::1"}, tt.port, true)
+			if n != tt.first || len(got) != tt.want || (err == nil) != (tt.want > 0) {
+				t.Fatalf("%d listeners, %v, after %d ports; want %d after %d", len(got), err, n, tt.want, tt.first)
+			}
+			for i, l := range opened {
+				select {
+				case <-l.closed:
+				default:
+					if i < len(opened)-tt.want {
+						t.Errorf("listener %d of %d is left open", i, len(opened))
+					}
+				}
+			}
+		})
+	}
+}
+
+// So it is with the system's sockets.
+func TestLoginAtLocalhostFailsWhereAnotherProgramHasOneFamily(t *testing.T) {
+	for _, family := range []string{"127.0.0.1", "[::1]"} {
+		l, err := net.Listen("tcp", family+":0")
+		if err != nil {
+			t.Skipf("no such loopback: %v", err)
+		}
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		for _, host := range []string{"localhost", "LOCALHOST"} {
+			lb, fail := Listen(t.Context(), "http://"+host+":"+port+"/callback")
+			if fail == nil {
+				lb.Close()
+				t.Errorf("a login waits at %s beside another program's %s", host, family)
+			} else if fail.Kind != wire.ErrTransient || fail.Field != "RedirectURL" {
+				t.Errorf("%s beside %s: %+v", host, family, fail)
+			}
+		}
+		_ = l.Close()
 	}
 }
 
