@@ -22,7 +22,9 @@
 // or no longer knows the client (or has no other secret for one whose secret has ended), when the API names another authorization server, and when
 // a call needs more than the person has granted. It opens once, however many calls want it,
 // and in however many processes that share a Store with locks: the others wait, and take
-// over the session, or learn that the person has refused. If the process whose login it is
+// over the session, or learn that the person has refused. Calls that need something else than
+// the window under way asks for wait for its end, and then for one that asks for all that they
+// need. If the process whose login it is
 // dies, another one on the same machine goes on with that login, in the window that is open.
 // A living token that cannot be renewed is shown once more, five seconds after its refusal.
 // No window opens again for a login whose token the API has never taken (by a 2xx), nor for scopes

@@ -363,7 +363,7 @@ func (s *Session) stepUp(ctx context.Context, seen *login, want challenge.Challe
 	}
 	defer unlock()
 	if s.adopted(ctx, seen, had) {
-		return next, nil
+		return s.asAdopted(ctx, next)
 	}
 	pair, err := s.attempt(ctx, next, w)
 	if err != nil {
@@ -378,6 +378,21 @@ func (s *Session) adopted(ctx context.Context, l *login, had *oauth.TokenPair) b
 	_ = l.manager.StartOrLogin(ctx, func(context.Context) (*oauth.TokenPair, error) { return nil, ErrRefused })
 	pair := l.manager.GetTokens()
 	return pair != nil && had != nil && pair.GrantedAt.After(had.GrantedAt)
+}
+
+// asAdopted returns l as one that has asked for what the other process's login did, which may be
+// something else.
+func (s *Session) asAdopted(ctx context.Context, l *login) (*login, error) {
+	k, err := load[place](ctx, s.store(), placeRecord(s.cfg.URL, s.cfg.Account))
+	if err != nil {
+		return nil, err
+	}
+	cfg := l.client.Config()
+	if p := k.value; p.Session == l.session && p.ClientID == cfg.ClientID {
+		cfg.Scopes, cfg.AuthParams = p.Scopes, p.AuthParams
+		l.client = oauth.NewClient(cfg)
+	}
+	return l, nil
 }
 
 // withMetadata returns the client of a login with what the server publishes: a stored

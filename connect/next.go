@@ -46,7 +46,7 @@ func (s *Session) resume(ctx context.Context) error {
 	if done || s.cur.Load() != nil {
 		return nil
 	}
-	return s.share(ctx, nil, func(ctx context.Context) (*login, error) {
+	return s.share(ctx, nil, need{}, func(ctx context.Context, _ *login, _ need) (*login, error) {
 		l, err := s.saved(ctx)
 		if err == nil {
 			s.mu.Lock()
@@ -126,9 +126,8 @@ func (s *Session) newLogin(resource string, p program, grant *oauth.GrantRefresh
 }
 
 // next returns the login that takes the place of seen, which the API has refused, or which
-// has no token for the given cause.
-func (s *Session) next(ctx context.Context, seen *login, header http.Header, cause error) (*login, error) {
-	want := wanted(header)
+// has no token for the given cause, and gives what n is.
+func (s *Session) next(ctx context.Context, seen *login, header http.Header, cause error, n need) (*login, error) {
 	var lost gone
 	switch {
 	case !seen.forgotten(cause):
@@ -149,7 +148,7 @@ func (s *Session) next(ctx context.Context, seen *login, header http.Header, cau
 	same := seen != nil && slices.Contains(api.AuthorizationServers, seen.issuer)
 	switch {
 	case same && lost.isNone() && wantsMore(header):
-		return s.stepUp(ctx, seen, want, api, header)
+		return s.stepUp(ctx, seen, n.want, api, header)
 	case same && lost.isNone():
 		l, err := s.again(ctx, seen, api, header)
 		if errors.Is(err, ErrRefused) {

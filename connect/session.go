@@ -33,6 +33,7 @@ type Session struct {
 
 	mu      sync.Mutex // guards what follows; never held across I/O
 	flight  *flight    // the work under way, or nil
+	needs   []*need    // of callers that wait for a flight that does not cover them
 	resumed bool       // the stored session was looked for
 	found   place      // name and issuer of the session that a call has found, and could not open
 	shown   []string   // tokens that the API was shown lately; replaced whole
@@ -56,12 +57,6 @@ type login struct {
 	noted    atomic.Pointer[note] // nil: nothing since the API last took a token
 	began    time.Time
 	renewed  atomic.Int64 // when a program that presents tokens had it renewed, in nanoseconds since 1970
-}
-
-// A flight is work that callers wait for; err is written before done closes.
-type flight struct {
-	done chan struct{}
-	err  error
 }
 
 // New returns a session. It neither sends nor reads anything yet: the first request looks
@@ -183,50 +178,7 @@ func (s *Session) authorize(ctx context.Context, seen *login, header http.Header
 	if err := s.noted(seen, header, cause); err != nil {
 		return err
 	}
-	return s.share(ctx, seen, func(ctx context.Context) (*login, error) { return s.next(ctx, seen, header, cause) })
-}
-
-// share has work done that replaces the login seen. Callers share it, and who leaves does
-// not end it for the others: the person may be at the browser already.
-func (s *Session) share(ctx context.Context, seen *login, work func(context.Context) (*login, error)) error {
-	s.mu.Lock()
-	if s.cur.Load() != seen {
-		s.mu.Unlock()
-		return nil
-	}
-	f := s.flight
-	if f == nil {
-		if s.ctx.Err() != nil {
-			s.mu.Unlock()
-			return errClosed
-		}
-		f = &flight{done: make(chan struct{})}
-		s.flight = f
-		s.flights.Go(func() { s.fly(f, seen, work) })
-	}
-	s.mu.Unlock()
-	select {
-	case <-f.done:
-		return f.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// fly does what a flight is for.
-func (s *Session) fly(f *flight, seen *login, work func(context.Context) (*login, error)) {
-	next, err := work(s.ctx)
-	s.mu.Lock()
-	if err == nil {
-		s.cur.Store(next)
-	}
-	if !errors.Is(err, tokenstore.ErrSealed) {
-		s.found = place{}
-	}
-	f.err, s.flight = err, nil
-	close(f.done)
-	s.mu.Unlock()
-	if err == nil && seen != nil && seen.manager != next.manager {
-		seen.manager.Stop()
-	}
+	return s.share(ctx, seen, needOf(header), func(ctx context.Context, seen *login, n need) (*login, error) {
+		return s.next(ctx, seen, header, cause, n)
+	})
 }
