@@ -85,7 +85,7 @@ func (b *bridge) again(err error, since time.Time) (wait time.Duration, try bool
 	switch {
 	case is && isBusy(r.status):
 		return r.wait, true
-	case is && mayPass(r.status):
+	case is && (mayPass(r.status) || r.status == http.StatusNotFound): // a gateway's, while there is no server behind it
 		return r.wait, time.Since(since) < patience
 	case broke, errors.Is(err, errNoResult):
 		return retryPause, time.Since(since) < patience

@@ -13,6 +13,7 @@ import (
 // A remote is the session with the server: what the server calls it, and what began it.
 type remote struct {
 	renewing chan struct{} // held by the caller that begins the session anew
+	failed   failed        // guarded by renewing
 	heard    atomic.Bool   // the server has had a stream of its own
 
 	mu         sync.Mutex // guards what follows; never held across I/O

@@ -90,7 +90,9 @@ func passesForStreams(status int) bool { return mayPass(status) || status == htt
 
 // begin begins the session anew that the server has ended, unless that was done since the
 // given generation, with what the program has begun it with. The program does not hear of it.
+// Who waits while another caller tries that in vain shares the outcome: each would try for as long.
 func (b *bridge) begin(generation int) error {
+	asked := time.Now()
 	select {
 	case b.remote.renewing <- struct{}{}:
 	case <-b.ctx.Done():
@@ -100,17 +102,35 @@ func (b *bridge) begin(generation int) error {
 	b.remote.mu.Lock()
 	current, initialize, ready := b.remote.generation, b.remote.initialize, b.remote.ready
 	b.remote.mu.Unlock()
-	if current != generation {
+	switch last := b.remote.failed; {
+	case current != generation:
 		return nil
-	}
-	if initialize == nil {
+	case initialize == nil:
 		return errExpired
+	case last.err != nil && !last.at.Before(asked):
+		return last.err
 	}
+	err := b.beginUntil(initialize, ready)
+	b.remote.failed = failed{err, time.Now()}
+	if err == nil && ready != nil {
+		b.listen()
+	}
+	return err
+}
+
+// A failed is why a session was not begun anew, and when that was given up.
+type failed struct {
+	err error
+	at  time.Time
+}
+
+// beginUntil tries to begin a session until the server does so, or that is not to be expected.
+func (b *bridge) beginUntil(initialize, ready []byte) error {
 	since := time.Now()
 	for tries := 1; ; tries++ {
 		err := b.beginOnce(initialize, ready)
 		if err == nil {
-			break
+			return nil
 		}
 		wait, try := b.again(err, since)
 		if !try {
@@ -123,10 +143,6 @@ func (b *bridge) begin(generation int) error {
 			return context.Cause(b.ctx)
 		}
 	}
-	if ready != nil {
-		b.listen()
-	}
-	return nil
 }
 
 // beginOnce tries to begin a session. It is ours when the server knows that the program is ready
