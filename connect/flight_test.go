@@ -90,6 +90,32 @@ func TestCallsWithDifferentNeedsAreAskedForTogether(t *testing.T) {
 	}
 }
 
+// Nor does a program that finds another's session take it for what it would have asked for itself.
+func TestAProgramThatFindsAnothersSessionAsksForWhatThatLacks(t *testing.T) {
+	for name, gap := range map[string]time.Duration{"at once": 0, "while the person is at the browser": 5 * time.Second, "later": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPerson(oauthtest.Config{})
+				e := guarded(p)
+				var programs sync.WaitGroup
+				for i, scope := range []string{"s1", "s2"} {
+					programs.Go(func() {
+						time.Sleep(time.Duration(i) * gap)
+						s := p.process(t, e.use, func(cfg *connect.Config) { cfg.OAuth.Scopes = []string{scope} })
+						for range 3 {
+							if err := callFor(s, scope); err != nil {
+								t.Errorf("%s: %v", scope, err)
+							}
+						}
+					})
+				}
+				programs.Wait()
+				p.want(t, "two programs", 2, 1)
+			})
+		})
+	}
+}
+
 // What a person says to one login is no answer for callers that need something else.
 func TestALoginThatIsRefusedIsNoAnswerForOtherNeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -131,6 +131,11 @@ func (s *Session) loginOnce(ctx context.Context, l *login) error {
 		return err
 	}
 	s.forgive(l)
+	if found {
+		if _, err := s.asAdopted(ctx, l); err != nil {
+			return err
+		}
+	}
 	return s.keepPlace(ctx, l)
 }
 
@@ -333,9 +338,9 @@ func withWindowAfter(client *oauth.Client, wait time.Duration) *oauth.Client {
 // stepUp logs in for what the API wants besides, unless another process has done so.
 func (s *Session) stepUp(ctx context.Context, seen *login, want challenge.Challenge, api *oauth.ProtectedResource, header http.Header) (*login, error) {
 	had := seen.manager.GetTokens()
-	client, err := s.withMetadata(ctx, seen, api, header)
+	client, err := seen.client.StepUp(want)
 	if err == nil {
-		client, err = client.StepUp(want)
+		client, err = s.withMetadata(ctx, seen, client, api, header)
 	}
 	if err != nil {
 		return nil, err
@@ -388,22 +393,23 @@ func (s *Session) asAdopted(ctx context.Context, l *login) (*login, error) {
 		return nil, err
 	}
 	cfg := l.client.Config()
-	if p := k.value; p.Session == l.session && p.ClientID == cfg.ClientID {
-		cfg.Scopes, cfg.AuthParams = p.Scopes, p.AuthParams
+	own := wantsOf(cfg)
+	cfg.Scopes, cfg.AuthParams = k.value.Scopes, k.value.AuthParams
+	if p := k.value; p.Session == l.session && p.ClientID == cfg.ClientID && wantsOf(cfg) != own {
 		l.client = oauth.NewClient(cfg)
 	}
 	return l, nil
 }
 
-// withMetadata returns the client of a login with what the server publishes: a stored
-// session has begun without, and endpoints may have moved.
-func (s *Session) withMetadata(ctx context.Context, l *login, api *oauth.ProtectedResource, header http.Header) (*oauth.Client, error) {
-	moved := differ(l.client.Config(), l.moving.config())
-	if !moved && (l.client.Metadata() != nil || api.Assumed) {
-		return l.client, nil
+// withMetadata returns the client for a login in place of l's, with what the server publishes: a
+// stored session has begun without, and endpoints may have moved.
+func (s *Session) withMetadata(ctx context.Context, l *login, client *oauth.Client, api *oauth.ProtectedResource, header http.Header) (*oauth.Client, error) {
+	moved := differ(client.Config(), l.moving.config())
+	if !moved && (client.Metadata() != nil || api.Assumed) {
+		return client, nil
 	}
-	before := *api
-	before.Scopes = nil // else nothing would be left to ask for besides
-	p, err := s.clientAt(ctx, l, &before, header, gone{})
+	asked := *api
+	asked.Scopes = nil // what a first login would ask for
+	p, err := s.clientAt(ctx, &login{program: program{issuer: l.issuer, client: client}}, &asked, header, gone{})
 	return p.client, err
 }
