@@ -186,9 +186,9 @@ func TestLockFilesThatOthersMayReadAreClosedToThem(t *testing.T) {
 	}
 }
 
-// A lock file with a second name may be another lock of ours, so that a process waits for
-// itself.
-func TestLockFileWithASecondNameIsRefusedAtOnce(t *testing.T) {
+// A lock that is the session's other lock, too, would have a process wait for itself. Other
+// second names are of no account, such as those of a copy whose files are links.
+func TestLockFileThatIsTheOtherLockIsRefusedAtOnce(t *testing.T) {
 	f := openFile(t, testdir.New(t))
 	rec := &tokenstore.Record{Tokens: newPair("a")}
 	rec.Version = mustSet(t, f, "default", rec)
@@ -215,7 +215,25 @@ func TestLockFileWithASecondNameIsRefusedAtOnce(t *testing.T) {
 	if err := errors.Join(os.Remove(lock), os.Remove(write)); err != nil {
 		t.Fatal(err)
 	}
-	mustSet(t, f, "default", mustGet(t, f, "default"))
+	rec = mustGet(t, f, "default")
+	rec.Version = mustSet(t, f, "default", rec)
+	for _, path := range []string{lock, write} {
+		if err := os.WriteFile(path+"-copy", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Remove(path)
+		if err := os.Link(path+"-copy", path); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lease, err = f.Lock(ctx, "default"); err != nil {
+		t.Fatal(err)
+	}
+	mustSet(t, f, "default", rec)
+	_ = lease.Unlock()
 }
 
 func TestF97_HugeRecordIsMovedAsideAndALoginHeals(t *testing.T) {

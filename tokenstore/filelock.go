@@ -108,7 +108,7 @@ func pollLock(ctx context.Context, path string, turns int, stop func() error) (*
 // object takes a lock that it has again. It returns nil if another holder
 // has the lock.
 func tryFlock(path string) (*flock.Flock, error) {
-	if err := ownfile.PrepareLock(path); err != nil {
+	if err := ownfile.PrepareLock(path, otherLock(path)); err != nil {
 		return nil, lockInTheWay(err)
 	}
 	f := flock.New(path, flock.SetPermissions(0o600), flock.SetFlag(ownfile.LockFlags()))
@@ -136,7 +136,16 @@ func checkLocked(path string, f *flock.Flock) error {
 	if err != nil {
 		return err
 	}
-	return ownfile.CheckLock(path, info)
+	return ownfile.CheckLock(path, otherLock(path), info)
+}
+
+// otherLock returns the path of a session's other lock, which may be held by who takes that at
+// path.
+func otherLock(path string) string {
+	if record, is := strings.CutSuffix(path, writeSuffix); is {
+		return record + leaseSuffix
+	}
+	return strings.TrimSuffix(path, leaseSuffix) + writeSuffix
 }
 
 // lockInTheWay is advise for what lies in place of a lock file, which the next lock makes

@@ -19,7 +19,6 @@
 package ownfile
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -193,21 +192,29 @@ func refuseSecondName(path string, info fs.FileInfo) error {
 func LockFlags() int { return lockAccess | os.O_CREATE | unfollowed }
 
 // CheckLock returns why what was opened as a lock at path is not to be one, from what the
-// system says of it: it is not a regular file, or has a second name. Under that name another
-// program may hold it, or we ourselves, if it is another lock of ours.
-func CheckLock(path string, info fs.FileInfo) error {
-	return cmp.Or(refuse(path, info), refuseSecondName(path, info))
+// system says of it: it is not a regular file, or is the lock at other by a second name, so that
+// who has that would wait for itself. Other second names do no harm, as of a copy whose files
+// are links.
+func CheckLock(path, other string, info fs.FileInfo) error {
+	if err := refuse(path, info); err != nil || names(info) < 2 {
+		return err
+	}
+	if theirs, err := os.Lstat(other); err == nil && os.SameFile(info, theirs) {
+		return refuseSecondName(path, info)
+	}
+	return nil
 }
 
 // PrepareLock is CheckLock of what is at path before it is opened, if anything is. It
 // closes the file to other users if it was open to them, as one of a checkout or an unpacked
-// archive may be: who may open a file can lock it, and keep the lock.
-func PrepareLock(path string) error {
+// archive may be: who may open a file can lock it, and keep the lock. One with a second name may
+// be another program's, and keeps its mode.
+func PrepareLock(path, other string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil // opening it will say what is wrong
 	}
-	if err := CheckLock(path, info); err != nil || !isOpenToOthers(info) {
+	if err := CheckLock(path, other, info); err != nil || !isOpenToOthers(info) {
 		return err
 	}
 	f, info, err := openAnyway(path, lockAccess)
@@ -215,10 +222,9 @@ func PrepareLock(path string) error {
 		return nil // as before
 	}
 	defer f.Close()
-	if err := CheckLock(path, info); err != nil {
-		return err
+	if names(info) == 1 {
+		_ = f.Chmod(0o600) // as well as this user may
 	}
-	_ = f.Chmod(0o600) // as well as this user may
 	return nil
 }
 

@@ -67,7 +67,7 @@ func TestF97_OnlyRegularFilesAreOpened(t *testing.T) {
 			return err
 		},
 		"Append":      func(path string) error { _, _, err := ownfile.Append(path); return err },
-		"PrepareLock": ownfile.PrepareLock,
+		"PrepareLock": func(path string) error { return ownfile.PrepareLock(path, "other") },
 	}
 	for what, plant := range plants {
 		for name, open := range opens {
@@ -105,7 +105,7 @@ func TestF97_LockFlagsNeitherWaitNorFollow(t *testing.T) {
 				defer f.Close()
 				info, statErr := f.Stat()
 				must(t, statErr)
-				err = ownfile.CheckLock(path, info)
+				err = ownfile.CheckLock(path, "other", info)
 			}
 			if err == nil {
 				t.Error("it was opened")
@@ -191,21 +191,21 @@ func TestLockThatOthersMayOpenIsClosedToThem(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "lock")
 		must(t, os.WriteFile(path, nil, 0o600))
 		must(t, os.Chmod(path, mode))
-		must(t, ownfile.PrepareLock(path))
+		must(t, ownfile.PrepareLock(path, "other"))
 		if got := modeOf(t, path); got != 0o600 {
 			t.Errorf("mode %04o became %04o; want 0600", mode, got)
 		}
 	}
 	missing := filepath.Join(t.TempDir(), "lock")
-	must(t, ownfile.PrepareLock(missing))
+	must(t, ownfile.PrepareLock(missing, "other"))
 	if _, err := os.Lstat(missing); err == nil {
 		t.Error("a lock was made by looking at it")
 	}
 }
 
-// A file with a second name may be one of another program: its mode is left alone, and so is
-// its lock.
-func TestFileWithASecondNameIsNeitherLockedNorClosed(t *testing.T) {
+// A file with a second name may be one of another program: its mode is left alone. The lock
+// that a caller may hold by another name is refused.
+func TestFileWithASecondNameIsNotClosed(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o600, 0o644} {
 		dir := t.TempDir()
 		theirs, ours := filepath.Join(dir, "theirs"), filepath.Join(dir, "ours")
@@ -214,7 +214,9 @@ func TestFileWithASecondNameIsNeitherLockedNorClosed(t *testing.T) {
 		must(t, os.Link(theirs, ours))
 		info, err := os.Lstat(ours)
 		must(t, err)
-		for what, err := range map[string]error{"PrepareLock": ownfile.PrepareLock(ours), "CheckLock": ownfile.CheckLock(ours, info)} {
+		must(t, ownfile.PrepareLock(ours, filepath.Join(dir, "other")))
+		must(t, ownfile.CheckLock(ours, filepath.Join(dir, "other"), info))
+		for what, err := range map[string]error{"PrepareLock": ownfile.PrepareLock(ours, theirs), "CheckLock": ownfile.CheckLock(ours, theirs, info)} {
 			if own, ok := errors.AsType[*ownfile.Error](err); !ok || !strings.Contains(own.What, "hard link") || own.Advice == "" {
 				t.Errorf("%s: %v; want an Error that names the link, and what to do", what, err)
 			}

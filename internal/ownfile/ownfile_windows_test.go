@@ -38,7 +38,7 @@ func TestF97_ReparsePointsAreNotFollowed(t *testing.T) {
 		_, before := os.Lstat(target)
 		_, _, openErr := ownfile.Open(path)
 		_, _, appendErr := ownfile.Append(path)
-		for call, err := range map[string]error{"Open": openErr, "Append": appendErr, "PrepareLock": ownfile.PrepareLock(path)} {
+		for call, err := range map[string]error{"Open": openErr, "Append": appendErr, "PrepareLock": ownfile.PrepareLock(path, "other")} {
 			if own, ok := errors.AsType[*ownfile.Error](err); !ok || !strings.HasPrefix(own.Error(), path+" is ") {
 				t.Errorf("%s of %s: %v; want an error that says what it is", call, what, err)
 			}
