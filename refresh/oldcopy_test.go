@@ -425,3 +425,62 @@ func TestF75_TheWitnessOfADirectoryIsOutsideOfIt(t *testing.T) {
 		}
 	})
 }
+
+// A server may give a refresh token again that it has given before. It is the newest then,
+// for the process that was given it, for one that is started later, and for others.
+func TestF75_ATokenThatIsGivenAgainIsNotSpent(t *testing.T) {
+	for name, witnesses := range map[string]func(t *testing.T) (one, other *refresh.Witness){
+		"one machine":  func(*testing.T) (one, other *refresh.Witness) { w := new(refresh.Witness); return w, w },
+		"two machines": func(*testing.T) (one, other *refresh.Witness) { return new(refresh.Witness), new(refresh.Witness) },
+		"a directory": func(t *testing.T) (one, other *refresh.Witness) {
+			dir := t.TempDir()
+			return refresh.OpenWitness(dir), refresh.OpenWitness(dir)
+		},
+	} {
+		for _, given := range [][]string{{"B", "A"}, {"B", "C", "A"}} {
+			t.Run(fmt.Sprint(name, given), func(t *testing.T) {
+				one, other := witnesses(t)
+				synctest.Test(t, func(t *testing.T) {
+					n, current, told := 0, "A", new(failures)
+					client := refresh.RefresherFunc(func(_ context.Context, p *oauth.TokenPair) (*oauth.TokenPair, error) {
+						if p.RefreshToken != current {
+							t.Errorf("%s is sent; the newest is %s", p.RefreshToken, current)
+						}
+						current = given[n%len(given)]
+						n++
+						return &oauth.TokenPair{AccessToken: fmt.Sprint("at", n), RefreshToken: current, ExpiresIn: 900}, nil
+					})
+					store := new(tokenstore.Memory)
+					begin := func(w *refresh.Witness, first *oauth.TokenPair) *refresh.Manager {
+						cfg := refresh.Config{OAuthClient: client, Store: store, Witness: w}
+						told.use(&cfg)
+						m := refresh.NewManager(cfg)
+						t.Cleanup(m.Stop)
+						if err := m.Start(t.Context(), first); err != nil {
+							t.Fatal(err)
+						}
+						return m
+					}
+					m := begin(one, &oauth.TokenPair{AccessToken: "at0", RefreshToken: "A", ExpiresIn: 900, IssuedAt: time.Now()})
+					second := begin(other, nil)
+					for i := range 12 {
+						time.Sleep(2 * minute)
+						who := []*refresh.Manager{m, second}[i/2%2]
+						if err := who.ForceRefresh(t.Context()); err != nil {
+							t.Errorf("renewal %d: %v", i, err)
+						}
+						m.Stop()
+						m = begin(one, nil)
+					}
+					time.Sleep(2 * time.Hour)
+					if n < 20 {
+						t.Errorf("%d renewals", n)
+					}
+					if errs := told.heard(); len(errs) > 0 {
+						t.Errorf("told: %v", errs)
+					}
+				})
+			})
+		}
+	}
+}

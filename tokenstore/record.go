@@ -153,9 +153,10 @@ func (r *Record) Condemned(configID string) bool {
 }
 
 // Descends reports whether the record's pair is known to have replaced one with
-// the given refresh token.
+// the given refresh token. It has not replaced its own, which a server may have given before.
 func (r *Record) Descends(refreshToken string) bool {
-	return refreshToken != "" && slices.Contains(r.Ancestors, Fingerprint(refreshToken))
+	own := r.Tokens != nil && r.Tokens.RefreshToken == refreshToken
+	return refreshToken != "" && !own && slices.Contains(r.Ancestors, Fingerprint(refreshToken))
 }
 
 // Spent reports whether nothing can renew or use the session any more at the

@@ -32,6 +32,17 @@ func TestMarkIsOnItsTokenOnly(t *testing.T) {
 	}
 }
 
+// A server may give a refresh token again that it has given before.
+func TestAPairDoesNotDescendFromItself(t *testing.T) {
+	rec := new(tokenstore.Record)
+	for _, token := range []string{"1", "2", "1"} {
+		rec.Supersede(newPair(token))
+	}
+	if rec.Descends(rec.Tokens.RefreshToken) || !rec.Descends(newPair("2").RefreshToken) {
+		t.Errorf("%v descends from %v", rec.Tokens.RefreshToken, rec.Ancestors)
+	}
+}
+
 func TestSupersede(t *testing.T) {
 	mark := &tokenstore.Mark{Token: tokenstore.Fingerprint("refresh-0")}
 	rec := &tokenstore.Record{Tokens: newPair("0"), Pending: mark, Refused: mark, Dead: mark, NotBefore: time.Now(), AskedAt: time.Now()}

@@ -122,10 +122,13 @@ func (s *Session) outdated(stored *tokenstore.Record) bool {
 	}
 	before := stored.Tokens.IssuedAt.Before(mine.Tokens.IssuedAt)
 	lower := stored.Version < max(mine.Version, s.held)
+	older, newer := mine.Descends(stored.Tokens.RefreshToken), stored.Descends(mine.Tokens.RefreshToken)
 	switch {
-	case mine.Descends(stored.Tokens.RefreshToken):
+	case older && newer: // of a server that gives a refresh token again
+		return lower || before && !mine.Tokens.IssuedAt.After(now)
+	case older:
 		return true
-	case stored.Descends(mine.Tokens.RefreshToken):
+	case newer:
 		return false // whatever its version: an old copy may have been written over since
 	case stored.Tokens.RefreshToken == mine.Tokens.RefreshToken:
 		// A server without rotation: the refresh tokens do not tell. Versions do, if

@@ -40,6 +40,12 @@ func TestLaw1_WhatIsAnEarlierState(t *testing.T) {
 		"ours descends from it, whatever its version": {at("r2", 1, 5, "r1"), at("r1", 0, 9), unsaved{}, 0, true},
 		"it descends from ours, whatever its version": {at("r1", 0, 9), at("r2", 1, 5, "r1"), unsaved{}, 0, false},
 
+		"given again, ours is the newer":           {at("r1", 1, 5, "r1", "r2"), at("r2", 2, 4, "r1"), unsaved{}, 0, true},
+		"given again, it is the newer":             {at("r2", 2, 4, "r1"), at("r1", 1, 5, "r1", "r2"), unsaved{}, 0, false},
+		"given again, a mark on an old copy":       {at("r2", 1, 5, "r1", "r2", "r1"), at("r1", 2, 6, "r1", "r2"), unsaved{}, 0, true},
+		"given again, and ours is from the future": {at("r2", -5, 5, "r1", "r2", "r1"), at("r1", 2, 6, "r1", "r2"), unsaved{}, 0, false},
+		"given again, and the times are the same":  {at("r2", 1, 5, "r1"), at("r1", 1, 6, "r1", "r2"), unsaved{}, 0, false},
+
 		"no rotation, lower":                         {at("r", 1, 5), at("r", 0, 4), unsaved{}, 0, true},
 		"no rotation, as high":                       {at("r", 1, 5), at("r", 2, 5), unsaved{}, 0, false},
 		"no rotation, higher and before":             {at("r", 1, 5), at("r", 2, 6), unsaved{}, 0, false},

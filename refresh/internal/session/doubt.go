@@ -246,10 +246,12 @@ func (s *Session) knownSpent(rec *tokenstore.Record) bool {
 
 // knownSpent reports whether this machine knows that the refresh token of a record with the
 // given version is spent: it was spent in this Store, or under any other path or name that
-// this login has been copied to.
+// this login has been copied to. That a token was spent once proves nothing of one that the
+// server has given a second time, as its record says.
 func (c *Config) knownSpent(name string, rec *tokenstore.Record, version uint64) bool {
 	pair := pairOf(rec, version)
-	return c.Witness.Spent(name, pair.Token) || c.Witness.Old(c.login(rec), pair)
+	again := slices.Contains(rec.Ancestors, pair.Token)
+	return !again && c.Witness.Spent(name, pair.Token) || c.Witness.Old(c.login(rec), pair)
 }
 
 // login names the login of a record in the same way whatever path and name it is kept at.
