@@ -375,3 +375,82 @@ type ownRevoker struct {
 func (r ownRevoker) CanRevoke() bool { return true }
 
 func (r ownRevoker) Revoke(ctx context.Context, _ *oauth.TokenPair) error { return r.revoke(ctx) }
+
+// apiLogout is a backend whose logout wants an access token that lives.
+type apiLogout struct {
+	refreshes, revokes int
+	down               bool
+	living             string
+	unknown            bool // when its tokens end
+}
+
+func (b *apiLogout) CanRevoke() bool            { return true }
+func (b *apiLogout) RevokesByAccessToken() bool { return true }
+
+func (b *apiLogout) Refresh(context.Context, *oauth.TokenPair) (*oauth.TokenPair, error) {
+	if b.refreshes++; b.down {
+		return nil, oauth.ErrTransient
+	}
+	b.living = fmt.Sprint("at", b.refreshes)
+	next := &oauth.TokenPair{AccessToken: b.living, RefreshToken: fmt.Sprint("rt", b.refreshes)}
+	if !b.unknown {
+		next.ExpiresIn = 900
+	}
+	return next, nil
+}
+
+func (b *apiLogout) Revoke(_ context.Context, t *oauth.TokenPair) error {
+	if b.revokes++; t.AccessToken != b.living {
+		return oauth.ErrTransient
+	}
+	return nil
+}
+
+// Where a logout wants an access token that lives, one that may be dead is renewed first, and
+// no other.
+func TestALogoutThatWantsALivingTokenGetsOne(t *testing.T) {
+	for name, tt := range map[string]struct {
+		client    *apiLogout
+		ends      time.Duration // when the token does; zero: not known
+		dead      bool
+		stopped   bool
+		refreshes int
+		err       error
+	}{
+		"it lives":                        {&apiLogout{living: "at0"}, time.Hour, false, false, 0, nil},
+		"it is dead":                      {&apiLogout{living: "?"}, time.Hour, true, false, 1, nil},
+		"its end is not known":            {&apiLogout{living: "?", unknown: true}, 0, true, false, 1, nil},
+		"it is dead, and nobody runs":     {&apiLogout{living: "?"}, time.Hour, true, true, 1, nil},
+		"it is dead, and the server down": {&apiLogout{living: "?", down: true}, time.Hour, true, true, 1, oauth.ErrTransient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				first := &oauth.TokenPair{AccessToken: "at0", RefreshToken: "rt0", IssuedAt: time.Now()}
+				if tt.ends > 0 {
+					first.ExpiresAt = time.Now().Add(tt.ends)
+				}
+				store := new(tokenstore.Memory)
+				m := refresh.NewManager(refresh.Config{OAuthClient: tt.client, Store: store, Renewal: refresh.RenewOnUse})
+				t.Cleanup(m.Stop)
+				if err := m.Start(t.Context(), first); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				if tt.dead {
+					time.Sleep(2 * time.Hour)
+				}
+				if tt.stopped {
+					m.Stop()
+				}
+				tt.client.refreshes = 0
+				is(t, m.Logout(t.Context()), tt.err)
+				if c := tt.client; c.refreshes != tt.refreshes || c.revokes != 1 {
+					t.Errorf("%d refreshes and %d revocations; want %d and 1", c.refreshes, c.revokes, tt.refreshes)
+				}
+				if _, err := store.Get(t.Context(), "default"); (err == nil) != (tt.err != nil) {
+					t.Errorf("the session in the Store: %v", err)
+				}
+			})
+		})
+	}
+}

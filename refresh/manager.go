@@ -184,6 +184,9 @@ func (m *Manager) UpdateTokens(tokens *oauth.TokenPair) error { return m.m.Updat
 // cannot be told, nothing is deleted and the error says why; try again later, or delete the
 // session from the Store to forget it here alone.
 //
+// Where OAuthClient wants an access token that lives for that ([LivingRevoker]), one that is
+// dead, or of which the end is not known, is renewed first.
+//
 // A login of this manager that is under way is not waited for: what it brings is a new
 // session. One in another process is, and what it brings is ended.
 //
@@ -192,10 +195,27 @@ func (m *Manager) Logout(ctx context.Context) error {
 	if m.setup().Follower {
 		return fmt.Errorf("refresh: logout: %w", ErrFollower)
 	}
+	m.revive(ctx)
 	if err := m.m.Logout(ctx); err != nil {
 		return fmt.Errorf("refresh: logout: %w", err)
 	}
 	return nil
+}
+
+// revive renews an access token that may be dead, where a logout wants one that lives. What
+// came of it, the logout finds out.
+func (m *Manager) revive(ctx context.Context) {
+	r, ok := m.setup().OAuthClient.(LivingRevoker)
+	if !ok || !r.RevokesByAccessToken() {
+		return
+	}
+	s, h := m.m.View()
+	switch {
+	case s == nil, s.Pair.RefreshToken == "", h.Ended(), State(h.State) == StateSuspected:
+	case !s.Pair.ExpiresAt.IsZero() && s.Alive(m.m.Now()):
+	default:
+		_ = m.ForceRefresh(ctx)
+	}
 }
 
 // GetTokens returns a copy of the current pair, also if it has expired, or nil if

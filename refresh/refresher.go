@@ -20,7 +20,7 @@ import (
 // header can carry is an error of the same kind: its refresh token is kept.
 //
 // What else a Refresher can do is said by the interfaces below, each of which is
-// optional: [ConfigIdentifier], [ServerNamer], [GraceTeller], [IdleLimiter], [Presenter], [Revoker],
+// optional: [ConfigIdentifier], [ServerNamer], [GraceTeller], [IdleLimiter], [Presenter], [Revoker], [LivingRevoker],
 // [TokenlessRenewer], [GrantRenewer], [CertificateHolder].
 type Refresher interface {
 	Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenPair, error)
@@ -72,6 +72,14 @@ type Presenter interface {
 type Revoker interface {
 	CanRevoke() bool
 	Revoke(ctx context.Context, t *oauth.TokenPair) error
+}
+
+// A LivingRevoker is a Revoker that may want an access token which lives, as backends do whose
+// logout is one of their APIs. [Manager.Logout] first renews one that is dead, or of which the
+// end is not known.
+type LivingRevoker interface {
+	Revoker
+	RevokesByAccessToken() bool
 }
 
 // A TokenlessRenewer is a Refresher that may need neither a refresh token nor a pair
