@@ -97,13 +97,17 @@ func TestAProgramThatFindsAnothersSessionAsksForWhatThatLacks(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPerson(oauthtest.Config{})
 				e := guarded(p)
+				scopes := []string{"s1", "s2"}
+				var sessions []*connect.Session
+				for _, scope := range scopes {
+					sessions = append(sessions, p.process(t, e.use, func(cfg *connect.Config) { cfg.OAuth.Scopes = []string{scope} }))
+				}
 				var programs sync.WaitGroup
-				for i, scope := range []string{"s1", "s2"} {
+				for i, scope := range scopes {
 					programs.Go(func() {
 						time.Sleep(time.Duration(i) * gap)
-						s := p.process(t, e.use, func(cfg *connect.Config) { cfg.OAuth.Scopes = []string{scope} })
 						for range 3 {
-							if err := callFor(s, scope); err != nil {
+							if err := callFor(sessions[i], scope); err != nil {
 								t.Errorf("%s: %v", scope, err)
 							}
 						}
