@@ -17,10 +17,11 @@ import (
 )
 
 // guarded has the API want of each request the scope that its X-Scope header names.
-func guarded(p *person) *edit {
+func guarded(p *person) func(*connect.Config) {
 	p.server.Script(oauthtest.Fault{Endpoint: oauthtest.ResourceMetadataEndpoint, Times: -1, Edit: func(f map[string]any) { delete(f, "scopes_supported") }})
 	var scopes sync.Map // by token
-	return &edit{
+	e := &edit{
+		RoundTripper: p.server.Client().Transport,
 		before: func(req *http.Request) *http.Response {
 			want, token := req.Header.Get("X-Scope"), strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
 			granted, known := scopes.Load(token)
@@ -35,6 +36,7 @@ func guarded(p *person) *edit {
 			}
 		},
 	}
+	return func(cfg *connect.Config) { cfg.Transport, cfg.OAuth.HTTPClient = e, &http.Client{Transport: e} }
 }
 
 // callFor calls what needs a scope.
@@ -64,7 +66,7 @@ func TestCallsWithDifferentNeedsAreAskedForTogether(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				scopes := []string{"s1", "s2", "s3", "s4", "s5", "s6"}
 				p := newPerson(oauthtest.Config{})
-				sessions := p.together(t, "first", processes, guarded(p).use, needing)
+				sessions := p.together(t, "first", processes, guarded(p), needing)
 				time.Sleep(2 * time.Minute)
 				var calls sync.WaitGroup
 				for i, scope := range scopes {
@@ -100,7 +102,7 @@ func TestAProgramThatFindsAnothersSessionAsksForWhatThatLacks(t *testing.T) {
 				scopes := []string{"s1", "s2"}
 				var sessions []*connect.Session
 				for _, scope := range scopes {
-					sessions = append(sessions, p.process(t, e.use, func(cfg *connect.Config) { cfg.OAuth.Scopes = []string{scope} }))
+					sessions = append(sessions, p.process(t, e, func(cfg *connect.Config) { cfg.OAuth.Scopes = []string{scope} }))
 				}
 				var programs sync.WaitGroup
 				for i, scope := range scopes {
@@ -124,7 +126,7 @@ func TestAProgramThatFindsAnothersSessionAsksForWhatThatLacks(t *testing.T) {
 func TestALoginThatIsRefusedIsNoAnswerForOtherNeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPerson(oauthtest.Config{})
-		s := p.process(t, guarded(p).use, needing)
+		s := p.process(t, guarded(p), needing)
 		mustCall(t, "first", s)
 		time.Sleep(2 * time.Minute)
 		p.refuses.Store(true)
@@ -160,7 +162,7 @@ func TestALoginThatIsRefusedIsNoAnswerForOtherNeeds(t *testing.T) {
 func TestALoginOfAnotherKindIsAskedForBesides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPerson(oauthtest.Config{})
-		s := p.process(t, guarded(p).use, needing)
+		s := p.process(t, guarded(p), needing)
 		mustCall(t, "first", s)
 		time.Sleep(2 * time.Minute)
 		var calls sync.WaitGroup

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -441,8 +442,11 @@ func TestF75_ATokenThatIsGivenAgainIsNotSpent(t *testing.T) {
 			t.Run(fmt.Sprint(name, given), func(t *testing.T) {
 				one, other := witnesses(t)
 				synctest.Test(t, func(t *testing.T) {
+					var mu sync.Mutex // guards the server
 					n, current, told := 0, "A", new(failures)
 					client := refresh.RefresherFunc(func(_ context.Context, p *oauth.TokenPair) (*oauth.TokenPair, error) {
+						mu.Lock()
+						defer mu.Unlock()
 						if p.RefreshToken != current {
 							t.Errorf("%s is sent; the newest is %s", p.RefreshToken, current)
 						}
@@ -473,6 +477,8 @@ func TestF75_ATokenThatIsGivenAgainIsNotSpent(t *testing.T) {
 						m = begin(one, nil)
 					}
 					time.Sleep(2 * time.Hour)
+					mu.Lock()
+					defer mu.Unlock()
 					if n < 20 {
 						t.Errorf("%d renewals", n)
 					}
