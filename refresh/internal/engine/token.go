@@ -119,14 +119,14 @@ func (m *Member) countWaiting(c *awake, n int) {
 }
 
 // lastResort is for a caller whose patience is over while a renewal still waits for the
-// session's lock: the process that has it may have saved a pair by now.
+// session's lock: the process that has it may have saved a pair by now, or be at a login.
 func (m *Member) lastResort(ctx context.Context, c *awake, resource string) (*snapshot.Snapshot, error) {
 	if s := c.session.Cell(resource).Load(); s.Alive(m.Now()) {
 		return s, nil
 	}
 	if resource == "" {
-		if s := c.session.Peek(ctx); s != nil {
-			return s, nil
+		if s, err := c.session.Peek(ctx); s != nil || err != nil {
+			return s, err
 		}
 	}
 	if h := c.session.Health(); h.Err != nil {

@@ -107,8 +107,8 @@ func (s *Session) take(stored *tokenstore.Record) {
 			s.lifted(before)
 		}
 	}
-	if stored.Condemned(s.cfg.ConfigID) && !s.cfg.asksAnew(stored.Tokens) && !s.state.Load().Ended() {
-		s.declareDead(&oauth.Error{Op: "refresh", Kind: oauth.ErrLoginRequired, Code: stored.Dead.Code})
+	if s.cfg.endedBy(stored) && !s.state.Load().Ended() {
+		s.declareDead(toldDead(stored))
 	}
 }
 

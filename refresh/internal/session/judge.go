@@ -39,7 +39,7 @@ func (c *Config) Judge(name string, rec *tokenstore.Record, now moment.Instant) 
 func (c *Config) heed(h *Health, rec *tokenstore.Record, alive bool, now moment.Instant) {
 	token, refused, wait := rec.Tokens.RefreshToken, refusedSince(rec, c.ConfigID), askedWait(rec).Left(now.Wall())
 	switch {
-	case rec.Condemned(c.ConfigID) && !c.asksAnew(rec.Tokens):
+	case c.endedBy(rec):
 		h.State, h.Err = StateLoginRequired, saidSo("the server has ended the session", rec.Dead)
 	case refused != nil && refused.Code == codeUnread:
 		h.State, h.Err = StateMisconfigured, oauth.ErrUnreadAnswer

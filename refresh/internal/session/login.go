@@ -84,25 +84,40 @@ func (c *Config) CheckStore(ctx context.Context, name string) error {
 	return failure.Guard("Store.Check", func() error { return checker.Check(ctx, name) })
 }
 
-// Peek returns a living token that another process has saved, for a caller whose
-// patience is over while the turn's holder still waits for the session's lock; nil if
-// there is none. Safe for concurrent use.
-func (s *Session) Peek(ctx context.Context) *snapshot.Snapshot {
+// Peek returns a living token that another process has saved, or the error if another has
+// found out that the session has ended, for a caller whose patience is over while the turn's
+// holder still waits for the session's lock; nil if there is neither. Safe for concurrent use.
+func (s *Session) Peek(ctx context.Context) (*snapshot.Snapshot, error) {
 	cur := s.cur.Load()
 	if s.cfg.Store == nil {
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second) // the caller has waited enough
 	defer cancel()
 	rec, err := s.get(ctx)
-	if err != nil || cur != nil && !differs(cur.Pair, rec.Tokens) {
-		return nil
+	switch {
+	case err != nil:
+		return nil, nil
+	case s.cfg.endedBy(rec):
+		return nil, toldDead(rec)
+	case cur != nil && !differs(cur.Pair, rec.Tokens):
+		return nil, nil
 	}
 	found := snapshot.New(rec.Tokens, s.timing(rec.Tokens), 0, s.now())
 	if !found.Alive(s.now()) {
-		return nil
+		return nil, nil
 	}
-	return found
+	return found, nil
+}
+
+// endedBy reports whether a record says that its session has ended.
+func (c *Config) endedBy(rec *tokenstore.Record) bool {
+	return rec.Condemned(c.ConfigID) && !c.asksAnew(rec.Tokens)
+}
+
+// toldDead is the verdict on a session that a record tells.
+func toldDead(rec *tokenstore.Record) error {
+	return &oauth.Error{Op: "refresh", Kind: oauth.ErrLoginRequired, Code: rec.Dead.Code}
 }
 
 // WaitFor returns how long a caller without a living token has to wait for the next

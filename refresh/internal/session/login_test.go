@@ -232,6 +232,8 @@ func TestACallerPeeksForWhatOthersHaveSaved(t *testing.T) {
 		"nothing is saved":  {func(t *testing.T, d *desk) { d.store.remove(t) }, ""},
 		"nothing, none":     {func(t *testing.T, d *desk) { d.store.remove(t); d.cur.Store(nil) }, ""},
 		"the Store is away": {func(t *testing.T, d *desk) { d.store.put(t, pair("2")); d.store.fails = tokenstore.ErrUnavailable }, ""},
+		"a verdict":         {func(t *testing.T, d *desk) { d.store.edit(t, dead("r1")) }, "ended"},
+		"another's verdict": {func(t *testing.T, d *desk) { d.store.edit(t, dead("r0")) }, ""},
 		"no Store":          {func(t *testing.T, d *desk) { d.store.put(t, pair("2")); d.rec = d.stored(t); d.cfg.Store = nil }, ""},
 	} {
 		inBubble(t, name, func(t *testing.T) {
@@ -239,7 +241,11 @@ func TestACallerPeeksForWhatOthersHaveSaved(t *testing.T) {
 			tt.before(t, d)
 			before := d.cur.Load()
 			got := ""
-			if found := d.Peek(t.Context()); found != nil {
+			found, err := d.Peek(t.Context())
+			switch {
+			case errors.Is(err, oauth.ErrLoginRequired):
+				got = "ended"
+			case found != nil:
 				got = found.Pair.AccessToken
 			}
 			if got != tt.want || d.cur.Load() != before {
@@ -251,7 +257,7 @@ func TestACallerPeeksForWhatOthersHaveSaved(t *testing.T) {
 		d := newDesk(t)
 		d.cfg.Records = silentStore{d.store}
 		begun := time.Now()
-		if d.Peek(t.Context()) != nil || time.Since(begun) != time.Second {
+		if found, err := d.Peek(t.Context()); found != nil || err != nil || time.Since(begun) != time.Second {
 			t.Errorf("took %v; want a second", time.Since(begun))
 		}
 	})

@@ -224,10 +224,14 @@ func (s *Session) leaseNext(ctx context.Context, r Run) (lease tokenstore.Lease,
 	return s.lease(ctx, r)
 }
 
-// unlocked follows a lock that could not be had: its holder may have done the work.
+// unlocked follows a lock that could not be had: its holder may have done the work, or have
+// found out that the session has ended and be at a login, which takes a person's time.
 func (s *Session) unlocked(ctx context.Context, w Want, err error) (c claim, done bool, _ error) {
 	if s.look(ctx); s.satisfied(w) {
 		return c, true, nil
+	}
+	if h := s.state.Load(); h.Ended() {
+		return c, false, h.Err
 	}
 	return c, false, s.storeFailed(ctx, err)
 }

@@ -380,7 +380,7 @@ func TestTheContextsOfCalls(t *testing.T) {
 			if err := d.renew(t); err != nil {
 				t.Fatal(err)
 			}
-			d.Peek(t.Context())
+			_, _ = d.Peek(t.Context())
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			d.mark(ctx, askedToWait)

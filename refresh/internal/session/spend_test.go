@@ -683,3 +683,36 @@ func TestAVerdictReplacesWhatWasNoted(t *testing.T) {
 		}
 	})
 }
+
+// The holder of a lock that could not be had may have found out that the session has ended, and
+// be at a login, which takes a person's time: that is the reason why there is no token.
+func TestALockThatIsHeldForALogin(t *testing.T) {
+	for name, edit := range map[string]func(d *desk){
+		"the grant is dead": func(d *desk) { d.store.edit(t, dead("r1")) },
+		"a logout": func(d *desk) {
+			rec := d.stored(t)
+			if err := d.store.Memory.Delete(t.Context(), session, rec.Version); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		for _, spender := range []bool{false, true} {
+			inBubble(t, fmt.Sprint(name, spender), func(t *testing.T) {
+				d := newDesk(t, func(d *desk) {
+					if spender {
+						d.cfg.Spender = d.store
+					}
+				})
+				if _, err := d.store.Memory.Lock(t.Context(), session); err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(time.Second, func() { edit(d) })
+				err := d.renew(t)
+				if !errors.Is(err, oauth.ErrLoginRequired) || errors.Is(err, tokenstore.ErrLocked) || !d.Health().Ended() {
+					t.Errorf("%v, %+v; want that a login is required", err, d.Health())
+				}
+				d.sends(t)
+			})
+		}
+	}
+}
