@@ -58,10 +58,9 @@ TIMEOUT := -timeout 40m
 # What reads sources shows the race detector nothing, and takes several times as long under it.
 PLAIN := /internal/(api|licences|mutants|rooms|rules)(/|$$)
 
-# The longest come first, so that no processor waits for them at the end, and more at a time
-# than a small machine has processors, since many wait for processes and clocks.
+# The longest come first, so that no processor waits for them at the end.
 test: compiler ## run all tests, nearly all of them with the race detector
-	$(GO) test -race -p 4 $(TIMEOUT) $(TESTFLAGS) ./refresh ./torture ./cmd/evertoken $$($(GO) list ./... | grep -vE '$(PLAIN)')
+	$(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./refresh ./cmd/evertoken $$($(GO) list ./... | grep -vE '$(PLAIN)')
 	$(GO) test $(TIMEOUT) $(TESTFLAGS) $$($(GO) list ./... | grep -E '$(PLAIN)')
 	cd mcp && $(GO) test -race $(TIMEOUT) $(TESTFLAGS) ./...
 

@@ -27,7 +27,7 @@ func TestARefreshCostsFewAllocations(t *testing.T) {
 		name  string
 		store tokenstore.Store
 		most  float64
-	}{{"no Store", nil, 56}, {"Memory", new(tokenstore.Memory), 400}} {
+	}{{"no Store", nil, 64}, {"Memory", new(tokenstore.Memory), 400}} {
 		n := 0
 		m := refresh.NewManager(refresh.Config{Store: tt.store, OAuthClient: refresh.RefresherFunc(
 			func(context.Context, *oauth.TokenPair) (*oauth.TokenPair, error) {
