@@ -199,6 +199,7 @@ func TestAnAnnouncementStandsUntilTheNextRecordIsWhole(t *testing.T) {
 		d.disk.fails, d.disk.err = "sync", syscall.EIO
 		_, _ = s.Settle(t.Context(), renewed(rec, 1))
 		d.disk.wrote, d.disk.fails = nil, ""
+		_ = s.Unlock() // as the end of the process does
 		for size := 0; size <= len(wrote); size += max(1, len(wrote)/40) {
 			torn := append(bytes.Clone(wrote[:size]), before[size:]...)
 			if err := os.WriteFile(path+nextSuffix, torn, 0o600); err != nil {
@@ -219,7 +220,6 @@ func TestAnAnnouncementStandsUntilTheNextRecordIsWhole(t *testing.T) {
 		if got := d.get(); got.Tokens.RefreshToken != "refresh-1" || got.Pending != nil {
 			t.Errorf("with an announcement at its end: %v, mark %v", got.Tokens.RefreshToken, got.Pending)
 		}
-		_ = s.Unlock()
 		for n := 2; n <= 3; n++ {
 			s, rec, err := d.begin(true)
 			if err != nil {
