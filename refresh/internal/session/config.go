@@ -97,6 +97,16 @@ func (c *Config) asksAnew(t *oauth.TokenPair) bool {
 	return c.Tokenless || t.RefreshToken == "" && t.GrantType != "" && c.RenewsGrant(t.GrantType)
 }
 
+// endedBy reports whether a record says that its session has ended.
+func (c *Config) endedBy(rec *tokenstore.Record) bool {
+	return rec.Condemned(c.ConfigID) && !c.asksAnew(rec.Tokens)
+}
+
+// toldDead is the verdict on a session that a record tells.
+func toldDead(rec *tokenstore.Record) error {
+	return &oauth.Error{Op: "refresh", Kind: oauth.ErrLoginRequired, Code: rec.Dead.Code}
+}
+
 // checkRenewable returns an error for a pair that can be asked for anew, but not by
 // OAuthClient. Without it such a session would die at its first renewal. A login
 // without a refresh token is another matter: it cannot be renewed, and it is good

@@ -110,16 +110,6 @@ func (s *Session) Peek(ctx context.Context) (*snapshot.Snapshot, error) {
 	return found, nil
 }
 
-// endedBy reports whether a record says that its session has ended.
-func (c *Config) endedBy(rec *tokenstore.Record) bool {
-	return rec.Condemned(c.ConfigID) && !c.asksAnew(rec.Tokens)
-}
-
-// toldDead is the verdict on a session that a record tells.
-func toldDead(rec *tokenstore.Record) error {
-	return &oauth.Error{Op: "refresh", Kind: oauth.ErrLoginRequired, Code: rec.Dead.Code}
-}
-
 // WaitFor returns how long a caller without a living token has to wait for the next
 // attempt: less than nothing if there may be one now.
 func (s *Session) WaitFor(h *Health) time.Duration { return s.now().Until(s.nextForCaller(h)) }
