@@ -122,15 +122,10 @@ type place struct {
 	// Metadata is where a challenge of the API's said that its metadata is.
 	Metadata string `json:"metadata,omitempty"`
 
-	Scopes    []string        `json:"scopes,omitempty"`
-	DPoP      bool            `json:"dpop,omitempty"`
-	Assumed   bool            `json:"assumed,omitempty"` // by oauth.Config.AssumeEndpoints
-	Endpoints oauth.Endpoints `json:"endpoints,omitzero"`
-
-	AuthURL       string `json:"auth_url,omitempty"`
-	TokenURL      string `json:"token_url,omitempty"`
-	DeviceAuthURL string `json:"device_auth_url,omitempty"`
-	RevocationURL string `json:"revocation_url,omitempty"`
+	Scopes  []string `json:"scopes,omitempty"`
+	DPoP    bool     `json:"dpop,omitempty"`
+	Assumed bool     `json:"assumed,omitempty"` // by oauth.Config.AssumeEndpoints
+	endpoints
 
 	// Lost is since when the token endpoint cannot be reached, zero if it can, and Looked when
 	// the issuer was last asked whether its endpoints have moved.
@@ -144,11 +139,10 @@ type place struct {
 
 // placeOf returns what to keep of a login.
 func placeOf(l *login) place {
-	cfg := withEndpoints(l.client.Config(), l.moving.config())
+	cfg := l.client.Config()
 	return place{
 		Session: l.session, ClientID: cfg.ClientID, Resource: l.resource, Issuer: cfg.Issuer, Named: l.issuer,
-		Scopes: cfg.Scopes, DPoP: cfg.DPoP, Assumed: cfg.AssumeEndpoints, Endpoints: cfg.Endpoints,
-		AuthURL: cfg.AuthURL, TokenURL: cfg.TokenURL, DeviceAuthURL: cfg.DeviceAuthURL, RevocationURL: cfg.RevocationURL,
+		Scopes: cfg.Scopes, DPoP: cfg.DPoP, Assumed: cfg.AssumeEndpoints, endpoints: endpointsOf(l.moving.config()),
 		RequireIss: cfg.RequireIss, RequirePushedAuth: cfg.RequirePushedAuth, AuthParams: cfg.AuthParams,
 	}
 }
@@ -158,20 +152,13 @@ func (p place) config(cfg oauth.Config) oauth.Config {
 	cfg.Issuer, cfg.Scopes, cfg.Resources = p.Issuer, p.Scopes, []string{p.Resource}
 	cfg.DPoP, cfg.AssumeEndpoints = p.DPoP, p.Assumed
 	cfg.RequireIss, cfg.RequirePushedAuth, cfg.AuthParams = p.RequireIss, p.RequirePushedAuth, p.AuthParams
-	return p.at(cfg)
-}
-
-// at returns cfg with the endpoints that were kept.
-func (p place) at(cfg oauth.Config) oauth.Config {
-	return withEndpoints(cfg, oauth.Config{
-		AuthURL: p.AuthURL, TokenURL: p.TokenURL, DeviceAuthURL: p.DeviceAuthURL, RevocationURL: p.RevocationURL, Endpoints: p.Endpoints,
-	})
+	return p.endpoints.in(cfg)
 }
 
 // movedTo returns p with the endpoints that the issuer has published since.
 func (p place) movedTo(cfg oauth.Config) place {
-	p.AuthURL, p.TokenURL, p.DeviceAuthURL, p.RevocationURL, p.Endpoints = cfg.AuthURL, cfg.TokenURL, cfg.DeviceAuthURL, cfg.RevocationURL, cfg.Endpoints
-	p.RequireIss, p.RequirePushedAuth, p.Assumed, p.Lost = cfg.RequireIss, cfg.RequirePushedAuth, cfg.AssumeEndpoints, time.Time{}
+	p.endpoints, p.Lost = endpointsOf(cfg), time.Time{}
+	p.RequireIss, p.RequirePushedAuth, p.Assumed = cfg.RequireIss, cfg.RequirePushedAuth, cfg.AssumeEndpoints
 	return p
 }
 

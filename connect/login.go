@@ -404,7 +404,7 @@ func (s *Session) asAdopted(ctx context.Context, l *login) (*login, error) {
 // withMetadata returns the client for a login in place of l's, with what the server publishes: a
 // stored session has begun without, and endpoints may have moved.
 func (s *Session) withMetadata(ctx context.Context, l *login, client *oauth.Client, api *oauth.ProtectedResource, header http.Header) (*oauth.Client, error) {
-	moved := differ(client.Config(), l.moving.config())
+	moved := endpointsOf(client.Config()) != endpointsOf(l.moving.config())
 	if !moved && (client.Metadata() != nil || api.Assumed) {
 		return client, nil
 	}

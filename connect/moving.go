@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -172,15 +173,15 @@ func (m *moving) follow(ctx context.Context, at *renewer, err error) *renewer {
 func (m *moving) whereabouts(ctx context.Context, had oauth.Config, how absence) (oauth.Config, bool) {
 	k, known := m.kept(ctx, had)
 	if known {
-		if cfg := k.value.at(had); differ(cfg, had) {
-			return cfg, true
+		if k.value.endpoints != endpointsOf(had) {
+			return k.value.endpoints.in(had), true
 		}
 	}
 	if !m.mayAsk(ctx, &k, known, how) {
 		return had, false
 	}
 	cfg, err := m.published(ctx, had)
-	if err != nil || !differ(cfg, had) {
+	if err != nil || endpointsOf(cfg) == endpointsOf(had) {
 		return had, false
 	}
 	m.keep(ctx, had, func(p *place) { *p = p.movedTo(cfg) })
@@ -218,8 +219,8 @@ func (m *moving) mayAsk(ctx context.Context, k *kept[place], known bool, how abs
 	now, interval := m.s.now().UTC().Round(0), m.s.checkInterval()
 	m.mu.Lock()
 	if known {
-		m.lost = earlier(m.lost, k.value.Lost)
-		m.looked = later(m.looked, k.value.Looked)
+		m.lost = moment.Earlier(m.lost, k.value.Lost)
+		m.looked = moment.Later(m.looked, k.value.Looked)
 	}
 	if how == unreachable && (m.lost.IsZero() || m.lost.After(now)) {
 		m.lost = now
@@ -242,7 +243,7 @@ func (m *moving) mayAsk(ctx context.Context, k *kept[place], known bool, how abs
 func (m *moving) published(ctx context.Context, had oauth.Config) (oauth.Config, error) {
 	ctx, cancel := context.WithTimeout(ctx, moveLimit)
 	defer cancel()
-	cfg := withEndpoints(had, m.s.cfg.OAuth)
+	cfg := endpointsOf(m.s.cfg.OAuth).in(had)
 	cfg.AssumeEndpoints = false
 	client, err := oauth.Discover(ctx, m.issuer, cfg)
 	if err != nil {
@@ -273,11 +274,11 @@ func (m *moving) reached(ctx context.Context) {
 func (m *moving) adopt(client *oauth.Client) {
 	at := m.cur.Load()
 	had := at.client.Config()
-	cfg := withEndpoints(had, client.Config())
-	if m.grant != nil || !differ(cfg, had) {
+	now := endpointsOf(client.Config())
+	if m.grant != nil || now == endpointsOf(had) {
 		return
 	}
-	moved := oauth.NewClient(cfg)
+	moved := oauth.NewClient(now.in(had))
 	m.cur.CompareAndSwap(at, &renewer{moved, moved.Refresh})
 }
 
@@ -289,34 +290,8 @@ func (s *Session) checkInterval() time.Duration {
 	return refresh.DefaultCheckInterval
 }
 
-// withEndpoints returns cfg with the endpoints of another configuration.
-func withEndpoints(cfg, from oauth.Config) oauth.Config {
-	cfg.AuthURL, cfg.TokenURL, cfg.DeviceAuthURL, cfg.RevocationURL = from.AuthURL, from.TokenURL, from.DeviceAuthURL, from.RevocationURL
-	cfg.Endpoints = from.Endpoints
-	return cfg
-}
-
-// differ reports whether two configurations have other endpoints.
-func differ(a, b oauth.Config) bool {
-	return a.AuthURL != b.AuthURL || a.TokenURL != b.TokenURL || a.DeviceAuthURL != b.DeviceAuthURL || a.RevocationURL != b.RevocationURL || a.Endpoints != b.Endpoints
-}
-
 // within reports whether at, if there was such a time, is less than an interval before now.
 func within(now, at time.Time, interval time.Duration) bool {
 	age := now.Sub(at)
 	return !at.IsZero() && age >= 0 && age < interval
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

@@ -15,7 +15,7 @@ type need struct{ want challenge.Challenge }
 
 func (n need) isNone() bool { return n.want.Code() == "" }
 
-// covers reports whether who waits for n gets what m is, or learns that it is not to be had.
+// covers reports whether a caller that waits for n gets what m is, or learns that it is not to be had.
 func (n need) covers(m need) bool {
 	switch {
 	case n.isNone() || m.isNone():

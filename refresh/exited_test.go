@@ -121,8 +121,8 @@ func TestLaw10_ACallbackThatEndsItsGoroutine(t *testing.T) {
 	}
 }
 
-// A callback that ends the goroutine of whoever opens a session, or panics there, costs that
-// caller the session, and nobody else.
+// A callback that ends the goroutine of a caller that opens a session, or panics there, costs
+// that caller the session, and no other.
 func TestLaw10_ACallbackThatEndsAnOpening(t *testing.T) {
 	for where, arm := range map[string]func(s *faultyStore, cfg *refresh.PoolConfig, exit func()){
 		"Configure": func(_ *faultyStore, cfg *refresh.PoolConfig, exit func()) {

@@ -16,7 +16,7 @@ type firstOrigin struct {
 
 const (
 	reached   = -1 // the token may have gone there: it stays the first origin
-	unreached = -2 // it is the first origin no more, and nobody joins
+	unreached = -2 // it is the first origin no more, and no request joins
 )
 
 // join adds a request, unless the origin is known to be reached. It is not ok if the origin is

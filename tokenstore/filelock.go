@@ -139,8 +139,8 @@ func checkLocked(path string, f *flock.Flock) error {
 	return ownfile.CheckLock(path, otherLock(path), info)
 }
 
-// otherLock returns the path of a session's other lock, which may be held by who takes that at
-// path.
+// otherLock returns the path of a session's other lock, which the process that takes the one
+// at path may hold.
 func otherLock(path string) string {
 	if record, is := strings.CutSuffix(path, writeSuffix); is {
 		return record + leaseSuffix

@@ -40,8 +40,8 @@ import (
 // it is back, most servers' windows are over, and what is left to do is the same with the
 // announcement and without: the token is sent once, and the server's word counts. For the
 // others, for servers that must never see a spent token again, and for a process that must
-// know whether the disk can be synced at all, there is reserve. The new pair is another matter: it is synced, and so is its name, before any
-// caller sees it.
+// know whether the disk can be synced at all, there is reserve. The new pair is another
+// matter: it is synced, and so is its name, before any caller sees it.
 func (f *File) BeginSpend(ctx context.Context, via Store, name string, rec *Record, reserve bool) (Spending, uint64, error) {
 	if err := check(ctx, "save", name); err != nil {
 		return nil, 0, err

@@ -193,7 +193,7 @@ func LockFlags() int { return lockAccess | os.O_CREATE | unfollowed }
 
 // CheckLock returns why what was opened as a lock at path is not to be one, from what the
 // system says of it: it is not a regular file, or is the lock at other by a second name, so that
-// who has that would wait for itself. Other second names do no harm, as of a copy whose files
+// a process which has that would wait for itself. Other second names do no harm, as of a copy whose files
 // are links.
 func CheckLock(path, other string, info fs.FileInfo) error {
 	if err := refuse(path, info); err != nil || names(info) < 2 {
@@ -207,7 +207,7 @@ func CheckLock(path, other string, info fs.FileInfo) error {
 
 // PrepareLock is CheckLock of what is at path before it is opened, if anything is. It
 // closes the file to other users if it was open to them, as one of a checkout or an unpacked
-// archive may be: who may open a file can lock it, and keep the lock. One with a second name may
+// archive may be: a user who may open a file can lock it, and keep the lock. One with a second name may
 // be another program's, and keeps its mode.
 func PrepareLock(path, other string) error {
 	info, err := os.Lstat(path)

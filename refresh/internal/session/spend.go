@@ -223,9 +223,15 @@ func (s *Session) supersede(ctx context.Context, pair *oauth.TokenPair, refused 
 	rec.Supersede(pair)
 	rec.Refused = refused
 	rec.RefreshedAt, rec.RefreshedBy = s.now().Wall().UTC(), s.cfg.ConfigID
-	s.replaces(s.rec.Tokens, pair)
+	return s.succeedWith(ctx, rec)
+}
+
+// succeedWith makes rec, with what took the place of the session's refresh token, the session's,
+// and saves it.
+func (s *Session) succeedWith(ctx context.Context, rec *tokenstore.Record) error {
+	s.replaces(s.rec.Tokens, rec.Tokens)
 	s.rec = rec
-	s.unsaved = s.nowhere()
+	s.unsaved = unsaved{store: true, callback: s.cfg.TokenStore != nil, login: s.unsaved.login}
 	_ = s.save(ctx) // reported, and tried again
 	if s.rec != rec {
 		return tokenstore.ErrConflict // a logout or a new login has overtaken us
@@ -335,12 +341,8 @@ func (s *Session) keepUnread(ctx context.Context, pair, next *oauth.TokenPair, w
 func (s *Session) keepDowngraded(ctx context.Context, next *oauth.TokenPair, err error) error {
 	rec := s.rec.Clone()
 	rec.Supersede(next)
-	s.replaces(s.rec.Tokens, next)
-	s.rec = rec
-	s.unsaved = s.nowhere()
-	_ = s.save(ctx) // reported, and tried again
-	if s.rec != rec {
-		return tokenstore.ErrConflict // a logout or a new login has overtaken us
+	if err := s.succeedWith(ctx, rec); err != nil {
+		return err
 	}
 	s.show(next)
 	return s.misconfigured(err)

@@ -456,7 +456,7 @@ func (s *Session) saveStore(ctx context.Context) error {
 
 // leaveOut makes the record of a renewal one that is no longer than what is in the Store:
 // of the answer it has the refresh token alone, beside the access token that was there. That
-// is all that must not be lost: whoever finds it dead renews the session. It reports false if
+// is all that must not be lost: a process that finds it dead renews the session. It reports false if
 // nothing can be left out. The session goes on to serve the whole answer.
 func (s *Session) leaveOut(ctx context.Context) bool {
 	if s.unsaved.login {
@@ -476,11 +476,6 @@ func (s *Session) leaveOut(ctx context.Context) bool {
 	}
 	s.unsaved.whole, s.rec.Tokens = cmp.Or(s.unsaved.whole, s.rec.Tokens), less
 	return true
-}
-
-// nowhere returns what is unsaved of a pair that was just brought.
-func (s *Session) nowhere() unsaved {
-	return unsaved{store: true, callback: s.cfg.TokenStore != nil, login: s.unsaved.login}
 }
 
 // noteSpent notes, now that its successor is saved, that a refresh token is spent.

@@ -90,7 +90,7 @@ func passesForStreams(status int) bool { return mayPass(status) || status == htt
 
 // begin begins the session anew that the server has ended, unless that was done since the
 // given generation, with what the program has begun it with. The program does not hear of it.
-// Who waits while another caller tries that in vain shares the outcome: each would try for as long.
+// A caller that waits while another tries that in vain shares the outcome: each would try for as long.
 func (b *bridge) begin(generation int) error {
 	asked := time.Now()
 	select {

@@ -9,7 +9,7 @@ import (
 // A login that changes a profile replaces two files, and may end between them. So it writes
 // the new settings beside the old ones, saves the tokens, which say by
 // [Profile.Fingerprint] which settings they go with, and puts the new settings in their
-// place. Whoever finds both settings knows by the tokens which ones count.
+// place. A command that finds both settings knows by the tokens which ones count.
 
 func (f File) nextPath() string { return f.Path() + ".new" }
 
