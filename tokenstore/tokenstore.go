@@ -2,12 +2,18 @@ package tokenstore
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"log/slog"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
+	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/internal/place"
 )
 
@@ -256,4 +262,75 @@ type Watcher interface {
 	// come twice, and late. Calls come one after the other, and none after Watch has
 	// returned; changed must not block.
 	Watch(ctx context.Context, changed func(Change)) error
+}
+
+// maxName bounds a session name. It leaves room for an e-mail address (at most
+// 254 bytes, RFC 5321) with an issuer or an environment beside it.
+const maxName = 512
+
+// serverRecords begins the names of records that are about servers.
+const serverRecords = "evertoken:server:"
+
+// ServerRecord returns the name under which a store that processes share keeps what
+// one has heard from an authorization server and all should know: a record without
+// tokens whose NotBefore says until when the server wants to be left alone. Package connect
+// keeps under such names what the program is at a server, and where its sessions are.
+func ServerRecord(server string) string {
+	sum := sha256.Sum256([]byte(server))
+	return serverRecords + hex.EncodeToString(sum[:16])
+}
+
+// IsServerRecord reports whether a name is not that of a session, but one that
+// ServerRecord returned. A [Lister] leaves those out, and a [RecordLister] names them.
+func IsServerRecord(name string) bool { return strings.HasPrefix(name, serverRecords) }
+
+// CheckName returns an error that wraps [ErrInvalidName] and says what is wrong
+// unless name may name a session: non-empty valid UTF-8 of at most 512 bytes
+// without NUL. Every store accepts these names and refuses all others, so that
+// a session can move from one store to another.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%w: it is empty", ErrInvalidName)
+	case len(name) > maxName:
+		return fmt.Errorf("%w: it has %d bytes, more than %d", ErrInvalidName, len(name), maxName)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("%w: %q is not valid UTF-8", ErrInvalidName, name)
+	case strings.ContainsRune(name, 0):
+		return fmt.Errorf("%w: %q contains a NUL", ErrInvalidName, name)
+	}
+	return nil
+}
+
+var errNoRecord = errors.New("no record was given")
+
+// A sessionError says what was being done to which session when err happened.
+type sessionError struct {
+	action, name string
+	err          error
+}
+
+// failed adds action and session to err. A nil err stays nil.
+func failed(action, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &sessionError{action, name, err}
+}
+
+// Error names the package once, although the sentinels do so too. Names of files and what
+// drivers say can be other people's text.
+func (e *sessionError) Error() string {
+	cause := strings.TrimPrefix(e.err.Error(), "tokenstore: ")
+	return "tokenstore: " + e.action + " session " + strconv.Quote(e.name) + ": " + outside.Show(cause)
+}
+
+func (e *sessionError) Unwrap() error { return e.err }
+
+// check refuses names that cannot be used, and calls whose context has ended.
+func check(ctx context.Context, action, name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	return failed(action, name, ctx.Err())
 }

@@ -27,6 +27,16 @@ func TestNoPackageIsALoopOfManyFiles(t *testing.T) {
 	}
 }
 
+func TestOneRefreshRunsThroughNoMoreFiles(t *testing.T) {
+	files, err := filesOfOneRefresh(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) > mostFilesPerRefresh {
+		t.Errorf("one refresh runs through %d files, and %d were the limit:\n%s", len(files), mostFilesPerRefresh, strings.Join(files, "\n"))
+	}
+}
+
 func TestUsesOfMethodsAndFieldsCount(t *testing.T) {
 	for name, tt := range map[string]struct {
 		sources []string // of a.go, b.go, …, without the package clause
