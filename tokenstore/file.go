@@ -312,7 +312,7 @@ func (f *File) readBoth(name string) (*Record, []byte, error) {
 	case errors.Is(err, ErrNewerFormat):
 		return nil, data, err
 	case err != nil:
-		return nil, data, fmt.Errorf("%w: %s", ErrDamaged, strings.TrimPrefix(err.Error(), "tokenstore: "))
+		return nil, data, fmt.Errorf("%w: %s", ErrDamaged, err)
 	}
 	return plainRecord(rec, name), data, nil
 }

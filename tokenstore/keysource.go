@@ -173,7 +173,7 @@ func checkKeys(keys []Key) error {
 type keyError struct{ cause error }
 
 func (e *keyError) Error() string {
-	return "sealing key: " + strings.TrimPrefix(e.cause.Error(), "tokenstore: ")
+	return "sealing key: " + e.cause.Error()
 }
 
 func (e *keyError) Is(target error) bool {

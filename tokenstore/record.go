@@ -273,7 +273,7 @@ func NextVersion(prev uint64) uint64 {
 // ErrNewerFormat means that a record was written by a newer version of this
 // package, in a format that this one cannot read. It is neither damaged nor
 // absent, so it is never moved, overwritten or deleted: update the program.
-var ErrNewerFormat = errors.New("tokenstore: session was saved by a newer version of this program, in a format unknown here")
+var ErrNewerFormat = errors.New("session was saved by a newer version of this program, in a format unknown here")
 
 // recordFormat is the format this package writes. Adding fields does not raise
 // it, since older versions carry unknown fields along; changing the meaning of
@@ -334,7 +334,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 	})
 	if err != nil {
 		// encoding/json may quote what it could not encode.
-		return nil, errors.New("tokenstore: record cannot be written: an extra field is not JSON, or a time is out of range")
+		return nil, errors.New("record cannot be written: an extra field is not JSON, or a time is out of range")
 	}
 	if len(r.Unknown) == 0 {
 		return known, nil
@@ -348,7 +348,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 	}
 	data, err := json.Marshal(fields)
 	if err != nil {
-		return nil, errors.New("tokenstore: record cannot be written: an unknown field is not JSON")
+		return nil, errors.New("record cannot be written: an unknown field is not JSON")
 	}
 	return data, nil
 }
@@ -359,10 +359,10 @@ func (r *Record) checkTokens() error {
 	case t == nil:
 		return nil
 	case t.AccessToken == "" && t.RefreshToken == "":
-		return errors.New("tokenstore: record cannot be written: its pair has no token")
+		return errors.New("record cannot be written: its pair has no token")
 	case !utf8.ValidString(t.AccessToken), !utf8.ValidString(t.RefreshToken), !utf8.ValidString(t.IDToken):
 		// JSON would replace the offending bytes, and the token would be another.
-		return errors.New("tokenstore: record cannot be written: a token is not valid UTF-8")
+		return errors.New("record cannot be written: a token is not valid UTF-8")
 	}
 	return nil
 }
@@ -382,7 +382,7 @@ func (r *Record) checkTokens() error {
 func (r *Record) UnmarshalJSON(data []byte) error {
 	fields := member.Object(data)
 	if fields == nil {
-		return errors.New("tokenstore: it is not a JSON object")
+		return errors.New("it is not a JSON object")
 	}
 	if err := checkFormat(fields["format"]); err != nil {
 		return err
@@ -420,7 +420,7 @@ func (r *Record) readTokens(fields map[string]json.RawMessage) error {
 	case present(tokens):
 		r.Tokens = new(oauth.TokenPair)
 		if err := r.Tokens.UnmarshalJSON(tokens); err != nil {
-			return fmt.Errorf("tokenstore: %w", err)
+			return err
 		}
 	case present(fields["access_token"]) || present(fields["refresh_token"]):
 		bare, err := json.Marshal(fields)
@@ -428,11 +428,11 @@ func (r *Record) readTokens(fields map[string]json.RawMessage) error {
 			err = json.Unmarshal(bare, &r.Tokens)
 		}
 		if err != nil {
-			return fmt.Errorf("tokenstore: %w", err)
+			return err
 		}
 		return nil // what else was there is in the pair's Extra
 	case !ours:
-		return errors.New("tokenstore: it holds no token pair")
+		return errors.New("it holds no token pair")
 	}
 	if len(fields) > 0 {
 		r.Unknown = fields

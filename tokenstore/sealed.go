@@ -10,7 +10,7 @@ import (
 var (
 	// ErrSealed means that a session in a [Sealed] store cannot be opened: its key
 	// is not at hand, or what is stored was changed. It was left as it is.
-	ErrSealed = errors.New("tokenstore: session cannot be opened")
+	ErrSealed = errors.New("session cannot be opened")
 	// ErrNotSealed, which is an ErrSealed too, means that a session lies in the
 	// store in the clear. [Sealed.SealPlain] takes it over.
 	ErrNotSealed = fmt.Errorf("%w: it is not sealed", ErrSealed)

@@ -19,30 +19,30 @@ import (
 
 var (
 	// ErrNotFound means that the store holds no record under that name.
-	ErrNotFound = errors.New("tokenstore: no such session")
+	ErrNotFound = errors.New("no such session")
 	// ErrConflict means that the record is not the version the caller read:
 	// another writer was faster. Read again and decide anew.
-	ErrConflict = errors.New("tokenstore: the session was changed by another writer")
+	ErrConflict = errors.New("the session was changed by another writer")
 	// ErrDamaged means that what is stored cannot be read. The store has moved
 	// it aside, so that nothing is lost and a new record can be written. Until one
 	// is, or the session is deleted, Get goes on to say so: a process that holds a
 	// good copy can save it, while a session that is not found was ended on purpose.
-	ErrDamaged = errors.New("tokenstore: stored session is damaged")
+	ErrDamaged = errors.New("stored session is damaged")
 	// ErrLocked means that a lock could not be had before the context ended.
-	ErrLocked = errors.New("tokenstore: session is locked by another holder")
+	ErrLocked = errors.New("session is locked by another holder")
 	// ErrLeaseLost means that a lease ended before its holder released it.
-	ErrLeaseLost = errors.New("tokenstore: lease lost")
+	ErrLeaseLost = errors.New("lease lost")
 	// ErrUnavailable means that the store cannot be reached: its server is down, or
 	// the way there is. Nothing is known about the session; try again.
-	ErrUnavailable = errors.New("tokenstore: the store cannot be reached")
+	ErrUnavailable = errors.New("the store cannot be reached")
 	// ErrNoLocks means that the file system has no locks, so that nothing would keep
 	// two processes from spending one refresh token. It comes in a [PlaceError].
-	ErrNoLocks = errors.New("tokenstore: this file system has no locks")
+	ErrNoLocks = errors.New("this file system has no locks")
 	// ErrTooLong means that a record has more in it than the store takes, or has room for. It
 	// takes one with less: without the access token, which the refresh token renews.
-	ErrTooLong = errors.New("tokenstore: the session is too long")
+	ErrTooLong = errors.New("the session is too long")
 	// ErrInvalidName means that a session name cannot be used.
-	ErrInvalidName = errors.New("tokenstore: invalid session name")
+	ErrInvalidName = errors.New("invalid session name")
 )
 
 // A Store keeps records by session name. Write your own with three methods, and
@@ -291,13 +291,13 @@ func IsServerRecord(name string) bool { return strings.HasPrefix(name, serverRec
 func CheckName(name string) error {
 	switch {
 	case name == "":
-		return fmt.Errorf("%w: it is empty", ErrInvalidName)
+		return fmt.Errorf("tokenstore: %w: it is empty", ErrInvalidName)
 	case len(name) > maxName:
-		return fmt.Errorf("%w: it has %d bytes, more than %d", ErrInvalidName, len(name), maxName)
+		return fmt.Errorf("tokenstore: %w: it has %d bytes, more than %d", ErrInvalidName, len(name), maxName)
 	case !utf8.ValidString(name):
-		return fmt.Errorf("%w: %q is not valid UTF-8", ErrInvalidName, name)
+		return fmt.Errorf("tokenstore: %w: %q is not valid UTF-8", ErrInvalidName, name)
 	case strings.ContainsRune(name, 0):
-		return fmt.Errorf("%w: %q contains a NUL", ErrInvalidName, name)
+		return fmt.Errorf("tokenstore: %w: %q contains a NUL", ErrInvalidName, name)
 	}
 	return nil
 }
@@ -318,11 +318,9 @@ func failed(action, name string, err error) error {
 	return &sessionError{action, name, err}
 }
 
-// Error names the package once, although the sentinels do so too. Names of files and what
-// drivers say can be other people's text.
+// Error shows names of files, and what drivers say, as other people's text.
 func (e *sessionError) Error() string {
-	cause := strings.TrimPrefix(e.err.Error(), "tokenstore: ")
-	return "tokenstore: " + e.action + " session " + strconv.Quote(e.name) + ": " + outside.Show(cause)
+	return "tokenstore: " + e.action + " session " + strconv.Quote(e.name) + ": " + outside.Show(e.err.Error())
 }
 
 func (e *sessionError) Unwrap() error { return e.err }

@@ -51,6 +51,7 @@ var rules = []rule{
 	{"unbounded", ofOurOwn, unbounded},
 	{"printed secret", notSecret, printed},
 	{"compared secret", ownSecret, compared},
+	{"edited error", ofALibrary, edited},
 }
 
 // mayGuess lists the files that spread times or names, which an attacker gains nothing from guessing.
@@ -96,6 +97,11 @@ var ownSecret = map[string]string{
 	"internal/dpop/dpop.go": "compares nonces that a server has sent, to see whether they are the same",
 	"oauth/config.go":       "compares two settings of the program",
 	"oauth/metadata.go":     "compares two settings of the program",
+}
+
+// ofALibrary lists the files that take the text of a library's error apart.
+var ofALibrary = map[string]string{
+	"oauth/dialect/internal/document/yaml.go": "the line stands nowhere else, and the text is not shown",
 }
 
 // servers finds listeners that other machines reach, and servers that a connection without
@@ -216,6 +222,23 @@ func compared(n ast.Node, report func(ast.Node, string)) {
 				return
 			}
 		}
+	}
+}
+
+// edited finds texts of errors that are cut or replaced before they are shown: what is edited
+// is found by nobody who looks for it, and errors of one convention need no editing.
+func edited(n ast.Node, report func(ast.Node, string)) {
+	call, ok := n.(*ast.CallExpr)
+	if !ok || len(call.Args) == 0 {
+		return
+	}
+	name := calledName(call)
+	of, edit := strings.CutPrefix(name, "strings.")
+	if !edit || !strings.HasPrefix(of, "Trim") && !strings.HasPrefix(of, "Cut") && !strings.HasPrefix(of, "Replace") {
+		return
+	}
+	if inner, ok := call.Args[0].(*ast.CallExpr); ok && strings.HasSuffix(calledName(inner), ".Error") {
+		report(n, name+" edits an error's text: name the package once, where the error leaves it, and in no sentinel that is wrapped")
 	}
 }
 

@@ -34,6 +34,9 @@ var planted = map[string][]string{
 		`if state == r.State { return }`, `ok := q.Get("state") == want.state; _ = ok`, `if sent != cfg.ClientSecret { return }`, `if claims.nonce != nonce { return }`,
 		`return signature == sum(x)`,
 	},
+	"edited error": {
+		`return strings.TrimPrefix(err.Error(), "p: ")`, `text, _ := strings.CutPrefix(e.err.Error(), "p: "); _ = text`, `s := strings.ReplaceAll(err.Error(), "a", "b"); _ = s`,
+	},
 }
 
 // innocent is code that no rule may find.
@@ -44,6 +47,7 @@ var innocent = []string{
 	"io.ReadAll(io.LimitReader(resp.Body, most))", "json.NewDecoder(bytes.NewReader(data))", "json.NewDecoder(http.MaxBytesReader(w, r.Body, most))",
 	`slog.String("access", wire.Presence(t.AccessToken))`, `fmt.Sprint(len(t.RefreshToken))`, `fmt.Errorf("%s is empty", name)`, `hash(t.RefreshToken)`,
 	`if r.State == "" { return }`, "if st.State == StateSuspected { return }", "if st.State != refresh.StateLoggedOut { return }", "if a.verifier == nil { return }",
+	`return strings.TrimPrefix(name, "p: ")`, `return strings.Contains(err.Error(), "x")`,
 	"return subtle.ConstantTimeCompare([]byte(state), []byte(r.State)) == 1", "if old.RefreshToken == pair.RefreshToken { return }",
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 
 	"github.com/evertoken/evertoken/internal/outside"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -18,26 +17,20 @@ var ErrNoRecord = errors.New("no record was given")
 // A failure says what a package was doing when err happened.
 type failure struct {
 	pkg, action string
-	named       []string // what err may begin with that is not said again
 	err         error
 }
 
 // Failed says of err that it happened while package pkg did action. A nil err stays
-// nil, and the result wraps err. Its text names no other package, although that of
-// tokenstore's sentinels does; named is what else err may begin with to that end.
-func Failed(pkg, action string, err error, named ...string) error {
+// nil, and the result wraps err.
+func Failed(pkg, action string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &failure{pkg, action, named, err}
+	return &failure{pkg, action, err}
 }
 
 func (f *failure) Error() string {
-	cause := f.err.Error()
-	for _, prefix := range f.named {
-		cause = strings.TrimPrefix(cause, prefix)
-	}
-	return f.pkg + ": " + f.action + ": " + outside.Show(strings.TrimPrefix(cause, "tokenstore: "))
+	return f.pkg + ": " + f.action + ": " + outside.Show(f.err.Error())
 }
 
 func (f *failure) Unwrap() error { return f.err }

@@ -27,7 +27,7 @@ type client struct {
 const probeEvery = 100 * time.Millisecond
 
 // errNotKept means that the keyring took a value and has not got it.
-var errNotKept = errors.New("keyring: the OS keyring did not keep what it was given")
+var errNotKept = errors.New("the OS keyring did not keep what it was given")
 
 func (c *client) get(ctx context.Context, item string) (string, error) {
 	return c.do(ctx, func() (string, error) { return c.guard.ring.get(c.service, item) })

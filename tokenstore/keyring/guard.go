@@ -69,7 +69,7 @@ func protect[T any](ctx context.Context, op func(context.Context) (T, error)) (r
 		if p := recover(); p != nil {
 			// go-keyring does when the bus dies under a prompt. Only the type: the
 			// value is not ours to print.
-			r.err = fmt.Errorf("keyring: the connection to the OS keyring broke (%T)", p)
+			r.err = fmt.Errorf("the connection to the OS keyring broke (%T)", p)
 		}
 	}()
 	r.value, r.err = op(ctx)

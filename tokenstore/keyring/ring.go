@@ -63,5 +63,5 @@ func translate(err error) error {
 	case needsPerson(err):
 		return fmt.Errorf("%w: %w", ErrKeyringLocked, err)
 	}
-	return fmt.Errorf("keyring: the OS keyring refused: %w", err)
+	return fmt.Errorf("the OS keyring refused: %w", err)
 }

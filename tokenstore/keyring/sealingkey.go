@@ -41,7 +41,7 @@ func (k *sealingKey) read(ctx context.Context) ([]tokenstore.Key, error) {
 }
 
 func (k *sealingKey) unreadable() error {
-	return fmt.Errorf("keyring: the item %q of %q in the OS keyring is not a sealing key: put back what it was; it was left alone",
+	return fmt.Errorf("the item %q of %q in the OS keyring is not a sealing key: put back what it was; it was left alone",
 		keyItem, k.client.service)
 }
 

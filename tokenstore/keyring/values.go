@@ -46,7 +46,7 @@ type header struct {
 
 // errTorn means that a value's items do not belong together: it is being written
 // at this moment, or it is damaged.
-var errTorn = errors.New("keyring: its items do not belong together")
+var errTorn = errors.New("its items do not belong together")
 
 // values reads and writes values.
 type values struct {
