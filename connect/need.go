@@ -10,7 +10,7 @@ import (
 )
 
 // A need is what a caller wants of a login besides that there is one: more scope, or a login of
-// another kind, by the API's challenge. The zero need is none.
+// another kind, by the API's challenge. The zero need asks for nothing.
 type need struct{ want challenge.Challenge }
 
 func (n need) isNone() bool { return n.want.Code() == "" }

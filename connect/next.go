@@ -359,7 +359,7 @@ func (s *Session) isClientAt(ctx context.Context, issuer string, first bool) boo
 func (s *Session) wantsProof(api *oauth.ProtectedResource, header http.Header) bool {
 	_, proof := challenge.Find(header, "DPoP")
 	var required bool
-	_ = json.Unmarshal(api.Raw["dpop_bound_access_tokens_required"], &required) // anything else is no
+	_ = json.Unmarshal(api.Raw["dpop_bound_access_tokens_required"], &required) // anything else means no
 	return !s.cfg.BearerOnly && (proof || required)
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // A gone is a client that is good no longer: one that the server has forgotten, or, if until
-// is set, the secret of one that has ended by then. The zero gone is none.
+// is set, the secret of one that has ended by then. The zero gone names nothing.
 type gone struct {
 	clientID string
 	until    time.Time // the end that the secret has

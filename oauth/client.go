@@ -223,7 +223,7 @@ func (c *Client) present(ctx context.Context, op, endpoint string, t *TokenPair)
 }
 
 // explainRejection says in fail what a 401 means where a token was presented: a
-// refusal of the proof is none of the token.
+// refusal of the proof is not one of the token.
 func explainRejection(a *wire.Answer, fail *Error) {
 	fail.Kind, fail.Hint = ErrTransient, "the access token was rejected; renew it"
 	switch code := proofError(a); code {

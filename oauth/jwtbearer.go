@@ -115,7 +115,7 @@ const maxAssertionFile = 64 << 10
 // The source's errors are of type [*Error]: [ErrTransient] while the file is empty, as in
 // the moment in which a program writes it, and for a minute when one that was read before
 // cannot be read, as while it is replaced; [ErrMisconfigured] when it cannot be read
-// otherwise, is no regular file, or is larger than 64 KiB. Safe for concurrent use.
+// otherwise, is not a regular file, or is larger than 64 KiB. Safe for concurrent use.
 func AssertionFile(path string) func(context.Context) (string, error) {
 	f := &assertionFile{path: path}
 	return f.assertion

@@ -88,7 +88,7 @@ func DiscoverChallenged(ctx context.Context, resourceURL string, header http.Hea
 	return stranger(cfg).discoverResource(ctx, u, resourceURL, header)
 }
 
-// resourceAddress returns the URL of an API, or why it is none.
+// resourceAddress returns the URL of an API, or why it cannot be one.
 func resourceAddress(resourceURL string) (*url.URL, error) {
 	if err := wire.CheckEndpoint("the resource", resourceURL); err != nil {
 		return nil, err

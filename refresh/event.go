@@ -161,7 +161,7 @@ func (r *reporter) log(e Event) {
 }
 
 // logs reports whether an event is written, which is asked before one is put
-// together. A Logger that panics is none.
+// together. A Logger that panics counts as none.
 func (r *reporter) logs(e Event) (enabled bool) {
 	_ = failure.Guard("Logger", func() error {
 		enabled = e.Kind != EventChecked && r.logger.Enabled(context.Background(), e.level())

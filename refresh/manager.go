@@ -165,7 +165,7 @@ func (m *Manager) ForceRefresh(ctx context.Context) error {
 
 // UpdateTokens makes a new login the session: it is saved, shown to callers, and
 // revives a session that had ended. A refresh of the old one under way is
-// abandoned. The pair that the session has, or one that it has had, is no login while the
+// abandoned. The pair that the session has, or one that it has had, is not a login while the
 // session lives, and changes nothing: a refresh under way is waited for. tokens are copied.
 //
 // An error means that the pair is in use but could not be saved yet (it matches

@@ -290,7 +290,7 @@ func wantsNoToken(scheme string) bool {
 // ask for at a login are a few dozen URLs.
 const maxScope = 4 << 10
 
-// wantedScope returns the scope that an API names, or "" for text that is none: too long,
+// wantedScope returns the scope that an API names, or "" for text that cannot be one: too long,
 // with characters that no scope has (RFC 6749 section 3.3), or with the token that it got.
 // The program might print it, and put it into the address of a login.
 func wantedScope(scope, accessToken string) string {

@@ -26,7 +26,7 @@ func (f *File) Check(ctx context.Context, name string) error {
 		defer func() { _ = lease.unlock() }()
 	}
 	return failed("save", name, f.change(ctx, name, func(path string) error {
-		// A damaged record is none to keep: a new session takes its place.
+		// A damaged record is not kept: a new session takes its place.
 		if _, err := f.version(name); err != nil && !errors.Is(err, ErrDamaged) {
 			return err
 		}

@@ -113,7 +113,7 @@ func (d *disk) readNext(path string) (*nextRecord, error) {
 	})
 	switch _, planted := errors.AsType[*ownfile.Error](err); {
 	case planted, errors.Is(err, fs.ErrNotExist), errors.Is(err, ownfile.ErrTooLarge):
-		return nil, nil // it is none of ours
+		return nil, nil // it is not ours
 	case err != nil:
 		return nil, err
 	}

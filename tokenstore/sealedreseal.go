@@ -10,7 +10,7 @@ import (
 // version has sealed for any store (see [Scoped]), and returns how many those were: of sessions,
 // and of what is kept beside them ([ServerRecord]). It asks the [KeyFunc] for the keys of now, and takes
 // each record's lock. When it returns no error, every record in the store is
-// sealed with the first key. Only if the store beneath is no [RecordLister], what [Lister.Names] leaves
+// sealed with the first key. Only if the store beneath is not a [RecordLister], what [Lister.Names] leaves
 // out keeps the key that it has, and package connect cannot go on without that. Interrupted, it goes on where it ended when it is
 // called again.
 //

@@ -94,7 +94,7 @@ type Lease interface {
 }
 
 // A Spender is a Locker that does in one step each what begins and what ends a spend, and
-// that reserves room for the save. Callers use Lock, Set and Unlock where a Store is no
+// that reserves room for the save. Callers use Lock, Set and Unlock where a Store is not a
 // Spender, or where BeginSpend fails with an error that wraps [errors.ErrUnsupported].
 type Spender interface {
 	// BeginSpend takes the lock of name like Lock and saves rec like Set: the current

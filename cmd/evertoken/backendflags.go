@@ -135,7 +135,7 @@ func addField(b *profile.Backend, name string) error {
 	fields := b.Dialect.Login.Fields
 	b.Dialect.Login.Fields = append(fields[:len(fields):len(fields)], dialect.Field{Value: dialect.Further(name), Place: dialect.InBody, Name: name})
 	if _, err := json.Marshal(b.Dialect); err != nil {
-		return exit.Misuse(errors.New("--field: this is no name for a further field of the login, or the login has a field of this name already"))
+		return exit.Misuse(errors.New("--field: a further field of the login cannot have this name, or the login has a field of this name already"))
 	}
 	return nil
 }

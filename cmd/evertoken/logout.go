@@ -150,7 +150,7 @@ func (c *logoutCmd) removeOrphans(ctx context.Context, a *app, kinds []string) e
 		if _, err := a.takeCopy(ctx, kind); err != nil {
 			return err
 		}
-		// What a spend has left without a record is none that a store finds.
+		// A store finds no session in what a spend has left without a record.
 		dir, err := a.directory()
 		if err == nil {
 			err = os.Remove(filepath.Join(stores.Dir(dir, kind), a.Profile+".json.next"))

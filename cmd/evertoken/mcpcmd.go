@@ -202,7 +202,7 @@ func (c *mcpConnectCmd) onAnotherDevice(ctx context.Context, client *oauth.Clien
 
 // passes reports whether a request was not sent, and may be later: there was no
 // connection, or no token because of trouble at the authorization server. What fails in the
-// middle of a login is no such thing: trying again would open another window.
+// middle of a login is another matter: trying again would open another window.
 func passes(err error) bool {
 	if op, is := errors.AsType[*net.OpError](err); is && op.Op == "dial" {
 		fail, token := errors.AsType[*oauth.Error](err)

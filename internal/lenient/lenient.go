@@ -20,7 +20,7 @@ import (
 	"github.com/evertoken/evertoken/internal/member"
 )
 
-// An Object is what stands in an answer. The zero value is none.
+// An Object is what stands in an answer. The zero value stands for the absence of one.
 type Object struct {
 	// Members are those that stand whole in the answer, nil without an object. Of
 	// members with one name the last counts, as in encoding/json, that holds something.
@@ -157,7 +157,7 @@ func nextStart(text []byte, at int) int {
 }
 
 // parse reads the object that text begins with, and returns how long it is: zero if
-// it is none.
+// there is none.
 func parse(text []byte) (Object, int) {
 	// Beside an error hujson returns what it has read, and where that ends if it
 	// does. A test holds it to that.

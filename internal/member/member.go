@@ -22,7 +22,7 @@ import (
 type Fields map[string]json.RawMessage
 
 // Object returns the members of the JSON object that data is (of members with one
-// name, the last), or nil if data is none.
+// name, the last), or nil if data is not one.
 func Object(data []byte) Fields {
 	var members Fields
 	if json.Unmarshal(data, &members) != nil {
@@ -31,7 +31,7 @@ func Object(data []byte) Fields {
 	return members
 }
 
-// Text returns the string that raw is in JSON, or "" if it is none.
+// Text returns the string that raw is in JSON, or "" if it is not one.
 func Text(raw json.RawMessage) string {
 	var s string
 	if len(raw) == 0 || json.Unmarshal(raw, &s) != nil {
@@ -40,7 +40,7 @@ func Text(raw json.RawMessage) string {
 	return s
 }
 
-// Texts returns the strings of the array that raw is in JSON, or nil if it is none
+// Texts returns the strings of the array that raw is in JSON, or nil if it is not one
 // or has none.
 func Texts(raw json.RawMessage) []string {
 	var list []string
@@ -346,7 +346,7 @@ func TimeInside(raw json.RawMessage) json.RawMessage {
 
 // Token returns the token that a member of an answer holds: a string; a number, as
 // PHP writes strings of digits when told to look for numbers; or what a list of one, or
-// an object of the token's own, has in it. A word for nothing, as null in quotes, is none.
+// an object of the token's own, has in it. A word for nothing, as null in quotes, does not count.
 func Token(raw json.RawMessage) string {
 	if token := token(raw); !IsBlank(token) {
 		return token

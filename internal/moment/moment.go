@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// An Instant is a point in time by both clocks. The zero Instant is none. Instants of
+// An Instant is a point in time by both clocks. The zero Instant means that there is none. Instants of
 // one process can be compared with each other, but not with those of another one.
 type Instant struct {
 	wall int64 // nanoseconds since 1970
@@ -212,7 +212,7 @@ func (i *Instant) UnmarshalBinary(form []byte) error {
 const LongestWait = time.Hour
 
 // A Wait is a wait that was written down: until when by the wall clock, and when it was
-// written by the same clock, zero if that is not known. The zero Wait is none.
+// written by the same clock, zero if that is not known. The zero Wait is over.
 type Wait struct{ Written, Until time.Time }
 
 // Left returns how much of the wait is left: no more than there was when it was written,

@@ -48,7 +48,7 @@ func readEquivalent(root string) (equivalents, error) {
 	return known, nil
 }
 
-// unknown lists those that are none of the mutants.
+// unknown lists those that are not among the mutants.
 func (known equivalents) unknown(mutants []*mutant) string {
 	there := map[string]bool{}
 	for _, m := range mutants {

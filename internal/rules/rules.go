@@ -87,7 +87,7 @@ var ofOurOwn = map[string]string{
 	"internal/authserver/resource/resource.go":         "the server for tests reads what the test sends",
 }
 
-// notSecret lists the files where a name of a secret is none.
+// notSecret lists the files where the name of a secret stands for something else.
 var notSecret = map[string]string{
 	"oauth/dialect/client.go": "names of members in which a server sends tokens",
 }
@@ -226,7 +226,7 @@ func compared(n ast.Node, report func(ast.Node, string)) {
 }
 
 // edited finds texts of errors that are cut or replaced before they are shown: what is edited
-// is found by nobody who looks for it, and errors of one convention need no editing.
+// cannot be searched for, and errors of one convention need no editing.
 func edited(n ast.Node, report func(ast.Node, string)) {
 	call, ok := n.(*ast.CallExpr)
 	if !ok || len(call.Args) == 0 {
@@ -243,7 +243,7 @@ func edited(n ast.Node, report func(ast.Node, string)) {
 }
 
 // isCallOrVariable reports whether e is a value that is not known here: a call, or a
-// variable. The constants that name states of sessions are none.
+// variable. The constants that name states of sessions do not count.
 func isCallOrVariable(e ast.Expr) bool {
 	if _, call := e.(*ast.CallExpr); call {
 		return true

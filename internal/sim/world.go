@@ -540,7 +540,7 @@ func (w *world) look() {
 		w.tellsInTimeLocked(s)
 		w.ledger.mu.Unlock()
 		if w.server.Sessions(s.user) == 0 && f.doom == "" {
-			w.violate(1, "session %d has ended at the server, and nobody knows why", s.n)
+			w.violate(1, "session %d has ended at the server, for no reason that is known", s.n)
 		}
 		if p := w.hosts[w.rand.IntN(len(w.hosts))].current(); lost && p != nil && !p.dead.Load() {
 			w.relogin(p, s)

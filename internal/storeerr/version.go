@@ -13,9 +13,9 @@ import (
 // numbers exactly.
 const MaxVersion = 1<<53 - 1<<40
 
-// ErrVersion means that a record's version is none that we write. Another program has written
+// ErrVersion means that we write no such version of a record. Another program has written
 // it; what lies beside it is not believed.
-var ErrVersion = errors.New("its version is none")
+var ErrVersion = errors.New("its version is not one that this program writes")
 
 // ParseVersion reads the version of a record that a server keeps as text. It takes what we
 // write, and nothing else that might mean the same number, since servers compare the text.

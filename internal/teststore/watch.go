@@ -30,7 +30,7 @@ func WatchUntilSilent(t *testing.T, open func(silence time.Duration) tokenstore.
 			return
 		}
 		if limit > 16*time.Second {
-			t.Fatalf("Watch ended although nobody had anything to say: %v", err)
+			t.Fatalf("Watch ended although there was nothing to say: %v", err)
 		}
 	}
 }

@@ -160,7 +160,7 @@ func (n Answer) pair(a *wire.Answer, fields member.Fields) *oauth.TokenPair {
 		if _, itself := a.Clocks().OfJWT(access); known && !itself && !holds(standard["expires_in"]) {
 			standard["expires_in"], _ = json.Marshal(int64(life / time.Second))
 		}
-		closed = closed || a.Fields() == nil // nothing is missing from a body that is no object
+		closed = closed || a.Fields() == nil // nothing is missing from a body that is not an object
 	}
 	p := oauth.ReadPair(a, standard)
 	if p == nil {
@@ -212,7 +212,7 @@ func (n Answer) renamed() map[string]string {
 func (n Answer) standard(here, top lenient.Object, now time.Time) map[string]json.RawMessage {
 	out, found := maps.Clone(here.Members), make(map[string]json.RawMessage)
 	if out == nil {
-		out = make(map[string]json.RawMessage) // the body is no object
+		out = make(map[string]json.RawMessage) // the body is not an object
 	}
 	usual := here.Members[spelled(here.Members, "refresh_token")]
 	for standard, names := range n.renamed() {

@@ -41,7 +41,7 @@ func unanswered(fail *wire.Failure) *oauth.Error {
 // that is empty, the whole answer. hint says what to do if the platform gives none.
 //
 // Codes of a refusal are left out. They can be the words by which an authorization server
-// ends a session or forgets a client, and the platform is none.
+// ends a session or forgets a client, and the platform is not one.
 func judge(a *wire.Answer, name, hint string) (string, error) {
 	switch {
 	case a.Page():

@@ -214,7 +214,7 @@ func (d *Direct) version(ctx context.Context, name string) (uint64, stored, erro
 	return rec.Version, found, nil
 }
 
-// read reads the record of name. If there is something that is none, the error
+// read reads the record of name. If there is something that is not a record, the error
 // wraps ErrDamaged.
 func (d *Direct) read(ctx context.Context, name string) (*tokenstore.Record, stored, error) {
 	found, err := d.values.read(ctx, sessionItem(name))

@@ -167,7 +167,7 @@ func (s *Store) indexed(ctx context.Context, after string, want int) (names []st
 	parts, err := call(ctx, func(ctx context.Context) ([][]string, error) {
 		var found [buckets]*redis.StringSliceCmd
 		err := s.pipelined(ctx, func(p redis.Pipeliner) {
-			for b := range found { // at first, "(" leaves out the empty name alone, which is none
+			for b := range found { // at first, "(" leaves out the empty name alone, which no session has
 				found[b] = p.ZRangeArgs(ctx, redis.ZRangeArgs{Key: s.indexKey(b), Start: "(" + after, Stop: "+", ByLex: true, Count: int64(each)})
 			}
 		})
@@ -183,7 +183,7 @@ func (s *Store) indexed(ctx context.Context, after string, want int) (names []st
 	if more {
 		next = names[len(names)-1]
 	}
-	// Another program may have put a name into the index of another bucket too, or what is none.
+	// Another program may have put a name into the index of another bucket too, or what is not a name.
 	names = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return tokenstore.CheckName(name) != nil })
 	return names, next, nil
 }

@@ -48,7 +48,7 @@ const (
 )
 
 // What holds for the names that [tokenstore.CheckName] takes; what it leaves in, which is text that
-// is not valid UTF-8, noName finds. Another program may have written names that are none, and
+// is not valid UTF-8, noName finds. Another program may have written what is not a name, and
 // SQLite keeps them as they are. A blob is greater than each text, also than the text that a driver
 // reads from it, and a driver may read no more of a text than what is before a NUL: either would
 // be on each page, and no page the last.
@@ -57,7 +57,7 @@ const (
 	sqliteName   = "typeof(name) = 'text' AND length(CAST(name AS blob)) BETWEEN 1 AND 512 AND instr(CAST(name AS blob), x'00') = 0"
 )
 
-// A record that is too long to be read is none: NULL. A driver would bring all of it here.
+// A record that is too long to be read counts as none: NULL. A driver would bring all of it here.
 const (
 	postgresRecord = "CASE WHEN octet_length(record) <= %d THEN record END"
 	sqliteRecord   = "CASE WHEN length(CAST(record AS blob)) <= %d THEN record END"

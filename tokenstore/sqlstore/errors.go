@@ -53,7 +53,7 @@ type (
 // resources, object in use, operator intervention, system error.
 var awayStates = []string{"08", "25", "40", "53", "55", "57", "58"}
 
-// rolledBackStates are the SQLSTATEs of class 40 that are no outage: the database has undone the
+// rolledBackStates are the SQLSTATEs of class 40 that do not mean an outage: the database has undone the
 // statement for certain, since another transaction changed the same rows meanwhile (at the
 // isolation levels repeatable read and serializable), or because each waited for the other. It
 // may be sent again. 40003, of the same class, leaves open what was done.

@@ -38,7 +38,7 @@ func refusal(resp *http.Response, body []byte) error {
 	var doc struct {
 		Error struct{ Reason, Message string }
 	}
-	_ = json.Unmarshal(body, &doc) // a body that is none has no reason
+	_ = json.Unmarshal(body, &doc) // a body that is not JSON has no reason
 	var details []protoadapt.MessageV1
 	if doc.Error.Reason != "" {
 		details = append(details, &errdetails.ErrorInfo{Reason: doc.Error.Reason})

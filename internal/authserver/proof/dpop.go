@@ -96,7 +96,7 @@ const (
 
 // Check returns the proof that r carries, or nil and the error code and
 // description that refuse it (section 4.3). role names the kind of server: the
-// nonces of one are none of the other's.
+// a nonce of one is not one of the other.
 func (c *Checker) Check(r *http.Request, role string) (p *Proof, code, description string) {
 	const invalid = "invalid_dpop_proof"
 	if len(r.Header.Values("DPoP")) != 1 {

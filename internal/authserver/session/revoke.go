@@ -8,7 +8,7 @@ import (
 
 // Revoke ends the session of a client's token, or of an access token only that token
 // (RFC 7009). It reports whether the token is one of the client's; with
-// UnknownRevocationFails the refresh token of an ended session is none.
+// UnknownRevocationFails the refresh token of an ended session does not count as one.
 func (s *Sessions) Revoke(ctx context.Context, clientID, token string) bool {
 	return s.RevokeRefresh(ctx, clientID, token) || s.revokeAccess(ctx, clientID, token)
 }

@@ -111,7 +111,7 @@ func (r reader) earliestEnd(fields member.Fields, owners []string) (life time.Du
 	return life, isTold
 }
 
-// shorter returns the shorter one of two lives, of which zero is none.
+// shorter returns the shorter one of two lives, where zero means unknown.
 func shorter(a, b time.Duration) time.Duration {
 	if a == 0 || b > 0 && b < a {
 		return b
@@ -374,7 +374,7 @@ func (c Clocks) OfJWT(token string) (time.Duration, bool) {
 }
 
 // ownLife returns how long a JWT was issued for, or zero: what is left of it by a clock of
-// ours that is wrong is no witness.
+// ours that is wrong cannot be relied on.
 func (c Clocks) ownLife(token string) time.Duration {
 	_, claims := member.JWT(token)
 	if begin := claims.Unix("iat"); !begin.IsZero() {

@@ -92,7 +92,7 @@ func (a *Answer) TokenFields(fields member.Fields) (members member.Fields, close
 }
 
 // Page reports whether the body is a web page: markup, and no object behind it as behind the
-// notices of some interpreters. XML is none, except under 403, where firewalls and object
+// notices of some interpreters. XML does not count, except under 403, where firewalls and object
 // stores answer so.
 func (a *Answer) Page() bool {
 	text := strings.ToLower(a.beginning(512))

@@ -323,7 +323,7 @@ var troubleNames = []string{
 }
 
 // namesTrouble reports whether a code, as CodeWord spells it, names trouble. That the
-// time of a session or a token is over is none, nor that a person has too many of them.
+// time of a session or a token is over is not trouble, nor that a person has too many.
 func namesTrouble(word string) bool {
 	padded := "_" + word + "_"
 	return word != "" && slices.ContainsFunc(troubleNames, func(name string) bool {

@@ -15,7 +15,7 @@ import (
 // the refresh token that was sent is spent.
 
 // answersUnread makes fail one of an answer that brings tokens beside its members, or in a
-// body that is no object, and reports whether it does. A redirect and a page bring cookies of
+// body that is not an object, and reports whether it does. A redirect and a page bring cookies of
 // their own: there a cookie counts by a name that can mean nothing else.
 func (a *Answer) answersUnread(fail *Failure, members member.Fields) bool {
 	beside := fail.Page || fail.Err == ErrRedirect
@@ -36,7 +36,7 @@ func (a *Answer) answersUnread(fail *Failure, members member.Fields) bool {
 	case fail.Err == ErrRedirect || members != nil:
 		return false
 	case fail.Page && pageHolds(a.Body), !fail.Page && textHolds(a.Body):
-		return unread("", "what the server sends is no JSON object; its operator has to mend that")
+		return unread("", "what the server sends is not a JSON object; its operator has to mend that")
 	case !fail.Page && len(a.Body) > 0 && a.encoded():
 		return unread("", "the server compresses its answer in a way that it was not asked for; its operator has to mend that")
 	}

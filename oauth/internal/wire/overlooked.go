@@ -111,7 +111,7 @@ func namesRefresh(name string) bool {
 	return strings.HasSuffix(letters, "refreshtoken") || strings.HasSuffix(letters, "refreshjwt") || strings.HasSuffix(letters, "refreshtokenvalue")
 }
 
-// isOpaque reports whether text can be a token: one word that is no address, no time and no
+// isOpaque reports whether text can be a token: one word that is not an address, a time or a
 // word for yes or no.
 func isOpaque(text string) bool {
 	switch strings.ToLower(text) {

@@ -128,7 +128,7 @@ func (m *Member) Update(tokens *oauth.TokenPair) error {
 	}
 	ctx, known := context.Background(), false // a login must not be lost to the end of a run
 	err := m.inTurn(ctx, c, func() (err error) {
-		// What the session was is none, unless it has ended: then the program insists.
+		// What the session was does not count, unless it has ended: then the program insists.
 		insist := m.needsLogin()
 		if known = c.session.Was(tokens) && !insist; known {
 			return nil

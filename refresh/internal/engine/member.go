@@ -389,7 +389,7 @@ func (m *Member) LoginRequired(grant string, cause error) {
 			return
 		}
 		if err == nil && !m.stillRefused(ctx, c, grant) {
-			return // somebody has logged in while OnRefreshFail asked
+			return // a person has logged in while OnRefreshFail asked
 		}
 		if err == nil {
 			err = m.reauthenticate(ctx, grant)

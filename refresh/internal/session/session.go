@@ -102,7 +102,7 @@ type Session struct {
 
 	late chan *sending // answers to sendings that were given up, for the turn's holder if it waits for one; made when needed
 
-	unkept context.Context // ends when the session keeps its lock; nil: nobody waits for it
+	unkept context.Context // ends when the session keeps its lock; nil: no caller waits for it
 	keeps  context.CancelFunc
 
 	mu        sync.Mutex                // guards the fields below; never held across I/O

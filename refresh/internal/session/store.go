@@ -263,7 +263,7 @@ func (s *Session) inTheWay() bool {
 }
 
 // Lock takes the lock of the session with this name, which processes share. A panic in
-// the Locker is an error, and so is a lease that is none.
+// the Locker is an error, and so is a nil lease.
 func (c *Config) Lock(ctx context.Context, name string) (lease tokenstore.Lease, err error) {
 	err = failure.Guard("Store.Lock", func() error {
 		lease, err = c.Locker.Lock(ctx, name)
@@ -323,7 +323,7 @@ func (s *Session) endLease(lease tokenstore.Lease) {
 	}
 }
 
-// keep keeps a lease. Nobody here is to wait for it.
+// keep keeps a lease. No caller in this process is to wait for it.
 func (s *Session) keep(lease tokenstore.Lease) {
 	s.kept = lease
 	if s.keeps != nil {

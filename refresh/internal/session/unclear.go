@@ -43,7 +43,7 @@ const codeUnread = "unread_answer"
 
 // refusedSince returns the mark that says since when a record's refresh token is being
 // refused under a configuration, or nil. What an earlier version took for a verdict,
-// and is none, is such a refusal.
+// and is not one, is such a refusal.
 func refusedSince(rec *tokenstore.Record, configID string) *tokenstore.Mark {
 	token := rec.Tokens.RefreshToken
 	if r := rec.Refused; r.On(token) && r.By == configID {

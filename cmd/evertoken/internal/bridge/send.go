@@ -271,7 +271,7 @@ func (p *position) read(body io.Reader, pass func([]byte)) error {
 	}
 }
 
-// isHTML reports whether an answer is a page, which is none of an MCP server's.
+// isHTML reports whether an answer is a page, which no MCP server sends.
 func isHTML(resp *http.Response) bool {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	return kind == "text/html"

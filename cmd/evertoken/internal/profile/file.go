@@ -23,7 +23,7 @@ type File struct {
 var (
 	// ErrNone means that no login has made this profile yet.
 	ErrNone = errors.New("this profile is not set up")
-	// ErrDamaged means that the file is none that a login has written.
+	// ErrDamaged means that no login has written the file.
 	ErrDamaged = errors.New("is damaged")
 	// ErrNewer means that a later version has written the file.
 	ErrNewer = errors.New("was written by a newer version")

@@ -33,7 +33,7 @@ type Screen struct {
 	last string // what is on it
 }
 
-// Open takes over the terminal, or reports false if out is none that can
+// Open takes over the terminal, or reports false if out is not one that can
 // be drawn on.
 func Open(out io.Writer, getenv func(string) string) (*Screen, bool) {
 	file, ok := out.(*os.File)
