@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,11 +22,22 @@ const mostFilesPerRefresh = 65
 // one session in a File runs statements. It runs the tests of package onerefresh, one
 // with and one without a refresh, and compares how often each statement ran.
 func filesOfOneRefresh(root string) ([]string, error) {
-	with, err := covered(root, "TestOneRefresh")
+	dir, err := os.MkdirTemp("", "rooms")
 	if err != nil {
 		return nil, err
 	}
-	without, err := covered(root, "TestNoRefresh")
+	defer func() { _ = os.RemoveAll(dir) }()
+	tests := filepath.Join(dir, "onerefresh.exe") // Windows starts no other
+	build := exec.Command("go", "test", "-c", "-o", tests, "-covermode=count", "-coverpkg="+module+"/...", "./internal/rooms/onerefresh")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("onerefresh: %w\n%s", err, out)
+	}
+	with, err := covered(tests, "TestOneRefresh")
+	if err != nil {
+		return nil, err
+	}
+	without, err := covered(tests, "TestNoRefresh")
 	if err != nil {
 		return nil, err
 	}
@@ -36,27 +48,17 @@ func filesOfOneRefresh(root string) ([]string, error) {
 			files[strings.TrimPrefix(file, module+"/")] = true
 		}
 	}
-	var sorted []string
-	for file := range files {
-		sorted = append(sorted, file)
-	}
-	slices.Sort(sorted)
-	return sorted, nil
+	return slices.Sorted(maps.Keys(files)), nil
 }
 
-// covered runs a test of package onerefresh, and returns how often each block of
-// statements of the module ran, by its place.
-func covered(root, test string) (map[string]int, error) {
-	dir, err := os.MkdirTemp("", "rooms")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	profile := filepath.Join(dir, "cover")
-	cmd := exec.Command("go", "test", "-count=1", "-run", "^"+test+"$", "-covermode=count", "-coverpkg="+module+"/...", "-coverprofile="+profile, "./internal/rooms/onerefresh")
-	cmd.Dir = root
+// covered runs one of the tests, and returns how often each block of statements of the
+// module ran, by its place.
+func covered(tests, name string) (map[string]int, error) {
+	profile := filepath.Join(filepath.Dir(tests), name)
+	cmd := exec.Command(tests, "-test.run=^"+name+"$", "-test.coverprofile="+profile)
+	cmd.Dir = filepath.Dir(tests)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", test, err, out)
+		return nil, fmt.Errorf("%s: %w\n%s", name, err, out)
 	}
 	data, err := os.ReadFile(profile)
 	if err != nil {
