@@ -24,8 +24,8 @@ func (a *Answer) Overlooked(access, cookie string) *Failure {
 	}
 	names := a.refreshMembers(a.Members(), "", maxNameDepth, access)
 	field, hint := "TokenPath", "the answer has a refresh token where none is looked for: name its place, Config.TokenPath or the name in a Dialect"
-	if others := a.refreshHeaders(cookie); len(names) == 0 && len(others) > 0 {
-		names = others
+	if len(names) == 0 {
+		names = a.refreshHeaders(cookie)
 		field, hint = "RefreshCookie", "the refresh token comes beside the answer: name its cookie in a Dialect (Answer.RefreshCookie)"
 	}
 	if len(names) == 0 {
@@ -133,11 +133,11 @@ func (a *Answer) cookies() (set []cookie) {
 		if strings.ContainsAny(first, "{[") { // which may have a semicolon inside
 			first, attributes = line, line
 		}
-		name, value, is := strings.Cut(first, "=")
-		if name = strings.TrimSpace(name); !is || name == "" || strings.TrimSpace(value) == "" || a.deletes(attributes) {
-			continue
+		name, value, _ := strings.Cut(first, "=")
+		c := cookie{strings.TrimSpace(name), strings.TrimSpace(value)}
+		if c.name != "" && c.value != "" && !a.deletes(attributes) {
+			set = append(set, c)
 		}
-		set = append(set, cookie{name, strings.TrimSpace(value)})
 	}
 	return set
 }
