@@ -46,6 +46,7 @@ func (b *bridge) listen() {
 // hear passes on the server's own stream, for as long as it has one.
 func (b *bridge) hear(ctx context.Context) {
 	var at position
+	heard := false // in this session
 	for failures := 0; ctx.Err() == nil; {
 		_, _, generation := b.remote.state()
 		var wait time.Duration
@@ -59,9 +60,9 @@ func (b *bridge) hear(ctx context.Context) {
 			_ = at.read(resp.Body, b.deliver)
 			_ = resp.Body.Close()
 			if failures++; at.ids+at.messages > had || time.Since(begun) >= lasting {
-				failures = 0
+				failures, heard = 0, true
 			}
-		case resp.StatusCode == http.StatusNotFound:
+		case resp.StatusCode == http.StatusNotFound && heard: // else it may be what the server says to any GET
 			drain.Response(resp)
 			if id, _, _ := b.remote.state(); id == "" || b.begin(generation) == nil {
 				return // without sessions there is no such stream; a new one has its own

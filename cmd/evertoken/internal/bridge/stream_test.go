@@ -84,3 +84,32 @@ func TestARefusedStreamIsAskedForAnewAndSeldom(t *testing.T) {
 		}
 	})
 }
+
+// A server without a stream of its own may say 404 to any GET, or another node of it does that
+// does not know the session.
+func TestNoSessionIsBegunForAStreamThatTheServerHasNever(t *testing.T) {
+	for name, answers := range map[string][]func(http.ResponseWriter, string){
+		"never":              {says(404)},
+		"once":               {streams("data: {\"method\":\"first\"}\n\n"), says(404)},
+		"once in a session":  {streams("data: {\"method\":\"first\"}\n\n"), says(404), streams(""), says(404)},
+		"one that ends soon": {streams(""), says(404), streams(""), says(404)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := inBubble()
+				answer := inTurn(answers...)
+				s.on("GET", func(w http.ResponseWriter, id string) {
+					time.Sleep(time.Second)
+					answer(w, id)
+				})
+				r := startInBubble(t, s)
+				r.begin()
+				go func() { _, _ = r.out.ReadString(0) }() // what the streams say
+				time.Sleep(time.Hour)
+				if n := s.count("initialize"); n > 2 {
+					t.Errorf("%d sessions in an hour", n)
+				}
+			})
+		})
+	}
+}
