@@ -185,8 +185,8 @@ func (b *bridge) finish(taken <-chan struct{}) {
 
 // farewell tells the server that the session is over.
 func (b *bridge) farewell() {
-	id, version, _ := b.remote.state()
-	if id == "" {
+	at := b.remote.state()
+	if at.id == "" {
 		return
 	}
 	// A window would open as the program leaves.
@@ -196,7 +196,7 @@ func (b *bridge) farewell() {
 	if err != nil {
 		return
 	}
-	setHeader(req, id, version)
+	at.setHeader(req)
 	done := make(chan struct{})
 	go func() { // a transport that waits for a token may not hear of the deadline at once
 		defer close(done)

@@ -287,13 +287,17 @@ func TestRefusalsAnswerTheRequest(t *testing.T) {
 		kind, body string
 		want       string
 	}{
-		"page":         {502, "text/html", "<p>", `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server says HTTP 502"}}`},
-		"own error":    {400, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"x"}}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"x"}}`},
-		"no ID":        {400, "application/json", `{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"x"}}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server says HTTP 400"}}`},
-		"nothing":      {202, "", "", `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server did not answer"}}`},
-		"broken JSON":  {200, "application/json", `{"jsonrpc"`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server did not answer"}}`},
-		"not allowed":  {403, "", "", `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server says HTTP 403"}}`},
-		"plain answer": {200, "", `{"jsonrpc":"2.0","id":1,"result":{}}`, `{"jsonrpc":"2.0","id":1,"result":{}}`},
+		"page":                     {502, "text/html", "<p>", `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server says HTTP 502"}}`},
+		"own error":                {400, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"x"}}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"x"}}`},
+		"no ID":                    {400, "application/json", `{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"x"}}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"x"}}`},
+		"no ID at all":             {200, "application/json", `{"jsonrpc":"2.0","error":{"code":-1,"message":"x"}}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"x"}}`},
+		"no ID, in a stream":       {200, "text/event-stream", "data: {\"error\":\ndata: {\"code\":-1}}\n\n", `{"jsonrpc":"2.0","id":1,"error":{"code":-1}}`},
+		"no ID, of several":        {200, "application/json", `[{"id":2,"result":{}},{"id":null,"error":{"code":1}}]`, `[{"id":2,"result":{}},{"id":null,"error":{"code":1}}]`},
+		"an error of another kind": {500, "application/json", `{"error":"x"}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server says HTTP 500"}}`},
+		"nothing":                  {202, "", "", `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server did not answer"}}`},
+		"broken JSON":              {200, "application/json", `{"jsonrpc"`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server did not answer"}}`},
+		"not allowed":              {403, "", "", `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server says HTTP 403"}}`},
+		"plain answer":             {200, "", `{"jsonrpc":"2.0","id":1,"result":{}}`, `{"jsonrpc":"2.0","id":1,"result":{}}`},
 	} {
 		s.on(name, func(w http.ResponseWriter, _ string) {
 			w.Header().Set("Content-Type", tt.kind)

@@ -27,6 +27,16 @@ func (h head) isRequest() bool { return h.Method != "" && len(h.ID) > 0 && strin
 // isAnswer reports whether a message is one.
 func (h head) isAnswer() bool { return h.Method == "" && (h.Result != nil || len(h.Error) > 0) }
 
+// isNameless reports whether a message is an error that does not say what it answers: the server
+// could not read that, or has refused it before it looked.
+func (h head) isNameless() bool {
+	var fail struct {
+		Code *float64 `json:"code"` // without which it is no error of JSON-RPC
+	}
+	none := len(h.ID) == 0 || string(h.ID) == "null"
+	return none && h.isAnswer() && h.Result == nil && json.Unmarshal(h.Error, &fail) == nil && fail.Code != nil
+}
+
 // reads are the requests that only ask: carried out twice, they are as if carried out once.
 var reads = []string{
 	"ping", "tools/list", "resources/list", "resources/templates/list", "resources/read", "prompts/list", "prompts/get", "completion/complete",
@@ -93,6 +103,11 @@ func oneLine(message []byte) []byte {
 // codeFailed is the error code of requests that have not reached the server, or whose
 // answer was lost: one of those that JSON-RPC leaves to implementations.
 const codeFailed = -32000
+
+// refusalOf is an error of the server's that answers a request.
+func refusalOf(id, reason json.RawMessage) []byte {
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"error":%s}`, id, reason)
+}
 
 // failure is the answer to a request that has none.
 func failure(id json.RawMessage, text string) []byte {

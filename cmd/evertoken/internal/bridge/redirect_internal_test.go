@@ -49,7 +49,7 @@ func TestSessionsIDStaysWithItsServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		setHeader(req, "id", "2025-11-25")
+		session{id: "id", version: "2025-11-25"}.setHeader(req)
 		resp, err := leaving(&http.Client{Transport: h}).Do(req)
 		if err != nil {
 			t.Fatal(err)

@@ -17,18 +17,23 @@ type remote struct {
 	heard    atomic.Bool   // the server has had a stream of its own
 
 	mu         sync.Mutex // guards what follows; never held across I/O
-	id         string     // Mcp-Session-Id, empty if the server keeps none
-	version    string     // that was agreed on, for MCP-Protocol-Version
-	generation int        // counts sessions
-	initialize []byte     // the program's request that began it
-	ready      []byte     // its notification that it is ready
+	session    session
+	initialize []byte // the program's request that began it
+	ready      []byte // its notification that it is ready
 	listening  context.CancelFunc
 }
 
-func (r *remote) state() (id, version string, generation int) {
+// A session is what requests of one carry.
+type session struct {
+	id         string // Mcp-Session-Id, empty if the server keeps none
+	version    string // that was agreed on, for MCP-Protocol-Version
+	generation int    // counts sessions
+}
+
+func (r *remote) state() session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.id, r.version, r.generation
+	return r.session
 }
 
 // keep remembers how the program begins a session.
@@ -41,7 +46,7 @@ func (r *remote) keep(list []head, line []byte) {
 	switch list[0].Method {
 	case "initialize":
 		r.initialize = line
-		r.id, r.version = "", ""
+		r.session.id, r.session.version = "", ""
 	case "notifications/initialized":
 		r.ready = line
 	}
@@ -51,19 +56,19 @@ func (r *remote) keep(list []head, line []byte) {
 func (r *remote) begun(id, version string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.id, r.version = id, version; !fitsHeader(version) {
-		r.version = ""
+	if !fitsHeader(version) {
+		version = ""
 	}
-	r.generation++
+	r.session = session{id, version, r.session.generation + 1}
 }
 
 // setHeader adds what each request of a session carries.
-func setHeader(req *http.Request, id, version string) {
-	if id != "" {
-		req.Header.Set("Mcp-Session-Id", id)
+func (s session) setHeader(req *http.Request) {
+	if s.id != "" {
+		req.Header.Set("Mcp-Session-Id", s.id)
 	}
-	if version != "" {
-		req.Header.Set("Mcp-Protocol-Version", version)
+	if s.version != "" {
+		req.Header.Set("Mcp-Protocol-Version", s.version)
 	}
 }
 

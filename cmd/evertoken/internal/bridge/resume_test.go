@@ -1,7 +1,9 @@
 package bridge_test
 
 import (
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,4 +72,61 @@ func TestTheRestIsAskedForWhenTheServerWants(t *testing.T) {
 			t.Errorf("after %v", took)
 		}
 	})
+}
+
+// A stream is one of its session's. With that it is gone, and only what changes nothing is asked
+// for anew in the next.
+func TestACallWhoseSessionEndsBeforeItsAnswer(t *testing.T) {
+	const echo = `{"jsonrpc":"2.0","id":1,"result":{"echo":"tools/list"}}`
+	const unknown = `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server has ended the session before it answered; whether it has done what it was asked for is not known"}}`
+	for _, tt := range []struct {
+		name, method string
+		begun        string // the answer
+		replaced     bool   // by another call, before the rest is asked for
+		want         string
+		calls        int
+	}{
+		{"a read", "tools/list", "id: 7\ndata:\n\n", false, echo, 2},
+		{"a call", "tools/call", "id: 7\ndata:\n\n", false, unknown, 1},
+		{"a read, noticed by another", "tools/list", "id: 7\nretry: 9000\ndata:\n\n", true, echo, 2},
+		{"a call, noticed by another", "tools/call", "id: 7\nretry: 9000\ndata:\n\n", true, unknown, 1},
+		{"a read without IDs", "tools/list", ": nothing\n", false, echo, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := inBubble()
+				first := true
+				s.on(tt.method, func(w http.ResponseWriter, id string) {
+					if !first {
+						_, _ = io.WriteString(w, strings.Replace(echo, `"id":1`, `"id":`+id, 1))
+						return
+					}
+					first = false
+					s.expire()
+					streams(tt.begun)(w, id)
+				})
+				r := startInBubble(t, s)
+				r.begin()
+				r.say(request("1", tt.method))
+				if tt.replaced {
+					time.Sleep(time.Second)
+					r.say(request("2", "ping"))
+					r.hear(`{"jsonrpc":"2.0","id":2,"result":{"echo":"ping"}}`)
+				}
+				if got := r.next(time.Hour); got != tt.want {
+					t.Errorf("got %s", got)
+				}
+				synctest.Wait()
+				if n := s.count(tt.method); n != tt.calls {
+					t.Errorf("sent %d times; want %d", n, tt.calls)
+				}
+				if n := s.count("initialize"); n != 2 {
+					t.Errorf("%d sessions; want another one", n)
+				}
+				if n := s.count("GET after 7"); n > 1 || n > 0 && tt.replaced {
+					t.Errorf("the rest was asked for %d times", n)
+				}
+			})
+		})
+	}
 }

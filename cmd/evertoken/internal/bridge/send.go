@@ -3,6 +3,7 @@ package bridge
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,21 @@ const (
 // errExpired is why a request has no answer whose session the server has ended.
 var errExpired = errors.New("the server has ended the session before it answered")
 
+// An unfinished answer is one that has begun, and of which the rest is not to be had.
+type unfinished struct {
+	error
+	at session // in which it was
+}
+
+func (u unfinished) Unwrap() error { return u.error }
+
+// isOpen reports whether an error leaves open if the server has carried a request out.
+func isOpen(err error) bool {
+	_, is := errors.AsType[unfinished](err)
+	_, broke := errors.AsType[cut](err)
+	return is || broke
+}
+
 // send passes a line of the program's on, and what comes back, and answers for the server
 // if that does not. sent is called when the request is on its way.
 func (b *bridge) send(c *call, line []byte, list []head, sent func()) {
@@ -43,45 +59,51 @@ func (b *bridge) send(c *call, line []byte, list []head, sent func()) {
 	if err != nil {
 		text = b.Explain(err)
 	}
+	if isOpen(err) {
+		text += "; whether it has done what it was asked for is not known"
+	}
 	for _, id := range c.left() {
 		b.deliver(failure(id, text))
 	}
 	if err != nil && len(list) == 1 && !list[0].isRequest() {
 		b.Say("A message to the server was lost: %s", text)
 	}
+	if u, is := errors.AsType[unfinished](err); is && errors.Is(err, errExpired) {
+		_ = b.begin(u.at.generation) // the next request finds out why, if it cannot be
+	}
 }
 
-// maxEnds is how many sessions may end under one request. More would end without it.
-const maxEnds = 2
+// maxAnews is how often a request is sent anew whose session, or whose answer, has ended. More
+// would end without it.
+const maxAnews = 2
 
-// exchange posts a line until the server has it, and passes on what it answers.
+// exchange posts a line until the server has it, and passes on what it answers. What the server
+// may have carried out already is posted once more only if it changes nothing.
 func (b *bridge) exchange(c *call, line []byte, list []head, sent func()) error {
-	beginning, ends := list[0].Method == "initialize", 0
+	anews := 0
 	for tries := 1; ; tries++ {
-		id, version, generation := b.remote.state()
-		resp, err := b.post(c.ctx, line, changesNothing(list), id, version, sent)
-		wait := retryPause
+		at := b.remote.state()
+		err := b.try(c, line, list, at, sent)
+		wait, passes := b.passes(err)
 		switch {
-		case err != nil && !b.Passes(err):
-			return err
-		case err != nil:
-		case resp.StatusCode == http.StatusNotFound && id != "" && !beginning:
-			drain.Response(resp)
-			if ends++; ends > maxEnds {
-				return errExpired
+		case err == nil:
+			return nil
+		case passes:
+			if tries == sayAfter {
+				b.Say("Waiting for the server: %s", b.Explain(err))
 			}
-			if err := b.begin(generation); err != nil {
+		case isOpen(err) && changesNothing(list), !isOpen(err) && errors.Is(err, errExpired):
+			if anews++; anews > maxAnews {
 				return err
 			}
-			wait = 0
-		case isBusy(resp.StatusCode):
-			r := refused(resp)
-			wait, err = r.wait, r
+			if errors.Is(err, errExpired) {
+				if err := b.begin(at.generation); err != nil {
+					return err
+				}
+				wait = 0
+			}
 		default:
-			return b.answered(c, resp, beginning)
-		}
-		if err != nil && tries == sayAfter {
-			b.Say("Waiting for the server: %s", b.Explain(err))
+			return err
 		}
 		sent() // what comes after it waits for the same
 		if sleep.For(c.ctx, wait) != nil {
@@ -93,16 +115,41 @@ func (b *bridge) exchange(c *call, line []byte, list []head, sent func()) error 
 	}
 }
 
-// post sends a line to the server, which may be sent twice if it changes nothing.
-func (b *bridge) post(ctx context.Context, line []byte, changesNothing bool, id, version string, sent func()) (*http.Response, error) {
+// passes reports whether an error means that a request was not carried out and may be later, and
+// after what time to try.
+func (b *bridge) passes(err error) (time.Duration, bool) {
+	if r, is := errors.AsType[*refusal](err); is && isBusy(r.status) && !isOpen(err) {
+		return r.wait, true
+	}
+	return retryPause, err != nil && !isOpen(err) && b.Passes(err)
+}
+
+// try posts a line once, and passes on what the server answers.
+func (b *bridge) try(c *call, line []byte, list []head, at session, sent func()) error {
+	beginning := list[0].Method == "initialize"
+	resp, err := b.post(c.ctx, line, changesNothing(list), at, sent)
+	switch {
+	case err != nil:
+		return err
+	case resp.StatusCode == http.StatusNotFound && at.id != "" && !beginning:
+		drain.Response(resp)
+		return errExpired
+	case isBusy(resp.StatusCode):
+		return refused(resp)
+	}
+	return b.answered(c, resp, at, beginning)
+}
+
+// post sends a line to the server, which may be sent twice if it is repeatable.
+func (b *bridge) post(ctx context.Context, line []byte, repeatable bool, at session, sent func()) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL, bytes.NewReader(line))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json, text/event-stream")
-	setHeader(req, id, version)
-	if changesNothing {
+	at.setHeader(req)
+	if repeatable {
 		// net/http then sends it once more if the connection turns out to be closed. The
 		// empty list is for that alone and not sent.
 		req.Header["Idempotency-Key"] = []string{}
@@ -111,14 +158,18 @@ func (b *bridge) post(ctx context.Context, line []byte, changesNothing bool, id,
 }
 
 // answered passes on what a server answers.
-func (b *bridge) answered(c *call, resp *http.Response, beginning bool) error {
+func (b *bridge) answered(c *call, resp *http.Response, at session, beginning bool) error {
 	defer resp.Body.Close()
-	pass := func(message []byte) { b.pass(c, message, beginning, resp.Header.Get("Mcp-Session-Id")) }
+	id := resp.Header.Get("Mcp-Session-Id")
+	if beginning {
+		at.id = id
+	}
+	pass := func(message []byte) { b.pass(c, message, beginning, id) }
 	switch {
 	case resp.StatusCode == http.StatusAccepted, resp.StatusCode == http.StatusNoContent:
 		return nil
 	case isStream(resp):
-		return b.follow(c, resp, pass)
+		return b.follow(c, resp, at, pass)
 	case !isHTML(resp):
 		if resp.StatusCode != http.StatusOK {
 			defer bounded(resp)()
@@ -126,11 +177,12 @@ func (b *bridge) answered(c *call, resp *http.Response, beginning bool) error {
 		body, err := readMessage(resp.Body)
 		switch {
 		case err != nil && resp.StatusCode == http.StatusOK:
-			return err
+			return unfinished{err, at}
 		case err != nil:
-			return fmt.Errorf("the server says HTTP %d", resp.StatusCode)
+			return &refusal{status: resp.StatusCode}
 		}
-		if list, err := heads(body); err == nil && len(list) > 0 && (resp.StatusCode == http.StatusOK || c.wants(list[0])) {
+		list, err := heads(body)
+		if err == nil && len(list) > 0 && (resp.StatusCode == http.StatusOK || c.wants(list[0]) || list[0].isNameless() && c.waits()) {
 			pass(body)
 			return nil
 		}
@@ -138,7 +190,7 @@ func (b *bridge) answered(c *call, resp *http.Response, beginning bool) error {
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
 		return nil
 	}
-	return fmt.Errorf("the server says HTTP %d", resp.StatusCode)
+	return &refusal{status: resp.StatusCode}
 }
 
 // pass hands a message of the server's to the program, and notes what it answers.
@@ -148,6 +200,7 @@ func (b *bridge) pass(c *call, message []byte, beginning bool, session string) {
 		b.Say("A message of the server's is not JSON and is left out.")
 		return
 	}
+	var nameless json.RawMessage
 	for _, h := range list {
 		if !h.isAnswer() {
 			continue
@@ -155,39 +208,45 @@ func (b *bridge) pass(c *call, message []byte, beginning bool, session string) {
 		if beginning && h.Result != nil {
 			b.remote.begun(session, h.Result.ProtocolVersion)
 		}
-		c.forget(h.ID)
-		if len(h.ID) == 0 || string(h.ID) == "null" { // an error about what cannot be read
-			c.left()
+		if c.forget(h.ID); h.isNameless() {
+			nameless = h.Error
 		}
 	}
-	b.deliver(message)
+	if nameless == nil || len(list) > 1 || !c.waits() {
+		b.deliver(message)
+	}
+	if nameless != nil { // the program would wait for what has its ID
+		for _, id := range c.left() {
+			b.deliver(refusalOf(id, nameless))
+		}
+	}
 }
 
 // follow passes on a stream that answers a call, and goes on with it when it breaks off: from
 // the last event that had an ID.
-func (b *bridge) follow(c *call, resp *http.Response, pass func([]byte)) error {
-	var at position
-	err := at.read(resp.Body, pass)
-	since, wait, idle := time.Now(), at.pause(), 0
+func (b *bridge) follow(c *call, resp *http.Response, at session, pass func([]byte)) error {
+	var pos position
+	err := pos.read(resp.Body, pass)
+	since, wait, idle := time.Now(), pos.pause(), 0
 	for c.waits() && c.ctx.Err() == nil {
-		if at.last == "" || idle > maxIdleStreams {
-			return errors.Join(errors.New("the server's answer broke off"), err)
+		if pos.last == "" || idle > maxIdleStreams {
+			return unfinished{fmt.Errorf("the server's answer broke off (%w)", err), at}
 		}
 		if sleep.For(c.ctx, wait) != nil {
 			return context.Cause(c.ctx)
 		}
-		next, failed := b.rest(c, at.last)
+		next, failed := b.rest(c, at, pos.last)
 		if failed != nil {
 			var try bool
 			if wait, try = b.again(failed, since); !try {
-				return failed
+				return unfinished{failed, at}
 			}
 			continue
 		}
-		ids, begun := at.ids, time.Now()
-		err = at.read(next.Body, pass)
+		ids, begun := pos.ids, time.Now()
+		err = pos.read(next.Body, pass)
 		_ = next.Body.Close()
-		if since, wait = time.Now(), at.pause(); at.ids > ids || since.Sub(begun) >= lasting {
+		if since, wait = time.Now(), pos.pause(); pos.ids > ids || since.Sub(begun) >= lasting {
 			idle = 0
 		} else {
 			idle++
@@ -197,9 +256,12 @@ func (b *bridge) follow(c *call, resp *http.Response, pass func([]byte)) error {
 	return nil
 }
 
-// rest asks for the stream that goes on after an event.
-func (b *bridge) rest(c *call, last string) (*http.Response, error) {
-	resp, err := b.get(c.ctx, last)
+// rest asks for the stream that goes on after an event, which is one of its session's.
+func (b *bridge) rest(c *call, at session, last string) (*http.Response, error) {
+	if b.remote.state().generation != at.generation {
+		return nil, errExpired
+	}
+	resp, err := b.get(c.ctx, at, last)
 	switch {
 	case err != nil || isStream(resp):
 		return resp, err

@@ -15,18 +15,17 @@ import (
 // notifications meanwhile, and no answers.
 const maxStreamPause = 30 * time.Second
 
-// get asks for a stream, from after the event with the given ID.
-func (b *bridge) get(ctx context.Context, last string) (*http.Response, error) {
+// get asks for a stream of a session, from after the event with the given ID.
+func (b *bridge) get(ctx context.Context, at session, last string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.URL, nil)
 	if err != nil {
 		return nil, err
 	}
-	id, version, _ := b.remote.state()
 	req.Header.Set("Accept", "text/event-stream")
 	if last != "" {
 		req.Header.Set("Last-Event-Id", last)
 	}
-	setHeader(req, id, version)
+	at.setHeader(req)
 	return b.do(req, func() {})
 }
 
@@ -48,9 +47,9 @@ func (b *bridge) hear(ctx context.Context) {
 	var at position
 	heard := false // in this session
 	for failures := 0; ctx.Err() == nil; {
-		_, _, generation := b.remote.state()
+		now := b.remote.state()
 		var wait time.Duration
-		resp, err := b.get(ctx, at.last)
+		resp, err := b.get(ctx, now, at.last)
 		switch {
 		case err != nil:
 			failures++
@@ -64,7 +63,7 @@ func (b *bridge) hear(ctx context.Context) {
 			}
 		case resp.StatusCode == http.StatusNotFound && heard: // else it may be what the server says to any GET
 			drain.Response(resp)
-			if id, _, _ := b.remote.state(); id == "" || b.begin(generation) == nil {
+			if now.id == "" || b.begin(now.generation) == nil {
 				return // without sessions there is no such stream; a new one has its own
 			}
 			failures++
@@ -101,7 +100,7 @@ func (b *bridge) begin(generation int) error {
 	}
 	defer func() { <-b.remote.renewing }()
 	b.remote.mu.Lock()
-	current, initialize, ready := b.remote.generation, b.remote.initialize, b.remote.ready
+	current, initialize, ready := b.remote.session.generation, b.remote.initialize, b.remote.ready
 	b.remote.mu.Unlock()
 	switch last := b.remote.failed; {
 	case current != generation:
@@ -154,7 +153,7 @@ func (b *bridge) beginOnce(initialize, ready []byte) error {
 		return err
 	}
 	if ready != nil {
-		resp, err := b.post(b.ctx, ready, true, id, version, func() {})
+		resp, err := b.post(b.ctx, ready, true, session{id: id, version: version}, func() {})
 		if err != nil {
 			return err
 		}
@@ -171,7 +170,7 @@ func (b *bridge) beginOnce(initialize, ready []byte) error {
 
 // initializeAgain sends the program's first request once more, and keeps the answer to itself.
 func (b *bridge) initializeAgain(initialize []byte) (id, version string, err error) {
-	resp, err := b.post(b.ctx, initialize, true, "", "", func() {})
+	resp, err := b.post(b.ctx, initialize, true, session{}, func() {})
 	if err != nil {
 		return "", "", err
 	}
