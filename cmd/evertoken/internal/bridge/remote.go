@@ -72,6 +72,10 @@ func (s session) setHeader(req *http.Request) {
 	}
 }
 
+// errMoved is why a redirect is not followed that makes a GET of a message (301, 302, 303): the
+// server would take that for the request for its own stream, which is no answer.
+var errMoved = errors.New("the server redirects messages elsewhere, in a way that loses them: use the address that it redirects to")
+
 // maxRedirects is how many redirects are followed, as by net/http.
 const maxRedirects = 10
 
@@ -80,6 +84,9 @@ const maxRedirects = 10
 func leaving(c *http.Client) *http.Client {
 	client, next := *c, c.CheckRedirect
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		if req.Method != via[0].Method {
+			return errMoved
+		}
 		for _, earlier := range via {
 			if origin.Of(earlier.URL) != origin.Of(req.URL) {
 				req.Header.Del("Mcp-Session-Id")

@@ -21,6 +21,9 @@ const (
 	retryPause = time.Second
 	// maxRetryAfter bounds what a server may ask to wait.
 	maxRetryAfter = time.Minute
+	// readyTime is how long the server has at most to take note that the program is ready, before
+	// the next message is sent. It has no work to do for that.
+	readyTime = 2 * time.Second
 	// sayAfter is how many tries of a request fail before a person is told.
 	sayAfter = 3
 )
@@ -48,7 +51,11 @@ func isOpen(err error) bool {
 func (b *bridge) send(c *call, line []byte, list []head, sent func()) {
 	defer sent()
 	b.remote.keep(list, line)
-	err := b.exchange(c, line, list, sent)
+	onItsWay := sent
+	if list[0].Method == "notifications/initialized" { // servers refuse what overtakes it
+		onItsWay = func() { time.AfterFunc(readyTime, sent) }
+	}
+	err := b.exchange(c, line, list, onItsWay)
 	if err == nil && list[0].Method == "notifications/initialized" {
 		b.listen()
 	}

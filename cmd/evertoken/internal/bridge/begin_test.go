@@ -1,0 +1,71 @@
+package bridge_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A server may refuse what comes before it knows that the program is ready.
+func TestNothingOvertakesTheProgramsReadiness(t *testing.T) {
+	for name, takes := range map[string]time.Duration{"soon": 500 * time.Millisecond, "never": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, ready := inBubble(), make(chan struct{})
+				s.on("notifications/initialized", func(w http.ResponseWriter, _ string) {
+					time.Sleep(takes)
+					close(ready)
+					w.WriteHeader(http.StatusAccepted)
+				})
+				s.on("tools/list", func(w http.ResponseWriter, id string) {
+					select {
+					case <-ready:
+						_, _ = io.WriteString(w, `{"id":`+id+`,"result":{}}`)
+					default:
+						_, _ = io.WriteString(w, `{"id":`+id+`,"error":{}}`)
+					}
+				})
+				r := startInBubble(t, s)
+				r.begin()
+				r.say(request("1", "tools/list"))
+				want := map[string]string{"soon": `{"id":1,"result":{}}`, "never": `{"id":1,"error":{}}`}[name]
+				if got := r.next(time.Minute); got != want {
+					t.Errorf("got %q", got)
+				}
+				time.Sleep(takes) // the handler is to end within the bubble
+			})
+		})
+	}
+}
+
+// A redirect that makes a GET of a message would be answered by the server's own stream, which
+// has no end.
+func TestAMessageIsNotLostInARedirect(t *testing.T) {
+	for status, passes := range map[int]bool{301: false, 302: false, 303: false, 307: true, 308: true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := inBubble()
+			ownStreams(t, s)
+			r := startInBubble(t, s)
+			r.begin()
+			r.hear(`{"method":"last"}`)
+			moved := false
+			s.on("tools/call", func(w http.ResponseWriter, id string) {
+				if moved {
+					_, _ = io.WriteString(w, `{"id":`+id+`,"result":{}}`)
+					return
+				}
+				moved = true
+				w.Header().Set("Location", "http://mcp.test/there")
+				w.WriteHeader(status)
+			})
+			r.say(request("1", "tools/call"))
+			got := r.next(time.Hour)
+			if passes && got != `{"id":1,"result":{}}` || !passes && !strings.Contains(got, "redirects messages elsewhere") {
+				t.Errorf("HTTP %d: %q", status, got)
+			}
+		})
+	}
+}
