@@ -401,15 +401,25 @@ func (s *Session) asAdopted(ctx context.Context, l *login) (*login, error) {
 	return l, nil
 }
 
-// withMetadata returns the client for a login in place of l's, with what the server publishes: a
-// stored session has begun without, and endpoints may have moved.
+// withMetadata returns the client for a login in place of l's, with what the server publishes now: a
+// stored session has begun without, and endpoints may have moved, also that of logins alone.
 func (s *Session) withMetadata(ctx context.Context, l *login, client *oauth.Client, api *oauth.ProtectedResource, header http.Header) (*oauth.Client, error) {
-	moved := endpointsOf(client.Config()) != endpointsOf(l.moving.config())
-	if !moved && (client.Metadata() != nil || api.Assumed) {
+	had := endpointsOf(client.Config())
+	moved := had != endpointsOf(l.moving.config())
+	if !moved && api.Assumed {
 		return client, nil
+	}
+	complete := !moved && client.Metadata() != nil
+	if complete {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, moveLimit)
+		defer cancel()
 	}
 	asked := *api
 	asked.Scopes = nil // what a first login would ask for
 	p, err := s.clientAt(ctx, &login{program: program{issuer: l.issuer, client: client}}, &asked, header, gone{})
+	if complete && (err != nil || endpointsOf(p.client.Config()) == had && p.client.Config().ClientID == client.Config().ClientID) {
+		return client, nil // which counts what it has come to ask for
+	}
 	return p.client, err
 }

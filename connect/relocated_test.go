@@ -323,3 +323,43 @@ func TestALoginForMoreScopeFollowsTheEndpoints(t *testing.T) {
 		}
 	})
 }
+
+// The endpoint of logins can move alone. Where the metadata cannot be had, a login is where it was.
+func TestALoginForMoreScopeIsWhereLoginsAreNow(t *testing.T) {
+	for name, away := range map[string]bool{"published": false, "metadata away": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPerson(oauthtest.Config{})
+				p.server.Script(oauthtest.Fault{Endpoint: oauthtest.ResourceMetadataEndpoint, Times: -1, Edit: func(f map[string]any) { delete(f, "scopes_supported") }})
+				var moved atomic.Bool
+				at := ""
+				move := func(cfg *connect.Config) {
+					cfg.OAuth.Scopes = []string{"profile"}
+					cfg.OAuth.HTTPClient = &http.Client{Transport: &edit{RoundTripper: cfg.Transport, after: func(_ string, answer map[string]any) {
+						if answer["authorization_endpoint"] != nil && moved.Load() {
+							answer["authorization_endpoint"] = "https://auth.test/v2/authorize"
+							if away {
+								answer["issuer"] = "" // no document of this server's
+							}
+						}
+					}}}
+				}
+				p.plain = func(address string) string {
+					_, at, _ = strings.Cut(address, "https://auth.test")
+					at, _, _ = strings.Cut(at, "?")
+					return strings.Replace(address, "/v2/", "/", 1)
+				}
+				s := p.process(t, move)
+				mustCall(t, "first", s)
+				moved.Store(true)
+				time.Sleep(2 * time.Minute)
+				p.insufficient("email", 1)
+				mustCall(t, "with more scope", s)
+				p.want(t, "afterwards", 2, 1)
+				if want := map[bool]string{false: "/v2/authorize", true: "/authorize"}[away]; at != want {
+					t.Errorf("the person logged in at %s; want %s", at, want)
+				}
+			})
+		})
+	}
+}
