@@ -55,8 +55,9 @@ type bridge struct {
 
 	out sync.Mutex // guards Out
 
-	remote remote
-	open   openCalls
+	remote   remote
+	open     openCalls
+	mirrored mirrored
 }
 
 // Run passes messages until ctx ends or the program closes its side, which is not an error. It
@@ -147,6 +148,9 @@ func (b *bridge) take(line []byte) {
 		b.Say("A line of the program's is not a message and is left out.")
 		return
 	}
+	if b.hangsUp(list) {
+		return
+	}
 	c := b.open.begin(b.ctx, list)
 	sent := make(chan struct{})
 	b.calls.Go(func() {
@@ -155,13 +159,23 @@ func (b *bridge) take(line []byte) {
 	})
 	for _, h := range list {
 		if h.Method == "notifications/cancelled" {
-			b.open.cancel(h.Params.RequestID, c)
+			b.open.cancel(h.Params["requestId"], c)
 		}
 	}
 	select {
 	case <-sent:
 	case <-b.ctx.Done():
 	}
+}
+
+// hangsUp does what the program cancels where the end of the answer's stream says so, which is
+// from revision 2026-07-28 on, and reports whether that is all.
+func (b *bridge) hangsUp(list []head) bool {
+	if len(list) != 1 || list[0].Method != "notifications/cancelled" {
+		return false
+	}
+	found, byItself := b.open.hangUp(list[0].Params["requestId"])
+	return byItself || !found && !b.remote.hasBegun()
 }
 
 // finish waits for what the program has asked for and still may read.

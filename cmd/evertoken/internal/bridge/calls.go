@@ -11,6 +11,8 @@ type call struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	asks   bool // it has requests
+	first  head
+	wishes bool // the server has been asked what its tools want
 
 	mu   sync.Mutex                 // guards open
 	open map[string]json.RawMessage // by sameID
@@ -23,7 +25,7 @@ type openCalls struct {
 }
 
 func (o *openCalls) begin(ctx context.Context, list []head) *call {
-	c := &call{open: make(map[string]json.RawMessage)}
+	c := &call{open: make(map[string]json.RawMessage), first: list[0]}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	for _, h := range list {
 		if h.isRequest() {
@@ -59,6 +61,33 @@ func (o *openCalls) cancel(id json.RawMessage, by *call) {
 	}
 }
 
+// hangUp ends the answer of a request for which the program does not wait any more. It reports
+// whether there is such a request, and whether that is of a revision in which this cancels it.
+func (o *openCalls) hangUp(id json.RawMessage) (found, byItself bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for c := range o.calls {
+		if !c.has(id) {
+			continue
+		}
+		if versionOf(c.first) == "" {
+			return true, false
+		}
+		c.forget(id)
+		c.cancel()
+		return true, true
+	}
+	return false, false
+}
+
+// has reports whether a request of the call has that ID, and no answer yet.
+func (c *call) has(id json.RawMessage) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, open := c.open[sameID(id)]
+	return open
+}
+
 // forget takes a request off the call.
 func (c *call) forget(id json.RawMessage) {
 	c.mu.Lock()
@@ -75,10 +104,7 @@ func (c *call) waits() bool {
 
 // wants reports whether a message answers one of the call's requests.
 func (c *call) wants(h head) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, open := c.open[sameID(h.ID)]
-	return h.isAnswer() && open
+	return h.isAnswer() && c.has(h.ID)
 }
 
 // left returns the requests without an answer, and forgets them.

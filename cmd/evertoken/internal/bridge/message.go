@@ -15,10 +15,8 @@ type head struct {
 	Result *struct {
 		ProtocolVersion string `json:"protocolVersion"`
 	} `json:"result"`
-	Error  json.RawMessage `json:"error"`
-	Params struct {
-		RequestID json.RawMessage `json:"requestId"`
-	} `json:"params"`
+	Error  json.RawMessage            `json:"error"`
+	Params map[string]json.RawMessage `json:"params"`
 }
 
 // isRequest reports whether a message wants an answer.
@@ -37,9 +35,14 @@ func (h head) isNameless() bool {
 	return none && h.isAnswer() && h.Result == nil && json.Unmarshal(h.Error, &fail) == nil && fail.Code != nil
 }
 
+// methodListen asks for notifications, from revision 2026-07-28 on: its answer is a stream without
+// an end, in place of the server's own stream.
+const methodListen = "subscriptions/listen"
+
 // reads are the requests that only ask: carried out twice, they are as if carried out once.
 var reads = []string{
 	"ping", "tools/list", "resources/list", "resources/templates/list", "resources/read", "prompts/list", "prompts/get", "completion/complete",
+	"server/discover", methodListen,
 }
 
 // changesNothing reports whether a line may be carried out twice.

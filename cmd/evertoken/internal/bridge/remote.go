@@ -52,6 +52,13 @@ func (r *remote) keep(list []head, line []byte) {
 	}
 }
 
+// hasBegun reports whether the program has begun a session, as it does up to revision 2025-11-25.
+func (r *remote) hasBegun() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.initialize != nil
+}
+
 // begun notes what the server says of a session that it has begun.
 func (r *remote) begun(id, version string) {
 	r.mu.Lock()

@@ -89,8 +89,11 @@ const maxAnews = 2
 func (b *bridge) exchange(c *call, line []byte, list []head, sent func()) error {
 	anews := 0
 	for tries := 1; ; tries++ {
-		at := b.remote.state()
+		at, begun := b.remote.state(), time.Now()
 		err := b.try(c, line, list, at, sent)
+		if list[0].Method == methodListen && time.Since(begun) >= lasting {
+			anews = 0
+		}
 		wait, passes := b.passes(err)
 		switch {
 		case err == nil:
@@ -99,6 +102,10 @@ func (b *bridge) exchange(c *call, line []byte, list []head, sent func()) error 
 			if tries == sayAfter {
 				b.Say("Waiting for the server: %s", b.Explain(err))
 			}
+		case errors.Is(err, errMismatch):
+			c.wishes = true
+			b.relearn(c)
+			wait = 0
 		case isOpen(err) && changesNothing(list), !isOpen(err) && errors.Is(err, errExpired):
 			if anews++; anews > maxAnews {
 				return err
@@ -134,7 +141,10 @@ func (b *bridge) passes(err error) (time.Duration, bool) {
 // try posts a line once, and passes on what the server answers.
 func (b *bridge) try(c *call, line []byte, list []head, at session, sent func()) error {
 	beginning := list[0].Method == "initialize"
-	resp, err := b.post(c.ctx, line, changesNothing(list), at, sent)
+	if versionOf(c.first) != "" {
+		at.id, at.version = "", "" // it belongs to no session
+	}
+	resp, err := b.post(c.ctx, posting{line, list, changesNothing(list)}, at, sent)
 	switch {
 	case err != nil:
 		return err
@@ -147,16 +157,26 @@ func (b *bridge) try(c *call, line []byte, list []head, at session, sent func())
 	return b.answered(c, resp, at, beginning)
 }
 
-// post sends a line to the server, which may be sent twice if it is repeatable.
-func (b *bridge) post(ctx context.Context, line []byte, repeatable bool, at session, sent func()) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL, bytes.NewReader(line))
+// A posting is a line for the server.
+type posting struct {
+	line       []byte
+	list       []head // that headers repeat, if it is one
+	repeatable bool   // it may be sent twice
+}
+
+// post sends a line to the server.
+func (b *bridge) post(ctx context.Context, p posting, at session, sent func()) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL, bytes.NewReader(p.line))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json, text/event-stream")
 	at.setHeader(req)
-	if repeatable {
+	if len(p.list) == 1 {
+		b.mirrored.mirror(req.Header, p.list[0])
+	}
+	if p.repeatable {
 		// net/http then sends it once more if the connection turns out to be closed. The
 		// empty list is for that alone and not sent.
 		req.Header["Idempotency-Key"] = []string{}
@@ -189,6 +209,9 @@ func (b *bridge) answered(c *call, resp *http.Response, at session, beginning bo
 			return &refusal{status: resp.StatusCode}
 		}
 		list, err := heads(body)
+		if err == nil && len(list) > 0 && resp.StatusCode == http.StatusBadRequest && list[0].isMismatch() && c.first.Method == "tools/call" && !c.wishes {
+			return errMismatch
+		}
 		if err == nil && len(list) > 0 && (resp.StatusCode == http.StatusOK || c.wants(list[0]) || list[0].isNameless() && c.waits()) {
 			pass(body)
 			return nil
@@ -218,6 +241,9 @@ func (b *bridge) pass(c *call, message []byte, beginning bool, session string) {
 		if c.forget(h.ID); h.isNameless() {
 			nameless = h.Error
 		}
+	}
+	if c.first.Method == "tools/list" && versionOf(c.first) != "" {
+		b.mirrored.learn(message)
 	}
 	if nameless == nil || len(list) > 1 || !c.waits() {
 		b.deliver(message)

@@ -153,7 +153,7 @@ func (b *bridge) beginOnce(initialize, ready []byte) error {
 		return err
 	}
 	if ready != nil {
-		resp, err := b.post(b.ctx, ready, true, session{id: id, version: version}, func() {})
+		resp, err := b.post(b.ctx, posting{line: ready, repeatable: true}, session{id: id, version: version}, func() {})
 		if err != nil {
 			return err
 		}
@@ -170,7 +170,7 @@ func (b *bridge) beginOnce(initialize, ready []byte) error {
 
 // initializeAgain sends the program's first request once more, and keeps the answer to itself.
 func (b *bridge) initializeAgain(initialize []byte) (id, version string, err error) {
-	resp, err := b.post(b.ctx, initialize, true, session{}, func() {})
+	resp, err := b.post(b.ctx, posting{line: initialize, repeatable: true}, session{}, func() {})
 	if err != nil {
 		return "", "", err
 	}
@@ -180,7 +180,7 @@ func (b *bridge) initializeAgain(initialize []byte) (id, version string, err err
 	defer resp.Body.Close()
 	defer bounded(resp)()
 	err = errNoResult
-	note := func(message []byte) {
+	note := note(func(message []byte) {
 		list, _ := heads(message)
 		for _, h := range list {
 			switch {
@@ -191,12 +191,20 @@ func (b *bridge) initializeAgain(initialize []byte) (id, version string, err err
 				err = errors.New("the server has ended the session, and refuses a new one")
 			}
 		}
-	}
+	})
+	note.each(resp)
+	return resp.Header.Get("Mcp-Session-Id"), version, err
+}
+
+// A note is what is done with an answer that is not the program's.
+type note func(message []byte)
+
+// each hands over the messages of an answer.
+func (n note) each(resp *http.Response) {
 	if isStream(resp) {
 		var at position
-		_ = at.read(resp.Body, note)
+		_ = at.read(resp.Body, n)
 	} else if body, err := readMessage(resp.Body); err == nil {
-		note(body)
+		n(body)
 	}
-	return resp.Header.Get("Mcp-Session-Id"), version, err
 }
