@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -289,6 +290,35 @@ func TestWaysToBeAClientComeInTheSpecificationsOrder(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Two programs whose logins return to addresses of their own are two clients of a server, of which
+// neither costs the other its session.
+func TestProgramsWhoseLoginsReturnElsewhereKeepTheirClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPerson(oauthtest.Config{})
+		returns := func(address string) func(*connect.Config) {
+			return func(cfg *connect.Config) {
+				cfg.OAuth.RedirectURL, cfg.Account = address, address
+				cfg.Client.Metadata.RedirectURIs = []string{address}
+			}
+		}
+		const a, b = "http://127.0.0.1:3334/callback", "http://127.0.0.1:3335/callback"
+		for round := range 3 {
+			p.launch(t, "a", returns(a))
+			p.launch(t, "b", returns(b))
+			p.launch(t, "one that takes any", func(cfg *connect.Config) { cfg.OAuth.RedirectURL = "" })
+			p.want(t, fmt.Sprint("round ", round), 3, 2)
+			time.Sleep(3 * time.Hour)
+		}
+		p.forget(t) // the newest, which is that of b and of the one that takes any
+		for range 3 {
+			p.launch(t, "a, whose client the server knows", returns(a))
+			p.launch(t, "b, as another client", returns(b))
+			p.want(t, "one client is forgotten", 4, 4) // with the request to forget it
+			time.Sleep(3 * time.Hour)
+		}
+	})
 }
 
 // What a server has given a client is sealed like the tokens.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,9 +105,36 @@ func loginRecord(session string) string {
 	return tokenstore.ServerRecord("connect: login of " + session)
 }
 
-// A keptClient is what the program is at an authorization server.
+// A keptClient is what the program is at an authorization server: the newest client, and others
+// that logins which return elsewhere have made, with sessions of their own.
 type keptClient struct {
-	Registration *register.Registration `json:"registration,omitempty"`
+	Registration *register.Registration   `json:"registration,omitempty"`
+	Others       []*register.Registration `json:"others,omitempty"`
+}
+
+// maxClients is how many clients are kept of one server. Each is a pair of a redirect URL that the
+// program, or a person, has chosen and the server.
+const maxClients = 8
+
+// all returns the clients, that of the given ID first.
+func (k keptClient) all(first string) []*register.Registration {
+	var list []*register.Registration
+	for _, r := range append([]*register.Registration{k.Registration}, k.Others...) {
+		switch {
+		case r == nil:
+		case r.ClientID == first:
+			list = slices.Insert(list, 0, r)
+		default:
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// with returns k with r as the newest client, and without those that are good no longer.
+func (k keptClient) with(r *register.Registration, isGood func(*register.Registration) bool) keptClient {
+	others := slices.DeleteFunc(k.all(""), func(o *register.Registration) bool { return o.ClientID == r.ClientID || !isGood(o) })
+	return keptClient{r, others[:min(len(others), maxClients-1)]}
 }
 
 // A place is where the session with an API was found to be.

@@ -89,7 +89,7 @@ func (s *Session) saved(ctx context.Context) (*login, error) {
 // program is another client by now.
 func (s *Session) stored(ctx context.Context, p place) (*login, error) {
 	cfg := p.config(s.cfg.OAuth)
-	r, err := s.keptAt(ctx, p.issuer(), cfg)
+	r, err := s.keptAt(ctx, p.issuer(), p.ClientID, cfg)
 	if r == nil || r.ClientID != p.ClientID {
 		return nil, err
 	}
@@ -268,7 +268,8 @@ func (s *Session) stillKnown(ctx context.Context, seen *login) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if r := k.value.Registration; r != nil && r.ClientID != seen.client.Config().ClientID {
+	clientID := seen.client.Config().ClientID
+	if list := k.value.all(clientID); len(list) > 0 && list[0].ClientID != clientID {
 		return false, nil
 	}
 	pause := time.NewTimer(secondOpinion)

@@ -35,9 +35,9 @@ func (g gone) is(r *register.Registration) bool {
 // not know the client.
 var errForgotten = fmt.Errorf("connect: the authorization server does not know the client any more: %w", oauth.ErrClientRefused)
 
-// keptAt returns the program's client at issuer, a given one or the one in the Store, or nil.
-// It sends nothing.
-func (s *Session) keptAt(ctx context.Context, issuer string, cfg oauth.Config) (*register.Registration, error) {
+// keptAt returns the program's client at issuer of the given ID, or else another one: a given
+// one or one in the Store, or nil. It sends nothing.
+func (s *Session) keptAt(ctx context.Context, issuer, clientID string, cfg oauth.Config) (*register.Registration, error) {
 	options := s.options(issuer)
 	if len(options.Given) > 0 {
 		r, err := register.For(ctx, issuer, options, cfg)
@@ -47,13 +47,24 @@ func (s *Session) keptAt(ctx context.Context, issuer string, cfg oauth.Config) (
 		return r, nil
 	}
 	k, err := load[keptClient](ctx, s.store(), clientRecord(issuer))
-	if r := k.value.Registration; s.usable(r, gone{}, cfg) {
-		return r, nil
+	for _, r := range k.value.all(clientID) {
+		if s.usable(r, gone{}, cfg) {
+			return r, nil
+		}
 	}
 	return nil, err
 }
 
-// registration returns the program's client at issuer: a given one, the one in the Store, or
+// clientOfPlace returns the client whose session was found last, or "".
+func (s *Session) clientOfPlace(ctx context.Context, issuer string) (string, error) {
+	k, err := load[place](ctx, s.store(), placeRecord(s.cfg.URL, s.cfg.Account))
+	if p := k.value; canonical(p.issuer()) == canonical(issuer) {
+		return p.ClientID, err
+	}
+	return "", err
+}
+
+// registration returns the program's client at issuer: a given one, one in the Store, or
 // one that it becomes now, once for all processes, but for one that is gone. kept tells that
 // the client was one before.
 func (s *Session) registration(ctx context.Context, issuer string, lost gone, cfg oauth.Config) (r *register.Registration, kept bool, err error) {
@@ -66,10 +77,16 @@ func (s *Session) registration(ctx context.Context, issuer string, lost gone, cf
 	if err != nil {
 		return nil, false, err
 	}
-	if r = k.value.Registration; s.good(r, lost, options, cfg) {
-		return r, true, nil
+	clientID, err := s.clientOfPlace(ctx, issuer)
+	if err != nil {
+		return nil, false, err
 	}
-	return s.becomeClient(ctx, issuer, lost, options, cfg)
+	for _, r := range k.value.all(clientID) {
+		if s.good(r, lost, options, cfg) {
+			return r, true, nil
+		}
+	}
+	return s.becomeClient(ctx, issuer, clientID, lost, options, cfg)
 }
 
 // good reports whether r can be used, and is not by a document in whose place the program
@@ -78,23 +95,25 @@ func (s *Session) good(r *register.Registration, lost gone, options register.Opt
 	return s.usable(r, lost, cfg) && (!r.Document || r.ClientID == options.DocumentURL)
 }
 
-// known returns the client that the Store has for issuer, stored, or else one of the
-// program's that is for this issuer; nil if none of them is good. The one in the Store is
+// known returns one of the clients that the Store has for issuer, stored, or else one of the
+// program's that is for this issuer; nil if none of them is good. Those in the Store are
 // found by the name that the API has for the issuer, which may be another than the issuer's own.
-func (s *Session) known(stored *register.Registration, lost gone, issuer string, options register.Options, cfg oauth.Config) *register.Registration {
-	if s.good(stored, lost, options, cfg) {
-		return stored
+func (s *Session) known(stored []*register.Registration, lost gone, issuer string, options register.Options, cfg oauth.Config) (r *register.Registration, isStored bool) {
+	for _, r := range stored {
+		if s.good(r, lost, options, cfg) {
+			return r, true
+		}
 	}
 	for _, r := range options.Kept {
 		if s.good(r, lost, options, cfg) && canonical(r.Issuer) == canonical(issuer) {
-			return r
+			return r, false
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // becomeClient is registration for when the Store has none, with the lock of its record.
-func (s *Session) becomeClient(ctx context.Context, issuer string, lost gone, options register.Options, cfg oauth.Config) (*register.Registration, bool, error) {
+func (s *Session) becomeClient(ctx context.Context, issuer, clientID string, lost gone, options register.Options, cfg oauth.Config) (*register.Registration, bool, error) {
 	name := clientRecord(issuer)
 	unlock, err := s.lock(ctx, name)
 	if err != nil {
@@ -105,17 +124,23 @@ func (s *Session) becomeClient(ctx context.Context, issuer string, lost gone, op
 	if err != nil {
 		return nil, false, err
 	}
-	if r := s.known(k.value.Registration, lost, issuer, options, cfg); r != nil {
-		if r != k.value.Registration {
-			err = k.save(ctx, s.store(), keptClient{r})
+	stored := k.value.all(clientID)
+	save := func(ctx context.Context, r *register.Registration) error {
+		return k.save(ctx, s.store(), k.value.with(r, func(o *register.Registration) bool { return !lost.is(o) }))
+	}
+	if r, isStored := s.known(stored, lost, issuer, options, cfg); r != nil {
+		if !isStored {
+			err = save(ctx, r)
 		}
 		return r, true, err
 	}
-	if r, err := s.renewSecret(ctx, k.value.Registration, lost, cfg); r != nil || err != nil {
-		if err == nil {
-			err = k.save(context.WithoutCancel(ctx), s.store(), keptClient{r})
+	for _, had := range stored {
+		if r, err := s.renewSecret(ctx, had, lost, cfg); r != nil || err != nil {
+			if err == nil {
+				err = save(context.WithoutCancel(ctx), r)
+			}
+			return r, true, err
 		}
-		return r, true, err
 	}
 	if checker, is := s.store().(tokenstore.Checker); is {
 		// A client that cannot be kept would be another one with each start.
@@ -128,7 +153,7 @@ func (s *Session) becomeClient(ctx context.Context, issuer string, lost gone, op
 	if err != nil {
 		return nil, false, err
 	}
-	return r, false, k.save(context.WithoutCancel(ctx), s.store(), keptClient{r})
+	return r, false, save(context.WithoutCancel(ctx), r)
 }
 
 // renewSecret returns r with another secret in the place of one that has ended, from a server
@@ -154,13 +179,12 @@ func (s *Session) renewSecret(ctx context.Context, r *register.Registration, los
 
 // usable reports whether a registration is one that this program can use.
 func (s *Session) usable(r *register.Registration, lost gone, cfg oauth.Config) bool {
-	if r == nil || r.ClientID == "" || lost.is(r) {
-		return false
-	}
-	if !r.SecretExpiresAt.IsZero() && !s.now().Before(r.SecretExpiresAt) {
-		return false
-	}
-	return s.returns(r, cfg)
+	return r != nil && r.ClientID != "" && !lost.is(r) && !s.secretEnded(r) && s.returns(r, cfg)
+}
+
+// secretEnded reports whether the server has said that r's secret is over by now.
+func (s *Session) secretEnded(r *register.Registration) bool {
+	return !r.SecretExpiresAt.IsZero() && !s.now().Before(r.SecretExpiresAt)
 }
 
 // returns reports whether logins by r return to where this program listens.
