@@ -28,7 +28,7 @@
 // dies, another one on the same machine goes on with that login, in the window that is open.
 // A living token that cannot be renewed is shown once more, five seconds after its refusal.
 // No window opens again for a login whose token the API has never taken (by a 2xx), nor for scopes
-// that were asked for already, nor, until the next start or [Session.Connect], for a login
+// that were asked for already (but for a login that has grown older than the API wants), nor, until the next start or [Session.Connect], for a login
 // that the person has refused or not completed. With [Config.Grant] no person is asked.
 //
 // # What is stored where

@@ -1,12 +1,14 @@
 package connect_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,4 +182,56 @@ func TestALoginOfAnotherKindIsAskedForBesides(t *testing.T) {
 		calls.Wait()
 		p.want(t, "afterwards", 3, 1)
 	})
+}
+
+// A login becomes older than an API wants again and again; one that an API does not take when it
+// is new is not repeated.
+func TestALoginOfLateIsAskedForEachTimeItHasGrownOld(t *testing.T) {
+	for name, refusesAll := range map[string]bool{"wants one of five minutes": false, "takes none": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPerson(oauthtest.Config{})
+				var wants atomic.Bool
+				var loggedIn atomic.Int64
+				old := func(req *http.Request) *http.Response {
+					if req.Header.Get("Authorization") == "" || !wants.Load() || !refusesAll && time.Since(time.Unix(0, loggedIn.Load())) < 5*time.Minute {
+						return nil
+					}
+					return rejecting(http.StatusUnauthorized, `Bearer error="insufficient_user_authentication", max_age="300"`)
+				}
+				sessions := p.together(t, "first start", 3, func(cfg *connect.Config) {
+					cfg.Transport = &edit{RoundTripper: cfg.Transport, before: old}
+					log := cfg.Login
+					cfg.Login = func(ctx context.Context, client *oauth.Client) (*oauth.TokenPair, error) {
+						pair, err := log(ctx, client)
+						loggedIn.Store(time.Now().UnixNano())
+						return pair, err
+					}
+				})
+				for round := range 3 {
+					wants.Store(false)
+					time.Sleep(2 * time.Hour)
+					for _, s := range sessions {
+						mustCall(t, "what needs no login of late", s)
+					}
+					wants.Store(true)
+					var calls sync.WaitGroup
+					for _, s := range sessions {
+						calls.Go(func() {
+							if err := call(s); err != nil && !refusesAll {
+								t.Error(err)
+							}
+						})
+					}
+					calls.Wait()
+					if refusesAll {
+						for range 10 {
+							_ = call(sessions[0])
+						}
+					}
+					p.want(t, fmt.Sprint("round ", round), int32(round+2), 1)
+				}
+			})
+		})
+	}
 }

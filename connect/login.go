@@ -339,6 +339,9 @@ func withWindowAfter(client *oauth.Client, wait time.Duration) *oauth.Client {
 func (s *Session) stepUp(ctx context.Context, seen *login, want challenge.Challenge, api *oauth.ProtectedResource, header http.Header) (*login, error) {
 	had := seen.manager.GetTokens()
 	client, err := seen.client.StepUp(want)
+	if errors.Is(err, oauth.ErrNoStepUp) && s.outlived(seen, want) {
+		client, err = seen.client, nil // which asks for it already, and now once more
+	}
 	if err == nil {
 		client, err = s.withMetadata(ctx, seen, client, api, header)
 	}
@@ -368,6 +371,7 @@ func (s *Session) stepUp(ctx context.Context, seen *login, want challenge.Challe
 	}
 	defer unlock()
 	if s.adopted(ctx, seen, had) {
+		next.accepted.Store(true) // as with what was stored
 		return s.asAdopted(ctx, next)
 	}
 	pair, err := s.attempt(ctx, next, w)
@@ -375,6 +379,18 @@ func (s *Session) stepUp(ctx context.Context, seen *login, want challenge.Challe
 		return nil, err
 	}
 	return next, seen.manager.UpdateTokens(pair)
+}
+
+// outlived reports whether an API that wants a login of late (max_age, RFC 9470 section 3) has
+// taken that of l, which has become older than that since, as each does.
+func (s *Session) outlived(l *login, want challenge.Challenge) bool {
+	limit, told := want.MaxAge()
+	pair := l.manager.GetTokens()
+	if !told || !l.gives(need{want}) || pair == nil || pair.GrantedAt.IsZero() {
+		return false
+	}
+	age := s.now().Sub(pair.GrantedAt)
+	return age > max(limit, soon) && (l.accepted.Load() || s.cfg.BearerOnly)
 }
 
 // adopted reports whether another process has logged in since the pair had was obtained,
