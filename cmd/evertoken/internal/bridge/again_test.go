@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"testing"
@@ -148,6 +149,79 @@ func TestASessionIsBegunAnewWhenTheServerIsReachedAgain(t *testing.T) {
 		r.hear(`{"jsonrpc":"2.0","id":1,"result":…`)
 		if late := time.Since(back); late > 2*time.Second {
 			t.Errorf("%v after the server came back", late)
+		}
+	})
+}
+
+// Servers that were started anew say 400 to a session that they do not know, and that alone says
+// nothing of the session.
+func TestASessionThatTheServerHasForgottenIsBegunAnew(t *testing.T) {
+	const nameless = `{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}`
+	refuses := func(w http.ResponseWriter, _ string) {
+		w.Header().Del("Mcp-Session-Id")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, nameless)
+	}
+	refusesOwn := func(w http.ResponseWriter, id string) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"id":`+id+`,"error":{"code":1}}`)
+	}
+	const answer, own, passed = `{"jsonrpc":"2.0","id":1,"result":{"echo":"tools/call"}}`, `{"id":1,"error":{"code":1}}`,
+		`{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"Bad Request: No valid session ID provided"}}`
+	for name, tt := range map[string]struct {
+		call     func(http.ResponseWriter, string)
+		ping     func(http.ResponseWriter, string) // nil: as ever
+		want     string
+		sessions int
+		pings    int
+	}{
+		"forgotten":                {refuses, refuses, answer, 2, 1},
+		"forgotten, without words": {says(400), says(400), answer, 2, 1},
+		"the call's own mistake":   {refuses, nil, passed, 1, 1},
+		"its own error":            {refusesOwn, refuses, own, 1, 0},
+		"trouble":                  {refuses, says(500), passed, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := inBubble()
+				r := startInBubble(t, s)
+				r.begin()
+				r.say(request("0", "ping"))
+				r.hear(`{"jsonrpc":"2.0","id":0,"result":{"echo":"ping"}}`)
+				begun := s.count("initialize")
+				old := func(f func(http.ResponseWriter, string), method string) {
+					s.on(method, func(w http.ResponseWriter, id string) {
+						if f != nil && s.count("initialize") == begun {
+							f(w, id)
+							return
+						}
+						_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":`+id+`,"result":{"echo":"`+method+`"}}`)
+					})
+				}
+				old(tt.call, "tools/call")
+				old(tt.ping, "ping")
+				r.say(request("1", "tools/call"))
+				r.hear(tt.want)
+				if n := s.count("initialize"); n != tt.sessions {
+					t.Errorf("%d sessions; want %d", n, tt.sessions)
+				}
+				if n := s.count("ping"); n != tt.pings+1 {
+					t.Errorf("asked about %d times; want %d", n-1, tt.pings)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // of a session that it has never known
+		s := inBubble()
+		for _, method := range []string{"notifications/initialized", "tools/call", "ping"} {
+			s.on(method, refuses)
+		}
+		r := startInBubble(t, s)
+		r.begin()
+		r.say(request("1", "tools/call"))
+		r.hear(passed)
+		if n := s.count("initialize"); n != 1 {
+			t.Errorf("%d sessions", n)
 		}
 	})
 }

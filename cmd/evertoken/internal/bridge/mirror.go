@@ -207,6 +207,11 @@ func (h head) isMismatch() bool {
 	return json.Unmarshal(h.Error, &fail) == nil && fail.Code == -32020
 }
 
+// misses reports whether an error is one that relearn may help the call against.
+func (c *call) misses(h head) bool {
+	return c.first.Method == "tools/call" && versionOf(c.first) != "" && !c.wishes && h.isMismatch()
+}
+
 // maxPages bounds the list of tools that relearn reads.
 const maxPages = 20
 

@@ -18,6 +18,7 @@ type remote struct {
 
 	mu         sync.Mutex // guards what follows; never held across I/O
 	session    session
+	proven     int    // the generation of the latest session that the server has taken a message in
 	initialize []byte // the program's request that began it
 	ready      []byte // its notification that it is ready
 	listening  context.CancelFunc
@@ -57,6 +58,20 @@ func (r *remote) hasBegun() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.initialize != nil
+}
+
+// prove notes that the server knows a session.
+func (r *remote) prove(s session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.proven = max(r.proven, s.generation)
+}
+
+// isProven reports whether the server has known a session.
+func (r *remote) isProven(s session) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return s.id != "" && r.proven == s.generation
 }
 
 // begun notes what the server says of a session that it has begun.

@@ -153,6 +153,8 @@ func (b *bridge) try(c *call, line []byte, list []head, at session, sent func())
 		return errExpired
 	case isBusy(resp.StatusCode):
 		return refused(resp)
+	case resp.StatusCode/100 == 2 && !beginning:
+		b.remote.prove(at)
 	}
 	return b.answered(c, resp, at, beginning)
 }
@@ -197,26 +199,41 @@ func (b *bridge) answered(c *call, resp *http.Response, at session, beginning bo
 		return nil
 	case isStream(resp):
 		return b.follow(c, resp, at, pass)
-	case !isHTML(resp):
-		if resp.StatusCode != http.StatusOK {
-			defer bounded(resp)()
-		}
-		body, err := readMessage(resp.Body)
-		switch {
-		case err != nil && resp.StatusCode == http.StatusOK:
-			return unfinished{err, at}
-		case err != nil:
-			return &refusal{status: resp.StatusCode}
-		}
-		list, err := heads(body)
-		if err == nil && len(list) > 0 && resp.StatusCode == http.StatusBadRequest && list[0].isMismatch() && c.first.Method == "tools/call" && !c.wishes {
-			return errMismatch
-		}
-		if err == nil && len(list) > 0 && (resp.StatusCode == http.StatusOK || c.wants(list[0]) || list[0].isNameless() && c.waits()) {
-			pass(body)
-			return nil
-		}
+	case isHTML(resp):
+		return refusalBy(resp)
 	}
+	return b.whole(c, resp, at, pass)
+}
+
+// whole passes on an answer that is no stream.
+func (b *bridge) whole(c *call, resp *http.Response, at session, pass func([]byte)) error {
+	status := resp.StatusCode
+	if status != http.StatusOK {
+		defer bounded(resp)()
+	}
+	body, err := readMessage(resp.Body)
+	if err != nil && status == http.StatusOK {
+		return unfinished{err, at}
+	}
+	list, invalid := heads(body)
+	isMessage := err == nil && invalid == nil && len(list) > 0
+	switch {
+	case isMessage && status == http.StatusBadRequest && c.misses(list[0]):
+		return errMismatch
+	case isMessage && (status == http.StatusOK || c.wants(list[0])):
+		pass(body)
+		return nil
+	case status == http.StatusBadRequest && b.isForgotten(c, at):
+		return errExpired
+	case isMessage && list[0].isNameless() && c.waits():
+		pass(body)
+		return nil
+	}
+	return refusalBy(resp)
+}
+
+// refusalBy returns what an answer without a message refuses, or nil.
+func refusalBy(resp *http.Response) error {
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
 		return nil
 	}

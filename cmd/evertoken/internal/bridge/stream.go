@@ -88,6 +88,22 @@ func (b *bridge) hear(ctx context.Context) {
 // what servers say that still have the one before it.
 func passesForStreams(status int) bool { return mayPass(status) || status == http.StatusConflict }
 
+// isForgotten reports whether the server, which has known a session, does not know it any more and
+// says so by a 400, as many do that were started anew, and not by the 404 that it should be. Then it
+// says so to all that comes.
+func (b *bridge) isForgotten(c *call, at session) bool {
+	if !b.remote.isProven(at) {
+		return false
+	}
+	ping := []byte(`{"jsonrpc":"2.0","id":"evertoken","method":"ping"}`)
+	resp, err := b.post(c.ctx, posting{line: ping, repeatable: true}, at, func() {})
+	if err != nil {
+		return false
+	}
+	status := refused(resp).status
+	return status == http.StatusBadRequest || status == http.StatusNotFound
+}
+
 // begin begins the session anew that the server has ended, unless that was done since the
 // given generation, with what the program has begun it with. The program does not hear of it.
 // A caller that waits while another tries that in vain shares the outcome: each would try for as long.
