@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -67,5 +68,42 @@ func TestAMessageIsNotLostInARedirect(t *testing.T) {
 				t.Errorf("HTTP %d: %q", status, got)
 			}
 		})
+	}
+}
+
+// A person may have the address of a server's older transport.
+func TestAServerOfTheOlderTransportIsNamedAsThat(t *testing.T) {
+	for status, asked := range map[int]bool{400: true, 404: true, 405: true, 403: false} {
+		for name, tt := range map[string]struct {
+			stream func(http.ResponseWriter, string)
+			older  bool
+		}{
+			"older":                 {streams("event: endpoint\ndata: /messages?id=1\n\n"), true},
+			"another stream":        {streams("data: {}\n\n"), false},
+			"none":                  {says(405), false},
+			"one that says nothing": {func(w http.ResponseWriter, _ string) { events(w); time.Sleep(time.Hour) }, false},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				s := inBubble()
+				s.on("initialize", func(w http.ResponseWriter, id string) {
+					s.mu.Lock()
+					s.id = "" // it has no sessions
+					s.mu.Unlock()
+					says(status)(w, id)
+				})
+				s.on("GET", tt.stream)
+				r := startInBubble(t, s)
+				begun := time.Now()
+				r.say("\ufeff" + initialize)
+				got := r.next(time.Minute)
+				if strings.Contains(got, "2024-11-05") != (tt.older && asked) || !tt.older && !strings.Contains(got, "HTTP "+fmt.Sprint(status)) {
+					t.Errorf("HTTP %d, %s: %s", status, name, got)
+				}
+				if n := s.count("GET"); n > 1 || n > 0 && !asked || time.Since(begun) > 10*time.Second {
+					t.Errorf("HTTP %d, %s: asked %d times, within %v", status, name, n, time.Since(begun))
+				}
+				time.Sleep(time.Hour)
+			})
+		}
 	}
 }

@@ -98,6 +98,7 @@ func (b *bridge) read() <-chan []byte {
 		in := bufio.NewReader(b.In)
 		for {
 			line, err := in.ReadBytes('\n')
+			line = bytes.TrimPrefix(line, []byte(byteOrderMark))
 			if line = bytes.TrimSpace(line); len(line) > 0 {
 				select {
 				case lines <- line:

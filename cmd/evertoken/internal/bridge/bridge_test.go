@@ -295,6 +295,7 @@ func TestRefusalsAnswerTheRequest(t *testing.T) {
 		"no ID, of several":        {200, "application/json", `[{"id":2,"result":{}},{"id":null,"error":{"code":1}}]`, `[{"id":2,"result":{}},{"id":null,"error":{"code":1}}]`},
 		"an error of another kind": {500, "application/json", `{"error":"x"}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server says HTTP 500"}}`},
 		"nothing":                  {202, "", "", `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server did not answer"}}`},
+		"a mark before":            {200, "application/json", "\ufeff" + `{"id":1,"result":{}}`, `{"id":1,"result":{}}`},
 		"broken JSON":              {200, "application/json", `{"jsonrpc"`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server did not answer"}}`},
 		"not allowed":              {403, "", "", `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server says HTTP 403"}}`},
 		"plain answer":             {200, "", `{"jsonrpc":"2.0","id":1,"result":{}}`, `{"jsonrpc":"2.0","id":1,"result":{}}`},

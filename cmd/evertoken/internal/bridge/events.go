@@ -106,12 +106,15 @@ func (e *eventReader) line() ([]byte, error) {
 			return nil, errTooLong
 		case end >= 0 && !e.began:
 			e.began = true
-			return bytes.TrimPrefix(line, []byte("\ufeff")), nil
+			return bytes.TrimPrefix(line, []byte(byteOrderMark)), nil
 		case end >= 0:
 			return line, nil
 		}
 	}
 }
+
+// byteOrderMark is what some programs and servers begin a text with.
+const byteOrderMark = "\ufeff"
 
 // maxHeader is how long a header may be for all servers: some refuse 8 KiB with all others.
 const maxHeader = 4 << 10
@@ -125,6 +128,7 @@ func fitsHeader(text string) bool {
 // readMessage reads a body that is one message.
 func readMessage(r io.Reader) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, maxMessage+1))
+	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	if err == nil && len(body) > maxMessage {
 		err = errTooLong
 	}

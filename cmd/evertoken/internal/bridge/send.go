@@ -156,7 +156,11 @@ func (b *bridge) try(c *call, line []byte, list []head, at session, sent func())
 	case resp.StatusCode/100 == 2 && !beginning:
 		b.remote.prove(at)
 	}
-	return b.answered(c, resp, at, beginning)
+	err = b.answered(c, resp, at, beginning)
+	if r, is := errors.AsType[*refusal](err); is && beginning && b.isOlder(c, r.status) {
+		return errOlder
+	}
+	return err
 }
 
 // A posting is a line for the server.

@@ -88,6 +88,32 @@ func (b *bridge) hear(ctx context.Context) {
 // what servers say that still have the one before it.
 func passesForStreams(status int) bool { return mayPass(status) || status == http.StatusConflict }
 
+// errOlder is what helps against a server that isOlder.
+var errOlder = errors.New("the server has the transport HTTP+SSE of 2024-11-05 under this address, which this does not speak: ask for its address for Streamable HTTP, most often one that ends with /mcp")
+
+// olderTime is how long a server of that transport has to say where messages go.
+const olderTime = 5 * time.Second
+
+// isOlder reports whether a server that refuses to begin by the given status has the transport of
+// 2024-11-05, whose stream begins by saying where messages go (MCP, Backward Compatibility).
+func (b *bridge) isOlder(c *call, status int) bool {
+	if status != http.StatusBadRequest && status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, olderTime)
+	defer cancel()
+	resp, err := b.get(ctx, session{}, "")
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	if !isStream(resp) {
+		return false
+	}
+	ev, err := newEventReader(resp.Body).next()
+	return err == nil && ev.kind == "endpoint"
+}
+
 // isForgotten reports whether the server, which has known a session, does not know it any more and
 // says so by a 400, as many do that were started anew, and not by the 404 that it should be. Then it
 // says so to all that comes.
