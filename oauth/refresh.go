@@ -56,6 +56,10 @@ func (c *Client) RefreshToken(ctx context.Context, refreshToken string) (*TokenP
 // the pair is good, and its refresh token is t's, which is spent: do not send it again
 // before the configuration says where the new one is.
 //
+// And there are both when the answer has a new refresh token and no access token that can be
+// used, as one that broke off in between (ErrTransient). The pair is t with the new refresh
+// token, which is the one to send from then on: save it.
+//
 // An ID token in the answer is checked (OpenID Connect Core section 12.2). If one
 // fails, the result keeps t's, and its IDTokenError says why; that is not an error of
 // Refresh, whose caller must save the new refresh token. But an answer about
@@ -101,6 +105,9 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 	}
 	next.keep(t)
 	c.limitLife(next, t.RefreshToken)
+	if next.AccessToken == "" {
+		return keepRefreshToken(t, next), unread
+	}
 	switch fail := c.checkBound(opRefresh, next); {
 	case fail != nil && unread != nil:
 		return nil, unread // neither of its tokens can be used
@@ -111,8 +118,9 @@ func (c *Client) refresh(ctx context.Context, t *TokenPair, narrowed string) (*T
 }
 
 // judge decides what an answer means: exactly one of pair and error is non-nil, but for
-// a refresh whose answer has a refresh token where none is looked for: then there are
-// both. Only a closed list of codes means that a login is required.
+// a refresh whose answer has a refresh token where none is looked for, or one without an
+// access token: then there are both, in the second case a pair without one. Only a closed
+// list of codes means that a login is required.
 func judge(a *wire.Answer) (*TokenPair, *Error) {
 	fields := a.Fields()
 	if wire.IsSuccess(a.Status) {
@@ -126,7 +134,22 @@ func judge(a *wire.Answer) (*TokenPair, *Error) {
 	}
 	fail := a.Failure(fields)
 	a.Miss(fail)
+	if wire.IsSuccess(a.Status) {
+		members, _ := a.TokenFields(fields)
+		if next := a.Successor(fail, members); next != "" {
+			return successorOf(a, members, next), (*Error)(fail)
+		}
+	}
 	return nil, (*Error)(fail)
+}
+
+// successorOf returns what an answer has brought of which the refresh token alone can be used.
+func successorOf(a *wire.Answer, members member.Fields, refresh string) *TokenPair {
+	p := &TokenPair{RefreshToken: refresh, IssuedAt: a.SentAt.Round(0), IDToken: strings.TrimSpace(members.Text("id_token"))}
+	if life, known := a.Clocks().OfRefresh(members, refresh); known {
+		p.RefreshExpiresAt = p.IssuedAt.Add(life)
+	}
+	return p
 }
 
 // Keeping returns t with what it lacks taken from old, the pair it succeeds:

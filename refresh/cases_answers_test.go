@@ -1,7 +1,12 @@
 package refresh_test
 
 import (
+	"encoding/json"
+	"net/url"
+	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -75,6 +80,63 @@ func TestF63_TokenThatIsCutIsAskedForAgain(t *testing.T) {
 			}
 			pass(60 * minute)
 			f.inState(t, refresh.StateValid)
+			if n := len(told.heard()); n != 0 {
+				t.Errorf("OnRefreshFail was called %d times", n)
+			}
+			f.clean(t)
+		})
+	}
+}
+
+// F63, where the new refresh token came whole and the access token did not: the one that was
+// sent is spent, so that a server without a grace would take it for reuse.
+func TestF63_TheRefreshTokenOfAnAnswerThatBreaksOffIsKept(t *testing.T) {
+	template := func(text string, cut bool) oauthtest.Fault {
+		return oauthtest.Fault{EndsEarly: cut, Rewrite: func(body []byte) []byte {
+			var fields map[string]any
+			if json.Unmarshal(body, &fields) != nil {
+				return body
+			}
+			return []byte(os.Expand(text, func(name string) string {
+				value, isForm := strings.CutPrefix(name, "form:")
+				if value = fields[value].(string); isForm {
+					value = url.QueryEscape(value)
+				}
+				return value
+			}))
+		}}
+	}
+	for name, tt := range map[string]struct {
+		fault oauthtest.Fault
+		state refresh.State // until it is asked again
+	}{
+		"in the access token":    {template(`{"refresh_token":"$refresh_token","access_token":"eyJ`, true), refresh.StateRetrying},
+		"before it":              {template(`{"expires_in":3600,"refresh_token":"$refresh_token",`, true), refresh.StateRetrying},
+		"in a form":              {template(`refresh_token=${form:refresh_token}&access_token=eyJ`, true), refresh.StateRetrying},
+		"without one":            {template(`{"refresh_token":"$refresh_token","token_type":"Bearer"}`, false), refresh.StateMisconfigured},
+		"with one of no use":     {template(`{"refreshToken":"$refresh_token","access_token":"a\nb"}`, false), refresh.StateMisconfigured},
+		"and the token was dead": {template(`{"refresh_token":"$refresh_token","access_token":"eyJ`, true), refresh.StateRetrying},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			var told failures
+			f := newFixture(t, oauthtest.Config{}, told.use).start(t)
+			before := f.saved(t)
+			f.server.Script(tt.fault)
+			if name == "and the token was dead" {
+				f.server.ExpireAccess("alice")
+				pass(2 * time.Hour)
+			} else if err := f.ForceRefresh(t.Context()); err == nil {
+				t.Error("an answer without an access token is good")
+			} else {
+				f.inState(t, tt.state)
+				if saved := f.saved(t); saved.RefreshToken == before.RefreshToken || saved.AccessToken != before.AccessToken {
+					t.Error("the new refresh token is not saved beside the access token that there was")
+				}
+				f.mustCall(t)
+			}
+			pass(30 * minute)
+			f.inState(t, refresh.StateValid)
+			f.mustCall(t)
 			if n := len(told.heard()); n != 0 {
 				t.Errorf("OnRefreshFail was called %d times", n)
 			}

@@ -16,7 +16,8 @@ import (
 // other error counts as transient with an unknown outcome, and of its text nothing is
 // shown or logged, but its type: it can hold the server's answer. errors.Is and errors.As
 // still find it. A pair beside an error is used
-// only with oauth.ErrDowngraded and oauth.ErrUnreadAnswer, as of (*oauth.Client).Refresh. A pair whose access token no
+// only with oauth.ErrDowngraded and oauth.ErrUnreadAnswer, and if it is t with a new refresh token beside an
+// *oauth.Error, as of (*oauth.Client).Refresh. A pair whose access token no
 // header can carry is an error of the same kind: its refresh token is kept.
 //
 // What else a Refresher can do is said by the interfaces below, each of which is

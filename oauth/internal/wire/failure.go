@@ -80,6 +80,7 @@ var (
 	ErrNotUsable = errors.New("the answer does not hold what was asked for")
 
 	errSwitched = errors.New("the server switched to another protocol instead of answering")
+	errCutShort = errors.New("the answer broke off before its access token was complete; its refresh token is kept")
 )
 
 // A Verdict is an oauth.Verdict, which documents them.
@@ -109,7 +110,7 @@ func (f *Failure) Verdict() Verdict {
 		return VerdictClient
 	case f.Kind == ErrMisconfigured && (f.Status < 400 || !f.Sent || m.Verdict == VerdictSettings):
 		return VerdictSettings
-	case !f.Sent, errors.Is(f.Err, ErrTrouble), m.Kind == ErrTransient:
+	case !f.Sent, errors.Is(f.Err, ErrTrouble), errors.Is(f.Err, errCutShort), m.Kind == ErrTransient:
 		return VerdictTrouble
 	case f.Status == 0:
 		return VerdictUnknown

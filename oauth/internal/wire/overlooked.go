@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -35,6 +36,25 @@ func (a *Answer) Overlooked(access, cookie string) *Failure {
 		Op: a.Op, Kind: ErrMisconfigured, Status: a.Status, Sent: true,
 		Err: &MembersError{ErrUnreadAnswer, names}, Field: field, Hint: hint,
 	}
+}
+
+// Successor returns the refresh token that stands whole in an answer to a refresh whose access
+// token does not, or cannot be used: the one that was sent is spent then, and this is all that
+// is left of the session. Of an answer that broke off, fail does not say any more that its
+// outcome is unknown. "" if the answer has none, or the one that was sent.
+func (a *Answer) Successor(fail *Failure, members member.Fields) string {
+	FindRefreshToken(members)
+	next := member.Token(members["refresh_token"])
+	cut := fail.Err == ErrNotUsable && !fail.Page
+	switch {
+	case a.Op != OpRefresh || a.Settings.Spent == "" || !cut && !errors.Is(fail.Err, ErrUnreadAnswer):
+		return ""
+	case !member.UsableToken(next) || !a.isAnother(next):
+		return ""
+	case cut:
+		fail.Err = errCutShort
+	}
+	return next
 }
 
 // refreshMembers returns the paths of members that hold another refresh token than the one

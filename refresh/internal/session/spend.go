@@ -308,10 +308,10 @@ func lessScope(before, after []string) bool {
 
 // keepRefused follows an answer of which a part is kept.
 func (s *Session) keepRefused(ctx context.Context, pair, next *oauth.TokenPair, w Want, err error) error {
-	if errors.Is(err, oauth.ErrUnreadAnswer) {
+	if next.RefreshToken == pair.RefreshToken {
 		return s.keepUnread(ctx, pair, next, w, err)
 	}
-	return s.keepDowngraded(ctx, next, err)
+	return s.keepSuccessor(ctx, next, err)
 }
 
 // keepUnread follows an answer whose access token is good, and whose refresh token stands
@@ -334,17 +334,21 @@ func (s *Session) keepUnread(ctx context.Context, pair, next *oauth.TokenPair, w
 	return s.misconfigured(err)
 }
 
-// keepDowngraded follows an answer that had to be refused although the server
+// keepSuccessor follows an answer that had to be refused, or broke off, although the server
 // took the refresh token: next is the pair with its successor. That is saved, for
 // it is all that can be spent, and the access token that there was goes on to be
-// served while it lives. The refusal itself is for a person to put right.
-func (s *Session) keepDowngraded(ctx context.Context, next *oauth.TokenPair, err error) error {
+// served while it lives. The refusal itself is for a person to put right; what broke off is
+// asked for with the successor.
+func (s *Session) keepSuccessor(ctx context.Context, next *oauth.TokenPair, err error) error {
 	rec := s.rec.Clone()
 	rec.Supersede(next)
 	if err := s.succeedWith(ctx, rec); err != nil {
 		return err
 	}
 	s.show(next)
+	if failure.Verdict(err) == oauth.VerdictTrouble {
+		return s.failed(ctx, err)
+	}
 	return s.misconfigured(err)
 }
 
@@ -542,7 +546,7 @@ func (s *Session) listen(r Run, open []*sending, until moment.Instant, lend bool
 
 // outcome returns what a sending has brought. There is a pair beside an error only with
 // oauth.ErrDowngraded, with a refresh token that is unread, and with an access token that
-// cannot be used.
+// cannot be used, or is missing.
 func (s *Session) outcome(x *sending, deaf bool) (*oauth.TokenPair, error) {
 	if deaf {
 		return nil, &oauth.Error{Op: "refresh", Kind: oauth.ErrTransient, Sent: true, Err: fmt.Errorf("%w: %w", errDeaf, x.ctx.Err())}
@@ -553,6 +557,9 @@ func (s *Session) outcome(x *sending, deaf bool) (*oauth.TokenPair, error) {
 	}
 	if errors.Is(err, oauth.ErrUnreadAnswer) && next != nil && next.RefreshToken == x.pair.RefreshToken && member.UsableToken(next.AccessToken) {
 		return s.settled(next.Keeping(x.pair), x), err // the other one
+	}
+	if _, told := errors.AsType[*oauth.Error](err); told && succeeds(next, x.pair) {
+		return next, err
 	}
 	if err != nil {
 		return nil, err
@@ -565,6 +572,12 @@ func (s *Session) outcome(x *sending, deaf bool) (*oauth.TokenPair, error) {
 		return next, err
 	}
 	return s.settled(next, x), nil
+}
+
+// succeeds reports whether next, which a Refresher has returned beside an error, is old with the
+// refresh token that takes the place of old's.
+func succeeds(next, old *oauth.TokenPair) bool {
+	return next != nil && next.AccessToken == old.AccessToken && next.RefreshToken != old.RefreshToken && carried(next.RefreshToken)
 }
 
 // settled is settle for what a sending has brought.
