@@ -149,14 +149,18 @@ const maxRetryAfter = time.Hour
 
 // RetryAt reads Retry-After in both forms (RFC 9110 section 10.2.3), or what the
 // answer's members say instead. A date is taken relative to the server's own Date, so
-// that clock skew cancels out.
+// that clock skew cancels out. Of several, as a server and the proxy before it may send, the
+// longest wait counts.
 func (a *Answer) RetryAt(fields member.Fields) time.Time {
-	text := strings.TrimSpace(a.Header.Get("Retry-After"))
-	wait := waitInBody(fields)
-	if n, ok := delaySeconds(text); ok {
-		wait = time.Duration(max(0, min(n, maxRetryAfter.Seconds())) * float64(time.Second))
-	} else if when, err := http.ParseTime(text); err == nil {
-		wait = when.Sub(a.ServerTime())
+	var wait time.Duration
+	known := false
+	for _, text := range a.Header.Values("Retry-After") {
+		if asked, ok := a.retryAfter(strings.TrimSpace(text)); ok {
+			wait, known = max(wait, asked), true
+		}
+	}
+	if !known {
+		wait = waitInBody(fields)
 	}
 	if wait <= 0 {
 		return time.Time{}
@@ -164,9 +168,22 @@ func (a *Answer) RetryAt(fields member.Fields) time.Time {
 	return a.Received.Round(0).Add(min(wait, maxRetryAfter))
 }
 
+// retryAfter reads one Retry-After.
+func (a *Answer) retryAfter(text string) (wait time.Duration, ok bool) {
+	if n, ok := delaySeconds(text, a.ServerTime()); ok {
+		return time.Duration(max(0, min(n, maxRetryAfter.Seconds())) * float64(time.Second)), true
+	}
+	when, err := http.ParseTime(text)
+	if err != nil {
+		when, err = time.Parse(time.RFC3339, text)
+	}
+	return when.Sub(a.ServerTime()), err == nil
+}
+
 // delaySeconds reads seconds as servers write them: "2", and also "2.0", "2s", "2, 2" where two
-// have written it, and in quotes. The longest counts.
-func delaySeconds(text string) (seconds float64, ok bool) {
+// have written it, and in quotes. The longest counts. What would be decades is a time since
+// 1970, as servers tell when a limit is reset, or nothing that is meant.
+func delaySeconds(text string, now time.Time) (seconds float64, ok bool) {
 	for part := range strings.SplitSeq(text, ",") {
 		number := strings.TrimSuffix(strings.Trim(part, "\" \t"), "s")
 		n, err := strconv.ParseFloat(number, 64)
@@ -175,6 +192,11 @@ func delaySeconds(text string) (seconds float64, ok bool) {
 		}
 		if err == nil && (math.IsInf(n, 0) || math.IsNaN(n)) { // words, and no numbers
 			return 0, false
+		}
+		for _, unit := range []float64{1, 1000} { // of a time
+			if at := n / unit; at > 1e9 && at < 1e10 {
+				n = at - float64(now.Unix())
+			}
 		}
 		seconds, ok = max(seconds, n), true
 	}

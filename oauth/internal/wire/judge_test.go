@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -194,9 +195,18 @@ func TestHowLongAServerAsksToWait(t *testing.T) {
 		"beyond all numbers":     {"1e999", `{}`, time.Hour},
 		"milliseconds":           {"", `{"retry_after_ms":1500}`, 1501 * time.Millisecond},
 		"no header that we read": {"soon", `{"retry_after":30}`, 31 * time.Second},
+		"several headers":        {"30\n600", `{}`, 10 * time.Minute},
+		"several, of which one":  {"soon\n600\n", `{}`, 10 * time.Minute},
+		"a date and seconds":     {ahead.Add(2*time.Minute).Format(http.TimeFormat) + "\n90", `{}`, 2 * time.Minute},
+		"a time since 1970":      {strconv.FormatInt(ahead.Add(2*time.Minute).Unix(), 10), `{}`, 2 * time.Minute},
+		"in milliseconds":        {strconv.FormatInt(ahead.Add(2*time.Minute).UnixMilli(), 10), `{}`, 2 * time.Minute},
+		"one that is over":       {strconv.FormatInt(ahead.Add(-2*time.Minute).Unix(), 10), `{}`, 0},
+		"a time of RFC 3339":     {ahead.Add(2 * time.Minute).Format(time.RFC3339), `{}`, 2 * time.Minute},
 	} {
 		a := Answer{Header: http.Header{}, Received: received}
-		a.Header.Set("Retry-After", tt.header)
+		for header := range strings.SplitSeq(tt.header, "\n") {
+			a.Header.Add("Retry-After", header)
+		}
 		a.Header.Set("Date", ahead.Format(http.TimeFormat))
 		at := a.RetryAt(members(t, tt.body))
 		if tt.want == 0 && !at.IsZero() || tt.want != 0 && !at.Equal(received.Add(tt.want)) {
