@@ -193,8 +193,8 @@ func refuseAfter(first *firstOrigin, u *url.URL) error {
 
 // checkSecure returns an error if others could read a token on its way to u.
 func checkSecure(u *url.URL) error {
-	if u.Scheme == "https" || u.Scheme == "http" && thishost.Is(u.Hostname()) {
+	if u.Scheme == "https" || u.Scheme == "http" && thishost.Direct(u.Hostname()) {
 		return nil
 	}
-	return fmt.Errorf("refresh: a token is not sent over plain HTTP: %w", oauth.ErrMisconfigured)
+	return fmt.Errorf("refresh: a token is not sent over plain HTTP, but to a loopback address or to localhost in small letters: %w", oauth.ErrMisconfigured)
 }

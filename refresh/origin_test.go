@@ -67,7 +67,7 @@ func TestF92_TokenIsForTheFirstOriginUsed(t *testing.T) {
 		{"https://api.test/", "https://api.test./", true},
 		{"https://bücher.test/", "https://xn--bcher-kva.test/", true},
 		{"https://[2001:db8::1]/", "https://[2001:DB8:0::1]:443/", true},
-		{"http://localhost:8080/", "http://LOCALHOST:8080/x", true},
+		{"https://localhost:8080/", "https://LOCALHOST:8080/x", true},
 		{"https://api.test/", "https://apl.test/", false},
 		{"https://api.test/", "https://api.test.evil.test/", false},
 		{"https://api.test/", "https://sub.api.test/", false},

@@ -199,6 +199,8 @@ func TestRedirectBetweenAllowedOriginsCarriesTheToken(t *testing.T) {
 func TestTokenIsNotSentOverPlainHTTP(t *testing.T) {
 	for url, ok := range map[string]bool{
 		"http://api.test/": false, "http://10.0.0.1/": false, "http://localhost.evil.test/": false, "ftp://api.test/": false,
+		// Which net/http sends by the proxy that the environment names.
+		"http://LOCALHOST:1/": false, "http://Localhost/": false,
 		// What may lead here, and need not: a resolver decides.
 		"http://localhost./": false, "http://a.localhost/": false, "http://localhost.localdomain/": false, "http://127.1/": false, "http://2130706433/": false,
 		"http://0.0.0.0/": false, "http://[::]/": false, "http://[::1%25lo]/": false, "http://\uff4cocalhost/": false, "http://169.254.169.254/": false,

@@ -149,10 +149,10 @@ func checkBackendURL(address string) error {
 		return exit.Misuse(errors.New("--url: give a whole address, such as https://api.example.com"))
 	case u.User != nil, u.RawQuery != "", u.Fragment != "":
 		return exit.Misuse(errors.New("--url: the address can have neither a password, nor a query, nor a fragment"))
-	case u.Scheme == "https", u.Scheme == "http" && thishost.Is(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && thishost.Direct(u.Hostname()):
 		return nil
 	}
-	return exit.Misuse(errors.New("--url: passwords are sent over https only (plain http only to this machine)"))
+	return exit.Misuse(errors.New("--url: passwords are sent over https only (plain http only to this machine: 127.0.0.1, [::1] or localhost)"))
 }
 
 // readDialect returns the dialect that --dialect names, and that name, which for a file is

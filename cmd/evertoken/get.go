@@ -78,10 +78,10 @@ func secureURL(address string) (*url.URL, error) {
 		return nil, exit.Misuse(errors.New("give a whole URL, such as https://api.example.com/me"))
 	case u.User != nil:
 		return nil, exit.Misuse(errors.New("the URL must not hold a password"))
-	case u.Scheme == "https", u.Scheme == "http" && thishost.Is(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && thishost.Direct(u.Hostname()):
 		return u, nil
 	}
-	return nil, exit.Misuse(errors.New("tokens are sent over https only (plain http only to this machine)"))
+	return nil, exit.Misuse(errors.New("tokens are sent over https only (plain http only to this machine: 127.0.0.1, [::1] or localhost)"))
 }
 
 // show writes the answer: as it is for a program, and on a terminal without what that would

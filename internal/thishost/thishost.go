@@ -22,6 +22,13 @@ func Is(host string) bool {
 	return err == nil && ip.Zone() == "" && ip.Unmap().IsLoopback()
 }
 
+// Direct reports whether a request to host, without a port, stays on this machine: Is, but for
+// localhost in another case. net/http sends plain HTTP to LOCALHOST to the proxy that the
+// environment names, and only to localhost itself.
+func Direct(host string) bool {
+	return host == "localhost" || !strings.EqualFold(host, "localhost") && Is(host)
+}
+
 // names are those of this machine in the hosts files that systems come with.
 var names = []string{
 	"localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6", "localhost6.localdomain6",

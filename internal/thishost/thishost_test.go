@@ -15,6 +15,10 @@ func TestOnlyThisMachineIsLoopback(t *testing.T) {
 		if got := thishost.Is(host); got != want {
 			t.Errorf("Is(%q) = %v; want %v", host, got, want)
 		}
+		want = want && host != "LocalHost"
+		if got := thishost.Direct(host); got != want {
+			t.Errorf("Direct(%q) = %v; want %v", host, got, want)
+		}
 	}
 }
 

@@ -135,10 +135,10 @@ func problemOf(rawURL string) string {
 		return "is not an absolute URL"
 	case u.Fragment != "" || u.User != nil:
 		return "must have neither fragment nor user information"
-	case u.Scheme == "https" || u.Scheme == "http" && thishost.Is(u.Hostname()):
+	case u.Scheme == "https" || u.Scheme == "http" && thishost.Direct(u.Hostname()):
 		return ""
 	}
-	return "must be https (plain http only to a loopback address)"
+	return "must be https (plain http only to a loopback address, or to localhost in small letters)"
 }
 
 // WithoutQuery returns an address as far as it may be shown: without user information, query
