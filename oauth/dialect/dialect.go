@@ -146,8 +146,8 @@ type Answer struct {
 	AccessCookie, RefreshCookie string
 	// ErrorCodes are the paths to where an error code can be, a string: error.reason finds
 	// TOKEN_EXPIRED in {"error":{"reason":"TOKEN_EXPIRED"}}, and errors.code finds the first of
-	// {"errors":[{"code":…},…]}. The first path counts that leads
-	// to a string, or to a number that an Error has for its Code. Nil means that the backend
+	// {"errors":[{"code":…},…]}. The first path counts that leads to the Code of one of the
+	// request's Errors, a string or a number, or else to a string. Nil means that the backend
 	// has no codes.
 	ErrorCodes []string
 }

@@ -78,21 +78,20 @@ func (n Answer) failure(a *wire.Answer, errs []Error, fields member.Fields) *oau
 	return fail
 }
 
-// code returns the error code that the first path leads to, or "", and whether it is in the
-// table. One that is there is in the table's spelling, since a server may say more than the
-// code there, a token for instance. A number that is not there is a status of the answer's own.
+// code returns the first error code that is in the table, or else the first text that a path
+// leads to, and whether it is in the table: beside a code there can be a text for people. One
+// that is there is in the table's spelling, since a server may say more than the code there, a
+// token for instance. A number that is not there is a status of the answer's own.
 func (n Answer) code(fields member.Fields, errs []Error) (code string, known bool) {
 	for _, path := range n.ErrorCodes {
 		object, last := at(fields, path)
-		code := object.Name(last)
-		if i := slices.IndexFunc(errs, func(e Error) bool { return e.Code != "" && e.names(code) }); i >= 0 {
+		found := object.Name(last)
+		if i := slices.IndexFunc(errs, func(e Error) bool { return e.Code != "" && e.names(found) }); i >= 0 {
 			return errs[i].Code, true
 		}
-		if object.Text(last) != "" {
-			return code, false
-		}
+		code = cmp.Or(code, object.Text(last))
 	}
-	return "", false
+	return code, false
 }
 
 // names reports whether code is e's, in whatever spelling. Numbers have one: -1 is not 1.
@@ -307,7 +306,8 @@ func follow(o lenient.Object, path string) json.RawMessage {
 func without(fields member.Fields, path string) member.Fields {
 	if name := spelled(fields, path); fields[name] != nil {
 		delete(fields, name)
-		maps.DeleteFunc(fields, func(other string, _ json.RawMessage) bool { return sameName(other, path) })
+		alike := likeName(path)
+		maps.DeleteFunc(fields, func(other string, _ json.RawMessage) bool { return alike(other) })
 		return fields
 	}
 	first, rest, nested := strings.Cut(path, ".")
@@ -341,32 +341,38 @@ func spelled(fields member.Fields, name string) string {
 	}
 	letters := member.Plain(name)
 	best, rank := name, 0
-	for _, other := range slices.Sorted(maps.Keys(fields)) {
+	for other, raw := range fields { // each once: an answer can have a hundred thousand
 		likeness := 0
 		switch {
 		case other == name:
 			likeness = 3
 		case strings.EqualFold(other, name):
 			likeness = 2
-		case letters != "" && member.Plain(other) == letters:
+		case letters != "" && len(other) >= len(letters) && member.Plain(other) == letters:
 			likeness = 1
 		default:
 			continue
 		}
-		if holds(fields[other]) {
+		if holds(raw) {
 			likeness += 3
 		}
-		if likeness > rank {
+		if likeness > rank || likeness == rank && other < best {
 			best, rank = other, likeness
 		}
 	}
 	return best
 }
 
-// sameName reports whether two names differ in case and separators alone.
-func sameName(a, b string) bool {
-	plain := strings.NewReplacer("_", "", "-", "", ".", "", " ", "").Replace
-	return strings.EqualFold(plain(a), plain(b))
+// separators are what spellings of a name differ in beside case.
+var separators = strings.NewReplacer("_", "", "-", "", ".", "", " ", "")
+
+// likeName returns a function that reports whether a name differs from this one in case and
+// separators alone.
+func likeName(name string) func(other string) bool {
+	plain := separators.Replace(name)
+	return func(other string) bool {
+		return len(other) >= len(plain) && strings.EqualFold(separators.Replace(other), plain)
+	}
 }
 
 // verbatim returns a cookie's value as it came: a user agent takes quotes for a

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/costmeter"
 	"github.com/evertoken/evertoken/oauth"
 )
 
@@ -117,6 +119,52 @@ func TestANameInSeveralSpellingsIsReadWhereItHoldsSomething(t *testing.T) {
 	_, fail := judge(Kratos().Answer, Kratos().Refresh.Errors, answered(opRefresh, http.StatusUnauthorized, `{"reason":"","Reason":"TOKEN_EXPIRED"}`))
 	if !errors.Is(fail, oauth.ErrTokenExpired) {
 		t.Errorf("a code in a second spelling: %v; want ErrTokenExpired", fail)
+	}
+}
+
+// AWS Cognito has one code for a dead refresh token and for a wrong secret, and tells them
+// apart in a text; others have a code beside a text for people.
+func TestListedCodeCountsWhateverStandsAtAnotherPath(t *testing.T) {
+	n := Answer{ErrorCodes: []string{"message", "__type"}}
+	errs := []Error{{Code: "Refresh Token has been revoked", Means: oauth.ErrTokenInvalid}, {Code: "UserNotFoundException", Means: oauth.ErrUserNotFound}}
+	for body, want := range map[string]oauth.Verdict{
+		`{"__type":"NotAuthorizedException","message":"Refresh Token has been revoked"}`: oauth.VerdictEnded,
+		`{"__type":"NotAuthorizedException","message":"Unable to verify secret hash"}`:   oauth.VerdictUnclear,
+		`{"__type":"UserNotFoundException","message":"This one does not exist."}`:        oauth.VerdictEnded,
+		`{"__type":"UserNotFoundException"}`:                                             oauth.VerdictEnded,
+		`{"__type":"OtherException","message":"no"}`:                                     oauth.VerdictUnclear,
+	} {
+		if _, fail := judge(n, errs, answered(opRefresh, http.StatusBadRequest, body)); fail.Verdict() != want {
+			t.Errorf("%s: %v, %v; want %v", body, fail.Verdict(), fail, want)
+		}
+	}
+}
+
+// A name is looked for in any spelling, and a dialect has many names.
+func TestF93_ManyMembersCostNoMoreThanTheirLength(t *testing.T) {
+	n := Answer{
+		AccessToken: "data.a data.b data.c x.y.z token", RefreshToken: "data.r x.r", ExpiresIn: "data.e", TokenPath: "data",
+		ErrorCodes: []string{"errors.extensions.code", "e.f.g", "code"},
+	}
+	for name, piece := range map[string]func(i int) string{
+		"members":   func(i int) string { return fmt.Sprintf(`"%x":1,`, i) },
+		"objects":   func(i int) string { return fmt.Sprintf(`"%x":{"code":"x"},`, i) },
+		"spellings": func(i int) string { return `"to` + strings.Repeat("_", 1+i%60) + strings.Repeat("-", i/60) + `ken":1,` },
+	} {
+		for _, status := range []int{http.StatusOK, http.StatusUnauthorized} {
+			parser := func(size int) func() {
+				var b strings.Builder
+				for i := 0; b.Len() < size; i++ {
+					b.WriteString(piece(i))
+				}
+				body := `{"token":"a","data":{` + b.String() + `"n":1}}`
+				return func() { _, _ = judge(n, Kratos().Refresh.Errors, answered(opRefresh, status, body)) }
+			}
+			const size = 128 << 10
+			what := fmt.Sprint(name, " under ", status)
+			costmeter.Check(t, what, size, costmeter.Limit{PerByte: 700, Fixed: 1 << 20}, parser(size))
+			costmeter.CheckWork(t, what, size, parser)
+		}
 	}
 }
 
