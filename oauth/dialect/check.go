@@ -294,10 +294,22 @@ func (n Answer) check() error {
 		return wrong("answer.token_path", "has a dot with no name before or after it")
 	case n.AccessCookie != "" && n.AccessCookie == n.RefreshCookie:
 		return wrong("answer.access_cookie", "is the cookie of the refresh token, too")
+	case n.AccessHeader != "" && strings.EqualFold(n.AccessHeader, n.RefreshHeader):
+		return wrong("answer.access_header", "is the header of the refresh token, too")
 	}
-	for name, cookie := range map[string]string{"access_cookie": n.AccessCookie, "refresh_cookie": n.RefreshCookie} {
-		if cookie != "" && !wire.IsHeaderWord(cookie) {
-			return wrong("answer."+name, "has characters that cannot stand in the name of a cookie")
+	return n.checkBeside()
+}
+
+// checkBeside refuses names that no cookie or header has.
+func (n Answer) checkBeside() error {
+	for name, word := range map[string]string{
+		"access_cookie": n.AccessCookie, "refresh_cookie": n.RefreshCookie, "access_header": n.AccessHeader, "refresh_header": n.RefreshHeader,
+	} {
+		switch {
+		case word != "" && !wire.IsHeaderWord(word):
+			return wrong("answer."+name, "has characters that cannot stand in the name of a cookie or header")
+		case strings.HasSuffix(name, "header") && strings.EqualFold(word, "Set-Cookie"):
+			return wrong("answer."+name, "names the header of the cookies: access_cookie and refresh_cookie are for these")
 		}
 	}
 	return nil

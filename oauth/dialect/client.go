@@ -198,6 +198,9 @@ func (c *Client) ConfigID() string {
 	if n.AccessCookie != "" {
 		seen = fmt.Appendf(seen, " %q", n.AccessCookie)
 	}
+	if n.AccessHeader != "" || n.RefreshHeader != "" {
+		seen = fmt.Appendf(seen, " headers %q %q", n.AccessHeader, n.RefreshHeader)
+	}
 	for _, e := range r.Errors {
 		seen = fmt.Appendf(seen, " %q %d %v", e.Code, e.Status, e.Means)
 	}

@@ -88,3 +88,46 @@ func bearer(end time.Time) string {
 	part := base64.RawURLEncoding.EncodeToString
 	return part([]byte(`{"alg":"HS256"}`)) + "." + part(fmt.Appendf(nil, `{"exp":%d}`, end.Unix())) + "." + part([]byte("signature"))
 }
+
+// A backend may answer with the header that its APIs want, and with one of its own name for the
+// refresh token: Devise-JWT, and tutorials for Spring.
+func TestTokensComeInHeaders(t *testing.T) {
+	jwt := "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"exp":%d}`, sentAt.Add(time.Hour).Unix())) + ".c2ln"
+	both := Answer{AccessHeader: "authorization", RefreshHeader: "X-Refresh-Token"}
+	for name, tt := range map[string]struct {
+		status          int
+		body            string
+		headers         []string
+		access, refresh string // access empty: no pair
+		misconfigured   bool   // and the answer is spent
+	}{
+		"no body":              {204, "", []string{"Authorization", "Bearer " + jwt, "X-Refresh-Token", "rt-2"}, jwt, "rt-2", false},
+		"an object":            {200, `{"status":{"code":200,"message":"Logged in"}}`, []string{"Authorization", "Bearer " + jwt, "X-Refresh-Token", "Bearer rt-2"}, jwt, "rt-2", false},
+		"words":                {200, "OK", []string{"Authorization", jwt, "X-Refresh-Token", "rt-2"}, jwt, "rt-2", false},
+		"no refresh token":     {200, "", []string{"Authorization", "bearer " + jwt}, jwt, "", false},
+		"the body has one":     {200, `{"access_token":"at-2"}`, []string{"X-Refresh-Token", "rt-2"}, "at-2", "rt-2", false},
+		"the other has one":    {200, `{"refresh_token":"rt-2"}`, []string{"Authorization", "Bearer " + jwt}, jwt, "rt-2", false},
+		"words for the other":  {200, `{"access_token":"at-2"}`, []string{"X-Refresh-Token", "see the body"}, "at-2", "", false},
+		"under another name":   {200, "", []string{"X-Access-Token", jwt, "X-Refresh-Token", "rt-2"}, "", "", true},
+		"a refusal":            {401, `{}`, []string{"Authorization", "Bearer " + jwt}, "", "", false},
+		"no token, and a word": {200, `{"error":"no"}`, []string{"Authorization", "Bearer"}, "", "", false},
+	} {
+		for _, op := range []string{opLogin, opRefresh} {
+			a := answered(op, tt.status, tt.body, tt.headers...)
+			a.Settings.Spent = "rt-1"
+			pair, fail := judge(both, nil, a)
+			switch {
+			case tt.access == "":
+				if pair != nil || fail == nil || tt.misconfigured != (fail.Kind == oauth.ErrMisconfigured && fail.Field == "AccessHeader") {
+					t.Errorf("%s, %s: %v, %v; want no pair, and that misconfigured is %v", op, name, pair, fail, tt.misconfigured)
+				}
+			case fail != nil || pair.AccessToken != tt.access || pair.RefreshToken != tt.refresh:
+				t.Errorf("%s, %s: %v, %v; want %s and %s", op, name, pair, fail, tt.access, tt.refresh)
+			default:
+				if life, known := pair.Lifetime(); known != (tt.access == jwt) || known && life.Round(time.Minute) != time.Hour {
+					t.Errorf("%s, %s: the access token lives %v", op, name, life)
+				}
+			}
+		}
+	}
+}

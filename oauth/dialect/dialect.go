@@ -144,6 +144,10 @@ type Answer struct {
 	// the one that brings the refresh token. Their values become the pair's tokens. A refresh
 	// token ends with its cookie, and so does an access token that does not tell its end itself.
 	AccessCookie, RefreshCookie string
+	// AccessHeader and RefreshHeader are the headers of the answer that bring the tokens, as
+	// Authorization does where a backend answers a login with what APIs want. A scheme before
+	// the token is left out.
+	AccessHeader, RefreshHeader string
 	// ErrorCodes are the paths to where an error code can be, a string: error.reason finds
 	// TOKEN_EXPIRED in {"error":{"reason":"TOKEN_EXPIRED"}}, and errors.code finds the first of
 	// {"errors":[{"code":…},…]}. The first path counts that leads to the Code of one of the

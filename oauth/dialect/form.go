@@ -77,6 +77,8 @@ func (n *Answer) entries() []entry {
 		{"token_path", &n.TokenPath},
 		{"access_cookie", &n.AccessCookie},
 		{"refresh_cookie", &n.RefreshCookie},
+		{"access_header", &n.AccessHeader},
+		{"refresh_header", &n.RefreshHeader},
 		{"error_codes", &n.ErrorCodes},
 	}
 }

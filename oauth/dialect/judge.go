@@ -154,7 +154,7 @@ func (n Answer) pair(a *wire.Answer, fields member.Fields) *oauth.TokenPair {
 		here = lenient.Object{Members: members, Closed: closed}
 	}
 	standard := n.standard(here, top, a.ServerTime().Round(0))
-	if access, life, known := tokenCookie(a, n.AccessCookie); access != "" {
+	if access, life, known := beside(a, n.AccessCookie, n.AccessHeader); access != "" {
 		standard["access_token"], _ = json.Marshal(access) // a string always can be
 		if _, itself := a.Clocks().OfJWT(access); known && !itself && !holds(standard["expires_in"]) {
 			standard["expires_in"], _ = json.Marshal(int64(life / time.Second))
@@ -165,7 +165,7 @@ func (n Answer) pair(a *wire.Answer, fields member.Fields) *oauth.TokenPair {
 	if p == nil {
 		return nil
 	}
-	if refresh, life, known := tokenCookie(a, n.RefreshCookie); refresh != "" {
+	if refresh, life, known := beside(a, n.RefreshCookie, n.RefreshHeader); refresh != "" {
 		if p.RefreshToken = refresh; known {
 			p.RefreshExpiresAt = p.IssuedAt.Add(life)
 		}
@@ -176,7 +176,21 @@ func (n Answer) pair(a *wire.Answer, fields member.Fields) *oauth.TokenPair {
 	return p
 }
 
-// maxCookie is how long a token in a cookie may be. Node.js, the most generous of the
+// beside returns the token that comes in a cookie or in a header, if one does, and how long it
+// lives, if that is known.
+func beside(a *wire.Answer, cookie, header string) (token string, life time.Duration, known bool) {
+	if token, life, known = tokenCookie(a, cookie); token != "" || header == "" {
+		return token, life, known
+	}
+	token = member.BareToken(a.Header.Get(header))
+	if len(token) > maxCookie || strings.Contains(token, " ") || !member.UsableToken(token) || strings.EqualFold(token, "Bearer") {
+		return "", 0, false // words, or a scheme without a token
+	}
+	life, known = a.Clocks().OfJWT(token)
+	return token, life, known
+}
+
+// maxCookie is how long a token in a cookie or header may be. Node.js, the most generous of the
 // usual servers, reads 16 KiB of headers: it could not read such a cookie when it comes back,
 // and each save of the session would write it.
 const maxCookie = 16 << 10

@@ -49,7 +49,7 @@ func full() dialect.Dialect {
 		Answer: dialect.Answer{
 			AccessToken: "jwt data.access_token", RefreshToken: "rt", TokenType: "kind", ExpiresIn: "ttl", Scope: "may", IDToken: "id",
 			RefreshExpiresIn: "rttl", ExpiresAt: "meta.end", RefreshExpiresAt: "rend", TokenPath: "result", AccessCookie: "at", RefreshCookie: "rt",
-			ErrorCodes: []string{"error.reason", "code"},
+			AccessHeader: "X-Access", RefreshHeader: "X-Refresh", ErrorCodes: []string{"error.reason", "code"},
 		},
 		Grace:        30 * time.Second,
 		Presentation: oauth.Presentation{Cookie: "at", SignatureCookie: "sig"},
@@ -218,6 +218,9 @@ func TestMistakesInAFormNameTheirField(t *testing.T) {
 		{least + "answer: {error_codes: ['']}", "answer.error_codes[0]", 5},
 		{least + "answer: {token_path: a.}", "answer.token_path", 5},
 		{least + "answer: {refresh_cookie: 'a b'}", "answer.refresh_cookie", 5},
+		{least + "answer: {access_header: 'a b'}", "answer.access_header", 5},
+		{least + "answer: {refresh_header: set-cookie}", "answer.refresh_header", 5},
+		{least + "answer: {access_header: X-Token, refresh_header: x-token}", "answer.access_header", 5},
 		{least + "presentation: {header: X, cookie: c}", "presentation", 5},
 		{least + "presentation: {query: access_token}", "presentation.query", 5},
 		{least + "revocations: [{method: DELETE}]", "revocations[0].path", 5},

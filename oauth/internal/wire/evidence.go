@@ -32,7 +32,7 @@ func (a *Answer) answersUnread(fail *Failure, members member.Fields) bool {
 	case len(cookies) > 0:
 		return unread("RefreshCookie", "the server sends tokens as cookies: name them in a Dialect (Answer.AccessCookie, Answer.RefreshCookie)", cookies...)
 	case len(headers) > 0:
-		return unread("", "the server sends tokens in a header; its operator has to send them in the body", headers...)
+		return unread("AccessHeader", "the server sends tokens in a header: name it in a Dialect (Answer.AccessHeader, Answer.RefreshHeader)", headers...)
 	case fail.Err == ErrRedirect || members != nil:
 		return false
 	case fail.Page && pageHolds(a.Body), !fail.Page && textHolds(a.Body):

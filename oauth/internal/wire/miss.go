@@ -19,7 +19,7 @@ func (a *Answer) Miss(fail *Failure) {
 	}
 	o := a.Object()
 	switch {
-	case a.Op == OpRefresh && a.Whole && a.answersUnread(fail, o.Members):
+	case a.Whole && (a.Op == OpRefresh || a.Op != OpDevice && !fail.Page && fail.Err == ErrNotUsable) && a.answersUnread(fail, o.Members):
 		return
 	case fail.Err != ErrNotUsable || fail.Page:
 		return

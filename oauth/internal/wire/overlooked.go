@@ -27,7 +27,7 @@ func (a *Answer) Overlooked(access, cookie string) *Failure {
 	field, hint := "TokenPath", "the answer has a refresh token where none is looked for: name its place, Config.TokenPath or the name in a Dialect"
 	if len(names) == 0 {
 		names = a.refreshHeaders(cookie)
-		field, hint = "RefreshCookie", "the refresh token comes beside the answer: name its cookie in a Dialect (Answer.RefreshCookie)"
+		field, hint = "RefreshCookie", "the refresh token comes beside the answer: name its cookie or header in a Dialect (Answer.RefreshCookie, Answer.RefreshHeader)"
 	}
 	if len(names) == 0 {
 		return nil
