@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -78,6 +80,13 @@ func discover(t *testing.T, w *wire, change ...func(*oauth.Config)) (*oauth.Clie
 	return oauth.Discover(t.Context(), issuer, cfg)
 }
 
+// cutOff is an answer whose body ends too soon.
+func cutOff(body string) *http.Response {
+	resp := response(200, "")
+	resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(body), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	return resp
+}
+
 func TestDiscoverJudgesByContent(t *testing.T) {
 	noIss := strings.Replace(goodMeta, `"issuer":"https://auth.test",`, "", 1)
 	for name, documents := range map[string]map[string]*http.Response{
@@ -125,6 +134,12 @@ func TestDiscoverFailuresSayWhatToDo(t *testing.T) {
 		{"an issuer that is none", map[string]*http.Response{openid: response(200, other(secret))}, oauth.ErrMisconfigured, 200, []string{`"https://auth.test"`}},
 		{"an issuer with a query", map[string]*http.Response{openid: response(200, other("https://x.test/?"+secret))}, oauth.ErrMisconfigured, 200, []string{`"https://x.test/"`}},
 		{"trouble", map[string]*http.Response{rfc8414: response(503, webPage)}, oauth.ErrTransient, 503, nil},
+		{"cut", map[string]*http.Response{rfc8414: cutOff(goodMeta[:60])}, oauth.ErrTransient, 200, nil},
+		{"cut at first", map[string]*http.Response{openid: cutOff("")}, oauth.ErrTransient, 200, nil},
+		{"cut where the connection ends all", map[string]*http.Response{rfc8414: response(200, goodMeta[:60])}, oauth.ErrTransient, 200, []string{"broke off"}},
+		{"a redirect that is cut", map[string]*http.Response{rfc8414: func() *http.Response { r := cutOff(""); r.StatusCode = 302; return r }()}, oauth.ErrMisconfigured, 404, nil},
+		{"a page that is cut", map[string]*http.Response{rfc8414: cutOff("<!doctype html><p>")}, oauth.ErrMisconfigured, 404, []string{"configure the endpoints"}},
+		{"without an end", map[string]*http.Response{rfc8414: response(200, `{"x":"`+strings.Repeat("x", 2<<20)+`"}`)}, oauth.ErrMisconfigured, 404, []string{"configure the endpoints"}},
 		{"trouble under the second", map[string]*http.Response{openid: response(429, "", "Retry-After", "60")}, oauth.ErrTransient, 429, nil},
 		{"another issuer is told before trouble", map[string]*http.Response{rfc8414: response(500, ""), openid: response(200, other("https://other.test"))}, oauth.ErrMisconfigured, 200, []string{"other.test"}},
 	} {

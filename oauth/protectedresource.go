@@ -289,6 +289,8 @@ func judgeResource(a *wire.Answer, resource, address string) (*ProtectedResource
 	case wire.IsSuccess(a.Status) && found != "":
 		fail.Err = fmt.Errorf("%w: got %q, want %q", errOtherResource, metadata.PrintableIssuer(found), metadata.PrintableIssuer(resource))
 		fail.Hint = "use the API's own spelling of its address, to the last slash"
+	case wire.IsSuccess(a.Status) && a.IsCut():
+		fail.Kind, fail.Err = ErrTransient, wire.ErrCut
 	case wire.IsSuccess(a.Status), wire.IsRefusal(a.Status):
 		fail.Err = errNoResourceMetadata
 		fail.Hint = "ask the API's maker which authorization server to use, and give that to Discover"

@@ -206,6 +206,8 @@ func TestTroubleIsNotTakenForAbsence(t *testing.T) {
 		"path and API": {apiMetadata: response(429, ""), api: response(500, "")},
 		"challenge":    {meta: response(502, ""), apiRoot: response(200, other)},
 		"root":         {apiRoot: response(500, "")},
+		"cut":          {apiMetadata: cutOff(goodAPI[:40]), apiRoot: response(200, other)},
+		"cut at first": {apiMetadata: cutOff(""), apiRoot: response(200, other)},
 	} {
 		cfg := oauth.Config{HTTPClient: &http.Client{Transport: published(documents)}, AssumeEndpoints: true}
 		r, err := oauth.DiscoverChallenged(t.Context(), api, http.Header{"Www-Authenticate": {`Bearer resource_metadata="` + meta + `"`}}, cfg)

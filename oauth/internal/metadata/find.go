@@ -113,6 +113,8 @@ func judge(a *wire.Answer, issuers []string, template string) (member.Fields, *w
 	case wire.IsSuccess(a.Status) && found != "":
 		fail.Err = fmt.Errorf("%w: got %q, want %q", errOtherIssuer, PrintableIssuer(found), issuers[0])
 		fail.Field, fail.Hint = "Issuer", "use the server's own spelling of its issuer, to the last slash"
+	case wire.IsSuccess(a.Status) && a.IsCut():
+		fail.Kind, fail.Err = wire.ErrTransient, wire.ErrCut
 	case wire.IsSuccess(a.Status), wire.IsRefusal(a.Status):
 		fail.Err = errNoMetadata
 		fail.Field, fail.Hint = "TokenURL", "configure the endpoints (Config.AuthURL, Config.TokenURL, …) and use NewClient"

@@ -77,6 +77,7 @@ var (
 var (
 	ErrRedirect  = errors.New("the server answered with a redirect, which is never followed")
 	ErrTrouble   = errors.New("the server speaks of trouble of its own")
+	ErrCut       = errors.New("the answer broke off, or did not come to its end in time")
 	ErrNotUsable = errors.New("the answer does not hold what was asked for")
 
 	errSwitched = errors.New("the server switched to another protocol instead of answering")
