@@ -46,7 +46,8 @@ type ProtectedResource struct {
 // program that the API has refused already, and perhaps for another method than GET,
 // hands that answer to DiscoverChallenged.
 //
-// It sends at most four requests, five for a URL with a query, each within Config.Timeout.
+// It sends at most four requests, and one more each for a query and for a slash at the end of the
+// path, each within Config.Timeout.
 func DiscoverResource(ctx context.Context, resourceURL string, cfg Config) (*ProtectedResource, error) {
 	u, err := resourceAddress(resourceURL)
 	if err != nil {
@@ -65,7 +66,7 @@ func DiscoverResource(ctx context.Context, resourceURL string, cfg Config) (*Pro
 // may be nil. It looks for the API's metadata where the challenge says
 // (resource_metadata, RFC 9728 section 5.1), then where the URL's path puts it
 // (/.well-known/oauth-protected-resource/path, section 3.1), with the URL's query and without
-// it, and then at the root of the origin, where the Model Context Protocol has servers publish
+// it, and without a slash at the end of the path, and then at the root of the origin, where the Model Context Protocol has servers publish
 // it too. Then it is for the caller to trust one of the servers, and to use it with [Discover].
 //
 // The metadata must name resourceURL as its resource, character by character but for how the
@@ -78,8 +79,8 @@ func DiscoverResource(ctx context.Context, resourceURL string, cfg Config) (*Pro
 // Of cfg only AssumeEndpoints, HTTPClient, Timeout and Now are used; it needs no
 // ClientID. Errors are of type [*Error]: [ErrTransient] when the API could not be asked
 // or has trouble, [ErrMisconfigured] when it has no metadata, when that is about another
-// resource, or when it names no server that can be used. It sends at most three requests,
-// four for a URL with a query, each within Config.Timeout.
+// resource, or when it names no server that can be used. It sends at most three requests, and
+// one more each for a query and for a slash at the end of the path, each within Config.Timeout.
 func DiscoverChallenged(ctx context.Context, resourceURL string, header http.Header, cfg Config) (*ProtectedResource, error) {
 	u, err := resourceAddress(resourceURL)
 	if err != nil {
@@ -199,7 +200,9 @@ func resourceMetadataURLs(u *url.URL, header http.Header) []string {
 	}
 	bare := *u
 	bare.RawQuery = "" // what a query chooses is most often no resource of its own
-	for _, address := range []string{resourceMetadataURL(u), resourceMetadataURL(&bare), rootMetadataURL(u)} {
+	above := bare
+	above.Path, above.RawPath = strings.TrimRight(bare.Path, "/"), strings.TrimRight(bare.RawPath, "/") // people add a slash
+	for _, address := range []string{resourceMetadataURL(u), resourceMetadataURL(&bare), resourceMetadataURL(&above), rootMetadataURL(u)} {
 		if !slices.Contains(addresses, address) {
 			addresses = append(addresses, address)
 		}

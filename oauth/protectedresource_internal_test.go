@@ -30,9 +30,9 @@ func TestResourceMetadataIsLookedForWhereTheSpecificationPutsIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		path, _, _ := strings.Cut(want, "?")
-		all := []string{want, path, at}
+		all := []string{want, path, strings.TrimSuffix(path, "/"), at}
 		if strings.HasPrefix(resource, "http://") {
-			all[2] = "http://127.0.0.1:8080/.well-known/oauth-protected-resource"
+			all[3] = "http://127.0.0.1:8080/.well-known/oauth-protected-resource"
 		}
 		if got := resourceMetadataURLs(u, nil); !slices.Equal(got, slices.Compact(all)) {
 			t.Errorf("%s: got %v; want %v", resource, got, slices.Compact(all))

@@ -152,6 +152,35 @@ func TestQueryOfTheURLIsLeftOutOfTheResource(t *testing.T) {
 	}
 }
 
+// People add a slash to the address of an API, or its maker does.
+func TestSlashAtTheEndOfTheURL(t *testing.T) {
+	const slashed, its = api + "/", apiMetadata + "/"
+	withSlash := strings.Replace(goodAPI, api, slashed, 1)
+	for name, tt := range map[string]struct {
+		documents map[string]*http.Response
+		resource  string
+		want      error
+	}{
+		"resource without it":       {map[string]*http.Response{apiMetadata: response(200, goodAPI)}, api, nil},
+		"resource with it":          {map[string]*http.Response{its: response(200, withSlash), apiMetadata: response(200, goodAPI)}, slashed, nil},
+		"told where there is none":  {map[string]*http.Response{apiMetadata: response(200, withSlash)}, slashed, nil},
+		"a redirect to that":        {map[string]*http.Response{its: response(308, "", "Location", apiMetadata), apiMetadata: response(200, goodAPI)}, api, nil},
+		"the origin":                {map[string]*http.Response{apiRoot: response(200, originAPI)}, "https://api.test", nil},
+		"a sibling":                 {map[string]*http.Response{apiMetadata: response(200, strings.Replace(goodAPI, "/mcp", "/mcp/x", 1))}, "", oauth.ErrMisconfigured},
+		"trouble where its own are": {map[string]*http.Response{its: response(503, ""), apiMetadata: response(200, goodAPI)}, "", oauth.ErrTransient},
+	} {
+		r, err := oauth.DiscoverChallenged(t.Context(), slashed, nil, oauth.Config{HTTPClient: &http.Client{Transport: published(tt.documents)}})
+		if !errors.Is(err, tt.want) || err == nil && r.Resource != tt.resource {
+			t.Errorf("%s: got %+v, %v; want %s, %v", name, r, err, tt.resource, tt.want)
+		}
+	}
+	w := published(nil)
+	_, _ = oauth.DiscoverChallenged(t.Context(), "https://api.test/", nil, oauth.Config{HTTPClient: &http.Client{Transport: w}})
+	if n := len(w.requests()); n != 1 {
+		t.Errorf("the origin's metadata was asked for %d times", n)
+	}
+}
+
 // The same with a server, by its refusal of a POST and without it.
 func TestEveryShapeOfAPILeadsToALogin(t *testing.T) {
 	for name, shape := range map[string]oauthtest.APIShape{
