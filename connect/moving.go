@@ -245,7 +245,7 @@ func (m *moving) published(ctx context.Context, had oauth.Config) (oauth.Config,
 	defer cancel()
 	cfg := endpointsOf(m.s.cfg.OAuth).in(had)
 	cfg.AssumeEndpoints = false
-	client, err := oauth.Discover(ctx, m.issuer, cfg)
+	client, err := oauth.Discover(ctx, metadataOf(m.issuer), cfg)
 	if err != nil {
 		return had, err
 	}

@@ -75,3 +75,14 @@ func normal(text string) string {
 func isUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
+
+// metadataOf returns the address of an issuer's metadata, if the issuer is not one already. By it
+// a server is found that spells its issuer with a slash at the end where the API does not, or the
+// other way round, as some do: the address is the same (RFC 8414 section 3.1).
+func metadataOf(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Host == "" || u.RawQuery != "" || strings.Contains(u.Path, "/.well-known/") {
+		return issuer
+	}
+	return u.Scheme + "://" + u.Host + "/.well-known/oauth-authorization-server" + strings.TrimSuffix(u.EscapedPath(), "/")
+}

@@ -145,7 +145,7 @@ func (s *Session) next(ctx context.Context, seen *login, header http.Header, cau
 		seen.note(header, cause, err)
 		return nil, err
 	}
-	same := seen != nil && slices.Contains(api.AuthorizationServers, seen.issuer)
+	same := seen != nil && slices.ContainsFunc(api.AuthorizationServers, func(issuer string) bool { return canonical(issuer) == canonical(seen.issuer) })
 	switch {
 	case same && lost.isNone() && wantsMore(header):
 		return s.stepUp(ctx, seen, n.want, api, header)
@@ -316,10 +316,14 @@ func (s *Session) clientAt(ctx context.Context, seen *login, api *oauth.Protecte
 	}
 	cfg = s.asClient(r.Config(cfg))
 	cfg.Scopes, cfg.Resources = oauth.UnionScopes(api.Scopes, cfg.Scopes), []string{api.Resource}
-	client, err := oauth.Discover(ctx, issuer, cfg)
+	from := issuer
+	if !api.Assumed {
+		from = metadataOf(issuer)
+	}
+	client, err := oauth.Discover(ctx, from, cfg)
 	if err == nil && s.wantsProof(api, header) && provesKeys(client.Metadata()) {
 		cfg.DPoP = true
-		client, err = oauth.Discover(ctx, issuer, cfg)
+		client, err = oauth.Discover(ctx, from, cfg)
 	}
 	registered := s.isRegistered(r)
 	return program{issuer, client, registered, registered && kept, r.SecretExpiresAt}, err

@@ -149,6 +149,9 @@ func (s *Session) becomeClient(ctx context.Context, issuer, clientID string, los
 		}
 	}
 	options.Kept = nil
+	if !cfg.AssumeEndpoints {
+		issuer = metadataOf(issuer)
+	}
 	r, err := register.For(ctx, issuer, options, cfg)
 	if err != nil {
 		return nil, false, err
@@ -210,13 +213,13 @@ func isWithoutPort(uri, redirectURL string) bool {
 }
 
 // options returns the ways to be a client at issuer, after binding given clients without an
-// issuer to this one if it is the first.
+// issuer to this one if it is the first, and those that name it in another spelling.
 func (s *Session) options(issuer string) register.Options {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	given := slices.Clone(s.given)
 	for i, r := range given {
-		if r.Issuer == "" {
+		if r.Issuer == "" || canonical(r.Issuer) == canonical(issuer) {
 			bound := *r
 			bound.Issuer, given[i] = issuer, &bound
 		}

@@ -3,6 +3,7 @@ package connect_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -13,7 +14,9 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/connect"
+	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
+	"github.com/evertoken/evertoken/oauth/register"
 )
 
 // An edit is a transport that changes what a server says, or where it is asked.
@@ -77,6 +80,21 @@ func TestAServerThatTheAPINamesOtherwiseIsFoundAgain(t *testing.T) {
 		"the address of its metadata": {edit: edit{after: func(path string, answer map[string]any) {
 			if servers, is := answer["authorization_servers"].([]any); is && strings.Contains(path, "oauth-protected-resource") {
 				answer["authorization_servers"] = []string{servers[0].(string) + "/.well-known/oauth-authorization-server"}
+			}
+		}}},
+		"with a slash more": {edit: edit{after: func(_ string, answer map[string]any) {
+			if servers, is := answer["authorization_servers"].([]any); is {
+				answer["authorization_servers"] = []string{servers[0].(string) + "/"}
+			}
+		}}},
+		"a path with a slash more": {server: oauthtest.Config{IssuerPath: "/tenant"}, edit: edit{after: func(_ string, answer map[string]any) {
+			if servers, is := answer["authorization_servers"].([]any); is {
+				answer["authorization_servers"] = []string{servers[0].(string) + "/"}
+			}
+		}}},
+		"without its slash": {server: oauthtest.Config{IssuerPath: "/"}, edit: edit{after: func(_ string, answer map[string]any) {
+			if servers, is := answer["authorization_servers"].([]any); is {
+				answer["authorization_servers"] = []string{strings.TrimSuffix(servers[0].(string), "/")}
 			}
 		}}},
 		"the origin": {server: oauthtest.Config{IssuerPath: "/tenant"}, assume: true, edit: edit{before: func(req *http.Request) *http.Response {
@@ -203,5 +221,45 @@ func TestAStepUpAsAnotherClientGoesOnAsThatOne(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		mustCall(t, "two hours later", s)
 		p.want(t, "afterwards", 2, 2)
+	})
+}
+
+// A spelling that changes costs no login either, nor does that of a client that was given; a
+// server of another name is another server.
+func TestASlashAtTheEndOfAServersNameIsNoOtherServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPerson(oauthtest.Config{})
+		slash, issuer := false, ""
+		e := &edit{after: func(_ string, answer map[string]any) {
+			if servers, is := answer["authorization_servers"].([]any); is && slash {
+				answer["authorization_servers"] = []string{servers[0].(string) + "/"}
+			}
+			if issuer != "" && answer["issuer"] != nil {
+				answer["issuer"] = issuer
+			}
+		}}
+		given := func(cfg *connect.Config) {
+			cfg.Account = "given"
+			cfg.Client.Given = []*register.Registration{{Issuer: p.server.Issuer(), ClientID: oauthtest.DefaultClientID, AuthMethod: "none"}}
+		}
+		running := p.process(t, e.use)
+		mustCall(t, "first", running)
+		p.launch(t, "a given client", e.use, given)
+		for range 2 {
+			slash = !slash
+			time.Sleep(2 * time.Minute)
+			p.server.Script(oauthtest.Fault{Endpoint: oauthtest.ResourceEndpoint, Status: 401, Times: 2, Body: `{}`})
+			_ = call(running) // which looks at the metadata
+			mustCall(t, "afterwards", running)
+			p.launch(t, "a new process", e.use)
+			p.launch(t, "a given client", e.use, given)
+			p.want(t, "another spelling", 2, 1)
+		}
+		issuer = "https://evil.test/"
+		err := call(p.process(t, e.use, func(cfg *connect.Config) { cfg.Account = "third" }))
+		if !errors.Is(err, oauth.ErrMisconfigured) || !strings.Contains(err.Error(), "another issuer") {
+			t.Errorf("of a server with another name: %v", err)
+		}
+		p.want(t, "a server with another name", 2, 1)
 	})
 }
