@@ -141,14 +141,20 @@ func (s *Session) next(ctx context.Context, seen *login, header http.Header, cau
 		lost = gone{clientID: seen.client.Config().ClientID}
 	}
 	api, err := s.discover(ctx, header)
-	if err != nil {
+	if err != nil && cause == nil {
 		seen.note(header, cause, err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	same := seen != nil && slices.ContainsFunc(api.AuthorizationServers, func(issuer string) bool { return canonical(issuer) == canonical(seen.issuer) })
 	switch {
 	case same && lost.isNone() && wantsMore(header):
-		return s.stepUp(ctx, seen, n.want, api, header)
+		l, err := s.stepUp(ctx, seen, n.want, api, header)
+		if errors.Is(err, oauth.ErrNoStepUp) && !n.want.WantsLogin() {
+			seen.unmet.Store(&note{err, time.Now(), n})
+		}
+		return l, err
 	case same && lost.isNone():
 		l, err := s.again(ctx, seen, api, header)
 		if errors.Is(err, ErrRefused) {
@@ -156,33 +162,44 @@ func (s *Session) next(ctx context.Context, seen *login, header http.Header, cau
 		}
 		return l, err
 	}
+	refused := seen
 	if !same {
 		seen = nil // what it has come to ask for was for another server
 	}
-	return s.at(ctx, seen, api, header, lost, nil)
+	l, err := s.at(ctx, seen, api, header, lost, nil)
+	if errors.Is(err, oauth.ErrMisconfigured) {
+		refused.note(header, cause, err) // as of a server that registers no client any more
+	}
+	return l, err
 }
 
-// A note is why nothing was done about a refusal of a login's token.
+// A note is why nothing was done about a refusal of a login's token, or of its client.
 type note struct {
-	err error
-	at  time.Time
+	err  error
+	at   time.Time
+	need need // what that wants
 }
 
 // note remembers why there was nothing to do about a refusal of l's token, so that further ones
 // neither ask for metadata nor wait for it.
 func (l *login) note(header http.Header, cause, err error) {
-	if l != nil && cause == nil && !wantsMore(header) {
-		l.noted.Store(&note{err, time.Now()})
+	if l != nil && (cause == nil || l.forgotten(cause)) && !wantsMore(header) {
+		l.noted.Store(&note{err, time.Now(), need{}})
 	}
 }
 
 // noted returns why there is nothing to do about a refusal of the token of seen, if that was
 // found out in this check interval and the session has not ended since; or nil.
 func (s *Session) noted(seen *login, header http.Header, cause error) error {
-	if seen == nil || cause != nil || wantsMore(header) {
+	if seen == nil || cause != nil && !seen.forgotten(cause) {
 		return nil
 	}
 	n := seen.noted.Load()
+	if m := needOf(header); !m.isNone() {
+		if n = seen.unmet.Load(); n != nil && !(n.need.covers(m) && m.covers(n.need)) {
+			return nil
+		}
+	}
 	if n == nil || time.Since(n.at) >= s.checkInterval() || seen.manager.GetRefreshStatus().State == refresh.StateLoginRequired {
 		return nil
 	}

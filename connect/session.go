@@ -55,6 +55,7 @@ type login struct {
 	accepted atomic.Bool          // the API has taken a token of it
 	doubted  atomic.Int64         // when the API began to refuse its living token, in nanoseconds since 1970; 0: it does not
 	noted    atomic.Pointer[note] // nil: nothing since the API last took a token
+	unmet    atomic.Pointer[note] // as noted, of a refusal that wants more scope
 	began    time.Time
 	renewed  atomic.Int64 // when a program that presents tokens had it renewed, in nanoseconds since 1970
 }
