@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/internal/wire"
 )
@@ -194,6 +195,8 @@ func (r Request) checkHeader(path string) error {
 			slot, where = "header Authorization", at+".place"
 		case InCookie:
 			slot = "cookie " + f.Name
+		case InQuery:
+			slot = "query " + f.Name
 		}
 		switch {
 		case slot == "header Cookie":
@@ -218,6 +221,8 @@ func (f Field) check(path string, encoding Encoding, can role) error {
 	}
 	nameless := f.Place == InAuthorization || f.Place == InBody && encoding == EncodeJSONString
 	switch f.Place {
+	case InQuery:
+		return f.checkQuery(path)
 	case InBody, InHeader, InAuthorization, InCookie:
 		if f.Name == "" && !nameless {
 			return wrong(path+".name", "is required")
@@ -233,7 +238,24 @@ func (f Field) check(path string, encoding Encoding, can role) error {
 		}
 		return nil
 	}
-	return wrong(path+".place", "has to be body, header, authorization or cookie; never the address, which ends up in logs")
+	return wrong(path+".place", places)
+}
+
+const places = "has to be body, header, authorization or cookie, or query for what is fixed; addresses end up in logs"
+
+// checkQuery refuses what is a secret, or by its name could be one.
+func (f Field) checkQuery(path string) error {
+	letters := member.Letters(f.Name)
+	secret := func(word string) bool { return strings.Contains(letters, word) }
+	switch {
+	case f.Fixed == "":
+		return wrong(path+".place", places)
+	case f.Name == "":
+		return wrong(path+".name", "is required")
+	case slices.ContainsFunc([]string{"token", "secret", "password", "passwd", "jwt"}, secret):
+		return wrong(path+".name", "is that of a secret, which cannot be in a query: addresses end up in logs")
+	}
+	return nil
 }
 
 // checkContent requires one of Value, Fixed and Template.

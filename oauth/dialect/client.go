@@ -251,7 +251,7 @@ func (c *Client) post(ctx context.Context, op, name string, r Request, v values)
 	if r.Path == "" {
 		return nil, misconfigured(op, fmt.Errorf("dialect %s has no %s", c.dialect.Name, name))
 	}
-	path, err := r.path(v)
+	address, err := r.address(v)
 	if err != nil {
 		err = fmt.Errorf("dialect %s: %s: %w", c.dialect.Name, name, err)
 		if op == opRevoke { // nor will it ever be told of this session
@@ -259,7 +259,7 @@ func (c *Client) post(ctx context.Context, op, name string, r Request, v values)
 		}
 		return nil, misconfigured(op, err)
 	}
-	endpoint := c.base + path
+	endpoint := c.base + address
 	if err := wire.CheckField("BaseURL", endpoint); err != nil {
 		return nil, misconfigured(op, err)
 	}

@@ -109,7 +109,7 @@ type Field struct {
 }
 
 // A Place is where in a request a value travels. It is never the URL,
-// which ends up in logs (RFC 6750 section 5.3).
+// which ends up in logs (RFC 6750 section 5.3): InQuery is for a Fixed text alone.
 type Place string
 
 const (
@@ -117,6 +117,9 @@ const (
 	InHeader        Place = "header"
 	InAuthorization Place = "authorization"
 	InCookie        Place = "cookie"
+	// InQuery is for what tells requests to one path apart, such as grant_type=password at
+	// GoTrue.
+	InQuery Place = "query"
 )
 
 // Answer says under which names an answer holds what. An empty name means

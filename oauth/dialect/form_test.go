@@ -290,3 +290,19 @@ func TestFieldsCanBeJSONThemselves(t *testing.T) {
 		}
 	}
 }
+
+// GoTrue (Supabase) tells login and refresh apart by a query, beside a body in JSON.
+func TestQueryHasFixedTexts(t *testing.T) {
+	d := dialect.Dialect{Refresh: dialect.Request{Path: "/token", Fields: []dialect.Field{
+		{Value: dialect.RefreshToken, Place: dialect.InBody, Name: "refresh_token"},
+		{Fixed: "refresh_token", Place: dialect.InQuery, Name: "grant_type"},
+		{Fixed: "é&b=c", Place: dialect.InQuery, Name: "rest_route"},
+	}}}
+	s := &scribe{status: 200, body: `{"access_token":"new"}`}
+	if _, err := s.client(d).Refresh(t.Context(), &oauth.TokenPair{RefreshToken: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.requests[0].URL.RequestURI(), "/token?grant_type=refresh_token&rest_route=%C3%A9%26b%3Dc"; !strings.HasSuffix(got, want) || s.bodies[0] != `{"refresh_token":"r"}` {
+		t.Errorf("sent to %s: %s; want %s", got, s.bodies[0], want)
+	}
+}

@@ -33,6 +33,7 @@ func full() dialect.Dialect {
 			{Value: dialect.BasicCredentials, Place: dialect.InAuthorization, Name: "Basic"},
 			{Value: dialect.Further("otp"), Place: dialect.InBody, Name: "otp"},
 			{Fixed: "acme", Place: dialect.InHeader, Name: "X-Tenant"},
+			{Fixed: "password", Place: dialect.InQuery, Name: "grant_type"},
 		}},
 		Refresh: dialect.Request{Method: "PATCH", Path: "/sessions/{claim.sid}", Encoding: dialect.EncodeJSON, Fields: []dialect.Field{
 			{Value: dialect.RefreshToken, Place: dialect.InCookie, Name: "rt"},
@@ -218,6 +219,11 @@ func TestMistakesInAFormNameTheirField(t *testing.T) {
 		{least + "answer: {error_codes: ['']}", "answer.error_codes[0]", 5},
 		{least + "answer: {token_path: a.}", "answer.token_path", 5},
 		{least + "answer: {refresh_cookie: 'a b'}", "answer.refresh_cookie", 5},
+		{least + "login: {path: /l, fields: [{value: password, place: query, name: p}]}", "login.fields[0].place", 5},
+		{least + "login: {path: /l, fields: [{template: 'x{password}', place: query, name: p}]}", "login.fields[0].place", 5},
+		{least + "login: {path: /l, fields: [{fixed: " + secret + ", place: query, name: api_token}]}", "login.fields[0].name", 5},
+		{least + "login: {path: /l, fields: [{fixed: a, place: query}]}", "login.fields[0].name", 5},
+		{least + "login: {path: /l, fields: [{fixed: a, place: query, name: n}, {fixed: b, place: query, name: n}]}", "login.fields[1].name", 5},
 		{least + "answer: {access_header: 'a b'}", "answer.access_header", 5},
 		{least + "answer: {refresh_header: set-cookie}", "answer.refresh_header", 5},
 		{least + "answer: {access_header: X-Token, refresh_header: x-token}", "answer.access_header", 5},
@@ -442,7 +448,7 @@ refresh:
 `))
 	// Output:
 	// dialect.Client{dialect:"acme" base:"https://api.example.com"} <nil>
-	// <nil> dialect: line 5: refresh.fields[0].place: has to be body, header, authorization or cookie; never the address, which ends up in logs
+	// <nil> dialect: line 5: refresh.fields[0].place: has to be body, header, authorization or cookie, or query for what is fixed; addresses end up in logs
 }
 
 func TestSchemeNoneIsNoWordBeforeTheToken(t *testing.T) {

@@ -38,7 +38,21 @@ func (r Request) empty(v values) bool {
 // nests reports whether a dot in the name of a field leads into an object.
 func (r Request) nests() bool { return cmp.Or(r.Encoding, EncodeJSON) == EncodeJSON }
 
-// path returns where r goes.
+// address returns where r goes: its path, and the query behind it.
+func (r Request) address(v values) (string, error) {
+	path, err := r.path(v)
+	query := make(url.Values)
+	for _, f := range r.Fields {
+		if f.Place == InQuery {
+			query.Set(f.Name, f.Fixed)
+		}
+	}
+	if err != nil || len(query) == 0 {
+		return path, err
+	}
+	return path + "?" + query.Encode(), nil
+}
+
 func (r Request) path(v values) (string, error) {
 	path, whole := v.fill(r.Path, url.PathEscape)
 	if !whole {
@@ -77,7 +91,7 @@ func (f Field) shown() string {
 
 // fits reports whether a content can travel where f has it.
 func (f Field) fits(text string, v values) bool {
-	if f.Place == InBody {
+	if f.Place == InBody || f.Place == InQuery { // which are encoded
 		return !f.JSON || json.Valid([]byte(text))
 	}
 	if strings.Contains(f.Template, `"`) { // a quoted string (RFC 9110 section 5.6.4)
