@@ -1,8 +1,11 @@
 package ownfile_test
 
 import (
+	"encoding/binary"
 	"errors"
+	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -45,5 +48,32 @@ func TestF97_WhatIsNoFileIsNotEvenOpened(t *testing.T) {
 			t.Errorf("%s: nothing is told of what is opened, so that this test proves nothing", what)
 		}
 		must(t, unix.Close(fd))
+	}
+}
+
+// The group's bits in a mode are those of an access control list, if there is one: others may
+// be named in it, and the group be the user's own.
+func TestDirectoryAboveThatAListOpensToOthersIsRefused(t *testing.T) {
+	top := filepath.Join(t.TempDir(), "top")
+	must(t, os.Mkdir(top, 0o700))
+	list := []byte{2, 0, 0, 0}
+	for _, entry := range []struct {
+		tag, may uint16
+		id       uint32
+	}{{1, 7, ^uint32(0)}, {2, 7, 4711}, {4, 0, ^uint32(0)}, {16, 7, ^uint32(0)}, {32, 0, ^uint32(0)}} {
+		list = binary.LittleEndian.AppendUint16(list, entry.tag)
+		list = binary.LittleEndian.AppendUint16(list, entry.may)
+		list = binary.LittleEndian.AppendUint32(list, entry.id)
+	}
+	if err := unix.Setxattr(top, "system.posix_acl_access", list, 0); err != nil {
+		t.Skipf("no access control lists here: %v", err)
+	}
+	err := ownfile.CheckParents(filepath.Join(top, "store"))
+	if own, ok := errors.AsType[*ownfile.Error](err); !ok || !strings.Contains(own.Advice, "chmod go-w") {
+		t.Errorf("%v; want the directory refused", err)
+	}
+	must(t, os.Chmod(top, 0o700)) // as that advises: the list stays, and its entries may nothing
+	if err := ownfile.CheckParents(filepath.Join(top, "store")); err != nil {
+		t.Errorf("after chmod: %v", err)
 	}
 }

@@ -286,7 +286,8 @@ func CheckPlace(dir string) error {
 //   - Directories above the user's home are not looked at: a user who may change those has
 //     everything that this user has.
 //   - In a directory with the sticky bit, such as /tmp, only a file's owner may replace it.
-//   - The user's own group, which has no other member, may write; so may that of root.
+//   - The user's own group, which has no other member, may write; so may that of root. Not where
+//     an access control list names others.
 //
 // [StrictModes] takes all of that back.
 func CheckParents(dir string) error {
@@ -354,7 +355,7 @@ func checkParent(path string) error {
 	switch {
 	case mode&fs.ModeSticky != 0:
 		return nil
-	case mode.Perm()&0o002 != 0, mode.Perm()&0o020 != 0 && !isOwnGroup(info):
+	case mode.Perm()&0o002 != 0, mode.Perm()&0o020 != 0 && (!isOwnGroup(info) || hasList(path)):
 		return &Error{
 			What:   fmt.Sprintf("other users may write to %s (mode %04o) and could replace what is below it", path, mode.Perm()),
 			Advice: "run chmod go-w on it, " + lenient + ", or " + AnotherDirectory,
