@@ -35,8 +35,9 @@ func (d Dialect) check() error {
 
 // problem is check without the name of the dialect. The error is a *mistake.
 func (d Dialect) problem() error {
-	if d.Refresh.Path == "" {
-		return wrong("refresh.path", "is required")
+	r := d.Refresh
+	if r.Path == "" && (d.Login.Path == "" || len(r.Fields)+len(r.Errors) > 0 || r.Method != "" || r.Encoding != "") {
+		return wrong("refresh.path", "is required; where tokens are not renewed, leave all of refresh out, and have a login")
 	}
 	hasCodes := len(d.Answer.ErrorCodes) > 0
 	checks := []error{
@@ -61,7 +62,7 @@ func (d Dialect) problem() error {
 		return wrong("grace", "has to be none, until-used, or a time such as 30s")
 	}
 	// Behind the checks of the fields: a misspelt value carries nothing.
-	if !d.Refresh.Carries(RefreshToken) && !d.Refresh.Carries(AccessToken) {
+	if d.renews() && !d.Refresh.Carries(RefreshToken) && !d.Refresh.Carries(AccessToken) {
 		return wrong("refresh.fields", "one has to carry refresh_token, or access_token where the backend renews by that")
 	}
 	if d.Presentation.Check() != nil {

@@ -237,6 +237,9 @@ func (c *Client) grant(ctx context.Context, op, name string, r Request, v values
 		a.Settings.Spent = v[RefreshToken]
 	}
 	pair, fail := judge(c.dialect.Answer, r.Errors, a)
+	if pair != nil && !c.dialect.renews() {
+		pair.RefreshToken, pair.RefreshExpiresAt = "", time.Time{} // there is nothing to do with one
+	}
 	if pair != nil && c.dialect.byAccessToken() {
 		pair.RefreshToken, pair.RefreshExpiresAt = pair.AccessToken, time.Time{}
 	}

@@ -459,3 +459,41 @@ func TestASessionLivesOnCookiesAlone(t *testing.T) {
 		t.Errorf("sent %q", sent)
 	}
 }
+
+// Django REST framework's authtoken, Laravel Sanctum and Strapi 4 give out a token that nothing
+// renews: it is the session.
+func TestBackendMayHaveNoRefresh(t *testing.T) {
+	d := dialect.Dialect{
+		Login:  dialect.Request{Path: "/api-token-auth/", Fields: dialect.GinJWT().Login.Fields},
+		Logout: dialect.Request{Path: "/logout/", Fields: []dialect.Field{{Value: dialect.AccessToken, Place: dialect.InAuthorization, Name: "Token"}}},
+		Answer: dialect.Answer{AccessToken: "token"},
+	}
+	s := &scribe{status: 200, body: `{"token":"a","refresh_token":"of no use"}`}
+	client := s.client(d)
+	pair, err := client.Login(t.Context(), "alice", "wonderland")
+	if err != nil || pair.AccessToken != "a" || pair.RefreshToken != "" {
+		t.Fatalf("%v, %v; want an access token alone", pair, err)
+	}
+	if _, err := client.Refresh(t.Context(), pair); !errors.Is(err, oauth.ErrLoginRequired) || !errors.Is(err, oauth.ErrRefreshTokenRequired) {
+		t.Errorf("refresh: %v; want ErrLoginRequired", err)
+	}
+	pair.RefreshToken = "r" // as of a session that was there before
+	if _, err := client.Refresh(t.Context(), pair); !errors.Is(err, oauth.ErrMisconfigured) {
+		t.Errorf("refresh with a token: %v; want ErrMisconfigured", err)
+	}
+	if err := client.Revoke(t.Context(), pair); err != nil || len(s.requests) != 2 || s.requests[1].Header.Get("Authorization") != "Token a" {
+		t.Errorf("logout: %v after %d requests", err, len(s.requests))
+	}
+	for name, edit := range map[string]func(d *dialect.Dialect){
+		"no login":     func(d *dialect.Dialect) { d.Login = dialect.Request{} },
+		"half of it":   func(d *dialect.Dialect) { d.Refresh.Fields = dialect.GinJWT().Refresh.Fields },
+		"its method":   func(d *dialect.Dialect) { d.Refresh.Method = http.MethodPut },
+		"its refusals": func(d *dialect.Dialect) { d.Refresh.Errors = dialect.GinJWT().Refresh.Errors },
+	} {
+		wrong := d
+		edit(&wrong)
+		if _, err := s.client(wrong).Login(t.Context(), "a", "b"); !errors.Is(err, oauth.ErrMisconfigured) || !strings.Contains(err.Error(), "refresh.path") {
+			t.Errorf("%s: %v; want refresh.path to be required", name, err)
+		}
+	}
+}

@@ -25,10 +25,11 @@ import (
 type Dialect struct {
 	// Name is how errors call a mistake in the dialect.
 	Name string
-	// Login, Refresh and Logout are the three requests. Refresh is required and
+	// Login, Refresh and Logout are the three requests. Refresh
 	// must carry RefreshToken, or AccessToken alone where the backend renews by that: then
 	// the access token is the pair's RefreshToken, too. Without a Path the others are not
-	// offered.
+	// offered. Where Refresh has none, and Login has, tokens are not renewed: a pair has no
+	// refresh token, and a session lasts as long as its access token.
 	Login, Refresh, Logout Request
 	// Revocations are further requests of a logout, for backends that end each token, or each
 	// session by its identifier, by a request of its own. They are sent in this order, and
@@ -212,8 +213,11 @@ func (d Dialect) FurtherNames() []string {
 	return names
 }
 
+// renews reports whether the backend renews tokens.
+func (d Dialect) renews() bool { return d.Refresh.Path != "" }
+
 // byAccessToken reports whether the backend renews by the access token alone.
-func (d Dialect) byAccessToken() bool { return !d.Refresh.Carries(RefreshToken) }
+func (d Dialect) byAccessToken() bool { return d.renews() && !d.Refresh.Carries(RefreshToken) }
 
 // requests returns all requests of d.
 func (d *Dialect) requests() []*Request {
