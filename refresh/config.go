@@ -346,7 +346,6 @@ func (s *setup) session() *session.Config {
 	c := &session.Config{
 		TokenStore:           s.TokenStore,
 		Store:                s.Store,
-		Records:              hosttime.Of(s.Store, s.Clock.Now, s.CheckInterval, s.Logger),
 		Clock:                s.Clock,
 		Logger:               s.Logger,
 		LocalWhenUnavailable: s.LocalWhenUnavailable,
@@ -363,6 +362,7 @@ func (s *setup) session() *session.Config {
 		RenewsGrant:          func(string) bool { return false },
 	}
 	c.Reach = new(reach.Line)
+	c.Records = c.Reach.Bound(hosttime.Of(s.Store, s.Clock.Now, s.CheckInterval, s.Logger))
 	if c.Witness = s.Witness; c.Witness == nil {
 		c.Witness = witnessOf(s.Store)
 	}
@@ -370,8 +370,12 @@ func (s *setup) session() *session.Config {
 		c.Dir = local.Dir()
 	}
 	c.Place = tokenstore.PlaceOf(s.Store)
-	c.Locker, _ = s.Store.(tokenstore.Locker)
-	c.Stamper, _ = s.Store.(tokenstore.Stamper)
+	if locker, ok := s.Store.(tokenstore.Locker); ok {
+		c.Locker = c.Reach.BoundLocker(locker)
+	}
+	if stamper, ok := s.Store.(tokenstore.Stamper); ok {
+		c.Stamper = c.Reach.BoundStamper(stamper)
+	}
 	if _, ok := s.Store.(tokenstore.Spender); ok {
 		c.Spender, _ = c.Records.(tokenstore.Spender)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/evertoken/evertoken/internal/sleep"
 	"github.com/evertoken/evertoken/oauth"
+	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -500,4 +501,39 @@ func TestRestoreReadsNoFurtherThanItOpens(t *testing.T) {
 		close(free)
 		restored.Wait()
 	})
+}
+
+// A Store that is changed while it is listed may name a session twice.
+func TestRestoreCountsASessionOnce(t *testing.T) {
+	inBubble(t, "", func(t *testing.T) {
+		server := oauthtest.New(oauthtest.Config{})
+		store := new(tokenstore.Memory)
+		pair, err := server.Login("alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tokenstore.Func(store, "alice")(t.Context(), pair); err != nil {
+			t.Fatal(err)
+		}
+		pool := refresh.NewPool(refresh.PoolConfig{Config: refresh.Config{OAuthClient: oauth.NewClient(server.OAuthConfig()), Store: twicePager{store}}})
+		t.Cleanup(pool.Stop)
+		if err := pool.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := pool.Restore(t.Context()); n != 1 || err != nil {
+			t.Errorf("%d sessions are open, %v; want 1", n, err)
+		}
+	})
+}
+
+type twicePager struct{ *tokenstore.Memory }
+
+func (s twicePager) Pages(ctx context.Context, size int) iter.Seq2[[]tokenstore.Entry, error] {
+	return func(yield func([]tokenstore.Entry, error) bool) {
+		for page, err := range s.Memory.Pages(ctx, size) {
+			if !yield(page, err) || !yield(page, err) {
+				return
+			}
+		}
+	}
 }

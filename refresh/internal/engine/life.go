@@ -152,12 +152,14 @@ func (l *life) watch(w tokenstore.Watcher) {
 	now := func() moment.Instant { return moment.Of(opts.Clock.Now()) }
 	for failures := 0; l.ctx.Err() == nil; {
 		begun := now()
-		err := <-failure.Apart("Store.Watch", func() error {
+		err := reach.Await(l.ctx, failure.Apart("Store.Watch", func() error {
 			return w.Watch(l.ctx, func(c tokenstore.Change) {
-				watching.Store(true)
-				l.hear(c)
+				if l.ctx.Err() == nil {
+					watching.Store(true)
+					l.hear(c)
+				}
 			})
-		})
+		}))
 		heard := watching.Swap(false)
 		if l.ctx.Err() != nil || errors.Is(err, errors.ErrUnsupported) {
 			return

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/evertoken/evertoken/oauth"
-	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/refresh/internal/session"
 	"github.com/evertoken/evertoken/tokenstore"
 )
@@ -251,7 +250,7 @@ func (m *Member) leaveLogin(c *awake, l *loginLock) {
 	}
 	m.mu.Unlock()
 	if last {
-		_ = failure.Guard("Lease.Unlock", l.lease.Unlock)
+		_ = m.cfg.Session.Unlock(l.lease)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh/internal/dormant"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
+	"github.com/evertoken/evertoken/refresh/internal/reach"
 	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/refresh/internal/session"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -63,18 +65,22 @@ func (e *Engine) Restore(ctx context.Context, cfg *session.Config, create func(n
 	if cause := context.Cause(ctx); cause != nil {
 		err = fmt.Errorf("refresh: restore: %w", cause)
 	}
-	return r.opened, errors.Join(append(r.failures(), err)...)
+	opened = min(r.opened, e.Count()) // a Store that changes meanwhile may list a session twice
+	return opened, errors.Join(append(r.failures(), err)...)
 }
 
 // openAll opens all sessions of the Store. A callback that ends a goroutine of it has failed
-// for one session, or for the list.
+// for one session, or for the list. A Store that does not return is not waited for when ctx
+// has ended.
 func (r *restorer) openAll(ctx context.Context) error {
 	defer r.queueHeld()
 	defer r.queueEvery(holdBack)()
 	sessions := make(chan tokenstore.Entry, pageSize)
+	listed := failure.Apart("Store.Pages", func() error {
+		defer close(sessions)
+		return r.list(ctx, sessions)
+	})
 	var open sync.WaitGroup
-	defer open.Wait()
-	defer close(sessions)
 	var work func()
 	work = func() {
 		over := false
@@ -83,7 +89,7 @@ func (r *restorer) openAll(ctx context.Context) error {
 				open.Go(work)
 			}
 		}()
-		for s := range sessions {
+		for s := range received(ctx, sessions) {
 			r.open(ctx, s)
 		}
 		over = true
@@ -91,7 +97,24 @@ func (r *restorer) openAll(ctx context.Context) error {
 	for range openers {
 		open.Go(work)
 	}
-	return r.list(ctx, sessions)
+	open.Wait()
+	return reach.Await(ctx, listed)
+}
+
+// received yields what comes from a channel, until it is closed or ctx ends.
+func received(ctx context.Context, sessions <-chan tokenstore.Entry) iter.Seq[tokenstore.Entry] {
+	return func(yield func(tokenstore.Entry) bool) {
+		for {
+			select {
+			case s, ok := <-sessions:
+				if !ok || !yield(s) {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
 }
 
 // list sends all sessions of the Store, with their records if it reads them by the page.

@@ -64,7 +64,7 @@ type Config struct {
 // ShareStore lets sessions with c know what those with other know of the Store, which is the
 // same: whether it answers, and what time it is there.
 func (c *Config) ShareStore(other *Config) {
-	c.Reach, c.Records = other.Reach, other.Records
+	c.Reach, c.Records, c.Locker, c.Stamper = other.Reach, other.Records, other.Locker, other.Stamper
 	if c.Spender != nil {
 		c.Spender, _ = c.Records.(tokenstore.Spender)
 	}

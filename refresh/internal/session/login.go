@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/evertoken/evertoken/oauth"
-	"github.com/evertoken/evertoken/refresh/internal/failure"
 	"github.com/evertoken/evertoken/refresh/internal/schedule"
 	"github.com/evertoken/evertoken/refresh/internal/snapshot"
 	"github.com/evertoken/evertoken/tokenstore"
@@ -81,7 +80,7 @@ func (c *Config) CheckStore(ctx context.Context, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, schedule.StoreTimeout)
 	defer cancel()
-	return failure.Guard("Store.Check", func() error { return checker.Check(ctx, name) })
+	return c.Reach.Check(ctx, checker, name)
 }
 
 // Peek returns a living token that another process has saved, or the error if another has

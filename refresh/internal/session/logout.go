@@ -40,7 +40,7 @@ func (s *Session) Logout(ctx context.Context, inTurn func(context.Context, func(
 		case err != nil:
 			return err
 		}
-		defer func() { _ = failure.Guard("Lease.Unlock", lease.Unlock) }()
+		defer func() { _ = s.cfg.Unlock(lease) }()
 		return s.LogoutLocked(ctx, inTurn)
 	}
 }
@@ -157,7 +157,7 @@ func (s *Session) erase(ctx context.Context, rec *tokenstore.Record) error {
 func (s *Session) remove(ctx context.Context, version uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, schedule.StoreTimeout)
 	defer cancel()
-	return failure.Guard("Store.Delete", func() error { return s.cfg.Store.Delete(ctx, s.name, version) })
+	return failure.Guard("Store.Delete", func() error { return s.cfg.Records.Delete(ctx, s.name, version) })
 }
 
 func unlessGone(err error) error {

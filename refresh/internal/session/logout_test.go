@@ -202,7 +202,7 @@ func TestALogoutWaitsForTheStoreOnlySoLong(t *testing.T) {
 	} {
 		inBubble(t, name, func(t *testing.T) {
 			d := newDesk(t)
-			d.cfg.Store = tt.store(d)
+			d.cfg.Records = tt.store(d)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			begun, gets := time.Now(), d.store.gets
@@ -217,7 +217,7 @@ func TestALogoutWaitsForTheStoreOnlySoLong(t *testing.T) {
 			}
 			d.gone(t, false)
 			d.holding(t, 0)
-			d.cfg.Store = d.store
+			d.cfg.Records = d.store
 			if err := d.Logout(t.Context()); err != nil {
 				t.Errorf("once more: %v", err)
 			}

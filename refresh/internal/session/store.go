@@ -278,6 +278,14 @@ func (c *Config) Lock(ctx context.Context, name string) (lease tokenstore.Lease,
 	return lease, nil
 }
 
+// Unlock gives a lock back that Lock has taken. Safe for concurrent use.
+func (c *Config) Unlock(lease tokenstore.Lease) error {
+	if _, none := lease.(noLease); none {
+		return nil
+	}
+	return c.Reach.Unlock(lease, schedule.StoreTimeout)
+}
+
 // lease takes the session's lock, or goes on with the one that was kept.
 func (s *Session) lease(ctx context.Context, r Run) (lease tokenstore.Lease, err error) {
 	if s.kept != nil {
@@ -286,7 +294,7 @@ func (s *Session) lease(ctx context.Context, r Run) (lease tokenstore.Lease, err
 			return lease, nil
 		}
 		s.spending = nil
-		_ = lease.Unlock()
+		_ = s.cfg.Unlock(lease)
 	}
 	if s.cfg.Locker == nil {
 		return noLease{unshared: true}, nil
@@ -318,7 +326,7 @@ func (s *Session) endLease(lease tokenstore.Lease) {
 		return
 	}
 	s.spending = nil
-	if err := failure.Guard("Lease.Unlock", lease.Unlock); err != nil {
+	if err := s.cfg.Unlock(lease); err != nil {
 		s.cfg.Logger.Warn("lock not released", "session", s.name, "error", err)
 	}
 }
@@ -344,7 +352,7 @@ func (s *Session) releaseKept() {
 	s.later = nil
 	if lease := s.kept; lease != nil {
 		s.kept, s.spending = nil, nil
-		_ = failure.Guard("Lease.Unlock", lease.Unlock)
+		_ = s.cfg.Unlock(lease)
 	}
 }
 

@@ -64,6 +64,7 @@ type Book struct {
 	id     string           // see ID; empty: not known yet
 	places map[string]place // the directories that were found to be ours
 	failed map[string]bool  // the directories that the latest note could not be written to
+	hung   map[string]bool  // the directories in which a call has not returned in time, nor since
 	spent  map[string]bool
 	latest []string // in the order in which they were noted, from next on
 	next   int
@@ -166,10 +167,52 @@ func fileOf(session string) string {
 
 // read returns what a file holds; nil if it cannot be read, or is not one of ours.
 func (b *Book) read(dir, name string) []byte {
-	if !b.ours(dir, false) {
-		return nil
+	data, _ := within(b, dir, func() []byte {
+		if !b.ours(dir, false) {
+			return nil
+		}
+		return content(dir, name)
+	})
+	return data
+}
+
+// patience is how long a directory is waited for.
+const patience = 10 * time.Second
+
+// within calls f, which reads or writes in a directory, and reports whether that has returned
+// in time. One on a file system that hangs is left alone until it does: what is not known or
+// noted then, the Store has to tell.
+func within[T any](b *Book, dir string, f func() T) (result T, ok bool) {
+	b.mu.Lock()
+	hangs := b.hung[dir]
+	b.mu.Unlock()
+	if hangs {
+		return result, false
 	}
-	return content(dir, name)
+	done, ended := make(chan T, 1), false // ended is guarded by b.mu
+	go func() {
+		done <- f()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		ended = true
+		delete(b.hung, dir)
+	}()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case result = <-done:
+		return result, true
+	case <-limit.C:
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !ended {
+		if b.hung == nil {
+			b.hung = make(map[string]bool)
+		}
+		b.hung[dir] = true
+	}
+	return result, false
 }
 
 func content(dir, name string) []byte {
@@ -225,9 +268,14 @@ func (b *Book) ours(dir string, mkdir bool) bool {
 // written is left out: the Store is what counts; but the directory is not said to have all
 // then.
 func (b *Book) add(dir, name, line string, size int64, shorten func([]byte) []byte) {
-	err := errNotOurs
-	if b.ours(dir, true) {
-		err = appendTo(dir, name, line, size, shorten)
+	err, ok := within(b, dir, func() error {
+		if !b.ours(dir, true) {
+			return errNotOurs
+		}
+		return appendTo(dir, name, line, size, shorten)
+	})
+	if !ok {
+		err = errHangs
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -239,7 +287,10 @@ func (b *Book) add(dir, name, line string, size int64, shorten func([]byte) []by
 	}
 }
 
-var errNotOurs = errors.New("another user could replace the directory")
+var (
+	errNotOurs = errors.New("another user could replace the directory")
+	errHangs   = errors.New("the directory does not answer")
+)
 
 func appendTo(dir, name, line string, size int64, shorten func([]byte) []byte) error {
 	f, info, err := ownfile.Append(filepath.Join(dir, name))
@@ -400,8 +451,13 @@ func (b *Book) ID() string {
 	id, failed := b.id, maps.Clone(b.failed)
 	b.mu.Unlock()
 	for _, dir := range b.dirs {
-		if id == "" && !failed[dir] && b.ours(dir, true) {
-			id = idOf(dir)
+		if id == "" && !failed[dir] {
+			id, _ = within(b, dir, func() string {
+				if !b.ours(dir, true) {
+					return ""
+				}
+				return idOf(dir)
+			})
 		}
 	}
 	if id == "" {
