@@ -3,9 +3,11 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -93,11 +95,32 @@ func (b *bridge) again(err error, since time.Time) (wait time.Duration, try bool
 	return retryPause, b.Passes(err)
 }
 
-// retryAfter returns how long a server wants to be left alone.
+// retryAfter returns how long a server wants to be left alone: the longest of what it, and a proxy
+// before it, ask for.
 func retryAfter(header http.Header) time.Duration {
-	seconds, err := strconv.Atoi(header.Get("Retry-After"))
-	if seconds <= 0 || err != nil && !errors.Is(err, strconv.ErrRange) {
-		return retryPause
+	wait := retryPause
+	for _, text := range header.Values("Retry-After") {
+		wait = max(wait, waitBy(strings.TrimSpace(text), header))
 	}
-	return time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
+	return min(wait, maxRetryAfter)
+}
+
+// waitBy reads one Retry-After: seconds, or a date by the server's clock.
+func waitBy(text string, header http.Header) time.Duration {
+	seconds, err := strconv.ParseFloat(text, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange), err == nil && !math.IsNaN(seconds) && !math.IsInf(seconds, 0):
+		return time.Duration(max(0, min(seconds, maxRetryAfter.Seconds())) * float64(time.Second))
+	case err == nil:
+		return 0
+	}
+	until, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	now, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return until.Sub(now)
 }
