@@ -107,3 +107,24 @@ func TestAServerOfTheOlderTransportIsNamedAsThat(t *testing.T) {
 		}
 	}
 }
+
+// The login stays with the server that it is for, also where that redirects to its other name.
+func TestARefusalOfAnotherServerSaysWhereTheLoginGoes(t *testing.T) {
+	for target, elsewhere := range map[string]bool{"https://mcp.test/": true, "http://www.mcp.test/": true, "http://mcp.test/there": false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := inBubble()
+			s.on("tools/call", inTurn(func(w http.ResponseWriter, _ string) {
+				w.Header().Set("Location", target)
+				w.WriteHeader(http.StatusPermanentRedirect)
+			}, func(w http.ResponseWriter, _ string) {
+				w.WriteHeader(http.StatusUnauthorized)
+				_, _ = io.WriteString(w, `{"error":{"code":401,"message":"HTTP 401"}}`)
+			}))
+			r := startInBubble(t, s)
+			r.say(request("1", "tools/call"))
+			if got := r.next(time.Minute); strings.Contains(got, "does not get the login") != elsewhere || !elsewhere && !strings.Contains(got, "HTTP 401") {
+				t.Errorf("%s: %s", target, got)
+			}
+		})
+	}
+}

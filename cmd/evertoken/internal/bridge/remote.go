@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 
@@ -97,6 +98,15 @@ func (s session) setHeader(req *http.Request) {
 // errMoved is why a redirect is not followed that makes a GET of a message (301, 302, 303): the
 // server would take that for the request for its own stream, which is no answer.
 var errMoved = errors.New("the server redirects messages elsewhere, in a way that loses them: use the address that it redirects to")
+
+// errElsewhere is why a server has refused a message without a token.
+var errElsewhere = errors.New("the server redirects messages to another one, which does not get the login: use the address that it redirects to")
+
+// isElsewhere reports whether an answer is that of another origin, to which redirects have led.
+func (b *bridge) isElsewhere(resp *http.Response) bool {
+	u, err := url.Parse(b.URL)
+	return err == nil && resp.Request != nil && origin.Of(resp.Request.URL) != origin.Of(u)
+}
 
 // maxRedirects is how many redirects are followed, as by net/http.
 const maxRedirects = 10

@@ -201,6 +201,8 @@ func (b *bridge) answered(c *call, resp *http.Response, at session, beginning bo
 	switch {
 	case resp.StatusCode == http.StatusAccepted, resp.StatusCode == http.StatusNoContent:
 		return nil
+	case resp.StatusCode == http.StatusUnauthorized && b.isElsewhere(resp):
+		return errElsewhere
 	case isStream(resp):
 		return b.follow(c, resp, at, pass)
 	case isHTML(resp):
