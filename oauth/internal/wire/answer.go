@@ -70,15 +70,6 @@ func (a *Answer) Fields() member.Fields {
 	return nil
 }
 
-// IsCut reports whether the end of the body has not arrived, in time or at all. A body beyond the
-// limit is none of ours, and a page that is cut is a page.
-func (a *Answer) IsCut() bool {
-	if len(a.Body) > maxBody || a.Page() {
-		return false
-	}
-	return !a.Whole || len(bytes.TrimSpace(a.Body)) > 0 && a.cut(a.Object())
-}
-
 // TokenFields returns the members among which the tokens are, and whether these are
 // all. fields is what a.Fields returned.
 //

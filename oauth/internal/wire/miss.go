@@ -54,6 +54,15 @@ func (a *Answer) cut(o lenient.Object) bool {
 	return begins && strings.IndexByte("}])>;", text[len(text)-1]) < 0
 }
 
+// IsCut reports whether the end of the body has not arrived, in time or at all. A body beyond the
+// limit is none of ours, and a page that is cut is a page.
+func (a *Answer) IsCut() bool {
+	if len(a.Body) > maxBody || a.Page() {
+		return false
+	}
+	return !a.Whole || len(bytes.TrimSpace(a.Body)) > 0 && a.cut(a.Object())
+}
+
 // saysNo reports whether an object speaks of a refusal in words of the server's own:
 // {"success":false}, {"errcode":42007}, {"code":1,"msg":"…"}, or a token that is empty.
 // One that does not, and that came as a success, holds the tokens under names that say
