@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/drain"
@@ -56,7 +57,7 @@ func (b *bridge) hear(ctx context.Context) {
 		case isStream(resp):
 			b.remote.heard.Store(true)
 			had, begun := at.ids+at.messages, time.Now()
-			_ = at.read(resp.Body, b.deliver)
+			_ = at.read(resp.Body, b.overhear)
 			_ = resp.Body.Close()
 			if failures++; at.ids+at.messages > had || time.Since(begun) >= lasting {
 				failures, heard = 0, true
@@ -82,6 +83,22 @@ func (b *bridge) hear(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// overhear passes on what the server says by itself. An answer there, where none belongs, is one
+// all the same; what is no message, as a sign of life may be, is left out.
+func (b *bridge) overhear(message []byte) {
+	list, err := heads(message)
+	if err != nil || len(list) == 0 || slices.ContainsFunc(list, func(h head) bool { return h.Method == "" && !h.isAnswer() }) {
+		b.oddity.Do(func() { b.Say("What the server says by itself is not a message, and is left out.") })
+		return
+	}
+	for _, h := range list {
+		if h.isAnswer() {
+			b.open.cancel(h.ID, nil)
+		}
+	}
+	b.deliver(message)
 }
 
 // passesForStreams reports whether a status says nothing of whether there is a stream: 409 is

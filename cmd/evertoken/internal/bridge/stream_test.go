@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/evertoken/evertoken/cmd/evertoken/internal/bridge"
 )
 
 // ownStreams has the server's own stream answered in turn, and at last by one that stays open.
@@ -112,4 +114,44 @@ func TestNoSessionIsBegunForAStreamThatTheServerHasNever(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Some servers send signs of life as data, or an answer where none belongs.
+func TestWhatIsNoMessageIsLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := inBubble()
+		ownStreams(t, s, streams("data: ping\n\ndata: \"ping\"\n\ndata: {}\n\ndata: [1]\n\ndata: []\n\nevent: ping\ndata: {\"method\":\"of another kind\"}\n\ndata: {\"method\":\"first\"}\n\n"))
+		told := 0
+		r := startInBubble(t, s, func(cfg *bridge.Config) { cfg.Say = func(string, ...any) { told++ } })
+		r.begin()
+		r.hear(`{"method":"first"}`)
+		r.hear(`{"method":"last"}`)
+		synctest.Wait()
+		if told != 1 {
+			t.Errorf("a person is told %d times", told)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := inBubble()
+		own := make(chan struct{})
+		s.on("GET", func(w http.ResponseWriter, _ string) {
+			events(w)
+			<-own
+			fmt.Fprint(w, "data: {\"id\":1,\"result\":{}}\n\n")
+		})
+		s.on("tools/call", func(w http.ResponseWriter, _ string) {
+			close(own)
+			time.Sleep(time.Second)
+			w.WriteHeader(http.StatusAccepted)
+		})
+		r := startInBubble(t, s)
+		r.begin()
+		synctest.Wait()
+		r.say(request("1", "tools/call"))
+		r.hear(`{"id":1,"result":{}}`)
+		s.on("GET", says(405))
+		if got := r.next(time.Minute); got != "" {
+			t.Errorf("and then the program gets %s", got)
+		}
+	})
 }
