@@ -195,7 +195,10 @@ type Config struct {
 	// outside, such as names of sessions and texts of errors, is escaped, for whatever
 	// handler it has: nothing in it can write on a terminal. Nil means silence.
 	Logger *slog.Logger
-	// OnEvent hears what happens, in order, from the goroutine that does it.
+	// OnEvent hears what happens, in order, from the goroutine that does it. That waits for
+	// it, so it should return soon, and must call Start, Stop, Close, UpdateTokens,
+	// ForceRefresh, Logout and Pool.Drop on another goroutine: here they would wait for
+	// themselves.
 	OnEvent func(Event)
 }
 
