@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"syscall"
+	"time"
 
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/exit"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/explain"
 	"github.com/evertoken/evertoken/cmd/evertoken/internal/terminal"
 	"github.com/evertoken/evertoken/internal/outside"
+	"github.com/evertoken/evertoken/internal/retryafter"
 	"github.com/evertoken/evertoken/internal/thishost"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/refresh"
@@ -162,9 +165,9 @@ func (c *getCmd) verdict(a *app, resp *http.Response, state refresh.State) error
 
 // retryAfter repeats the API's wish in seconds, if it has one.
 func retryAfter(resp *http.Response) string {
-	var seconds int
-	if n, err := fmt.Sscanf(resp.Header.Get("Retry-After"), "%d", &seconds); n != 1 || err != nil || seconds <= 0 {
+	wait, _ := retryafter.Wait(resp.Header, time.Now())
+	if wait < time.Second {
 		return " in a moment"
 	}
-	return fmt.Sprintf(" in %ds", seconds)
+	return fmt.Sprintf(" in %ds", int(math.Ceil(wait.Seconds())))
 }

@@ -5,17 +5,15 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
-	"errors"
 	"io"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/dpop"
 	"github.com/evertoken/evertoken/internal/lenient"
 	"github.com/evertoken/evertoken/internal/member"
+	"github.com/evertoken/evertoken/internal/retryafter"
 	"github.com/evertoken/evertoken/oauth/internal/lifetime"
 )
 
@@ -147,60 +145,17 @@ func IsRefusal(status int) bool {
 // side does not end a session for a year.
 const maxRetryAfter = time.Hour
 
-// RetryAt reads Retry-After in both forms (RFC 9110 section 10.2.3), or what the
-// answer's members say instead. A date is taken relative to the server's own Date, so
-// that clock skew cancels out. Of several, as a server and the proxy before it may send, the
-// longest wait counts.
+// RetryAt returns until when the server wants to be left alone, by Retry-After or by what the
+// answer's members say instead; zero if it does not say.
 func (a *Answer) RetryAt(fields member.Fields) time.Time {
-	var wait time.Duration
-	known := false
-	for _, text := range a.Header.Values("Retry-After") {
-		if asked, ok := a.retryAfter(strings.TrimSpace(text)); ok {
-			wait, known = max(wait, asked), true
-		}
-	}
-	if !known {
+	wait, told := retryafter.Wait(a.Header, a.Received)
+	if !told {
 		wait = waitInBody(fields)
 	}
 	if wait <= 0 {
 		return time.Time{}
 	}
 	return a.Received.Round(0).Add(min(wait, maxRetryAfter))
-}
-
-// retryAfter reads one Retry-After.
-func (a *Answer) retryAfter(text string) (wait time.Duration, ok bool) {
-	if n, ok := delaySeconds(text, a.ServerTime()); ok {
-		return time.Duration(max(0, min(n, maxRetryAfter.Seconds())) * float64(time.Second)), true
-	}
-	when, err := http.ParseTime(text)
-	if err != nil {
-		when, err = time.Parse(time.RFC3339, text)
-	}
-	return when.Sub(a.ServerTime()), err == nil
-}
-
-// delaySeconds reads seconds as servers write them: "2", and also "2.0", "2s", "2, 2" where two
-// have written it, and in quotes. The longest counts. What would be decades is a time since
-// 1970, as servers tell when a limit is reset, or nothing that is meant.
-func delaySeconds(text string, now time.Time) (seconds float64, ok bool) {
-	for part := range strings.SplitSeq(text, ",") {
-		number := strings.TrimSuffix(strings.Trim(part, "\" \t"), "s")
-		n, err := strconv.ParseFloat(number, 64)
-		if err != nil && !errors.Is(err, strconv.ErrRange) { // beyond the range it is the nearest
-			return 0, false
-		}
-		if err == nil && (math.IsInf(n, 0) || math.IsNaN(n)) { // words, and no numbers
-			return 0, false
-		}
-		for _, unit := range []float64{1, 1000} { // of a time
-			if at := n / unit; at > 1e9 && at < 1e10 {
-				n = at - float64(now.Unix())
-			}
-		}
-		seconds, ok = max(seconds, n), true
-	}
-	return seconds, ok
 }
 
 // secretEnded reports whether the client authenticated by a secret that had

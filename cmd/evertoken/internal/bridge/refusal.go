@@ -3,15 +3,13 @@ package bridge
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/http/httptrace"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/evertoken/evertoken/internal/drain"
+	"github.com/evertoken/evertoken/internal/retryafter"
 )
 
 // patience is how long what changes nothing is tried at a server that is there and does not do
@@ -95,32 +93,8 @@ func (b *bridge) again(err error, since time.Time) (wait time.Duration, try bool
 	return retryPause, b.Passes(err)
 }
 
-// retryAfter returns how long a server wants to be left alone: the longest of what it, and a proxy
-// before it, ask for.
+// retryAfter returns how long a server wants to be left alone, within our limits.
 func retryAfter(header http.Header) time.Duration {
-	wait := retryPause
-	for _, text := range header.Values("Retry-After") {
-		wait = max(wait, waitBy(strings.TrimSpace(text), header))
-	}
-	return min(wait, maxRetryAfter)
-}
-
-// waitBy reads one Retry-After: seconds, or a date by the server's clock.
-func waitBy(text string, header http.Header) time.Duration {
-	seconds, err := strconv.ParseFloat(text, 64)
-	switch {
-	case errors.Is(err, strconv.ErrRange), err == nil && !math.IsNaN(seconds) && !math.IsInf(seconds, 0):
-		return time.Duration(max(0, min(seconds, maxRetryAfter.Seconds())) * float64(time.Second))
-	case err == nil:
-		return 0
-	}
-	until, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	now, err := http.ParseTime(header.Get("Date"))
-	if err != nil {
-		now = time.Now()
-	}
-	return until.Sub(now)
+	wait, _ := retryafter.Wait(header, time.Now())
+	return min(max(wait, retryPause), maxRetryAfter)
 }
