@@ -235,3 +235,30 @@ func TestALoginOfLateIsAskedForEachTimeItHasGrownOld(t *testing.T) {
 		})
 	}
 }
+
+// A process finds that the session has ended, and takes up the login of another one before it
+// knows where to log in itself.
+func TestALoginElsewhereIsTakenUpWhileMetadataIsOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPerson(oauthtest.Config{})
+		p.launch(t, "first")
+		p.server.RevokeAll(oauthtest.DefaultUser)
+		p.age(t, time.Hour)
+		var calls sync.WaitGroup
+		calls.Go(func() { mustCall(t, "the one that logs in", p.process(t)) })
+		time.Sleep(time.Second)
+		calls.Go(func() {
+			mustCall(t, "the one that takes it up", p.process(t, func(cfg *connect.Config) {
+				cfg.Refresh.CheckInterval = 5 * time.Second
+				cfg.OAuth.HTTPClient = &http.Client{Transport: &edit{RoundTripper: cfg.Transport, before: func(req *http.Request) *http.Response {
+					if strings.Contains(req.URL.Path, "oauth-protected-resource") {
+						time.Sleep(25 * time.Second)
+					}
+					return nil
+				}}}
+			}))
+		})
+		calls.Wait()
+		p.want(t, "afterwards", 2, 1)
+	})
+}

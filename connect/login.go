@@ -15,14 +15,21 @@ import (
 )
 
 // again logs in once more at the same server, if the session there has ended. A login whose
-// token was never taken is not repeated, nor one that can still be renewed.
-func (s *Session) again(ctx context.Context, seen *login, api *oauth.ProtectedResource, header http.Header) (*login, error) {
+// token was never taken is not repeated, nor one that can still be renewed. cause is why there
+// was no token; nil: the API has refused it.
+func (s *Session) again(ctx context.Context, seen *login, api *oauth.ProtectedResource, header http.Header, cause error) (*login, error) {
 	if s.cfg.BearerOnly {
 		if renewed, err := seen.renew(ctx); renewed || err != nil {
 			return seen, err
 		}
 	}
-	if !seen.accepted.Load() || seen.granting || !seen.ended(ctx) {
+	switch {
+	case !seen.accepted.Load() || seen.granting:
+		return nil, ErrRefused
+	case seen.ended(ctx):
+	case errors.Is(cause, oauth.ErrLoginRequired), !s.hasShownCurrent(seen):
+		return seen, nil // another process has logged in meanwhile
+	default:
 		return nil, ErrRefused
 	}
 	return s.at(ctx, seen, api, header, gone{}, seen.manager.GetTokens())

@@ -156,7 +156,7 @@ func (s *Session) next(ctx context.Context, seen *login, header http.Header, cau
 		}
 		return l, err
 	case same && lost.isNone():
-		l, err := s.again(ctx, seen, api, header)
+		l, err := s.again(ctx, seen, api, header, cause)
 		if errors.Is(err, ErrRefused) {
 			seen.note(header, cause, err)
 		}

@@ -41,6 +41,14 @@ func (s *Session) showCurrent(l *login) {
 	}
 }
 
+// hasShownCurrent reports whether the API was shown the token that a login has now.
+func (s *Session) hasShownCurrent(l *login) bool {
+	pair := l.manager.GetTokens()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return pair == nil || slices.Contains(s.shown, pair.AccessToken)
+}
+
 // repeats reports whether a text has a token in it that the API was shown.
 func (s *Session) repeats(text string) bool {
 	s.mu.Lock()
