@@ -107,6 +107,10 @@ func (c *Client) Refresh(ctx context.Context, t *oauth.TokenPair) (*oauth.TokenP
 	switch {
 	case next == nil:
 		return nil, fail
+	case next.AccessToken == "": // and the refresh token is all that is left of the session
+		kept := t.Clone()
+		kept.RefreshToken, kept.RefreshExpiresAt = next.RefreshToken, next.RefreshExpiresAt
+		return kept, fail
 	case fail != nil: // the answer's refresh token is unread
 		return next.Keeping(t), fail
 	}

@@ -31,9 +31,9 @@ func TestTokensComeAsCookies(t *testing.T) {
 		"deleted, and set":      {200, `{}`, []string{"at=gone; Max-Age=0", "at=at-2", "rt=rt-2"}, "at-2", "rt-2", 0},
 		"the body has one":      {200, `{"access_token":"at-2"}`, []string{"rt=rt-2"}, "at-2", "rt-2", 0},
 		"no refresh token":      {204, "", []string{"at=at-2"}, "at-2", "", 0},
-		"another's":             {204, "", []string{"session=at-2", "rt=rt-2"}, "", "", 0},
-		"deleted":               {204, "", []string{"at=at-2; Max-Age=0", "rt=rt-2"}, "", "", 0},
-		"too long":              {204, "", []string{"at=" + strings.Repeat("x", 17000), "rt=rt-2"}, "", "", 0},
+		"another's":             {204, "", []string{"session=at-2", "rt=rt-2"}, "", "rt-2", 0},
+		"deleted":               {204, "", []string{"at=at-2; Max-Age=0", "rt=rt-2"}, "", "rt-2", 0},
+		"too long":              {204, "", []string{"at=" + strings.Repeat("x", 17000), "rt=rt-2"}, "", "rt-2", 0},
 		"a refusal":             {401, `{}`, []string{"at=at-2", "rt=rt-2"}, "", "", 0},
 	} {
 		a := answered(opRefresh, tt.status, tt.body)
@@ -43,8 +43,8 @@ func TestTokensComeAsCookies(t *testing.T) {
 		}
 		pair, fail := judge(both, nil, a)
 		if tt.access == "" {
-			if pair != nil || fail == nil {
-				t.Errorf("%s: %v, %v; want no pair", name, pair, fail)
+			if (pair != nil) != (tt.refresh != "") || pair != nil && (pair.AccessToken != "" || pair.RefreshToken != tt.refresh) || fail == nil {
+				t.Errorf("%s: %v, %v; want an error, and no more than the refresh token %q", name, pair, fail, tt.refresh)
 			}
 			continue
 		}
@@ -118,7 +118,8 @@ func TestTokensComeInHeaders(t *testing.T) {
 			pair, fail := judge(both, nil, a)
 			switch {
 			case tt.access == "":
-				if pair != nil || fail == nil || tt.misconfigured != (fail.Kind == oauth.ErrMisconfigured && fail.Field == "AccessHeader") {
+				kept := pair != nil && pair.AccessToken == "" && pair.RefreshToken == "rt-2" && op == opRefresh && tt.misconfigured
+				if pair != nil && !kept || fail == nil || tt.misconfigured != (fail.Kind == oauth.ErrMisconfigured && fail.Field == "AccessHeader") {
 					t.Errorf("%s, %s: %v, %v; want no pair, and that misconfigured is %v", op, name, pair, fail, tt.misconfigured)
 				}
 			case fail != nil || pair.AccessToken != tt.access || pair.RefreshToken != tt.refresh:

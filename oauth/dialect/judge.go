@@ -19,12 +19,16 @@ import (
 
 // judge is judge for an answer in a dialect; errs is the table of the
 // request. Exactly one of pair and error is non-nil, but for what [wire.Answer.Overlooked]
-// finds: then there are both.
+// and [wire.Answer.Successor] find: then there are both, and for the latter a pair without an
+// access token.
 func judge(n Answer, errs []Error, a *wire.Answer) (*oauth.TokenPair, *oauth.Error) {
 	a.Settings.TokenPath = n.tokenPath(a.Object())
 	fields := a.Fields()
+	var standard map[string]json.RawMessage
 	if wire.IsSuccess(a.Status) {
-		if pair := n.pair(a, fields); pair != nil {
+		var closed bool
+		standard, closed = n.members(a, fields)
+		if pair := n.pair(a, standard, closed); pair != nil {
 			if pair.RefreshToken == "" {
 				return pair, (*oauth.Error)(a.Overlooked(pair.AccessToken, n.RefreshCookie))
 			}
@@ -36,7 +40,43 @@ func judge(n Answer, errs []Error, a *wire.Answer) (*oauth.TokenPair, *oauth.Err
 	}
 	fail := n.failure(a, errs, fields)
 	a.Miss((*wire.Failure)(fail))
+	if wire.IsSuccess(a.Status) {
+		return n.successor(a, fail, standard), fail
+	}
 	return nil, fail
+}
+
+// successor returns the refresh token that is all that can be used of an answer, with its end;
+// nil if there is none. members are under the names of RFC 6749.
+func (n Answer) successor(a *wire.Answer, fail *oauth.Error, members map[string]json.RawMessage) *oauth.TokenPair {
+	refresh, life, known := beside(a, n.RefreshCookie, n.RefreshHeader)
+	if refresh != "" {
+		members["refresh_token"], _ = json.Marshal(refresh)
+	}
+	next := a.Successor((*wire.Failure)(fail), members)
+	if next == "" {
+		return nil
+	}
+	p := &oauth.TokenPair{RefreshToken: next, IssuedAt: a.SentAt.Round(0)}
+	if !known || next != refresh {
+		life, known = a.Clocks().OfRefresh(members, next)
+	}
+	if known {
+		p.RefreshExpiresAt = p.IssuedAt.Add(life)
+	}
+	return p
+}
+
+// members returns the members of an answer under the names of RFC 6749, and whether these are
+// all.
+func (n Answer) members(a *wire.Answer, fields member.Fields) (standard map[string]json.RawMessage, closed bool) {
+	members, closed := a.TokenFields(fields)
+	top := a.Object()
+	here := top
+	if n.TokenPath != "" {
+		here = lenient.Object{Members: members, Closed: closed}
+	}
+	return n.standard(here, top, a.ServerTime().Round(0)), closed
 }
 
 // tokenPath returns TokenPath in the spelling that an answer has.
@@ -145,15 +185,9 @@ func (e Error) meaning(op string, status int) (m wire.Meaning, cause error) {
 	return wire.Meaning{Kind: kind, Verdict: wire.VerdictUnclear, Listed: e.Status == status}, cause
 }
 
-// pair reads a successful answer, or returns nil if it has no usable token.
-func (n Answer) pair(a *wire.Answer, fields member.Fields) *oauth.TokenPair {
-	members, closed := a.TokenFields(fields)
-	top := a.Object()
-	here := top
-	if n.TokenPath != "" {
-		here = lenient.Object{Members: members, Closed: closed}
-	}
-	standard := n.standard(here, top, a.ServerTime().Round(0))
+// pair reads a successful answer by its members under the names of RFC 6749, or returns nil if
+// it has no usable token.
+func (n Answer) pair(a *wire.Answer, standard map[string]json.RawMessage, closed bool) *oauth.TokenPair {
 	if access, life, known := beside(a, n.AccessCookie, n.AccessHeader); access != "" {
 		standard["access_token"], _ = json.Marshal(access) // a string always can be
 		if _, itself := a.Clocks().OfJWT(access); known && !itself && !holds(standard["expires_in"]) {

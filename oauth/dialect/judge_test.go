@@ -428,3 +428,40 @@ func TestAWordUnderItsOwn5xxIsTheBackendsWord(t *testing.T) {
 		}
 	}
 }
+
+// An answer that breaks off, or has no access token that can be used, can have the new refresh
+// token whole: the one that was sent is spent, and many backends end the session for it.
+func TestTheRefreshTokenOfAnAnswerThatBreaksOffIsKept(t *testing.T) {
+	for name, tt := range map[string]struct {
+		n       Answer
+		body    string
+		headers []string
+		whole   bool
+		want    string // "" if there is nothing to go on with
+		kind    error
+	}{
+		"behind it":             {Answer{}, `{"refresh_token":"rt-2","access_token":"eyJ`, nil, false, "rt-2", oauth.ErrTransient},
+		"in names of its own":   {Answer{AccessToken: "jwt", RefreshToken: "rt"}, `{"rt":"rt-2","jwt":"eyJ`, nil, false, "rt-2", oauth.ErrTransient},
+		"deeper":                {Answer{TokenPath: "data"}, `{"data":{"refreshToken":"rt-2","accessToken":"eyJ`, nil, false, "rt-2", oauth.ErrTransient},
+		"in a cookie":           {Answer{RefreshCookie: "rt"}, `{"access_token":"eyJ`, []string{"Set-Cookie", "rt=rt-2"}, false, "rt-2", oauth.ErrTransient},
+		"in a header":           {Answer{RefreshHeader: "X-Refresh"}, `{"access_token":"eyJ`, []string{"X-Refresh", "rt-2"}, false, "rt-2", oauth.ErrTransient},
+		"without an access one": {Answer{}, `{"refresh_token":"rt-2"}`, nil, true, "rt-2", oauth.ErrMisconfigured},
+		"cut itself":            {Answer{}, `{"access_token":"","refresh_token":"rt-`, nil, false, "", oauth.ErrTransient},
+		"the one that was sent": {Answer{}, `{"refresh_token":"rt-1","access_token":"eyJ`, nil, false, "", oauth.ErrTransient},
+	} {
+		a := answered(opRefresh, 200, tt.body, tt.headers...)
+		a.Whole, a.Settings.Spent = tt.whole, "rt-1"
+		pair, fail := judge(tt.n, nil, a)
+		switch {
+		case fail == nil || fail.Kind != tt.kind:
+			t.Errorf("%s: %v, want %v", name, fail, tt.kind)
+		case tt.want == "" && pair != nil, tt.want != "" && (pair == nil || pair.RefreshToken != tt.want || pair.AccessToken != "" || fail.Unknown()):
+			t.Errorf("%s: %v, %v; want the refresh token %q alone", name, pair, fail, tt.want)
+		}
+		login := answered(opLogin, 200, tt.body, tt.headers...)
+		login.Whole = tt.whole
+		if pair, _ := judge(tt.n, nil, login); pair != nil {
+			t.Errorf("%s: a login gives %v", name, pair)
+		}
+	}
+}

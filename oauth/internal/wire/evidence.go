@@ -136,7 +136,7 @@ func textHolds(body []byte) bool {
 	if inner := member.Text(json.RawMessage(text)); inner != "" {
 		return isTokenText(inner)
 	}
-	return looksLikeJWT(member.BareToken(text))
+	return !strings.ContainsAny(text, `{[<"`) && isTokenText(text) // and no beginning of something else
 }
 
 // isTokenText reports whether a text of its own is a token: a JWT, or one long word of letters

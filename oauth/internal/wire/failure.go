@@ -81,7 +81,7 @@ var (
 	ErrNotUsable = errors.New("the answer does not hold what was asked for")
 
 	errSwitched = errors.New("the server switched to another protocol instead of answering")
-	errCutShort = errors.New("the answer broke off before its access token was complete; its refresh token is kept")
+	errCutShort = errors.New("the answer holds no whole access token; its refresh token is kept")
 )
 
 // A Verdict is an oauth.Verdict, which documents them.
