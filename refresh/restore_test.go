@@ -531,8 +531,10 @@ type twicePager struct{ *tokenstore.Memory }
 func (s twicePager) Pages(ctx context.Context, size int) iter.Seq2[[]tokenstore.Entry, error] {
 	return func(yield func([]tokenstore.Entry, error) bool) {
 		for page, err := range s.Memory.Pages(ctx, size) {
-			if !yield(page, err) || !yield(page, err) {
-				return
+			for range 2 {
+				if !yield(page, err) {
+					return
+				}
 			}
 		}
 	}
