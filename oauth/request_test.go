@@ -1,11 +1,9 @@
 package oauth_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -14,6 +12,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/evertoken/evertoken/internal/strayed"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 )
@@ -199,31 +198,9 @@ func TestPlainHTTPToLoopbackIsAllowed(t *testing.T) {
 	}
 }
 
-// An anotherMachine is a connection to another machine, as its address says.
-type anotherMachine struct{ net.Conn }
-
-func (anotherMachine) RemoteAddr() net.Addr {
-	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}
-}
-
-// leadingElsewhere returns a transport for which every name is that of another machine, and what
-// that machine gets.
-func leadingElsewhere() (_ *http.Transport, got func() string) {
-	ours, theirs := net.Pipe()
-	read := make(chan string, 1)
-	go func() {
-		sent := make([]byte, 4<<10)
-		n, _ := theirs.Read(sent)
-		read <- string(sent[:n])
-		_ = theirs.Close()
-	}()
-	dial := func(context.Context, string, string) (net.Conn, error) { return anotherMachine{ours}, nil }
-	return &http.Transport{DialContext: dial}, func() string { _ = ours.Close(); return <-read }
-}
-
-// Where no hosts file has localhost, whoever answers the DNS says where it leads.
+// Where no hosts file has localhost, the DNS says where it leads.
 func TestRequestForLocalhostStaysOnThisMachine(t *testing.T) {
-	transport, got := leadingElsewhere()
+	transport, got := strayed.Transport()
 	client := oauth.NewClient(oauth.Config{TokenURL: "http://localhost:1/token", ClientID: "c", HTTPClient: &http.Client{Transport: transport}})
 	_, err := client.RefreshToken(t.Context(), secret)
 	fail, ok := errors.AsType[*oauth.Error](err)

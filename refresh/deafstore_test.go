@@ -206,7 +206,7 @@ func TestLaw10_AStoreThatDoesNotReturn(t *testing.T) {
 	}
 }
 
-// A lock that is had when nobody waits for it any more is given back.
+// A lock that comes when its caller does not wait any more is given back.
 func TestLaw10_ALockThatComesLate(t *testing.T) {
 	for _, method := range []string{"Lock", "BeginSpend", "Settle"} {
 		t.Run(method, func(t *testing.T) {

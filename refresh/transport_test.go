@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -15,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evertoken/evertoken/internal/strayed"
 	"github.com/evertoken/evertoken/oauth"
 	"github.com/evertoken/evertoken/oauth/oauthtest"
 	"github.com/evertoken/evertoken/refresh"
@@ -226,33 +226,11 @@ func TestTokenIsNotSentOverPlainHTTP(t *testing.T) {
 	}
 }
 
-// An anotherMachine is a connection to another machine, as its address says.
-type anotherMachine struct{ net.Conn }
-
-func (anotherMachine) RemoteAddr() net.Addr {
-	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}
-}
-
-// leadingElsewhere returns a transport for which every name is that of another machine, and what
-// that machine gets.
-func leadingElsewhere() (_ *http.Transport, got func() string) {
-	ours, theirs := net.Pipe()
-	read := make(chan string, 1)
-	go func() {
-		sent := make([]byte, 4<<10)
-		n, _ := theirs.Read(sent)
-		read <- string(sent[:n])
-		_ = theirs.Close()
-	}()
-	dial := func(context.Context, string, string) (net.Conn, error) { return anotherMachine{ours}, nil }
-	return &http.Transport{DialContext: dial}, func() string { _ = ours.Close(); return <-read }
-}
-
-// Where no hosts file has localhost, whoever answers the DNS says where it leads.
+// Where no hosts file has localhost, the DNS says where it leads.
 func TestTokenForLocalhostStaysOnThisMachine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, oauthtest.Config{}).start(t)
-		base, got := leadingElsewhere()
+		base, got := strayed.Transport()
 		req, _ := post(t, "http://localhost:1/")
 		_, err := f.Transport(base).RoundTrip(req)
 		is(t, err, oauth.ErrMisconfigured)

@@ -16,7 +16,7 @@ const most = 365 * 24 * time.Hour
 
 // Wait returns how long the header of an answer asks to wait, from when that was received, and
 // false if it does not say. A date is taken relative to the server's own Date, so that clock
-// skew cancels out; one that is over is no wait. Of several, as a server and the proxy before
+// skew cancels out; one that is over means no wait. Of several, as a server and the proxy before
 // it may send, the longest counts.
 func Wait(header http.Header, received time.Time) (wait time.Duration, told bool) {
 	now := received

@@ -13,7 +13,8 @@ import (
 var ErrStrayed = errors.New("localhost is another machine here, by the DNS, and plain HTTP is for this one: name 127.0.0.1 or [::1], or put localhost into the hosts file")
 
 // A Guard keeps a request by plain HTTP to the name localhost on this machine. Where no hosts
-// file has the name, as in a container without one, Go asks the DNS, and whoever answers says where it leads.
+// file has the name, as in a container without one, Go asks the DNS, whose answer says where it
+// leads.
 type Guard struct{ strayed atomic.Bool }
 
 // Guarding returns a guard for a request to u; nil if it needs none.

@@ -313,7 +313,7 @@ func (b *bound) BeginSpend(ctx context.Context, via tokenstore.Store, name strin
 	return s, c.version, nil
 }
 
-// unlockLate gives back a lease that nobody waits for any more.
+// unlockLate gives back a lease whose caller does not wait any more.
 func unlockLate(lease tokenstore.Lease) {
 	if lease != nil {
 		_ = failure.Guard("Lease.Unlock", lease.Unlock)
@@ -360,9 +360,6 @@ func (s *processSpending) EndsWithProcess() bool { return s.lease.EndsWithProces
 
 // BoundLocker is Bound for a Locker.
 func (l *Line) BoundLocker(locker tokenstore.Locker) tokenstore.Locker {
-	if locker == nil {
-		return nil
-	}
 	return &boundLocker{locker, l}
 }
 
@@ -377,9 +374,6 @@ func (b *boundLocker) Lock(ctx context.Context, name string) (tokenstore.Lease, 
 
 // BoundStamper is Bound for a Stamper.
 func (l *Line) BoundStamper(stamper tokenstore.Stamper) tokenstore.Stamper {
-	if stamper == nil {
-		return nil
-	}
 	return &boundStamper{stamper, l}
 }
 

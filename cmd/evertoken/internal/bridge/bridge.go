@@ -58,7 +58,7 @@ type bridge struct {
 	remote   remote
 	open     openCalls
 	mirrored mirrored
-	oddity   sync.Once // tells of what is no message
+	oddity   sync.Once // tells of what is not a message
 }
 
 // Run passes messages until ctx ends or the program closes its side, which is not an error. It

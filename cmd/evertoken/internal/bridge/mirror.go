@@ -9,6 +9,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/evertoken/evertoken/internal/member"
 )
 
 // From revision 2026-07-28 on a message names its revision in itself, and there are neither
@@ -17,19 +21,10 @@ import (
 
 // versionOf returns the revision that a message names, empty for one of an earlier revision.
 func versionOf(h head) string {
-	var meta map[string]json.RawMessage
-	_ = json.Unmarshal(h.Params["_meta"], &meta)
-	if version := textOf(meta["io.modelcontextprotocol/protocolVersion"]); fitsHeader(version) {
+	if version := member.Object(h.Params["_meta"]).Text("io.modelcontextprotocol/protocolVersion"); fitsHeader(version) {
 		return version
 	}
 	return ""
-}
-
-// textOf returns a string of JSON, empty if it is something else.
-func textOf(raw json.RawMessage) string {
-	var text string
-	_ = json.Unmarshal(raw, &text)
-	return text
 }
 
 // named are the requests whose Mcp-Name is a member of their parameters, and which one.
@@ -45,13 +40,13 @@ func (m *mirrored) mirror(header http.Header, h head) {
 	if fitsHeader(h.Method) {
 		header.Set("Mcp-Method", h.Method)
 	}
-	if member, has := named[h.Method]; has {
-		header.Set("Mcp-Name", headerValue(textOf(h.Params[member])))
+	if name, has := named[h.Method]; has {
+		header.Set("Mcp-Name", headerValue(member.Text(h.Params[name])))
 	}
 	if h.Method != "tools/call" {
 		return
 	}
-	for _, p := range m.of(textOf(h.Params["name"])) {
+	for _, p := range m.of(member.Text(h.Params["name"])) {
 		if value, has := valueAt(h.Params["arguments"], p.path); has {
 			header.Set("Mcp-Param-"+p.name, headerValue(value))
 		}
@@ -138,14 +133,14 @@ func (m *mirrored) learn(message []byte) (list tools) {
 }
 
 // params returns the parameters below a schema that headers repeat. One that breaks the rules
-// makes the tool one that nobody may call.
+// makes the tool one that no program may call.
 func (s schema) params(path []string, seen map[string]bool) (list []param, valid bool) {
-	for member, at := range s.Properties {
-		here := append(path[:len(path):len(path)], member)
+	for property, at := range s.Properties {
+		here := append(path[:len(path):len(path)], property)
 		if at.Header != nil {
-			name, kind := textOf(at.Header), textOf(at.Type)
+			name, kind := member.Text(at.Header), member.Text(at.Type)
 			lower := strings.ToLower(name)
-			if !isToken(name) || seen[lower] || kind != "string" && kind != "integer" && kind != "boolean" {
+			if !httpguts.ValidHeaderFieldName(name) || seen[lower] || kind != "string" && kind != "integer" && kind != "boolean" {
 				return nil, false
 			}
 			seen[lower] = true
@@ -160,22 +155,13 @@ func (s schema) params(path []string, seen map[string]bool) (list []param, valid
 	return list, true
 }
 
-// isToken reports whether a text can be the name of a header (RFC 9110 section 5.6.2).
-func isToken(text string) bool {
-	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
-	})
-}
-
 // valueAt returns the text of a value below arguments, or false if there is none that a header
 // repeats.
 func valueAt(arguments json.RawMessage, path []string) (string, bool) {
-	for _, member := range path {
-		var members map[string]json.RawMessage
-		if json.Unmarshal(arguments, &members) != nil || members[member] == nil {
+	for _, name := range path {
+		if arguments = member.Object(arguments)[name]; arguments == nil {
 			return "", false
 		}
-		arguments = members[member]
 	}
 	var value any
 	if json.Unmarshal(arguments, &value) != nil {
@@ -233,7 +219,7 @@ func (b *bridge) relearn(c *call) {
 		note(func(message []byte) { page = b.mirrored.learn(message) }).each(resp)
 		end()
 		_ = resp.Body.Close()
-		if page.Result.NextCursor == "" || page.has(textOf(c.first.Params["name"])) {
+		if page.Result.NextCursor == "" || page.has(member.Text(c.first.Params["name"])) {
 			return
 		}
 		params["cursor"] = page.Result.NextCursor

@@ -96,7 +96,7 @@ func (s session) setHeader(req *http.Request) {
 }
 
 // errMoved is why a redirect is not followed that makes a GET of a message (301, 302, 303): the
-// server would take that for the request for its own stream, which is no answer.
+// server would take that for the request for its own stream, and not answer.
 var errMoved = errors.New("the server redirects messages elsewhere, in a way that loses them: use the address that it redirects to")
 
 // errElsewhere is why a server has refused a message without a token.

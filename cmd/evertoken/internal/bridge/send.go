@@ -211,7 +211,7 @@ func (b *bridge) answered(c *call, resp *http.Response, at session, beginning bo
 	return b.whole(c, resp, at, pass)
 }
 
-// whole passes on an answer that is no stream.
+// whole passes on an answer that is not a stream.
 func (b *bridge) whole(c *call, resp *http.Response, at session, pass func([]byte)) error {
 	status := resp.StatusCode
 	if status != http.StatusOK {

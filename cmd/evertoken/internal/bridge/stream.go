@@ -86,7 +86,7 @@ func (b *bridge) hear(ctx context.Context) {
 }
 
 // overhear passes on what the server says by itself. An answer there, where none belongs, is one
-// all the same; what is no message, as a sign of life may be, is left out.
+// all the same; what is not a message, such as a sign of life, is left out.
 func (b *bridge) overhear(message []byte) {
 	list, err := heads(message)
 	if err != nil || len(list) == 0 || slices.ContainsFunc(list, func(h head) bool { return h.Method == "" && !h.isAnswer() }) {
