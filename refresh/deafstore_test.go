@@ -87,7 +87,7 @@ func (s *deafStore) Stamp(ctx context.Context, name string) (uint64, error) {
 
 func (s *deafStore) Lock(ctx context.Context, name string) (tokenstore.Lease, error) {
 	s.wait("Lock")
-	lease, err := s.Memory.Lock(ctx, name)
+	lease, err := s.Memory.Lock(context.WithoutCancel(ctx), name) // which does not hear of the end either
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,6 @@ func (s *deafStore) Lock(ctx context.Context, name string) (tokenstore.Lease, er
 type deafSpender struct{ *deafStore }
 
 func (s *deafSpender) BeginSpend(ctx context.Context, _ tokenstore.Store, name string, rec *tokenstore.Record, _ bool) (tokenstore.Spending, uint64, error) {
-	s.wait("BeginSpend")
 	lease, err := s.Memory.Lock(ctx, name)
 	if err != nil {
 		return nil, 0, err
@@ -108,6 +107,7 @@ func (s *deafSpender) BeginSpend(ctx context.Context, _ tokenstore.Store, name s
 		_ = lease.Unlock()
 		return nil, 0, err
 	}
+	s.wait("BeginSpend") // when it is done
 	return &deafLease{lease, s.deafStore, name}, version, nil
 }
 
